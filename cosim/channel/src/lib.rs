@@ -1,0 +1,1 @@
+//! Simulated time, messages, ports and components; knows no RTL.

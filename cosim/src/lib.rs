@@ -1,0 +1,1 @@
+//! Simulation engine, RTL-NIC adapter and observation.

@@ -1,0 +1,1 @@
+//! Finds, builds, loads and steps a Verilated model described by a manifest.

@@ -1,0 +1,1 @@
+//! TCP offload engine: stages, host interface, design points.

@@ -1,0 +1,1 @@
+//! Behavioural host, network, peers and the reference TOE.

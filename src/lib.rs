@@ -1,0 +1,1 @@
+//! Hallux: design a TCP offload engine without an FPGA.

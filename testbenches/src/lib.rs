@@ -1,0 +1,1 @@
+//! Benches of primitives and stages, and whole-system tests.
