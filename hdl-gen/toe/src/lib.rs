@@ -1,1 +1,4 @@
 //! TCP offload engine: stages, host interface, design points.
+
+pub mod channels;
+pub mod interface;
