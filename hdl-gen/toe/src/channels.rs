@@ -498,3 +498,17 @@ pub struct ConnectionWrite {
     /// The slice.
     pub connection: Connection,
 }
+
+/// What a stage's input shows to the observer: the stage trace and the stall counters
+/// hang on it.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Probe {
+    /// An event enters the stage in this cycle.
+    pub fire: Bit,
+    /// An event is offered and the stage does not take it.
+    pub blocked: Bit,
+    /// Ticket of that event.
+    pub ticket: Bits<24>,
+    /// Flow of that event.
+    pub flow: Bits<16>,
+}
