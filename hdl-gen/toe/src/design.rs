@@ -1,0 +1,232 @@
+//! Design points: the parameters of one NIC, read from TOML and validated.
+
+use crate::document::{Document, DocumentError};
+use crate::units::{ByteCount, Frequency};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// How the protocol stage handles events of one flow that follow each other closely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SameFlow {
+    /// Forward the next state into the following cycle: one event per clock on one flow.
+    Forward1,
+}
+
+/// The parameters of a NIC. Every size is a run-time value of the generator; only the bus
+/// width is fixed when the generator is compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DesignPoint {
+    /// Name: of the directory below `rtl/`, and in every header comment.
+    pub name: String,
+    /// Clock of the data path.
+    pub clock: Frequency,
+    /// Data bus in bits: 512.
+    #[serde(default = "default_bus_bits")]
+    pub bus_bits: u32,
+    /// Connections on chip, 16 to 16384.
+    #[serde(default = "default_connections")]
+    pub connections: u32,
+    /// Contexts with the control plane's, 2 to 32.
+    #[serde(default = "default_contexts")]
+    pub contexts: u32,
+    /// Buckets of each of the two flow hash tables, a power of two; 0 chooses the
+    /// smallest that keeps the load of 8 ways at most one half.
+    #[serde(default)]
+    pub flow_table_buckets: u32,
+    /// Frame buffer between the wire and payload write, 4 KiB to 512 KiB.
+    #[serde(default = "default_frame_buffer")]
+    pub frame_buffer: ByteCount,
+    /// Payload reads in flight, 1 to 128.
+    #[serde(default = "default_read_tags")]
+    pub read_tags: u32,
+    /// Largest payload of a memory write: 128, 256 or 512 bytes (PCIe MPS).
+    #[serde(default = "default_max_payload")]
+    pub max_payload: u32,
+    /// Largest memory read request: 128 to 4096 bytes, a power of two (PCIe MRRS).
+    #[serde(default = "default_max_read_request")]
+    pub max_read_request: u32,
+    /// Tickets that may be between sequencer and reorder, a power of two, 4 to 256.
+    #[serde(default = "default_reorder_depth")]
+    pub reorder_depth: u32,
+    /// Same-flow hazard handling.
+    #[serde(default = "default_same_flow")]
+    pub same_flow: SameFlow,
+}
+
+fn default_bus_bits() -> u32 {
+    512
+}
+fn default_connections() -> u32 {
+    1024
+}
+fn default_contexts() -> u32 {
+    8
+}
+fn default_frame_buffer() -> ByteCount {
+    ByteCount(64 << 10)
+}
+fn default_read_tags() -> u32 {
+    64
+}
+fn default_max_payload() -> u32 {
+    256
+}
+fn default_max_read_request() -> u32 {
+    512
+}
+fn default_reorder_depth() -> u32 {
+    64
+}
+fn default_same_flow() -> SameFlow {
+    SameFlow::Forward1
+}
+
+impl DesignPoint {
+    /// Reads and validates a design point.
+    ///
+    /// # Errors
+    /// The file is unreadable, a key is unknown, missing or of the wrong kind, or the
+    /// point is impossible; with file, line and column.
+    pub fn read(path: &Path) -> Result<Self, DocumentError> {
+        Self::from_document(&Document::read(path)?)
+    }
+
+    /// Decodes and validates a document that may carry overrides.
+    ///
+    /// # Errors
+    /// As [`DesignPoint::read`].
+    pub fn from_document(document: &Document) -> Result<Self, DocumentError> {
+        let mut point: Self = document.decode()?;
+        if point.flow_table_buckets == 0 {
+            point.flow_table_buckets = (point.connections / 4).next_power_of_two().max(4);
+        }
+        point.validate(document)?;
+        Ok(point)
+    }
+
+    fn validate(&self, document: &Document) -> Result<(), DocumentError> {
+        let check = |ok: bool, key: &str, message: String| {
+            if ok { Ok(()) } else { Err(document.error(key, format!("`{key}` {message}"))) }
+        };
+        let word = |name: &str| {
+            !name.is_empty()
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        check(
+            word(&self.name),
+            "name",
+            format!("must be lower-case letters, digits and dashes, not `{}`", self.name),
+        )?;
+        check(
+            (1_000_000..=2_000_000_000).contains(&self.clock.0),
+            "clock",
+            format!("must lie between 1MHz and 2GHz, not {}", self.clock),
+        )?;
+        check(
+            self.bus_bits == 512,
+            "bus_bits",
+            format!("must be 512, not {}; other widths are not built yet", self.bus_bits),
+        )?;
+        check(
+            (16..=16384).contains(&self.connections) && self.connections.is_power_of_two(),
+            "connections",
+            format!("must be a power of two from 16 to 16384, not {}", self.connections),
+        )?;
+        check(
+            (2..=32).contains(&self.contexts),
+            "contexts",
+            format!("must lie between 2 and 32, not {}", self.contexts),
+        )?;
+        check(
+            self.flow_table_buckets.is_power_of_two()
+                && (4..=32768).contains(&self.flow_table_buckets),
+            "flow_table_buckets",
+            format!("must be a power of two from 4 to 32768, not {}", self.flow_table_buckets),
+        )?;
+        let places = u64::from(self.flow_table_buckets) * 8;
+        check(
+            u64::from(self.connections) * 10 <= places * 9,
+            "flow_table_buckets",
+            format!(
+                "of {} gives {places} places, too few for {} connections at 90 % load",
+                self.flow_table_buckets, self.connections
+            ),
+        )?;
+        check(
+            self.frame_buffer.0.is_power_of_two()
+                && (4 << 10..=512 << 10).contains(&self.frame_buffer.0),
+            "frame_buffer",
+            format!("must be a power of two from 4KiB to 512KiB, not {}", self.frame_buffer),
+        )?;
+        check(
+            (1..=128).contains(&self.read_tags),
+            "read_tags",
+            format!("must lie between 1 and 128, not {}", self.read_tags),
+        )?;
+        check(
+            [128, 256, 512].contains(&self.max_payload),
+            "max_payload",
+            format!("must be 128, 256 or 512, not {}", self.max_payload),
+        )?;
+        check(
+            self.max_read_request.is_power_of_two()
+                && (128..=4096).contains(&self.max_read_request),
+            "max_read_request",
+            format!("must be a power of two from 128 to 4096, not {}", self.max_read_request),
+        )?;
+        check(
+            self.reorder_depth.is_power_of_two() && (4..=256).contains(&self.reorder_depth),
+            "reorder_depth",
+            format!("must be a power of two from 4 to 256, not {}", self.reorder_depth),
+        )
+    }
+
+    /// Beats of the frame buffer.
+    pub fn frame_buffer_beats(&self) -> usize {
+        (self.frame_buffer.0 / u64::from(self.bus_bits / 8)) as usize
+    }
+
+    /// The parameters as the manifest lists them.
+    pub fn parameters(&self) -> BTreeMap<String, String> {
+        let value = toml::Table::try_from(self).expect("a design point is a table");
+        value
+            .into_iter()
+            .map(|(key, value)| match value {
+                toml::Value::String(text) => (key, text),
+                other => (key, other.to_string()),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<DesignPoint, DocumentError> {
+        DesignPoint::from_document(&Document::parse(Path::new("d.toml"), text.into())?)
+    }
+
+    #[test]
+    fn defaults_make_a_whole_point() {
+        let point = read("name = \"toe\"\nclock = \"250MHz\"\n").unwrap();
+        assert_eq!(point.connections, 1024);
+        assert_eq!(point.flow_table_buckets, 256);
+        assert_eq!(point.frame_buffer_beats(), 1024);
+        assert_eq!(point.parameters()["clock"], "250MHz");
+    }
+
+    #[test]
+    fn impossible_points_are_refused_at_their_line() {
+        let error =
+            read("name = \"toe\"\nclock = \"250MHz\"\nconnections = 1000\n").unwrap_err().to_string();
+        assert!(error.starts_with("d.toml:3:1: `connections` must be a power of two"), "{error}");
+        let error = read("name = \"toe\"\nclock = \"250MHz\"\nbus_bits = 1024\n").unwrap_err();
+        assert_eq!(error.key, "bus_bits");
+        let error = read("name = \"toe\"\nclock = \"250MHz\"\nconnections = 1024\nflow_table_buckets = 64\n");
+        assert!(error.unwrap_err().message.contains("too few"));
+    }
+}
