@@ -216,7 +216,7 @@ pub struct ClockPeriod {
 impl ClockPeriod {
     /// A period of `numerator / denominator` ps; `None` unless the period is
     /// at least 1 ps and both numbers are greater than zero.
-    pub fn new(numerator: u64, denominator: u64) -> Option<Self> {
+    pub const fn new(numerator: u64, denominator: u64) -> Option<Self> {
         if denominator == 0 || numerator < denominator {
             return None;
         }
@@ -281,7 +281,7 @@ impl FromStr for ClockPeriod {
     }
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
+const fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
