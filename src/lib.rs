@@ -1,1 +1,9 @@
 //! Hallux: design a TCP offload engine without an FPGA.
+//!
+//! The library behind the `hallux` command: scenarios, the simulations they describe,
+//! and the results they leave.
+
+pub mod commands;
+pub mod results;
+pub mod scenario;
+pub mod simulation;

@@ -1,1 +1,55 @@
-fn main() {}
+//! The `hallux` command.
+
+use clap::{Parser, Subcommand};
+use hallux::commands;
+use std::process::ExitCode;
+
+/// Design a TCP offload engine without an FPGA: Rust HDL, readable Verilog,
+/// cycle-level co-simulation.
+#[derive(Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+struct Arguments {
+    /// More of what happens inside; repeat for still more (RUST_LOG overrides it).
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Generate the RTL of a design point.
+    Gen(commands::gen_rtl::Arguments),
+    /// Run a scenario to the clock cycle.
+    Run(commands::run::Arguments),
+    /// Tell what is found on this machine, what is missing and how to get it.
+    Doctor(commands::doctor::Arguments),
+    /// Measure, and print each figure beside its reference.
+    Bench(commands::bench::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let level = ["warn", "info", "debug", "trace"][usize::from(arguments.verbose.min(3))];
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .without_time()
+        .init();
+    let result = match arguments.command {
+        Command::Gen(arguments) => commands::gen_rtl::execute(&arguments),
+        Command::Run(arguments) => commands::run::execute(&arguments),
+        Command::Doctor(arguments) => commands::doctor::execute(&arguments),
+        Command::Bench(arguments) => commands::bench::execute(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

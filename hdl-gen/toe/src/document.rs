@@ -131,6 +131,11 @@ impl Document {
         Ok(())
     }
 
+    /// Whether an override gave the dotted `key` its value.
+    pub fn is_overridden(&self, key: &str) -> bool {
+        self.overrides.iter().any(|(path, _)| path.join(".") == key)
+    }
+
     /// The value of the whole document.
     ///
     /// # Errors

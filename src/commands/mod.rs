@@ -1,0 +1,6 @@
+//! One module a subcommand.
+
+pub mod bench;
+pub mod doctor;
+pub mod gen_rtl;
+pub mod run;

@@ -1,0 +1,345 @@
+//! Scenarios: what is connected to what, which work it does, read from TOML.
+
+use hallux_toe::design::DesignPoint;
+use hallux_toe::document::{Document, DocumentError};
+use hallux_toe::units::{BitRate, ByteCount, Duration};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A scenario, with the design point it names.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The scenario file's values, overrides applied.
+    pub settings: Settings,
+    /// The design point of every RTL NIC.
+    pub design: DesignPoint,
+    /// Directory served by the HTTP application, resolved; empty for other applications.
+    pub root: PathBuf,
+}
+
+/// The values of a scenario file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Name of the scenario and of its directory below `results/`.
+    pub name: String,
+    /// Seed of all randomness.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// A run ends at a multiple of this, strictly after its work is complete and
+    /// everything on its way has arrived.
+    #[serde(default = "default_stop_quantum")]
+    pub stop_quantum: Duration,
+    /// A run whose work is not complete by then has failed.
+    #[serde(default = "default_max_time")]
+    pub max_time: Duration,
+    /// The NIC under test.
+    pub nic: Nic,
+    /// The PCIe link of every NIC.
+    #[serde(default)]
+    pub pcie: Pcie,
+    /// The host behind every NIC.
+    #[serde(default)]
+    pub host: Host,
+    /// The Ethernet link between the two ends.
+    #[serde(default)]
+    pub link: Link,
+    /// The other end.
+    #[serde(default)]
+    pub peer: Peer,
+    /// The work.
+    pub app: App,
+}
+
+fn one() -> u64 {
+    1
+}
+fn default_stop_quantum() -> Duration {
+    Duration(10_000_000)
+}
+fn default_max_time() -> Duration {
+    Duration(10_000_000_000_000)
+}
+
+/// The NIC under test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nic {
+    /// Design point, relative to the scenario file.
+    pub design: PathBuf,
+    /// Parameters that replace those of the design point's file.
+    #[serde(default)]
+    pub parameters: toml::Table,
+}
+
+/// The PCIe link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pcie {
+    /// Generation, 1 to 5.
+    pub generation: u8,
+    /// Lanes: 1, 2, 4, 8 or 16.
+    pub lanes: u8,
+    /// Root complex latency of a read.
+    pub root_latency: Duration,
+    /// Largest addition to it, drawn evenly for each read.
+    pub root_spread: Duration,
+}
+
+impl Default for Pcie {
+    fn default() -> Self {
+        Self {
+            generation: 4,
+            lanes: 16,
+            root_latency: Duration(300_000),
+            root_spread: Duration(40_000),
+        }
+    }
+}
+
+/// The host behind a NIC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Receive and transmit ring of a connection, a power of two from 8KiB to 16MiB.
+    pub ring: ByteCount,
+    /// Smallest retransmission timeout.
+    pub rto_min: Duration,
+    /// CPU cost profile: `none`, `flextoe`, `tas`, `linux` or `chelsio`.
+    pub cpu: CpuProfileName,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            ring: ByteCount(1 << 20),
+            rto_min: Duration(200_000_000),
+            cpu: CpuProfileName::Flextoe,
+        }
+    }
+}
+
+/// A named CPU cost profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CpuProfileName {
+    /// Software costs nothing.
+    None,
+    /// Cycles of FlexTOE's host library.
+    Flextoe,
+    /// Cycles of TAS.
+    Tas,
+    /// Cycles of the Linux stack.
+    Linux,
+    /// Cycles of the Chelsio TOE's host stack.
+    Chelsio,
+}
+
+/// The Ethernet link.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Link {
+    /// Line rate.
+    pub rate: BitRate,
+    /// One-way delay.
+    pub delay: Duration,
+    /// Probability that a frame is lost, each direction.
+    pub loss: f64,
+    /// Probability that a frame is duplicated.
+    pub duplicate: f64,
+    /// Probability that a frame is held back by `reorder_delay`.
+    pub reorder: f64,
+    /// How long a reordered frame is held back.
+    pub reorder_delay: Duration,
+    /// Probability that a frame is damaged before its FCS is checked, and so lost.
+    pub corrupt: f64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self {
+            rate: BitRate(100_000_000_000),
+            delay: Duration(1_000_000),
+            loss: 0.0,
+            duplicate: 0.0,
+            reorder: 0.0,
+            reorder_delay: Duration(5_000_000),
+            corrupt: 0.0,
+        }
+    }
+}
+
+/// What is at the other end of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PeerKind {
+    /// A host on the smoltcp stack.
+    Smoltcp,
+    /// A host with an RTL NIC of the same design point.
+    Toe,
+}
+
+/// The other end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Peer {
+    /// What it is.
+    pub kind: PeerKind,
+    /// Socket buffer of a smoltcp connection, each way.
+    pub buffer: ByteCount,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self { kind: PeerKind::Smoltcp, buffer: ByteCount(1 << 20) }
+    }
+}
+
+/// The work of a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum App {
+    /// The host serves the files of a directory over HTTP/1.1; the peer downloads every
+    /// file and compares SHA-256 digests.
+    Http {
+        /// Directory, relative to the scenario file (to the working directory in an override).
+        root: PathBuf,
+        /// Connections of the client.
+        #[serde(default = "four")]
+        connections: u32,
+        /// TCP port.
+        #[serde(default = "http_port")]
+        port: u16,
+        /// Times every file is downloaded.
+        #[serde(default = "one_u32")]
+        rounds: u32,
+    },
+    /// Closed-loop request and response, contents verified at both ends.
+    Rpc {
+        /// Connections.
+        connections: u32,
+        /// Requests on each connection.
+        requests: u32,
+        /// Bytes of a request.
+        request: ByteCount,
+        /// Bytes of a response.
+        response: ByteCount,
+        /// TCP port.
+        #[serde(default = "rpc_port")]
+        port: u16,
+    },
+}
+
+fn four() -> u32 {
+    4
+}
+fn one_u32() -> u32 {
+    1
+}
+fn http_port() -> u16 {
+    80
+}
+fn rpc_port() -> u16 {
+    7
+}
+
+impl Scenario {
+    /// Reads a scenario, applies `overrides` (`KEY=VALUE`), validates it and reads its design point.
+    ///
+    /// # Errors
+    /// Any file is unreadable, or a key or value is wrong: with file, line and column.
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self, DocumentError> {
+        let mut document = Document::read(path)?;
+        for assignment in overrides {
+            document.set(assignment)?;
+        }
+        let settings: Settings = document.decode()?;
+        settings.validate(&document)?;
+        let here = path.parent().unwrap_or(Path::new("."));
+        let based = |key: &str, file: &Path| {
+            if document.is_overridden(key) { file.to_path_buf() } else { here.join(file) }
+        };
+        let mut design = Document::read(&based("nic.design", &settings.nic.design))?;
+        for (key, value) in &settings.nic.parameters {
+            design.set(&format!("{key}={value}"))?;
+        }
+        let design = DesignPoint::from_document(&design)?;
+        let root = match &settings.app {
+            App::Http { root, .. } => based("app.root", root),
+            App::Rpc { .. } => PathBuf::new(),
+        };
+        Ok(Self { settings, design, root })
+    }
+}
+
+impl Settings {
+    fn validate(&self, document: &Document) -> Result<(), DocumentError> {
+        let check = |ok: bool, key: &str, message: String| {
+            if ok { Ok(()) } else { Err(document.error(key, format!("`{key}` {message}"))) }
+        };
+        check(
+            !self.name.is_empty()
+                && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
+            "name",
+            format!("names a directory: letters, digits, `-` and `_` only, not `{}`", self.name),
+        )?;
+        for (key, value) in [
+            ("link.loss", self.link.loss),
+            ("link.duplicate", self.link.duplicate),
+            ("link.reorder", self.link.reorder),
+            ("link.corrupt", self.link.corrupt),
+        ] {
+            let ok = (0.0..=1.0).contains(&value);
+            check(ok, key, format!("is a probability from 0 to 1, not {value}"))?;
+        }
+        for (key, value) in [
+            ("stop_quantum", self.stop_quantum.0),
+            ("max_time", self.max_time.0),
+            ("link.rate", self.link.rate.0),
+            ("host.rto_min", self.host.rto_min.0),
+        ] {
+            check(value > 0, key, "must be greater than zero".into())?;
+        }
+        check(
+            self.link.delay.0 >= 2,
+            "link.delay",
+            "must be at least 2ps: a link without delay gives no lookahead".into(),
+        )?;
+        check(
+            self.host.ring.0.is_power_of_two() && (8 << 10..=16 << 20).contains(&self.host.ring.0),
+            "host.ring",
+            format!("must be a power of two from 8KiB to 16MiB, not {}", self.host.ring),
+        )?;
+        check(
+            (2 << 10..=16 << 20).contains(&self.peer.buffer.0),
+            "peer.buffer",
+            format!("must lie between 2KiB and 16MiB, not {}", self.peer.buffer),
+        )?;
+        check(
+            (1..=5).contains(&self.pcie.generation),
+            "pcie.generation",
+            format!("must lie between 1 and 5, not {}", self.pcie.generation),
+        )?;
+        check(
+            [1, 2, 4, 8, 16].contains(&self.pcie.lanes),
+            "pcie.lanes",
+            format!("must be 1, 2, 4, 8 or 16, not {}", self.pcie.lanes),
+        )?;
+        match &self.app {
+            App::Http { connections, rounds, port, .. } => {
+                check(*connections > 0, "app.connections", "must be at least 1".into())?;
+                check(*rounds > 0, "app.rounds", "must be at least 1".into())?;
+                check(*port > 0, "app.port", "must be at least 1".into())
+            }
+            App::Rpc { connections, requests, request, response, port } => {
+                check(*connections > 0, "app.connections", "must be at least 1".into())?;
+                check(*requests > 0, "app.requests", "must be at least 1".into())?;
+                for (key, size) in [("app.request", request), ("app.response", response)] {
+                    let ok = (8..=1 << 30).contains(&size.0);
+                    check(ok, key, format!("must lie between 8B and 1GiB, not {size}"))?;
+                }
+                check(*port > 0, "app.port", "must be at least 1".into())
+            }
+        }
+    }
+}
