@@ -3,3 +3,7 @@
 pub mod application;
 pub mod cpu;
 pub mod executor;
+pub mod memory;
+pub mod iommu;
+pub mod driver;
+pub mod reference;

@@ -1,0 +1,75 @@
+//! State commands of the control plane.
+
+use super::{Command, Completion, Outcome, State, flags};
+use hallux_toe::interface::Status;
+
+/// Executes a command; it always completes with a record.
+pub(super) fn command(state: &State, generation: u8, command: &Command) -> (State, Outcome) {
+    let refused = |status| {
+        (
+            *state,
+            Outcome::completed(generation, Completion::failed(command.opcode(), status)),
+        )
+    };
+    if matches!(command, Command::Unknown(_)) {
+        return refused(Status::Invalid);
+    }
+    if let Command::Open(open) = command {
+        if state.open {
+            return refused(Status::AlreadyOpen);
+        }
+        let next = State::open(generation, open);
+        return (
+            next,
+            Outcome::completed(generation, next.completion(command)),
+        );
+    }
+    if !state.accepts(generation) {
+        return refused(Status::Stale);
+    }
+
+    let mut next = *state;
+    let mut send = None;
+    let mut ready = None;
+    match *command {
+        Command::Close => next = State::default(),
+        Command::Retransmit if !state.opening => {
+            if state.snd_max != state.snd_una {
+                next.rewind();
+            }
+            // A probe asks for the peer's state: it is old at the peer, so it is answered
+            // (RFC 9293 §3.8.6.1), and it carries no byte that could be lost.
+            if state.snd_max == state.snd_una || state.snd_wnd == 0 {
+                send = Some(next.emit(next.snd_una - 1, flags::ACK, 0));
+            }
+        }
+        Command::Set { window, send_shift } => {
+            next.snd_wnd = window;
+            next.send_shift = send_shift & 15;
+        }
+        _ => {}
+    }
+    if next.usable() > 0 && !matches!(command, Command::Read) {
+        ready = Some(true);
+    }
+    // CLOSE tells the last state.
+    let snapshot = if next.open { &next } else { state };
+    let mut outcome = Outcome::completed(generation, snapshot.completion(command));
+    outcome.send = send;
+    outcome.ready = ready;
+    (next, outcome)
+}
+
+impl State {
+    fn completion(&self, command: &Command) -> Completion {
+        Completion {
+            opcode: command.opcode(),
+            status: Status::Ok,
+            snd_una: self.snd_una,
+            snd_nxt: self.snd_nxt,
+            rcv_nxt: self.rcv_nxt,
+            in_flight: self.in_flight(),
+            unsent: self.tx_avail,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Two reference endpoints back to back.

@@ -1,0 +1,215 @@
+//! A segment arrives (RFC 9293 §3.10.7.4, without the checks the parser has made).
+
+use super::{Notification, Outcome, Placement, Received, SeqNumber, State, flags};
+use hallux_toe::interface::{notice, timestamp};
+
+/// Handles one segment of the fast path.
+pub(super) fn receive(state: &State, segment: &Received, now: u64) -> (State, Outcome) {
+    if !state.open {
+        return (*state, Outcome::stale());
+    }
+    let mut next = *state;
+    let mut outcome = Outcome {
+        generation: state.generation,
+        ..Outcome::default()
+    };
+    let ack = AckKind::of(state, segment.ack);
+    let has_text = segment.payload_len > 0 || segment.flags & flags::FIN != 0;
+
+    let acceptable = !segment.is_old_timestamp(state)
+        && segment.is_in_window(state)
+        && ack != AckKind::Unsent
+        && !(state.opening && ack == AckKind::Old);
+
+    if acceptable {
+        let mut notification = Notification::default();
+        if state.opening {
+            next.opening = false;
+            notification.flags |= notice::ESTABLISHED;
+        }
+        if ack != AckKind::Old {
+            acknowledged(&mut next, segment, ack, &mut notification, now);
+        }
+        if let Some((ts_val, _)) = segment.timestamps
+            && state.ts_on
+            && !state.last_ack_sent.precedes(segment.seq)
+        {
+            next.ts_recent = ts_val;
+        }
+        if has_text && !state.rx_fin {
+            outcome.place = text(&mut next, segment, &mut notification);
+        }
+        if notification != Notification::default() {
+            outcome.notify = Some(notification);
+        }
+    }
+
+    if has_text || !acceptable {
+        let echo = segment.congestion_experienced && state.ecn;
+        outcome.send = Some(next.acknowledge(if echo { flags::ECE } else { 0 }));
+    }
+    if next.usable() > 0 {
+        outcome.ready = Some(true);
+    }
+    (next, outcome)
+}
+
+impl Received {
+    /// PAWS (RFC 7323 §5): TSval is older than TS.Recent.
+    fn is_old_timestamp(&self, state: &State) -> bool {
+        match self.timestamps {
+            Some((ts_val, _)) if state.ts_on => {
+                SeqNumber(ts_val).precedes(SeqNumber(state.ts_recent))
+            }
+            _ => false,
+        }
+    }
+
+    /// Some octet of the segment, or the segment itself if it has none, is in the window.
+    /// With a closed window a segment at RCV.NXT still counts, for the sake of its ACK.
+    fn is_in_window(&self, state: &State) -> bool {
+        let length = u32::from(self.payload_len) + u32::from(self.flags & flags::FIN);
+        if self.seq.precedes(state.rcv_nxt) {
+            state.rcv_nxt - self.seq < length
+        } else {
+            let ahead = self.seq - state.rcv_nxt;
+            ahead == 0 || ahead < state.rx_avail || (length == 0 && ahead == state.rx_avail)
+        }
+    }
+}
+
+/// Where SEG.ACK lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AckKind {
+    /// Before SND.UNA.
+    Old,
+    /// SND.UNA.
+    Duplicate,
+    /// After SND.UNA, up to SND.MAX.
+    New,
+    /// After SND.MAX.
+    Unsent,
+}
+
+impl AckKind {
+    fn of(state: &State, ack: SeqNumber) -> Self {
+        let acked = ack - state.snd_una;
+        if acked == 0 {
+            Self::Duplicate
+        } else if acked <= state.snd_max - state.snd_una {
+            Self::New
+        } else if ack.precedes(state.snd_una) {
+            Self::Old
+        } else {
+            Self::Unsent
+        }
+    }
+}
+
+/// The acknowledgement and the window of an acceptable segment.
+fn acknowledged(
+    next: &mut State,
+    segment: &Received,
+    ack: AckKind,
+    notification: &mut Notification,
+    now: u64,
+) {
+    let window = u32::from(segment.window) << next.send_shift;
+    if ack == AckKind::New {
+        notification.tx_bump = segment.ack - next.snd_una;
+        if segment.flags & flags::ECE != 0 && next.ecn {
+            notification.flags |= notice::ECN_ECHO;
+        }
+        if let Some((_, ts_ecr)) = segment.timestamps
+            && next.ts_on
+        {
+            notification.rtt = timestamp(now, next.ts_offset)
+                .wrapping_sub(ts_ecr)
+                .wrapping_add(1);
+        }
+        next.snd_una = segment.ack;
+        next.dupacks = 0;
+        if !segment.ack.precedes(next.recover) {
+            next.recovering = false;
+        }
+        // After a rewind the peer may acknowledge what we were about to send again.
+        if next.snd_nxt.precedes(segment.ack) {
+            let skipped = segment.ack - next.snd_nxt;
+            next.snd_nxt = segment.ack;
+            next.tx_pos = next.tx_pos + skipped;
+            next.tx_avail -= skipped;
+        }
+    } else if next.snd_max != next.snd_una
+        && segment.payload_len == 0
+        && segment.flags & flags::FIN == 0
+        && window == next.snd_wnd
+        && !next.recovering
+    {
+        // RFC 5681 §2: what counts as a duplicate.
+        next.dupacks += 1;
+        if next.dupacks == 3 {
+            next.rewind();
+            notification.flags |= notice::FAST_RETRANSMIT;
+        }
+    }
+    // An ACK that advances SND.UNA is newer than all before it, whatever its SEG.SEQ.
+    if ack == AckKind::New || !segment.seq.precedes(next.snd_wl1) {
+        next.snd_wnd = window;
+        next.snd_wl1 = segment.seq;
+    }
+}
+
+/// The payload and the FIN of an acceptable segment that has either.
+fn text(
+    next: &mut State,
+    segment: &Received,
+    notification: &mut Notification,
+) -> Option<Placement> {
+    // Cut off what was received before, at the front, and what the ring cannot hold.
+    let old = segment.seq.precedes(next.rcv_nxt);
+    let front = if old { next.rcv_nxt - segment.seq } else { 0 };
+    let start = if old { 0 } else { segment.seq - next.rcv_nxt };
+    let rest = u32::from(segment.payload_len).saturating_sub(front);
+    let length = rest.min(next.rx_avail - start);
+    let end = start + length;
+
+    // The out-of-order interval as offsets from RCV.NXT.
+    let held = next.ooo_len > 0;
+    let held_start = next.ooo_start - next.rcv_nxt;
+    let held_end = held_start + next.ooo_len;
+    let touches = held && start <= held_end && held_start <= end;
+
+    let rx_pos = next.rx_pos + start;
+    let mut placed = length > 0;
+    if start == 0 {
+        let advance = if touches { end.max(held_end) } else { end };
+        if touches {
+            next.ooo_len = 0;
+        }
+        next.rcv_nxt = next.rcv_nxt + advance;
+        next.rx_pos = next.rx_pos + advance;
+        next.rx_avail -= advance;
+        notification.rx_bump = advance;
+
+        let complete = length == rest && advance == end;
+        if segment.flags & flags::FIN != 0 && complete {
+            next.rcv_nxt = next.rcv_nxt + 1;
+            next.rx_fin = true;
+            // Nothing can follow the FIN.
+            next.ooo_len = 0;
+            notification.flags |= notice::PEER_FINISHED;
+        }
+    } else if length > 0 && (touches || !held) {
+        let low = if held { start.min(held_start) } else { start };
+        let high = if held { end.max(held_end) } else { end };
+        next.ooo_start = next.rcv_nxt + low;
+        next.ooo_len = high - low;
+    } else {
+        placed = false;
+    }
+    placed.then(|| Placement {
+        rx_pos,
+        offset: front as u16,
+        length: length as u16,
+    })
+}
