@@ -1,1 +1,3 @@
 //! Simulation engine, RTL-NIC adapter and observation.
+
+pub mod engine;

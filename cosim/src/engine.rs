@@ -1,0 +1,33 @@
+//! Runs components: conservative, in batches, with one possible outcome.
+//!
+//! ```text
+//!      earliest own action or input A_j          latency of the shortest path
+//!   ┌─────────────┐                                          │
+//!   │ component j ├──── link ──── component k ──── link ──── ▼ ── component i
+//!   └─────────────┘
+//!      horizon of i = min over j of (A_j + path j → i), and A_i + shortest way
+//!                     back to itself
+//! ```
+//!
+//! Nothing can reach a component before its horizon, so it may handle all
+//! that is earlier in one call; a clocked NIC runs many cycles that way. The
+//! component with the earliest action goes next. Its horizon is always later
+//! than that action, because every link has a latency above zero, so there is
+//! no deadlock and no rollback.
+//!
+//! The result cannot depend on this: components obey the order law of
+//! [`hallux_channel::Component`], a run ends at a time that follows from the
+//! components' votes alone ([`RunOptions::stop_quantum`]), and taps see frames
+//! merged by (time, interface, direction, sequence).
+
+mod fused;
+mod paths;
+mod simulation;
+mod tap;
+
+#[cfg(test)]
+mod reference_tests;
+
+pub use fused::{Outcome, Progress, RunError, RunOptions, Waiting};
+pub use simulation::{BuildError, ComponentId, Simulation};
+pub use tap::{Direction, FrameSink, TappedFrame};

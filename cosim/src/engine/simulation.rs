@@ -1,0 +1,253 @@
+//! Components and links, put together.
+
+use hallux_channel::{Component, Mailbox, Protocol, Time};
+
+use super::tap::{FrameSink, Merger};
+
+/// A component of a [`Simulation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ComponentId(pub(super) usize);
+
+/// Components joined by links, ready to run.
+///
+/// The order in which components are added has no influence on a result.
+#[derive(Default)]
+pub struct Simulation {
+    pub(super) nodes: Vec<Node>,
+    pub(super) merger: Merger,
+    pub(super) interfaces: Vec<String>,
+}
+
+/// A component with its inbox and outbox.
+pub(super) struct Node {
+    pub(super) component: Box<dyn Component>,
+    pub(super) mailbox: Mailbox,
+    pub(super) ports: Vec<PortEnd>,
+    /// Everything before this time has been handled.
+    pub(super) clock: Time,
+}
+
+/// What the engine knows of one port.
+#[derive(Clone, Debug)]
+pub(super) struct PortEnd {
+    pub(super) peer: Option<Peer>,
+    /// Number of the interface, if the port is tapped.
+    pub(super) interface: Option<usize>,
+}
+
+/// The other end of a link.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    pub(super) node: usize,
+    pub(super) port: usize,
+    pub(super) latency: Time,
+}
+
+/// Why components cannot be put together like that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// Names identify components in results.
+    #[error("two components are named `{0}`; give one another name")]
+    DuplicateName(String),
+    /// A port that the component does not have.
+    #[error("`{component}` has no port `{port}`; it has {known}")]
+    NoSuchPort {
+        /// The component's name.
+        component: String,
+        /// The port asked for.
+        port: String,
+        /// The ports it has.
+        known: String,
+    },
+    /// A port can have one link only.
+    #[error("port `{port}` of `{component}` is already connected")]
+    AlreadyConnected {
+        /// The component's name.
+        component: String,
+        /// The port's name.
+        port: String,
+    },
+    /// Only equals, or the two ends of PCIe, can be joined.
+    #[error(
+        "{from} speaks {from_protocol} and cannot be joined to {to}, which speaks {to_protocol}"
+    )]
+    Incompatible {
+        /// One port, as `component.port`.
+        from: String,
+        /// What it speaks.
+        from_protocol: Protocol,
+        /// The other port.
+        to: String,
+        /// What it speaks.
+        to_protocol: Protocol,
+    },
+    /// The latency is the lookahead; without it nothing could advance.
+    #[error("the link from {from} to {to} needs a latency greater than zero")]
+    NoLatency {
+        /// One port, as `component.port`.
+        from: String,
+        /// The other port.
+        to: String,
+    },
+    /// Only frames can be captured.
+    #[error("{0} is no Ethernet port and cannot be tapped for frames")]
+    NotEthernet(String),
+}
+
+impl Simulation {
+    /// An empty simulation.
+    pub fn new() -> Self {
+        Simulation::default()
+    }
+
+    /// Adds a component.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::DuplicateName`].
+    pub fn add(&mut self, component: impl Component + 'static) -> Result<ComponentId, BuildError> {
+        if self
+            .nodes
+            .iter()
+            .any(|node| node.component.name() == component.name())
+        {
+            return Err(BuildError::DuplicateName(component.name().to_owned()));
+        }
+        let unconnected = PortEnd {
+            peer: None,
+            interface: None,
+        };
+        self.nodes.push(Node {
+            mailbox: Mailbox::new(component.ports()),
+            ports: vec![unconnected; component.ports().len()],
+            component: Box::new(component),
+            clock: Time::ZERO,
+        });
+        Ok(ComponentId(self.nodes.len() - 1))
+    }
+
+    /// Joins two ports by a link that delays every message by `latency`, in
+    /// both directions.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], naming the port that does not fit.
+    pub fn connect(
+        &mut self,
+        from: (ComponentId, &str),
+        to: (ComponentId, &str),
+        latency: Time,
+    ) -> Result<(), BuildError> {
+        let (from_port, to_port) = (self.port(from)?, self.port(to)?);
+        let (from_name, to_name) = (self.port_name(from), self.port_name(to));
+        if latency == Time::ZERO || latency.is_never() {
+            return Err(BuildError::NoLatency {
+                from: from_name,
+                to: to_name,
+            });
+        }
+        let protocol =
+            |id: ComponentId, port: usize| self.nodes[id.0].component.ports()[port].protocol;
+        let (from_protocol, to_protocol) = (protocol(from.0, from_port), protocol(to.0, to_port));
+        if from_protocol.peer() != to_protocol {
+            return Err(BuildError::Incompatible {
+                from: from_name,
+                from_protocol,
+                to: to_name,
+                to_protocol,
+            });
+        }
+        let same_port = from.0 == to.0 && from_port == to_port;
+        for (end, port) in [(from, from_port), (to, to_port)] {
+            if same_port || self.nodes[end.0.0].ports[port].peer.is_some() {
+                return Err(BuildError::AlreadyConnected {
+                    component: self.nodes[end.0.0].component.name().to_owned(),
+                    port: end.1.to_owned(),
+                });
+            }
+        }
+        let mut join = |end: (usize, usize), peer: (usize, usize)| {
+            self.nodes[end.0].ports[end.1].peer = Some(Peer {
+                node: peer.0,
+                port: peer.1,
+                latency,
+            });
+        };
+        join((from.0.0, from_port), (to.0.0, to_port));
+        join((to.0.0, to_port), (from.0.0, from_port));
+        Ok(())
+    }
+
+    /// Makes every frame at an Ethernet port visible to the sinks, as the
+    /// interface `name`. Returns the number of the interface.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NoSuchPort`] and [`BuildError::NotEthernet`].
+    pub fn tap(
+        &mut self,
+        at: (ComponentId, &str),
+        name: impl Into<String>,
+    ) -> Result<usize, BuildError> {
+        let port = self.port(at)?;
+        let node = &mut self.nodes[at.0.0];
+        if node.component.ports()[port].protocol != Protocol::Ethernet {
+            return Err(BuildError::NotEthernet(self.port_name(at)));
+        }
+        let number = *node.ports[port]
+            .interface
+            .get_or_insert(self.interfaces.len());
+        if number == self.interfaces.len() {
+            self.interfaces.push(name.into());
+        }
+        Ok(number)
+    }
+
+    /// Names of the tapped interfaces, by number.
+    pub fn interfaces(&self) -> &[String] {
+        &self.interfaces
+    }
+
+    /// Hands every frame of the tapped interfaces to `sink`.
+    pub fn add_sink(&mut self, sink: impl FrameSink + 'static) {
+        self.merger.add_sink(Box::new(sink));
+    }
+
+    /// The names of the components, in the order of adding.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.nodes.iter().map(|node| node.component.name())
+    }
+
+    /// A component as its own type; `None` if it is of another.
+    pub fn component<T: Component + 'static>(&self, id: ComponentId) -> Option<&T> {
+        self.nodes[id.0].component.as_any().downcast_ref()
+    }
+
+    /// A component as its own type, to change; `None` if it is of another.
+    pub fn component_mut<T: Component + 'static>(&mut self, id: ComponentId) -> Option<&mut T> {
+        self.nodes[id.0].component.as_any_mut().downcast_mut()
+    }
+
+    fn port(&self, (id, name): (ComponentId, &str)) -> Result<usize, BuildError> {
+        let component = &self.nodes[id.0].component;
+        let ports = component.ports();
+        ports
+            .iter()
+            .position(|port| port.name == name)
+            .ok_or_else(|| {
+                let known: Vec<_> = ports
+                    .iter()
+                    .map(|port| format!("`{}`", port.name))
+                    .collect();
+                BuildError::NoSuchPort {
+                    component: component.name().to_owned(),
+                    port: name.to_owned(),
+                    known: known.join(", "),
+                }
+            })
+    }
+
+    fn port_name(&self, (id, port): (ComponentId, &str)) -> String {
+        format!("{}.{port}", self.nodes[id.0].component.name())
+    }
+}
