@@ -2,8 +2,8 @@
 
 pub mod application;
 pub mod cpu;
-pub mod executor;
-pub mod memory;
-pub mod iommu;
 pub mod driver;
+pub mod executor;
+pub mod iommu;
+pub mod memory;
 pub mod reference;
