@@ -17,13 +17,17 @@
 //! protocol, so that each link can be cut and continued in another process.
 
 pub mod component;
+pub mod ethernet;
 pub mod mailbox;
 pub mod message;
 pub mod port;
+pub mod random;
 pub mod time;
 
 pub use component::{Component, ComponentError, Counter};
+pub use ethernet::{LineRate, Transmitter};
 pub use mailbox::{Io, Mailbox, Sent, Violation};
 pub use message::{InterruptKind, Message};
 pub use port::{PortSpec, Protocol};
+pub use random::{Probability, Random, Seed};
 pub use time::{ClockPeriod, ParseTimeError, Time};
