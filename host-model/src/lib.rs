@@ -7,3 +7,4 @@ pub mod executor;
 pub mod iommu;
 pub mod memory;
 pub mod reference;
+pub mod network;
