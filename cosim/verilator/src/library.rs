@@ -12,9 +12,9 @@ use std::sync::Arc;
 pub(crate) mod outcome {
     /// `$finish` was called.
     pub(crate) const FINISHED: u32 = 1;
-    /// `$stop` was called or an assertion failed.
+    /// `$stop`, `$fatal` or `$error` was called, or an assertion failed.
     pub(crate) const STOPPED: u32 = 2;
-    /// `$fatal` was called or Verilator's run-time gave up.
+    /// Verilator's run-time gave up.
     pub(crate) const FATAL: u32 = 4;
     /// Text is waiting.
     pub(crate) const PRINTED: u32 = 8;

@@ -25,10 +25,10 @@ static CONSTRUCTION: Mutex<()> = Mutex::new(());
 /// What ended a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
-    /// A failed assertion, `$error` or `$stop`.
+    /// A failed assertion, `$error`, `$fatal` or `$stop`.
     Assertion,
-    /// `$fatal`, or an error of Verilator's run-time such as a loop that does not settle.
-    Fatal,
+    /// An error of Verilator's run-time, such as a loop that does not settle.
+    RunTime,
     /// `$finish`.
     Finish,
 }
@@ -37,7 +37,7 @@ impl std::fmt::Display for StopCause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             StopCause::Assertion => "assertion failed",
-            StopCause::Fatal => "fatal error",
+            StopCause::RunTime => "simulation error",
             StopCause::Finish => "$finish",
         })
     }
@@ -163,9 +163,14 @@ impl Model {
     }
 
     /// Sets the clock period in ps: the distance of the edges of successive steps, and
-    /// twice the time that a waveform shows the clock low before an edge.
+    /// twice the time that a waveform shows the clock low before an edge. The first edge
+    /// is one period after zero.
     pub fn set_clock_period(&mut self, period_ps: u64) {
-        self.period_ps = period_ps.max(2);
+        let period_ps = period_ps.max(2);
+        if self.next_edge_ps == self.period_ps {
+            self.next_edge_ps = period_ps;
+        }
+        self.period_ps = period_ps;
     }
 
     /// Sets the simulated time of the next step's rising edge, in ps; later steps follow
@@ -292,7 +297,7 @@ impl Model {
             }
         }
         let cause = if result & outcome::FATAL != 0 {
-            StopCause::Fatal
+            StopCause::RunTime
         } else if result & outcome::STOPPED != 0 {
             StopCause::Assertion
         } else if result & outcome::FINISHED != 0 {
@@ -355,7 +360,7 @@ impl Model {
     }
 
     /// The whole state: flip-flops, memories, and the present values of ports and wires.
-    /// Simulated time is not part of it.
+    /// Simulated time and the seed are not part of it.
     ///
     /// # Errors
     /// The library was built without `savable`, or the model has stopped.
@@ -449,11 +454,15 @@ unsafe fn text(pointer: *const c_char) -> String {
         .into_owned()
 }
 
-/// The message of the last `[time] %Error: file.sv:12: message` line.
+/// The message of the last `[time] %Error: file.sv:12: message` line; recent versions
+/// write `%Fatal` for `$fatal`.
 fn last_error(printed: &str) -> Option<String> {
-    let line = printed.lines().rev().find(|line| line.contains("%Error"))?;
-    let after = line.split_once("%Error: ").map_or(line, |(_, after)| after);
-    let message = after.splitn(3, ':').nth(2).unwrap_or(after);
+    let (_, place_and_message) = printed.lines().rev().find_map(|line| {
+        line.split_once("%Error: ")
+            .or_else(|| line.split_once("%Fatal: "))
+    })?;
+    let mut parts = place_and_message.splitn(3, ':');
+    let message = parts.nth(2).unwrap_or(place_and_message);
     Some(message.trim().to_string())
 }
 

@@ -201,6 +201,19 @@ uint32_t trace_close(Model* model) {
 using Sink = void (*)(void*, const uint8_t*, size_t);
 
 #if HALLUX_SAVABLE
+// Verilator's saved state begins with settings of the context: simulated time, seed,
+// limits. They belong to the run, not to the state: laid aside and blanked while the
+// state is written or read, and put back afterwards.
+struct ContextAside final {
+    VerilatedContext* context;
+    std::string settings;
+    explicit ContextAside(VerilatedContext* context_) : context{context_} {
+        settings.assign(static_cast<char*>(context->serialized1Ptr()), context->serialized1Size());
+        memset(context->serialized1Ptr(), 0, settings.size());
+    }
+    ~ContextAside() { memcpy(context->serialized1Ptr(), settings.data(), settings.size()); }
+};
+
 // Verilator's serialisers, to and from memory instead of a file.
 struct MemorySave final : VerilatedSerialize {
     Sink sink;
@@ -241,6 +254,7 @@ uint32_t save(Model* model, Sink sink, void* receiver) {
 #if HALLUX_SAVABLE
     enter(model);
     try {
+        ContextAside aside{model->context};
         MemorySave out{sink, receiver};
         out << *model->top;
         out.flush();
@@ -256,6 +270,7 @@ uint32_t restore(Model* model, const uint8_t* data, size_t size) {
 #if HALLUX_SAVABLE
     enter(model);
     try {
+        ContextAside aside{model->context};
         MemoryRestore in{data, size};
         in >> *model->top;
         if (!in.exhausted()) return outcome(model) | FAILED;
