@@ -1,0 +1,139 @@
+//! The network device that smoltcp drives.
+
+use std::collections::VecDeque;
+
+use ::smoltcp::phy::{self, DeviceCapabilities, Medium};
+use ::smoltcp::time::Instant;
+use bytes::Bytes;
+use hallux_channel::{Counter, LineRate, Time, Transmitter};
+
+/// Frames that the device takes ahead of its line, like the descriptors of a
+/// small transmit ring. With fewer than there are busy sockets, smoltcp would
+/// serve the first ones only.
+const TRANSMIT_RING: usize = 64;
+/// Ethernet header, in bytes.
+const HEADER_BYTES: usize = 14;
+
+/// Receive queue and transmit ring.
+pub(super) struct Device {
+    mtu: usize,
+    line: Transmitter,
+    now: Time,
+    received: VecDeque<Bytes>,
+    sent: VecDeque<(Time, Bytes)>,
+    /// Frames handed over since the line was last idle.
+    in_ring: usize,
+    /// smoltcp had to be refused a transmission.
+    refused: bool,
+    rx_frames: u64,
+    rx_bytes: u64,
+    tx_frames: u64,
+    tx_bytes: u64,
+}
+
+impl Device {
+    pub(super) fn new(mtu: usize, rate: LineRate) -> Self {
+        Device {
+            mtu,
+            line: Transmitter::new(rate),
+            now: Time::ZERO,
+            received: VecDeque::new(),
+            sent: VecDeque::new(),
+            in_ring: 0,
+            refused: false,
+            rx_frames: 0,
+            rx_bytes: 0,
+            tx_frames: 0,
+            tx_bytes: 0,
+        }
+    }
+
+    pub(super) fn receive_frame(&mut self, frame: Bytes) {
+        self.rx_frames += 1;
+        self.rx_bytes += frame.len() as u64;
+        self.received.push_back(frame);
+    }
+
+    /// The next frame to leave, with the time of its last bit.
+    pub(super) fn take_sent(&mut self) -> Option<(Time, Bytes)> {
+        self.sent.pop_front()
+    }
+
+    pub(super) fn set_now(&mut self, now: Time) {
+        self.now = now;
+        self.refused = false;
+        if self.line.free_at() <= now {
+            self.in_ring = 0;
+        }
+    }
+
+    /// When smoltcp may try again, if it was refused.
+    pub(super) fn retry_at(&self) -> Option<Time> {
+        self.refused.then(|| self.line.free_at())
+    }
+
+    pub(super) fn counters(&self) -> Vec<Counter> {
+        vec![
+            Counter::new("rx_frames", self.rx_frames),
+            Counter::new("rx_bytes", self.rx_bytes),
+            Counter::new("tx_frames", self.tx_frames),
+            Counter::new("tx_bytes", self.tx_bytes),
+        ]
+    }
+
+    fn send(&mut self, frame: Vec<u8>) {
+        self.in_ring += 1;
+        self.tx_frames += 1;
+        self.tx_bytes += frame.len() as u64;
+        let at = self.line.transmit(self.now, frame.len());
+        self.sent.push_back((at, frame.into()));
+    }
+}
+
+impl phy::Device for Device {
+    type RxToken<'a> = RxToken;
+    type TxToken<'a> = TxToken<'a>;
+
+    /// Answers to received frames are always taken: smoltcp does not repeat
+    /// them.
+    fn receive(&mut self, _: Instant) -> Option<(RxToken, TxToken<'_>)> {
+        let frame = self.received.pop_front()?;
+        Some((RxToken(frame), TxToken(self)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<TxToken<'_>> {
+        if self.in_ring >= TRANSMIT_RING {
+            self.refused = true;
+            return None;
+        }
+        Some(TxToken(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + HEADER_BYTES;
+        capabilities
+    }
+}
+
+/// A received frame.
+pub(super) struct RxToken(Bytes);
+
+impl phy::RxToken for RxToken {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, parse: F) -> R {
+        parse(&self.0)
+    }
+}
+
+/// Room for one frame.
+pub(super) struct TxToken<'a>(&'a mut Device);
+
+impl phy::TxToken for TxToken<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, fill: F) -> R {
+        let mut frame = vec![0; len];
+        let result = fill(&mut frame);
+        self.0.send(frame);
+        result
+    }
+}
