@@ -1,3 +1,4 @@
 //! Simulation engine, RTL-NIC adapter and observation.
 
 pub mod engine;
+pub mod nic;

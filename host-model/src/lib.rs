@@ -1,6 +1,7 @@
 //! Behavioural host, network, peers and the reference TOE.
 
 pub mod application;
+pub mod behavioural;
 pub mod cpu;
 pub mod driver;
 pub mod executor;
