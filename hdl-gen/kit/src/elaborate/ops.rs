@@ -1,0 +1,283 @@
+//! Operators of a description. The Rust original fixes which operand types are
+//! legal; the traits here only say which type comes out.
+
+use super::value::{Index, Lift, Num, Value};
+use crate::ir::{Kind, Node, Operator, significant_bits};
+use rust_hdl_core::prelude::{Bits, Synth};
+use std::rc::Rc;
+
+/// Brings two operands to one width. An integer takes the other's width.
+fn equalize(a: Rc<Node>, b: Rc<Node>) -> (Rc<Node>, Rc<Node>) {
+    match (a.width, b.width) {
+        (0, width) => (Node::new(a.kind.clone(), 0).at(width), b),
+        (width, 0) => (a, b.at(width)),
+        (x, y) if x == y => (a, b),
+        (x, y) => {
+            let width = x.max(y);
+            (Node::resize(&a, width), Node::resize(&b, width))
+        }
+    }
+}
+
+impl Node {
+    /// An integer at a given width; one that does not fit keeps its value, so
+    /// that the writer can refuse it.
+    fn at(&self, width: usize) -> Rc<Node> {
+        match self.kind {
+            Kind::Number(value) => Node::constant(value, width),
+            _ => Node::new(self.kind.clone(), self.width),
+        }
+    }
+
+    /// As wide as the value needs; for integers and indices.
+    fn minimal(node: &Rc<Node>) -> Rc<Node> {
+        match node.kind {
+            Kind::Number(value) => Node::constant(value, significant_bits(&value.into())),
+            _ => node.clone(),
+        }
+    }
+}
+
+fn binary<T>(op: Operator, a: Rc<Node>, b: Rc<Node>) -> Value<T> {
+    let (a, b) = equalize(a, b);
+    let width = if op.is_comparison() { 1 } else { a.width };
+    Value::from_node(Node::new(Kind::Binary(op, a, b), width))
+}
+
+/// Types that `+` and `-` take.
+pub trait Arithmetic<R> {
+    /// Type of the result.
+    type Out;
+    /// Builds the result.
+    fn build(op: Operator, a: Rc<Node>, b: Rc<Node>) -> Value<Self::Out> {
+        binary(op, a, b)
+    }
+}
+impl<const N: usize> Arithmetic<Bits<N>> for Bits<N> {
+    type Out = Bits<N>;
+}
+impl<const N: usize> Arithmetic<Num> for Bits<N> {
+    type Out = Bits<N>;
+}
+impl<const N: usize> Arithmetic<Bits<N>> for Num {
+    type Out = Bits<N>;
+}
+impl<const N: usize> Arithmetic<bool> for Bits<N> {
+    type Out = Bits<N>;
+}
+
+/// An index grows with every operation, as Rust's `usize` does for all
+/// practical values.
+fn wide(op: Operator, a: Rc<Node>, b: Rc<Node>) -> Value<Index> {
+    let (a, b) = (Node::minimal(&a), Node::minimal(&b));
+    let limit = match op {
+        Operator::Add => a.maximum() + b.maximum(),
+        Operator::Mul => a.maximum() * b.maximum(),
+        _ => a.maximum(),
+    };
+    let width = significant_bits(&limit).max(a.width).max(b.width);
+    let (a, b) = (Node::resize(&a, width), Node::resize(&b, width));
+    Value::from_node(Node::new(Kind::Binary(op, a, b), width))
+}
+
+macro_rules! index_arithmetic {
+    ($($left:ty, $right:ty);*) => {$(
+        impl Arithmetic<$right> for $left {
+            type Out = Index;
+            fn build(op: Operator, a: Rc<Node>, b: Rc<Node>) -> Value<Index> {
+                wide(op, a, b)
+            }
+        }
+        impl Product<$right> for $left {
+            type Out = Index;
+            fn build(a: Rc<Node>, b: Rc<Node>) -> Value<Index> {
+                wide(Operator::Mul, a, b)
+            }
+        }
+    )*};
+}
+index_arithmetic!(Index, Index; Index, Num; Num, Index);
+
+/// `a + b`
+pub fn add<A: Lift, B: Lift>(a: A, b: B) -> Value<<A::T as Arithmetic<B::T>>::Out>
+where
+    A::T: Arithmetic<B::T>,
+{
+    A::T::build(Operator::Add, a.lift().into_node(), b.lift().into_node())
+}
+
+/// `a - b`
+pub fn sub<A: Lift, B: Lift>(a: A, b: B) -> Value<<A::T as Arithmetic<B::T>>::Out>
+where
+    A::T: Arithmetic<B::T>,
+{
+    A::T::build(Operator::Sub, a.lift().into_node(), b.lift().into_node())
+}
+
+/// Types that `*` takes.
+pub trait Product<R> {
+    /// Type of the result.
+    type Out;
+    /// Builds the result.
+    fn build(a: Rc<Node>, b: Rc<Node>) -> Value<Self::Out>;
+}
+
+impl Product<Bits<16>> for Bits<16> {
+    type Out = Bits<32>;
+    fn build(a: Rc<Node>, b: Rc<Node>) -> Value<Bits<32>> {
+        Value::from_node(product(&a, &b, 32))
+    }
+}
+
+/// A product in `width` bits of operands of any width.
+pub(super) fn product(a: &Rc<Node>, b: &Rc<Node>, width: usize) -> Rc<Node> {
+    let (a, b) = (Node::resize(a, width), Node::resize(b, width));
+    Node::new(Kind::Binary(Operator::Mul, a, b), width)
+}
+
+/// `a * b`
+pub fn mul<A: Lift, B: Lift>(a: A, b: B) -> Value<<A::T as Product<B::T>>::Out>
+where
+    A::T: Product<B::T>,
+{
+    A::T::build(a.lift().into_node(), b.lift().into_node())
+}
+
+/// Types that `&`, `|` and `^` take.
+pub trait Bitwise<R> {
+    /// Type of the result.
+    type Out;
+}
+impl Bitwise<bool> for bool {
+    type Out = bool;
+}
+impl<const N: usize> Bitwise<Bits<N>> for Bits<N> {
+    type Out = Bits<N>;
+}
+impl<const N: usize> Bitwise<Num> for Bits<N> {
+    type Out = Bits<N>;
+}
+impl<const N: usize> Bitwise<Bits<N>> for Num {
+    type Out = Bits<N>;
+}
+
+macro_rules! bitwise {
+    ($($name:ident $op:ident $text:literal),*) => {$(
+        #[doc = $text]
+        pub fn $name<A: Lift, B: Lift>(a: A, b: B) -> Value<<A::T as Bitwise<B::T>>::Out>
+        where
+            A::T: Bitwise<B::T>,
+        {
+            binary(Operator::$op, a.lift().into_node(), b.lift().into_node())
+        }
+    )*};
+}
+bitwise!(and And "`a & b`, `a && b`", or Or "`a | b`, `a || b`", xor Xor "`a ^ b`");
+
+/// Types that `!` takes.
+pub trait Invertible {}
+impl Invertible for bool {}
+impl<const N: usize> Invertible for Bits<N> {}
+
+/// `!a`
+pub fn not<A: Lift>(a: A) -> Value<A::T>
+where
+    A::T: Invertible,
+{
+    let node = a.lift().into_node();
+    let width = node.width;
+    if let Kind::Not(inner) = &node.kind {
+        return Value::from_node(inner.clone());
+    }
+    Value::from_node(Node::new(Kind::Not(node), width))
+}
+
+/// Types that comparisons take.
+pub trait Comparable<R> {
+    /// Whether the narrower side is extended; otherwise an integer must fit.
+    const EXTENDS: bool = false;
+}
+impl<T: Synth> Comparable<T> for T {}
+impl<const N: usize> Comparable<Num> for Bits<N> {}
+impl<const N: usize> Comparable<Bits<N>> for Num {}
+impl Comparable<bool> for Bits<1> {}
+impl Comparable<Bits<1>> for bool {}
+impl Comparable<Index> for Index {
+    const EXTENDS: bool = true;
+}
+impl Comparable<Num> for Index {
+    const EXTENDS: bool = true;
+}
+impl Comparable<Index> for Num {
+    const EXTENDS: bool = true;
+}
+
+fn compare<A: Lift, B: Lift>(op: Operator, a: A, b: B) -> Value<bool>
+where
+    A::T: Comparable<B::T>,
+{
+    let (a, b) = (a.lift().into_node(), b.lift().into_node());
+    if A::T::EXTENDS {
+        return binary(op, Node::minimal(&a), Node::minimal(&b));
+    }
+    binary(op, a, b)
+}
+
+macro_rules! comparisons {
+    ($($name:ident $op:ident $text:literal),*) => {$(
+        #[doc = $text]
+        pub fn $name<A: Lift, B: Lift>(a: A, b: B) -> Value<bool>
+        where
+            A::T: Comparable<B::T>,
+        {
+            compare(Operator::$op, a, b)
+        }
+    )*};
+}
+comparisons!(
+    eq Eq "`a == b`", ne Ne "`a != b`", lt Lt "`a < b`", le Le "`a <= b`", gt Gt "`a > b`",
+    ge Ge "`a >= b`"
+);
+
+/// Types that may count a shift.
+pub trait Count {}
+impl Count for Num {}
+impl Count for Index {}
+impl<const N: usize> Count for Bits<N> {}
+
+fn shift<const N: usize>(op: Operator, a: Rc<Node>, count: Rc<Node>) -> Value<Bits<N>> {
+    if let Some(count) = count.known() {
+        let count = usize::try_from(&count).unwrap_or(N).min(N);
+        let zeros = Node::constant(0u8, count);
+        return Value::from_node(match op {
+            _ if count == N => Node::constant(0u8, N),
+            Operator::Shl => Node::concat(vec![Node::slice(&a, 0, N - count), zeros]),
+            _ => Node::concat(vec![zeros, Node::slice(&a, count, N - count)]),
+        });
+    }
+    Value::from_node(Node::new(Kind::Binary(op, a, count), N))
+}
+
+/// `a << count`
+pub fn shl<const N: usize, C: Lift>(a: impl Lift<T = Bits<N>>, count: C) -> Value<Bits<N>>
+where
+    C::T: Count,
+{
+    shift(
+        Operator::Shl,
+        a.lift().into_node(),
+        count.lift().into_node(),
+    )
+}
+
+/// `a >> count`
+pub fn shr<const N: usize, C: Lift>(a: impl Lift<T = Bits<N>>, count: C) -> Value<Bits<N>>
+where
+    C::T: Count,
+{
+    shift(
+        Operator::Shr,
+        a.lift().into_node(),
+        count.lift().into_node(),
+    )
+}

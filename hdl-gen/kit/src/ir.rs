@@ -1,0 +1,380 @@
+//! What a block's description says, before it becomes SystemVerilog.
+//!
+//! Expressions are trees of [`Node`]s that know their width. They name signals
+//! by the address of the rust-hdl `Signal` they came from, which is unique while
+//! the design is borrowed; names are looked up when the module is written.
+
+use crate::manifest::Memory;
+use num_bigint::BigUint;
+use rust_hdl_core::prelude::TypeDescriptor;
+use std::rc::Rc;
+
+/// What a block turns into.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Logic that was described with `#[hdl]`.
+    Logic(Logic),
+    /// A flip-flop: becomes a register of the parent module.
+    FlipFlop,
+    /// A primitive whose module body is written by hand.
+    Primitive(Primitive),
+}
+
+/// A description recorded from an `#[hdl]` function.
+#[derive(Clone, Debug)]
+pub struct Logic {
+    /// Path of the Rust type, with generic arguments.
+    pub rust_type: &'static str,
+    /// Statements in source order, loops unrolled.
+    pub statements: Vec<Statement>,
+    /// Variables that the statements use, by number.
+    pub variables: Vec<Variable>,
+}
+
+/// A primitive: a module whose body is SystemVerilog text.
+#[derive(Clone, Debug)]
+pub struct Primitive {
+    /// Path of the Rust type, with generic arguments.
+    pub rust_type: &'static str,
+    /// Module name; equal bodies share a module, different ones need different names.
+    pub module: String,
+    /// What a reader of the module should know first, one line each.
+    pub summary: Vec<String>,
+    /// Text between the port list and `endmodule`.
+    pub text: String,
+    /// Memories declared in `text`.
+    pub memories: Vec<Memory>,
+    /// Outputs that depend on inputs in the same cycle: (output, input).
+    pub combinational: Vec<(String, String)>,
+}
+
+/// A `let` of the description.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Name from the source, made unique when written.
+    pub name: String,
+    /// Width in bits.
+    pub width: usize,
+    /// Rust type, where fields matter.
+    pub descriptor: Option<TypeDescriptor>,
+    /// Made by the elaborator rather than by the author; may be inlined.
+    pub automatic: bool,
+    /// Set more than once (`let mut`).
+    pub mutable: bool,
+}
+
+/// Where a value is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// A rust-hdl signal, by address.
+    Signal(usize),
+    /// A variable of the description, by number.
+    Variable(usize),
+}
+
+/// One statement.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// Declares a variable and gives it its (first) value.
+    Let(usize, Rc<Node>),
+    /// Sets a signal or variable, or part of it.
+    Assign(Target, Rc<Node>),
+    /// Two-way choice.
+    If(Rc<Node>, Vec<Statement>, Vec<Statement>),
+    /// Choice by value.
+    Case(Case),
+}
+
+/// A `match` on a value.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The value that is compared.
+    pub scrutinee: Rc<Node>,
+    /// Labels and statements, in source order.
+    pub arms: Vec<(Vec<Rc<Node>>, Vec<Statement>)>,
+    /// Statements for everything else; `None` if the source lists all states.
+    pub default: Option<Vec<Statement>>,
+}
+
+/// The left side of an assignment.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// What is set.
+    pub source: Source,
+    /// Which part, if not all.
+    pub part: Option<Part>,
+}
+
+/// A bit range of a target.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Constant part of the offset, in bits.
+    pub offset: usize,
+    /// Added to `offset` at run time.
+    pub dynamic: Option<Rc<Node>>,
+    /// Width in bits.
+    pub width: usize,
+}
+
+/// An expression and its width.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it computes.
+    pub kind: Kind,
+    /// Width in bits; 0 for an integer that takes the width of its surroundings.
+    pub width: usize,
+}
+
+/// Kinds of expression.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A constant of known width.
+    Constant(BigUint),
+    /// An integer that takes the width of its surroundings.
+    Number(u64),
+    /// A state of an enumeration: type, variant, code.
+    Variant(&'static str, &'static str, BigUint),
+    /// The value of a signal or variable.
+    Read(Source),
+    /// Bits from a constant offset on; the width is the node's.
+    Slice(Rc<Node>, usize),
+    /// Bits from a computed offset on, zero beyond the end.
+    DynamicSlice(Rc<Node>, Rc<Node>),
+    /// Bitwise complement.
+    Not(Rc<Node>),
+    /// Reduction to one bit.
+    Reduce(Reduction, Rc<Node>),
+    /// Two operands.
+    Binary(Operator, Rc<Node>, Rc<Node>),
+    /// `condition ? then : otherwise`.
+    Mux(Rc<Node>, Rc<Node>, Rc<Node>),
+    /// Most significant part first.
+    Concat(Vec<Rc<Node>>),
+}
+
+/// Reductions over all bits of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduction {
+    /// Any bit set.
+    Any,
+    /// All bits set.
+    All,
+    /// Odd number of bits set.
+    Xor,
+}
+
+/// Operators with two operands. Except for shifts, both have the same width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// Sum, carry dropped.
+    Add,
+    /// Difference, borrow dropped.
+    Sub,
+    /// Product of equally wide operands, upper half dropped.
+    Mul,
+    /// Bitwise and.
+    And,
+    /// Bitwise or.
+    Or,
+    /// Bitwise exclusive or.
+    Xor,
+    /// Shift towards the most significant bit, zeros in.
+    Shl,
+    /// Shift towards the least significant bit, zeros in.
+    Shr,
+    /// Equal.
+    Eq,
+    /// Not equal.
+    Ne,
+    /// Less, unsigned.
+    Lt,
+    /// Less or equal, unsigned.
+    Le,
+    /// Greater, unsigned.
+    Gt,
+    /// Greater or equal, unsigned.
+    Ge,
+}
+
+impl Operator {
+    /// Whether the result is one bit whatever the operands' width.
+    pub fn is_comparison(self) -> bool {
+        use Operator::*;
+        matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
+    }
+
+    /// Whether the right operand is a count of its own width.
+    pub fn is_shift(self) -> bool {
+        matches!(self, Operator::Shl | Operator::Shr)
+    }
+}
+
+/// Number of bits of `value`, at least 1.
+pub fn significant_bits(value: &BigUint) -> usize {
+    (value.bits() as usize).max(1)
+}
+
+impl Node {
+    /// A node on the heap.
+    pub fn new(kind: Kind, width: usize) -> Rc<Self> {
+        Rc::new(Self { kind, width })
+    }
+
+    /// The constant `value` in `width` bits.
+    pub fn constant(value: impl Into<BigUint>, width: usize) -> Rc<Self> {
+        Self::new(Kind::Constant(value.into()), width)
+    }
+
+    /// The value, if it is known now.
+    pub fn known(&self) -> Option<BigUint> {
+        match &self.kind {
+            Kind::Constant(value) | Kind::Variant(_, _, value) => Some(value.clone()),
+            Kind::Number(value) => Some(BigUint::from(*value)),
+            _ => None,
+        }
+    }
+
+    /// An upper bound of the value.
+    pub fn maximum(&self) -> BigUint {
+        let all_ones = || (BigUint::from(1u8) << self.width) - 1u8;
+        match &self.kind {
+            Kind::Constant(value) | Kind::Variant(_, _, value) => value.clone(),
+            Kind::Number(value) => BigUint::from(*value),
+            Kind::Binary(Operator::Add, a, b) => (a.maximum() + b.maximum()).min(all_ones()),
+            Kind::Binary(Operator::Mul, a, b) => (a.maximum() * b.maximum()).min(all_ones()),
+            Kind::Mux(_, a, b) => a.maximum().max(b.maximum()),
+            Kind::Concat(parts) => parts.iter().fold(BigUint::ZERO, |sum, part| {
+                (sum << part.width) + part.maximum()
+            }),
+            Kind::Slice(base, 0) => base.maximum().min(all_ones()),
+            _ => all_ones(),
+        }
+    }
+
+    /// `width` bits of `base` from `offset` on; out-of-range slices are kept as
+    /// they are so that the writer can refuse them by name.
+    pub fn slice(base: &Rc<Self>, offset: usize, width: usize) -> Rc<Self> {
+        if offset == 0 && width == base.width {
+            return base.clone();
+        }
+        if offset + width > base.width {
+            return Self::new(Kind::Slice(base.clone(), offset), width);
+        }
+        match &base.kind {
+            Kind::Constant(value) => {
+                let mask = (BigUint::from(1u8) << width) - 1u8;
+                Self::constant((value >> offset) & mask, width)
+            }
+            Kind::Slice(inner, first) if first + base.width <= inner.width => {
+                Self::slice(inner, first + offset, width)
+            }
+            Kind::Concat(parts) => {
+                let mut low = 0;
+                for part in parts.iter().rev() {
+                    if offset >= low && offset + width <= low + part.width {
+                        return Self::slice(part, offset - low, width);
+                    }
+                    low += part.width;
+                }
+                Self::new(Kind::Slice(base.clone(), offset), width)
+            }
+            // A bit of a mask does not need the whole mask.
+            Kind::Binary(op @ (Operator::And | Operator::Or | Operator::Xor), a, b)
+                if a.width == base.width && b.width == base.width =>
+            {
+                let (a, b) = (Self::slice(a, offset, width), Self::slice(b, offset, width));
+                Self::new(Kind::Binary(*op, a, b), width)
+            }
+            Kind::Not(a) => Self::new(Kind::Not(Self::slice(a, offset, width)), width),
+            _ => Self::new(Kind::Slice(base.clone(), offset), width),
+        }
+    }
+
+    /// Zero-extended or truncated to `width` bits.
+    pub fn resize(node: &Rc<Self>, width: usize) -> Rc<Self> {
+        if node.width == width {
+            return node.clone();
+        }
+        if let Kind::Number(value) = node.kind {
+            return Self::constant(value, width);
+        }
+        if node.width > width {
+            return Self::slice(node, 0, width);
+        }
+        if let Kind::Constant(value) = &node.kind {
+            return Self::constant(value.clone(), width);
+        }
+        Self::concat(vec![Self::constant(0u8, width - node.width), node.clone()])
+    }
+
+    /// Parts side by side, most significant first.
+    pub fn concat(parts: Vec<Rc<Self>>) -> Rc<Self> {
+        let mut flat: Vec<Rc<Self>> = Vec::new();
+        for part in parts {
+            let inner = match &part.kind {
+                Kind::Concat(inner) => inner.clone(),
+                _ => vec![part],
+            };
+            for part in inner.into_iter().filter(|part| part.width > 0) {
+                if let Some(last) = flat.last()
+                    && let (Kind::Constant(high), Kind::Constant(low)) = (&last.kind, &part.kind)
+                {
+                    let joined = (high << part.width) + low;
+                    let width = last.width + part.width;
+                    flat.pop();
+                    flat.push(Self::constant(joined, width));
+                    continue;
+                }
+                flat.push(part);
+            }
+        }
+        if flat.len() == 1 {
+            return flat.remove(0);
+        }
+        let width = flat.iter().map(|part| part.width).sum();
+        Self::new(Kind::Concat(flat), width)
+    }
+
+    /// Calls `visit` for every source that the expression reads.
+    pub fn reads(&self, visit: &mut impl FnMut(Source)) {
+        match &self.kind {
+            Kind::Read(source) => visit(*source),
+            _ => self.children(&mut |child| child.reads(visit)),
+        }
+    }
+
+    /// Calls `visit` for every direct operand.
+    pub fn children(&self, visit: &mut impl FnMut(&Rc<Node>)) {
+        match &self.kind {
+            Kind::Constant(_) | Kind::Number(_) | Kind::Variant(..) | Kind::Read(_) => {}
+            Kind::Slice(a, _) | Kind::Not(a) | Kind::Reduce(_, a) => visit(a),
+            Kind::DynamicSlice(a, b) | Kind::Binary(_, a, b) => {
+                visit(a);
+                visit(b);
+            }
+            Kind::Mux(a, b, c) => {
+                visit(a);
+                visit(b);
+                visit(c);
+            }
+            Kind::Concat(parts) => parts.iter().for_each(visit),
+        }
+    }
+
+    /// The same expression with its operands replaced by `change`.
+    pub fn map(node: &Rc<Self>, change: &mut impl FnMut(&Rc<Node>) -> Rc<Node>) -> Rc<Self> {
+        let kind = match &node.kind {
+            Kind::Constant(_) | Kind::Number(_) | Kind::Variant(..) | Kind::Read(_) => {
+                return node.clone();
+            }
+            Kind::Slice(a, offset) => return Self::slice(&change(a), *offset, node.width),
+            Kind::DynamicSlice(a, b) => Kind::DynamicSlice(change(a), change(b)),
+            Kind::Not(a) => Kind::Not(change(a)),
+            Kind::Reduce(reduction, a) => Kind::Reduce(*reduction, change(a)),
+            Kind::Binary(op, a, b) => Kind::Binary(*op, change(a), change(b)),
+            Kind::Mux(a, b, c) => Kind::Mux(change(a), change(b), change(c)),
+            Kind::Concat(parts) => return Self::concat(parts.iter().map(change).collect()),
+        };
+        Self::new(kind, node.width)
+    }
+}

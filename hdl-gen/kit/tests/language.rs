@@ -1,0 +1,155 @@
+//! The language of `docs/hdl.md`, construct by construct: it compiles, emits,
+//! and runs as ordinary Rust.
+#![allow(missing_docs)]
+
+use hallux_hdl::emit::{Options, emit};
+use hallux_hdl::prelude::*;
+
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Summary {
+    pub flow: Bits<16>,
+    pub seq: Bits<32>,
+    pub last: Bit,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum State {
+    Idle,
+    Busy,
+    Done,
+}
+
+#[hdl_fn]
+fn seq_lt(a: Bits<32>, b: Bits<32>) -> Bit {
+    (a - b).get_bit(31)
+}
+
+#[hdl_fn]
+fn clamp<const N: usize>(x: Bits<N>, limit: Bits<N>) -> Bits<N> {
+    let over = x > limit;
+    if over { limit } else { x }
+}
+
+#[derive(LogicBlock, Default)]
+pub struct Stage {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub s: StreamSink<Summary>,
+    pub m: StreamSource<Summary>,
+    pub level: Signal<Out, Bits<8>>,
+    full: DFF<Bit>,
+    held: DFF<Summary>,
+    state: DFF<State>,
+    lane: [DFF<Bits<8>>; 4],
+    next_seq: Signal<Local, Bits<32>>,
+}
+
+impl Logic for Stage {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, full, held, state);
+        self.m.data.next = self.held.q.val();
+        self.m.valid.next = self.full.q.val();
+        let free = !self.full.q.val() | self.m.ready.val();
+        let sum = self.s.data.val().seq + bits::<32>(1);
+        self.s.ready.next = free;
+        if free & self.s.valid.val() {
+            self.held.d.next = self.s.data.val();
+            self.held.d.next.seq = sum;
+            self.full.d.next = true;
+        } else if free {
+            self.full.d.next = false;
+        }
+        let x = if self.full.q.val() {
+            sum
+        } else {
+            bits::<32>(0)
+        };
+        self.next_seq.next = x;
+        match self.state.q.val() {
+            State::Idle => {
+                if self.s.valid.val() {
+                    self.state.d.next = State::Busy;
+                }
+            }
+            State::Busy => {
+                if seq_lt(self.next_seq.val(), self.held.q.val().seq) {
+                    self.state.d.next = State::Done;
+                }
+            }
+            State::Done => self.state.d.next = State::Idle,
+        }
+        for i in 0..4 {
+            dff_setup!(self, clk, lane[i]);
+            let part = self.s.data.val().seq.get_bits::<8>(8 * i);
+            self.lane[i].d.next = clamp::<8>(part, bits::<8>(100));
+        }
+        self.level.next = self.lane[0].q.val() ^ self.lane[1].q.val();
+        let mut total = self.lane[2].q.val();
+        for i in 0..2 {
+            if self.next_seq.val().get_bit(i) {
+                total = total + self.lane[i].q.val();
+            }
+        }
+        if total == 7 {
+            self.level.next = total;
+        }
+        if self.rst.val() {
+            self.full.d.next = false;
+            self.state.d.next = State::Idle;
+        }
+    }
+}
+
+#[derive(LogicBlock)]
+pub struct Chain {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub s: StreamSink<Summary>,
+    pub m: StreamSource<Summary>,
+    stage: Vec<Stage>,
+}
+
+impl Chain {
+    fn new(stages: usize) -> Self {
+        Self {
+            clk: Signal::default(),
+            rst: Signal::default(),
+            s: StreamSink::default(),
+            m: StreamSource::default(),
+            stage: (0..stages).map(|_| Stage::default()).collect(),
+        }
+    }
+}
+
+impl Logic for Chain {
+    #[hdl]
+    fn update(&mut self) {
+        let last = self.stage.len() - 1;
+        for i in 0..self.stage.len() {
+            self.stage[i].clk.next = self.clk.val();
+            self.stage[i].rst.next = self.rst.val();
+        }
+        StreamSink::link(&mut self.s, &mut self.stage[0].s);
+        StreamSource::link(&mut self.m, &mut self.stage[last].m);
+        for i in 1..self.stage.len() {
+            join_streams!(self.stage[i - 1].m, self.stage[i].s);
+        }
+    }
+}
+
+#[test]
+fn emits_and_lints() {
+    let mut chain = Chain::new(3);
+    chain.connect_all();
+    let design = match emit(&chain, &Options::new("test", "chain")) {
+        Ok(design) => design,
+        Err(errors) => panic!("{errors}"),
+    };
+    for file in &design.files {
+        println!("==== {}\n{}", file.name, file.text);
+    }
+    let dir = std::env::temp_dir().join("hallux-kit-language");
+    design.write(&dir).unwrap();
+    assert!(design.differs(&dir).is_empty());
+}
