@@ -1,0 +1,4 @@
+//! What a run leaves behind: captures, counters and traces.
+
+pub mod pcapng;
+pub mod rtt;
