@@ -9,3 +9,5 @@ pub mod iommu;
 pub mod memory;
 pub mod reference;
 pub mod network;
+pub mod apps;
+pub mod peer;
