@@ -152,8 +152,10 @@ impl Cache {
 
     /// The cache in `root`, bounded to `limit` bytes of compiled models.
     pub fn at(root: impl Into<PathBuf>, limit: u64) -> Self {
+        let root = root.into();
         Self {
-            root: root.into(),
+            // Tools are started in other directories.
+            root: std::path::absolute(&root).unwrap_or(root),
             limit,
         }
     }

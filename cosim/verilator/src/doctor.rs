@@ -130,3 +130,42 @@ fn waves_fact(verilator: &Verilator, compiler: &Compiler, cache: &Cache) -> Fact
         .remedy(format!("`apt-get install {missing}`")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statuses(facts: &[Fact]) -> Vec<(&str, FactStatus)> {
+        facts
+            .iter()
+            .map(|fact| (fact.subject, fact.status))
+            .collect()
+    }
+
+    #[test]
+    fn a_bare_machine_is_told_everything_at_once() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = Environment::default()
+            .with("PATH", home.path())
+            .with("HALLUX_CACHE", home.path().join("cache"));
+        let facts = doctor(&environment);
+        assert_eq!(
+            statuses(&facts),
+            [
+                ("Verilator", FactStatus::Bad),
+                ("C++ compiler", FactStatus::Bad),
+                ("cache", FactStatus::Good)
+            ]
+        );
+        assert!(facts[0].remedy.contains("apt-get install verilator"));
+    }
+
+    #[test]
+    fn this_machine_can_build() {
+        let facts = doctor(&Environment::process());
+        assert!(
+            facts.iter().all(|fact| fact.status != FactStatus::Bad),
+            "{facts:?}"
+        );
+    }
+}

@@ -40,14 +40,16 @@ impl Environment {
     }
 
     /// The executable that a shell would start for `command`: a path is taken as it is,
-    /// a bare name is looked up in `PATH`.
+    /// a bare name is looked up in `PATH`. The result is absolute, since tools are started
+    /// in other directories.
     pub fn find_executable(&self, command: impl AsRef<Path>) -> Option<PathBuf> {
         let command = command.as_ref();
         if command.components().count() > 1 {
-            return is_executable(command).then(|| command.to_path_buf());
+            let program = std::path::absolute(command).ok()?;
+            return is_executable(&program).then_some(program);
         }
         std::env::split_paths(self.get("PATH")?)
-            .map(|directory| directory.join(command))
+            .filter_map(|directory| std::path::absolute(directory.join(command)).ok())
             .find(|candidate| is_executable(candidate))
     }
 }

@@ -162,7 +162,7 @@ pub enum LayoutError {
     /// The port's name cannot be carried to C++.
     #[error(
         "port `{port}` of module `{top}` cannot be named in C++; \
-         use letters, digits and single underscores, and no C++ keyword"
+         use letters, digits and single underscores, and no C++ keyword or `name`, `trace`, `eval`"
     )]
     Name {
         /// Name of the module.
@@ -390,19 +390,44 @@ impl Layout {
 /// Verilator does not mangle.
 fn is_plain_identifier(name: &str) -> bool {
     const KEYWORDS: &[&str] = &[
+        "alignas",
+        "alignof",
+        "and",
+        "and_eq",
         "asm",
         "auto",
+        "bitand",
+        "bitor",
         "bool",
+        "break",
+        "case",
         "catch",
         "char",
+        "class",
+        "compl",
+        "concept",
+        "const",
+        "constexpr",
+        "continue",
+        "co_await",
+        "co_return",
+        "co_yield",
+        "decltype",
+        "default",
         "delete",
+        "do",
         "double",
+        "else",
+        "enum",
         "explicit",
         "export",
+        "extern",
         "false",
         "float",
+        "for",
         "friend",
         "goto",
+        "if",
         "inline",
         "int",
         "long",
@@ -411,29 +436,60 @@ fn is_plain_identifier(name: &str) -> bool {
         "new",
         "noexcept",
         "not",
+        "not_eq",
+        "nullptr",
         "operator",
+        "or",
+        "or_eq",
         "private",
         "protected",
         "public",
+        "register",
+        "requires",
+        "return",
         "short",
         "signed",
         "sizeof",
+        "static",
+        "struct",
         "switch",
         "template",
         "this",
         "throw",
         "true",
         "try",
+        "typedef",
+        "typeid",
         "typename",
+        "union",
+        "unsigned",
         "using",
+        "virtual",
+        "void",
         "volatile",
+        "while",
         "xor",
+        "xor_eq",
+    ];
+    /// Members of every Verilated class.
+    const MEMBERS: &[&str] = &[
+        "NULL",
+        "contextp",
+        "eval",
+        "eval_step",
+        "final",
+        "name",
+        "rootp",
+        "threads",
+        "trace",
+        "vlSymsp",
     ];
     let mut characters = name.chars();
     characters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
         && !name.contains("__")
         && !KEYWORDS.contains(&name)
+        && !MEMBERS.contains(&name)
 }
 
 #[cfg(test)]
@@ -507,7 +563,7 @@ mod tests {
 
     #[test]
     fn names_that_cpp_would_misread_are_refused() {
-        for name in ["new", "a__b", "9a", "a$b", ""] {
+        for name in ["new", "trace", "a__b", "9a", "a$b", ""] {
             let manifest = manifest_of("top", &[(name, Direction::In, 1)]);
             assert!(
                 matches!(Layout::of(&manifest), Err(LayoutError::Name { .. })),

@@ -60,6 +60,9 @@ pub enum ModelError {
         /// Simulated time of the clock edge, in ps.
         time_ps: u64,
     },
+    /// Verilator's run-time refused to make the model.
+    #[error("a model of module `{0}` could not be made")]
+    NotMade(String),
     /// A byte slice has the wrong size.
     #[error("the {which} of module `{top}` take {expected} bytes, the slice has {actual}")]
     Size {
@@ -120,10 +123,11 @@ pub struct Model {
 unsafe impl Send for Model {}
 
 impl Model {
-    /// Makes a model whose uninitialised state is random under `seed`.
+    /// Makes a model whose uninitialised state is random under `seed`. Its `initial`
+    /// blocks run in the first step.
     ///
     /// # Errors
-    /// An `initial` block of the design stopped it.
+    /// Verilator's run-time refuses to make it.
     pub fn new(library: &Arc<Library>, seed: u64) -> Result<Self, ModelError> {
         let table = library.table();
         // Verilator takes 31 bits, and takes 0 for "choose one yourself".
@@ -139,7 +143,7 @@ impl Model {
         let words = layout.inputs.size.div_ceil(8) + layout.outputs.size.div_ceil(8);
         let mut model = Self {
             library: library.clone(),
-            raw: NonNull::new(raw).expect("the shim allocates with `new`, which throws"),
+            raw: NonNull::new(raw).ok_or_else(|| ModelError::NotMade(layout.top.clone()))?,
             next_edge_ps: 0,
             period_ps: DEFAULT_PERIOD_PS,
             stopped: None,
@@ -476,7 +480,7 @@ impl<I: PortStruct, O: PortStruct> TypedModel<I, O> {
     /// Makes a model whose uninitialised state is random under `seed`.
     ///
     /// # Errors
-    /// A structure does not match the ports, or an `initial` block stopped the model.
+    /// A structure does not match the ports, or as [`Model::new`].
     pub fn new(library: &Arc<Library>, seed: u64) -> Result<Self, ModelError> {
         let layout = library.layout();
         let mismatch = |which| {

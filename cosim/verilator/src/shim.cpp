@@ -95,6 +95,10 @@ Model* model_new(uint64_t id, int32_t seed) {
     try {
         model->top = new Vmodel(model->context, "TOP");
     } catch (Stop&) {
+        delete model->context;
+        delete model;
+        leave();
+        return nullptr;
     }
     return model;
 }
@@ -112,7 +116,7 @@ void close_trace(Model* model) {
 void model_free(Model* model) {
     enter(model);
     try {
-        if (model->top) model->top->final();
+        model->top->final();
 #if HALLUX_TRACE
         close_trace(model);
 #endif

@@ -91,6 +91,8 @@ pub(crate) enum Unusable {
 impl Verilator {
     /// Looks at `place`: a root directory, `verilator_bin`, or the wrapper beside it.
     pub(crate) fn at(place: &Path, origin: Origin) -> Result<Self, Unusable> {
+        let absolute = std::path::absolute(place);
+        let place = absolute.as_deref().unwrap_or(place);
         let program = if place.is_dir() {
             place.join("bin/verilator_bin")
         } else if place.file_name().is_some_and(|name| name == "verilator") {

