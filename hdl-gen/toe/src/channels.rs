@@ -146,7 +146,8 @@ pub struct Event {
     pub payload_len: Bits<14>,
     /// RX: frame bytes. HC raw: bytes to transmit.
     pub frame_len: Bits<14>,
-    /// HC raw: bus address of the frame. CMD OPEN: `interface::OpenOptions` bits.
+    /// HC raw: bus address of the frame. CMD OPEN and SET: word 0 of
+    /// the staged words (`interface::OpenWords::encode`).
     pub address: Bits<64>,
 }
 
@@ -165,7 +166,7 @@ pub struct Outcome {
     pub class: Bits<2>,
     /// Emit a segment (an ACK, or data when `length` > 0, or FIN).
     pub send: Bit,
-    /// SEG.SEQ of the segment. Command: SND.NXT.
+    /// SEG.SEQ of the segment.
     pub seq: Bits<32>,
     /// SEG.ACK of the segment. Command: RCV.NXT.
     pub ack: Bits<32>,
@@ -195,7 +196,8 @@ pub struct Outcome {
     pub frame_len: Bits<14>,
     /// Post a notification to the flow's context.
     pub notify: Bit,
-    /// Bytes newly readable by the application. Command: bytes sent and unacknowledged.
+    /// Bytes newly readable by the application. Command: bytes sent and unacknowledged
+    /// (SND.NXT is SND.UNA plus this).
     pub rx_bump: Bits<32>,
     /// Bytes newly acknowledged by the peer. Command: bytes released and unsent.
     pub tx_bump: Bits<32>,

@@ -26,14 +26,14 @@
 pub mod command;
 pub mod flow;
 pub mod receive;
-pub mod transition;
+pub mod step;
 pub mod transmit;
 
 use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
 use crate::interface::notice;
 use flow::Flow;
 use hallux_hdl::prelude::*;
-use transition::{concerns_connection, transition};
+use step::{concerns_connection, transition};
 
 /// Words of the outcome FIFO.
 const OUTCOMES: usize = 16;
@@ -41,7 +41,7 @@ const OUTCOMES: usize = 16;
 const UNDER_WAY: usize = 4;
 
 /// The protocol stage; see the module's documentation.
-#[derive(LogicBlock)]
+#[derive(LogicBlock, Default)]
 pub struct Protocol {
     /// Clock.
     pub clk: Signal<In, Clock>,
@@ -72,9 +72,9 @@ pub struct Protocol {
     outcomes: Fifo<Outcome>,
 
     /// Compute: the event, and whether its flow id exists.
-    event: DFF<Event>,
-    event_valid: DFF<Bit>,
-    event_exists: DFF<Bit>,
+    taken: DFF<Event>,
+    taken_valid: DFF<Bit>,
+    taken_exists: DFF<Bit>,
 
     /// Write: the new state and the outcome.
     result: DFF<Flow>,
@@ -96,38 +96,13 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// A stage for flow ids `0..connections` (at most 65536).
+    /// A stage for flow ids `0..connections` (2 to 65536).
     pub fn new(connections: usize) -> Self {
         Self {
-            clk: Default::default(),
-            rst: Default::default(),
-            s: Default::default(),
-            m: Default::default(),
-            now: Default::default(),
-            idle: Default::default(),
-            count_rx: Default::default(),
-            count_tx: Default::default(),
-            count_hc: Default::default(),
-            count_cmd: Default::default(),
-            count_fast_retransmit: Default::default(),
-            count_stale: Default::default(),
             states: Ram::new(connections),
-            outcomes: Fifo::new(OUTCOMES),
-            event: Default::default(),
-            event_valid: Default::default(),
-            event_exists: Default::default(),
-            result: Default::default(),
-            result_flow: Default::default(),
-            result_writes: Default::default(),
-            outcome: Default::default(),
-            outcome_valid: Default::default(),
-            stale: Default::default(),
-            written: Default::default(),
-            written_flow: Default::default(),
-            written_valid: Default::default(),
-            sweeping: Default::default(),
-            sweep_flow: Default::default(),
+            outcomes: Fifo::new(OUTCOMES).with_almost_full(UNDER_WAY),
             _connections: connections,
+            ..Default::default()
         }
     }
 }
@@ -135,7 +110,7 @@ impl Protocol {
 impl Logic for Protocol {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, event, event_valid, event_exists);
+        dff_setup!(self, clk, taken, taken_valid, taken_exists);
         dff_setup!(
             self,
             clk,
@@ -146,42 +121,53 @@ impl Logic for Protocol {
             outcome_valid,
             stale
         );
-        dff_setup!(self, clk, written, written_flow, written_valid, sweeping, sweep_flow);
+        dff_setup!(
+            self,
+            clk,
+            written,
+            written_flow,
+            written_valid,
+            sweeping,
+            sweep_flow
+        );
         self.states.clk.next = self.clk.val();
         self.outcomes.clk.next = self.clk.val();
         self.outcomes.rst.next = self.rst.val();
 
         // Read.
-        let room = self.outcomes.level.val() <= bits::<16>((OUTCOMES - UNDER_WAY) as u64);
-        let ready = room & !self.sweeping.q.val();
+        let ready = !self.outcomes.almost_full.val() & !self.sweeping.q.val();
         let takes = ready & self.s.valid.val();
         let flow = self.s.data.val().flow;
         self.s.ready.next = ready;
         self.states.read_address.next = flow;
-        self.event_valid.d.next = takes;
+        self.taken_valid.d.next = takes;
         if takes {
-            self.event.d.next = self.s.data.val();
-            self.event_exists.d.next = flow <= bits::<16>((self._connections - 1) as u64);
+            self.taken.d.next = self.s.data.val();
+            self.taken_exists.d.next = flow <= bits::<16>((self._connections - 1) as u64);
         }
 
         // Compute.
-        let event = self.event.q.val();
-        let stored = if self.result_writes.q.val() & (self.result_flow.q.val() == event.flow) {
+        let work = self.taken.q.val();
+        let stored = if self.result_writes.q.val() & (self.result_flow.q.val() == work.flow) {
             self.result.q.val()
-        } else if self.written_valid.q.val() & (self.written_flow.q.val() == event.flow) {
+        } else if self.written_valid.q.val() & (self.written_flow.q.val() == work.flow) {
             self.written.q.val()
         } else {
             self.states.read_data.val()
         };
-        let state = if self.event_exists.q.val() { stored } else { Flow::default() };
+        let state = if self.taken_exists.q.val() {
+            stored
+        } else {
+            Flow::default()
+        };
         let tick = self.now.val().get_bits::<32>(10);
-        let step = transition(state, event, tick, self.event_exists.q.val());
-        self.outcome_valid.d.next = self.event_valid.q.val();
+        let step = transition(state, work, tick, self.taken_exists.q.val());
+        self.outcome_valid.d.next = self.taken_valid.q.val();
         self.result_writes.d.next =
-            self.event_valid.q.val() & self.event_exists.q.val() & concerns_connection(event);
-        if self.event_valid.q.val() {
+            self.taken_valid.q.val() & self.taken_exists.q.val() & concerns_connection(work);
+        if self.taken_valid.q.val() {
             self.result.d.next = step.flow;
-            self.result_flow.d.next = event.flow;
+            self.result_flow.d.next = work.flow;
             self.outcome.d.next = step.outcome;
             self.stale.d.next = step.stale;
         }
@@ -215,8 +201,8 @@ impl Logic for Protocol {
         self.count_tx.next = counts & (passed.kind == bits::<2>(KIND_TX));
         self.count_hc.next = counts & (passed.kind == bits::<2>(KIND_HC));
         self.count_cmd.next = counts & (passed.kind == bits::<2>(KIND_CMD));
-        self.count_fast_retransmit.next = counts
-            & (passed.notice_flags & bits::<8>(notice::FAST_RETRANSMIT as u64)).any();
+        self.count_fast_retransmit.next =
+            counts & (passed.notice_flags & bits::<8>(notice::FAST_RETRANSMIT as u64)).any();
         self.count_stale.next = counts & self.stale.q.val();
 
         // The sweep after reset.
@@ -227,14 +213,13 @@ impl Logic for Protocol {
             }
         }
 
-        self.idle.next = !self.event_valid.q.val()
+        self.idle.next = !self.taken_valid.q.val()
             & !self.outcome_valid.q.val()
-            & !self.outcomes.level.val().any()
             & !self.outcomes.m.valid.val()
             & !self.sweeping.q.val();
 
         if self.rst.val() {
-            self.event_valid.d.next = false;
+            self.taken_valid.d.next = false;
             self.outcome_valid.d.next = false;
             self.result_writes.d.next = false;
             self.written_valid.d.next = false;

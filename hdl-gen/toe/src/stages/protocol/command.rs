@@ -104,7 +104,11 @@ pub fn command(flow: Flow, event: Event, exists: Bit) -> Step {
         flags: bits::<8>(ACK),
         rx_pos: if good { changed.snd_una } else { bits::<32>(0) },
         rx_bump: if good { in_flight } else { bits::<32>(0) },
-        tx_bump: if good { bit_cast::<32, 25>(changed.tx_avail) } else { bits::<32>(0) },
+        tx_bump: if good {
+            bit_cast::<32, 25>(changed.tx_avail)
+        } else {
+            bits::<32>(0)
+        },
         offer: good & !reads & !closes,
         done: true,
         rcv_nxt: if good { changed.rcv_nxt } else { bits::<32>(0) },

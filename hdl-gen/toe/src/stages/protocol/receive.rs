@@ -107,12 +107,24 @@ fn text(flow: Flow, event: Event) -> Placed {
     let ahead = event.seq - flow.rcv_nxt;
     let past = flow.rcv_nxt - event.seq;
     // Cut off what was received before, and what the ring cannot hold.
-    let front = if behind { bit_cast::<14, 32>(past) } else { bits::<14>(0) };
-    let start = if behind { bits::<25>(0) } else { bit_cast::<25, 32>(ahead) };
+    let front = if behind {
+        bit_cast::<14, 32>(past)
+    } else {
+        bits::<14>(0)
+    };
+    let start = if behind {
+        bits::<25>(0)
+    } else {
+        bit_cast::<25, 32>(ahead)
+    };
     let rest = event.payload_len - front;
     let space = flow.rx_avail - start;
     let fits = bit_cast::<25, 14>(rest) <= space;
-    let length = if fits { rest } else { bit_cast::<14, 25>(space) };
+    let length = if fits {
+        rest
+    } else {
+        bit_cast::<14, 25>(space)
+    };
     let end = start + bit_cast::<25, 14>(length);
 
     // The out-of-order interval as offsets from RCV.NXT.
@@ -120,7 +132,11 @@ fn text(flow: Flow, event: Event) -> Placed {
     let held_start = bit_cast::<25, 32>(flow.ooo_start - flow.rcv_nxt);
     let held_end = held_start + flow.ooo_len;
     let touches = held & (start <= held_end) & (held_start <= end);
-    let furthest = if touches & (held_end > end) { held_end } else { end };
+    let furthest = if touches & (held_end > end) {
+        held_end
+    } else {
+        end
+    };
 
     let in_order = !start.any();
     let advance = if in_order { furthest } else { bits::<25>(0) };
@@ -128,13 +144,15 @@ fn text(flow: Flow, event: Event) -> Placed {
 
     // Out of order: start the interval, or grow it.
     let keeps = !in_order & length.any() & (touches | !held);
-    let low = if touches & (held_start < start) { held_start } else { start };
+    let low = if touches & (held_start < start) {
+        held_start
+    } else {
+        start
+    };
     let clears = in_order & (touches | finished);
 
     let after = Flow {
-        rcv_nxt: flow.rcv_nxt
-            + bit_cast::<32, 25>(advance)
-            + bit_cast::<32, 1>(bit(finished)),
+        rcv_nxt: flow.rcv_nxt + bit_cast::<32, 25>(advance) + bit_cast::<32, 1>(bit(finished)),
         rx_pos: flow.rx_pos + bit_cast::<32, 25>(advance),
         rx_avail: flow.rx_avail - advance,
         rx_fin: flow.rx_fin | finished,
@@ -169,7 +187,8 @@ fn text(flow: Flow, event: Event) -> Placed {
 fn in_window(flow: Flow, event: Event) -> Bit {
     let ahead = event.seq - flow.rcv_nxt;
     let past = flow.rcv_nxt - event.seq;
-    let length = bit_cast::<32, 14>(event.payload_len) + bit_cast::<32, 1>(event.flags.get_bits::<1>(0));
+    let length =
+        bit_cast::<32, 14>(event.payload_len) + bit_cast::<32, 1>(event.flags.get_bits::<1>(0));
     let space = bit_cast::<32, 25>(flow.rx_avail);
     if ahead.get_bit(31) {
         past < length
@@ -193,8 +212,7 @@ pub fn receive(flow: Flow, event: Event, tick: Bits<32>) -> Step {
 
     // RFC 7323 §5, then RFC 9293 §3.10.7.4.
     let paws = timed & precedes(event.ts_val, flow.ts_recent);
-    let acceptable =
-        flow.open & !paws & in_window(flow, event) & !unsent & !(flow.opening & old);
+    let acceptable = flow.open & !paws & in_window(flow, event) & !unsent & !(flow.opening & old);
 
     let acknowledged = acknowledge(flow, event, fresh);
     let placed = text(flow, event);
@@ -230,19 +248,44 @@ pub fn receive(flow: Flow, event: Event, tick: Bits<32>) -> Step {
         flow: after,
         stale: !flow.open,
         send: flow.open & (has_text | !acceptable),
-        flags: if echo { bits::<8>(ACK | ECE) } else { bits::<8>(ACK) },
+        flags: if echo {
+            bits::<8>(ACK | ECE)
+        } else {
+            bits::<8>(ACK)
+        },
         place: takes_text & placed.place,
         rx_pos: placed.rx_pos,
         place_offset: bit_cast::<14, 8>(event.payload_offset) + placed.offset,
         place_len: placed.length,
         notify: advances | established | rewinds | finished | arrives,
-        rx_bump: if takes_text { bit_cast::<32, 25>(placed.advance) } else { bits::<32>(0) },
+        rx_bump: if takes_text {
+            bit_cast::<32, 25>(placed.advance)
+        } else {
+            bits::<32>(0)
+        },
         tx_bump: if advances { acked } else { bits::<32>(0) },
-        notice_flags: (if finished { bits::<8>(notice::PEER_FINISHED as u64) } else { bits::<8>(0) })
-            | (if established { bits::<8>(notice::ESTABLISHED as u64) } else { bits::<8>(0) })
-            | (if rewinds { bits::<8>(notice::FAST_RETRANSMIT as u64) } else { bits::<8>(0) })
-            | (if echoed { bits::<8>(notice::ECN_ECHO as u64) } else { bits::<8>(0) }),
-        rtt: if advances & timed { sample } else { bits::<32>(0) },
+        notice_flags: (if finished {
+            bits::<8>(notice::PEER_FINISHED as u64)
+        } else {
+            bits::<8>(0)
+        }) | (if established {
+            bits::<8>(notice::ESTABLISHED as u64)
+        } else {
+            bits::<8>(0)
+        }) | (if rewinds {
+            bits::<8>(notice::FAST_RETRANSMIT as u64)
+        } else {
+            bits::<8>(0)
+        }) | (if echoed {
+            bits::<8>(notice::ECN_ECHO as u64)
+        } else {
+            bits::<8>(0)
+        }),
+        rtt: if advances & timed {
+            sample
+        } else {
+            bits::<32>(0)
+        },
         offer: flow.open,
         ..Step::default()
     }

@@ -18,7 +18,11 @@ pub fn grant(flow: Flow) -> Step {
     let nxt = flow.snd_nxt + bit_cast::<32, 25>(bytes);
     let after = Flow {
         snd_nxt: nxt,
-        snd_max: if precedes(flow.snd_max, nxt) { nxt } else { flow.snd_max },
+        snd_max: if precedes(flow.snd_max, nxt) {
+            nxt
+        } else {
+            flow.snd_max
+        },
         tx_pos: flow.tx_pos + bit_cast::<32, 25>(bytes),
         tx_avail: flow.tx_avail - bytes,
         ..flow
@@ -31,7 +35,11 @@ pub fn grant(flow: Flow) -> Step {
         seq: flow.snd_nxt,
         flags: bits::<8>(ACK)
             | (if fin { bits::<8>(FIN) } else { bits::<8>(0) })
-            | (if all & length.any() { bits::<8>(PSH) } else { bits::<8>(0) }),
+            | (if all & length.any() {
+                bits::<8>(PSH)
+            } else {
+                bits::<8>(0)
+            }),
         length,
         tx_pos: flow.tx_pos,
         offer: flow.open,

@@ -38,7 +38,11 @@ fn window(flow: Flow) -> Window {
     let free = advertisable(flow.rx_avail, flow.receive_shift);
     let whole = free & !unit_mask(flow.receive_shift);
     let distance = flow.rcv_adv - flow.rcv_nxt;
-    let advertised = if distance.get_bit(31) { bits::<32>(0) } else { distance };
+    let advertised = if distance.get_bit(31) {
+        bits::<32>(0)
+    } else {
+        distance
+    };
     let retracts = bit_cast::<32, 25>(whole) < advertised;
     let units = (free >> flow.receive_shift) + bit_cast::<25, 1>(bit(retracts));
     let field = if units > bits::<25>(0xffff) {
@@ -106,7 +110,11 @@ pub fn transition(flow: Flow, event: Event, tick: Bits<32>, exists: Bit) -> Tran
     let send = connected & (step.send | (step.send_if_opened & has_opened(next, offered)));
     let edge = next.rcv_nxt + offered.bytes;
     let emitted = Flow {
-        rcv_adv: if precedes(next.rcv_adv, edge) { edge } else { next.rcv_adv },
+        rcv_adv: if precedes(next.rcv_adv, edge) {
+            edge
+        } else {
+            next.rcv_adv
+        },
         last_ack_sent: next.rcv_nxt,
         ..next
     };
@@ -115,7 +123,11 @@ pub fn transition(flow: Flow, event: Event, tick: Bits<32>, exists: Bit) -> Tran
     let notify = connected & step.notify;
     let place = connected & step.place;
     let stale = connected & step.stale;
-    let seq = if step.sequenced { step.seq } else { ack_seq(next) };
+    let seq = if step.sequenced {
+        step.seq
+    } else {
+        ack_seq(next)
+    };
     let acknowledgement = if done { step.rcv_nxt } else { next.rcv_nxt };
 
     let outcome = Outcome {
@@ -129,10 +141,18 @@ pub fn transition(flow: Flow, event: Event, tick: Bits<32>, exists: Bit) -> Tran
         } else {
             bits::<8>(0)
         },
-        class: if is_rx & stale { bits::<2>(CLASS_DROP) } else { event.class },
+        class: if is_rx & stale {
+            bits::<2>(CLASS_DROP)
+        } else {
+            event.class
+        },
         send: send | raw,
         seq: if send { seq } else { bits::<32>(0) },
-        ack: if send | done { acknowledgement } else { bits::<32>(0) },
+        ack: if send | done {
+            acknowledgement
+        } else {
+            bits::<32>(0)
+        },
         window: if send { offered.field } else { bits::<16>(0) },
         flags: if send { step.flags } else { bits::<8>(0) },
         ts_on: send & flow.ts_on,
@@ -145,16 +165,44 @@ pub fn transition(flow: Flow, event: Event, tick: Bits<32>, exists: Bit) -> Tran
         } else {
             bits::<14>(0)
         },
-        tx_pos: if send & step.length.any() { step.tx_pos } else { bits::<32>(0) },
+        tx_pos: if send & step.length.any() {
+            step.tx_pos
+        } else {
+            bits::<32>(0)
+        },
         place,
-        rx_pos: if place | done { step.rx_pos } else { bits::<32>(0) },
-        place_offset: if place { step.place_offset } else { bits::<14>(0) },
+        rx_pos: if place | done {
+            step.rx_pos
+        } else {
+            bits::<32>(0)
+        },
+        place_offset: if place {
+            step.place_offset
+        } else {
+            bits::<14>(0)
+        },
         place_len: if place { step.place_len } else { bits::<14>(0) },
-        frame_len: if is_rx { event.frame_len } else { bits::<14>(0) },
+        frame_len: if is_rx {
+            event.frame_len
+        } else {
+            bits::<14>(0)
+        },
         notify,
-        rx_bump: if notify | done { step.rx_bump } else { bits::<32>(0) },
-        tx_bump: if notify | done { step.tx_bump } else { bits::<32>(0) },
-        notice_flags: if notify { step.notice_flags } else { bits::<8>(0) },
+        rx_bump: if notify | done {
+            step.rx_bump
+        } else {
+            bits::<32>(0)
+        },
+        tx_bump: if notify | done {
+            step.tx_bump
+        } else {
+            bits::<32>(0)
+        },
+        notice_flags: if notify {
+            step.notice_flags
+        } else {
+            bits::<8>(0)
+        },
         rtt: if notify { step.rtt } else { bits::<32>(0) },
         update: connected & (step.answer | (step.offer & ready)),
         ready: connected & step.offer & ready,

@@ -1,0 +1,144 @@
+//! Event arbiter: merges the four classes of work into one stream of events.
+//!
+//! ```text
+//!  s_rx ──Segment─► event ─┐
+//!  s_tx ──Grant───► event ─┤  round   ┌─────────────────┐
+//!  s_hc ──Event────────────┼─ robin ─►│ StreamRegister  ├─Event─► m
+//!  s_cmd ─Event────────────┘          └─────────────────┘
+//! ```
+//!
+//! Latency 1, initiation interval 1. State: the class served last. The turn moves only
+//! when an event passes, so nothing changes while idle. Of the classes that wait, the one
+//! next after the class served last goes first: none waits for more than three events.
+
+use crate::channels::{Event, Grant, KIND_RX, KIND_TX, Segment};
+use hallux_hdl::prelude::*;
+
+/// See the [module](self).
+#[derive(LogicBlock, Default)]
+pub struct Arbiter {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset.
+    pub rst: Signal<In, Bit>,
+    /// Received frames, in arrival order.
+    pub s_rx: StreamSink<Segment>,
+    /// Grants of the scheduler.
+    pub s_tx: StreamSink<Grant>,
+    /// Descriptors of the applications.
+    pub s_hc: StreamSink<Event>,
+    /// Commands of the control plane.
+    pub s_cmd: StreamSink<Event>,
+    /// Events in the order in which they take effect.
+    pub m: StreamSource<Event>,
+    /// Nothing is held inside.
+    pub idle: Signal<Out, Bit>,
+    last: DFF<Bits<2>>,
+    merged: StreamRegister<Event>,
+}
+
+/// The event of a received frame.
+#[hdl_fn]
+fn received(segment: Segment) -> Event {
+    let summary = segment.summary;
+    Event {
+        kind: bits::<2>(KIND_RX),
+        ticket: summary.ticket,
+        flow: segment.flow,
+        class: summary.class,
+        flags: summary.flags,
+        seq: summary.seq,
+        ack: summary.ack,
+        window: bit_cast::<32, 16>(summary.window),
+        ts_val: summary.ts_val,
+        ts_ecr: summary.ts_ecr,
+        ts_present: summary.ts_present,
+        ce: summary.ce,
+        payload_offset: summary.payload_offset,
+        payload_len: summary.payload_len,
+        frame_len: summary.frame_len,
+        ..Event::default()
+    }
+}
+
+/// The event of a grant.
+#[hdl_fn]
+fn granted(grant: Grant) -> Event {
+    Event {
+        kind: bits::<2>(KIND_TX),
+        ticket: grant.ticket,
+        flow: grant.flow,
+        ..Event::default()
+    }
+}
+
+/// The first of three classes that waits; otherwise the fourth.
+#[hdl_fn]
+fn first(
+    waits: (Bit, Bit, Bit),
+    classes: (Bits<2>, Bits<2>, Bits<2>),
+    otherwise: Bits<2>,
+) -> Bits<2> {
+    if waits.0 {
+        classes.0
+    } else if waits.1 {
+        classes.1
+    } else if waits.2 {
+        classes.2
+    } else {
+        otherwise
+    }
+}
+
+impl Logic for Arbiter {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, last);
+        self.merged.clk.next = self.clk.val();
+        self.merged.rst.next = self.rst.val();
+
+        let rx = self.s_rx.valid.val();
+        let tx = self.s_tx.valid.val();
+        let hc = self.s_hc.valid.val();
+        let cmd = self.s_cmd.valid.val();
+        let (r, t, h, c) = (bits::<2>(0), bits::<2>(1), bits::<2>(2), bits::<2>(3));
+        let last = self.last.q.val();
+        let turn = if last == r {
+            first((tx, hc, cmd), (t, h, c), r)
+        } else if last == t {
+            first((hc, cmd, rx), (h, c, r), t)
+        } else if last == h {
+            first((cmd, rx, tx), (c, r, t), h)
+        } else {
+            first((rx, tx, hc), (r, t, h), c)
+        };
+
+        let room = self.merged.s.ready.val();
+        self.s_rx.ready.next = room & (turn == r);
+        self.s_tx.ready.next = room & (turn == t);
+        self.s_hc.ready.next = room & (turn == h);
+        self.s_cmd.ready.next = room & (turn == c);
+        let any = rx | tx | hc | cmd;
+        self.merged.s.valid.next = any;
+        self.merged.s.data.next = if turn == r {
+            received(self.s_rx.data.val())
+        } else if turn == t {
+            granted(self.s_tx.data.val())
+        } else if turn == h {
+            self.s_hc.data.val()
+        } else {
+            self.s_cmd.data.val()
+        };
+        if any & room {
+            self.last.d.next = turn;
+        }
+
+        self.m.data.next = self.merged.m.data.val();
+        self.m.valid.next = self.merged.m.valid.val();
+        self.merged.m.ready.next = self.m.ready.val();
+        self.idle.next = !any & !self.merged.m.valid.val();
+        if self.rst.val() {
+            self.last.d.next = bits::<2>(0);
+        }
+    }
+}

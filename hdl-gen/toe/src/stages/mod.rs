@@ -1,0 +1,19 @@
+//! The stages of the data path, one file each; `docs/data-path.md` says what they do.
+
+pub mod arbiter;
+pub mod assemble;
+pub mod fetch;
+pub mod frame_buffer;
+pub mod identify;
+pub mod notify;
+pub mod octets;
+pub mod parse;
+pub mod payload_read;
+pub mod payload_write;
+pub mod post;
+pub mod protocol;
+pub mod registers;
+pub mod reorder;
+pub mod scheduler;
+pub mod sequence;
+pub mod upstream;

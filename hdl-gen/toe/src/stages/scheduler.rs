@@ -1,0 +1,175 @@
+//! Transmit scheduler: round robin over the flows that can send.
+//!
+//! ```text
+//!                 read            decide                       ┌──────────┐
+//!  s ─Update─►┬─► fresh ────────► ready, not queued? ─ flow ──►│  queue   ├─ ticket ─Grant─► m
+//!             ├─► entered (RAM) ─►   ▲          │              │  (FIFO)  │      │
+//!             └─► left (RAM) ────────┘          ▼              └──────────┘      ▼
+//!                                     entered := !left            left := entered
+//! ```
+//!
+//! Latency 3 clocks from an update to its grant; initiation interval 1 for updates and for
+//! grants. Every grant is for one segment. A grant takes its flow out of the queue; the
+//! update of the grant's outcome brings it back to the end.
+//!
+//! A flow is in the queue at most once, so a queue of as many words as there are flows
+//! never overflows. Two memories of one bit a flow say who is in: a flow that *entered* and
+//! has not *left* (the bits differ) is. Each bit has one writer, and the bit to write when a
+//! flow leaves travels through the queue with it.
+//!
+//! An update may see a flow as queued that leaves in the same or the last clock, and do
+//! nothing. That loses nothing: the grant reaches the protocol stage after the event that
+//! caused the update, and its outcome brings an update of its own.
+//!
+//! After reset a sweep empties both memories, one flow a clock; `s_ready` is low meanwhile.
+
+use crate::channels::{Grant, KIND_TX, Update};
+use hallux_hdl::prelude::*;
+
+/// A word of the queue.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+struct Queued {
+    /// Flow id.
+    flow: Bits<16>,
+    /// The bit that marks the flow as gone.
+    mark: Bit,
+}
+
+/// See the [module](self).
+#[derive(LogicBlock, Default)]
+pub struct Scheduler {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset.
+    pub rst: Signal<In, Bit>,
+    /// Which flows can send.
+    pub s: StreamSink<Update>,
+    /// Grants.
+    pub m: StreamSource<Grant>,
+    /// No flow is queued.
+    pub idle: Signal<Out, Bit>,
+
+    entered: Ram<Bit, 16>,
+    left: Ram<Bit, 16>,
+    queue: Fifo<Queued>,
+    granted: StreamRegister<Grant>,
+    number: DFF<Bits<22>>,
+
+    fresh: DFF<Update>,
+    fresh_valid: DFF<Bit>,
+    /// What `entered` took one clock ago: a read in that clock missed it.
+    written: DFF<Queued>,
+    written_valid: DFF<Bit>,
+
+    sweeping: DFF<Bit>,
+    sweep_flow: DFF<Bits<16>>,
+
+    _flows: usize,
+}
+
+impl Scheduler {
+    /// A scheduler for flow ids `0..connections`, 2 to 65535.
+    pub fn new(connections: usize) -> Self {
+        Self {
+            entered: Ram::new(connections),
+            left: Ram::new(connections),
+            queue: Fifo::new(connections),
+            _flows: connections,
+            ..Default::default()
+        }
+    }
+}
+
+impl Logic for Scheduler {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, number, fresh, fresh_valid);
+        dff_setup!(self, clk, written, written_valid, sweeping, sweep_flow);
+        self.entered.clk.next = self.clk.val();
+        self.left.clk.next = self.clk.val();
+        self.queue.clk.next = self.clk.val();
+        self.queue.rst.next = self.rst.val();
+        self.granted.clk.next = self.clk.val();
+        self.granted.rst.next = self.rst.val();
+        let sweeps = self.sweeping.q.val();
+
+        // Read.
+        let flow = self.s.data.val().flow;
+        self.s.ready.next = !sweeps;
+        self.entered.read_address.next = flow;
+        self.left.read_address.next = flow;
+        self.fresh_valid.d.next = self.s.valid.val() & self.s.data.val().ready & !sweeps;
+        if self.s.valid.val() {
+            self.fresh.d.next = self.s.data.val();
+        }
+
+        // Decide.
+        let news = self.fresh.q.val();
+        let newer = self.written_valid.q.val() & (self.written.q.val().flow == news.flow);
+        let mark = if newer {
+            self.written.q.val().mark
+        } else {
+            self.entered.read_data.val()
+        };
+        let enters = self.fresh_valid.q.val() & (mark == self.left.read_data.val());
+        let word = Queued {
+            flow: news.flow,
+            mark: !mark,
+        };
+        self.queue.s.data.next = word;
+        self.queue.s.valid.next = enters;
+        self.entered.write_enable.next = enters | sweeps;
+        self.entered.write_address.next = if sweeps {
+            self.sweep_flow.q.val()
+        } else {
+            news.flow
+        };
+        self.entered.write_data.next = !sweeps & !mark;
+        self.written_valid.d.next = enters;
+        if enters {
+            self.written.d.next = word;
+        }
+
+        // Grant.
+        let head = self.queue.m.data.val();
+        let leaves = self.queue.m.valid.val() & self.granted.s.ready.val();
+        self.queue.m.ready.next = self.granted.s.ready.val();
+        self.granted.s.valid.next = self.queue.m.valid.val();
+        self.granted.s.data.next = Grant {
+            ticket: cat::<2, 22, 24>(bits::<2>(KIND_TX), self.number.q.val()),
+            flow: head.flow,
+        };
+        if leaves {
+            self.number.d.next = self.number.q.val() + bits::<22>(1);
+        }
+        self.left.write_enable.next = leaves | sweeps;
+        self.left.write_address.next = if sweeps {
+            self.sweep_flow.q.val()
+        } else {
+            head.flow
+        };
+        self.left.write_data.next = !sweeps & head.mark;
+        self.m.data.next = self.granted.m.data.val();
+        self.m.valid.next = self.granted.m.valid.val();
+        self.granted.m.ready.next = self.m.ready.val();
+
+        // The sweep after reset.
+        if sweeps {
+            self.sweep_flow.d.next = self.sweep_flow.q.val() + bits::<16>(1);
+            if self.sweep_flow.q.val() == bits::<16>((self._flows - 1) as u64) {
+                self.sweeping.d.next = false;
+            }
+        }
+        self.idle.next = !self.fresh_valid.q.val()
+            & !self.queue.m.valid.val()
+            & !self.granted.m.valid.val()
+            & !sweeps;
+        if self.rst.val() {
+            self.number.d.next = bits::<22>(0);
+            self.fresh_valid.d.next = false;
+            self.written_valid.d.next = false;
+            self.sweeping.d.next = true;
+            self.sweep_flow.d.next = bits::<16>(0);
+        }
+    }
+}
