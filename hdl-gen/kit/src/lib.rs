@@ -15,6 +15,8 @@ mod elaborate;
 pub mod emit;
 mod error;
 mod ir;
+#[path = "../../macros/src/keywords.rs"]
+mod keywords;
 mod lower;
 pub mod manifest;
 pub mod prelude;

@@ -153,3 +153,66 @@ fn emits_and_lints() {
     design.write(&dir).unwrap();
     assert!(design.differs(&dir).is_empty());
 }
+
+#[derive(LogicBlock)]
+pub struct Parts {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub s: StreamSink<Summary>,
+    pub m: StreamSource<Summary>,
+    pub seen: Signal<Out, Bits<32>>,
+    queue: Fifo<Summary>,
+    tail: Fifo<Summary>,
+    slice: StreamRegister<Summary>,
+    table: Ram<Summary, 10>,
+}
+
+impl Logic for Parts {
+    #[hdl]
+    fn update(&mut self) {
+        self.queue.clk.next = self.clk.val();
+        self.queue.rst.next = self.rst.val();
+        self.tail.clk.next = self.clk.val();
+        self.tail.rst.next = self.rst.val();
+        self.slice.clk.next = self.clk.val();
+        self.slice.rst.next = self.rst.val();
+        self.s.link(&mut self.slice.s);
+        self.slice.m.join(&mut self.queue.s);
+        self.queue.m.join(&mut self.tail.s);
+        self.m.link(&mut self.tail.m);
+        self.table.clk.next = self.clk.val();
+        self.table.write_enable.next = self.s.valid.val();
+        self.table.write_address.next = bit_cast::<10, 16>(self.s.data.val().flow);
+        self.table.write_data.next = Summary {
+            seq: self.s.data.val().seq + 1,
+            ..self.s.data.val()
+        };
+        self.table.read_address.next = bit_cast::<10, 16>(self.s.data.val().flow);
+        self.seen.next = self.table.read_data.val().seq;
+    }
+}
+
+#[test]
+fn prims() {
+    let parts = Parts {
+        clk: Default::default(),
+        rst: Default::default(),
+        s: Default::default(),
+        m: Default::default(),
+        seen: Default::default(),
+        queue: Fifo::new(512).with_almost_full(8),
+        tail: Fifo::new(2),
+        slice: Default::default(),
+        table: Ram::zeroed(512),
+    };
+    let design = match emit(&parts, &Options::new("test", "parts")) {
+        Ok(design) => design,
+        Err(errors) => panic!("{errors}"),
+    };
+    for file in &design.files {
+        println!("==== {}\n{}", file.name, file.text);
+    }
+    let dir = std::env::temp_dir().join("hallux-kit-parts");
+    design.write(&dir).unwrap();
+    assert!(design.differs(&dir).is_empty());
+}

@@ -4,7 +4,7 @@ use crate::keywords::is_reserved;
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Error, Expr, Field, Ident, Lit, Meta, Result};
+use syn::{Attribute, Data, DeriveInput, Error, Expr, Field, Ident, Lit, Meta, Result, Type};
 
 /// Named fields of a structure, without those whose name starts with `_`.
 fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
@@ -22,7 +22,8 @@ fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
                 "hardware needs a name here: use named fields",
             ));
         };
-        if is_reserved(&name.to_string()) {
+        // Only a signal of a block stands in the Verilog under its bare name.
+        if is_signal(&field.ty) && is_reserved(&name.to_string()) {
             return Err(Error::new(
                 name.span(),
                 format!("`{name}` is a SystemVerilog keyword; choose another name"),
@@ -33,6 +34,10 @@ fn fields(input: &DeriveInput) -> Result<Vec<&Field>> {
         }
     }
     Ok(kept)
+}
+
+fn is_signal(ty: &Type) -> bool {
+    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|s| s.ident == "Signal"))
 }
 
 fn names<'a>(fields: &[&'a Field]) -> Vec<&'a Ident> {

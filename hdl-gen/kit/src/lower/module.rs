@@ -257,7 +257,7 @@ fn write_instances(
 ) -> (String, Vec<(String, usize)>) {
     let mut text = String::new();
     let mut list = Vec::new();
-    for (child, module) in instance.children.iter().zip(children) {
+    for (number, (child, module)) in instance.children.iter().zip(children).enumerate() {
         let (Some(module), false) = (module, matches!(child.body, Some(Body::FlipFlop))) else {
             continue;
         };
@@ -279,13 +279,9 @@ fn write_instances(
             };
             pins.push(format!("        .{}({net})", pin.name));
         }
-        let name = placeholder(*module);
-        text += &format!(
-            "    {name} {} (\n{}\n    );\n",
-            child.name,
-            pins.join(",\n")
-        );
-        list.push((child.name.clone(), *module));
+        let (name, instance) = (placeholder(*module), &printer.scope.instances[number]);
+        text += &format!("    {name} {instance} (\n{}\n    );\n", pins.join(",\n"));
+        list.push((instance.clone(), *module));
     }
     (text, list)
 }

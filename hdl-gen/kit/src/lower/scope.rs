@@ -61,6 +61,8 @@ pub(crate) type Id = usize;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub signals: Vec<Signal>,
+    /// Verilog names of the inner blocks.
+    pub instances: Vec<String>,
     sources: HashMap<Source, Id>,
     names: BTreeSet<String>,
 }
@@ -79,6 +81,7 @@ impl Scope {
         }
         for (number, child) in instance.children.iter().enumerate() {
             let name = scope.claim(&child.name);
+            scope.instances.push(name.clone());
             if matches!(child.body, Some(crate::ir::Body::FlipFlop)) {
                 // Next and present value are one variable in Verilog.
                 for pin in &child.pins {
@@ -158,6 +161,9 @@ impl Scope {
     pub fn claim(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_string();
         let mut number = 1;
+        if crate::keywords::is_reserved(wanted) {
+            name = format!("{wanted}_");
+        }
         while !self.names.insert(name.clone()) {
             name = format!("{wanted}_{number}");
             number += 1;

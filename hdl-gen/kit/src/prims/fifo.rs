@@ -1,20 +1,6 @@
-//! Synchronous FIFO, first word falls through.
-//!
-//! ```text
-//!             ┌──────────────────────┐
-//!  s_data  ──►│ depth × bits memory  ├─► m_data
-//!  s_valid ──►│                      ├─► m_valid
-//!  s_ready ◄──┤ write ─►   ─► read   │◄─ m_ready
-//!             └──────┬────────┬──────┘
-//!                  level   almost_full
-//! ```
-//!
-//! A word accepted at one clock edge is offered on `m` in the next cycle: latency 1,
-//! initiation interval 1, at every level, full and empty included. The memory is read
-//! one cycle ahead, so it infers block RAM; a word that is written into the empty FIFO
-//! is forwarded around it. `s_ready` and `m_valid` come from flip-flops alone.
+//! First-in first-out queue.
 
-use super::ram::address_bits;
+use super::{index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
@@ -23,35 +9,47 @@ use hallux_hdl_macros::LogicBlock;
 use rust_hdl_core::prelude::{Bit, Bits, Clock, In, Logic, Out, Signal, Synth, Verilog, bits};
 use std::collections::VecDeque;
 
-/// FIFO of words `T` with a run-time depth. See the [module](self).
+/// A queue of `depth` words with ready/valid on both sides.
+///
+/// ```text
+///              ┌────────┐   ┌──────────┐
+///   s ────────►│ memory ├──►│ register ├────────► m
+///              └────────┘   └──────────┘
+///                level, almost_full
+/// ```
+///
+/// The word at the head stands on `m` without being asked for. Latency from `s`
+/// to `m` is 2 cycles, initiation interval 1. No output depends on an input in
+/// the same cycle. The output register is the read register of the memory, so
+/// that synthesis infers block RAM where the queue is large.
 #[derive(Clone, Debug, LogicBlock)]
 pub struct Fifo<T: Synth> {
-    /// Clock.
+    /// Clock, rising edge.
     pub clk: Signal<In, Clock>,
-    /// Synchronous reset: empties the FIFO.
+    /// Synchronous reset, active high: empties the queue.
     pub rst: Signal<In, Bit>,
     /// Words in.
     pub s: StreamSink<T>,
-    /// Words out, oldest first.
+    /// Words out.
     pub m: StreamSource<T>,
-    /// Words held, 0 to the depth.
+    /// Words in the queue, the one on `m` included.
     pub level: Signal<Out, Bits<16>>,
-    /// No more than the margin of [`Fifo::with_almost_full`] words are free.
+    /// Free words do not exceed the margin.
     pub almost_full: Signal<Out, Bit>,
     _depth: usize,
     _margin: usize,
-    _words: VecDeque<T>,
+    _memory: VecDeque<T>,
 }
 
 impl<T: Synth> Fifo<T> {
-    /// A FIFO of `depth` words, 2 to 65535.
+    /// A queue of `depth` words.
     ///
     /// # Panics
-    /// When the depth is out of range: a mistake in the generator, not in its input.
+    /// If `depth` is not 2 to 65535.
     pub fn new(depth: usize) -> Self {
         assert!(
             (2..=65535).contains(&depth),
-            "a FIFO holds 2 to 65535 words, not {depth}"
+            "a queue holds 2 to 65535 words, not {depth}"
         );
         Self {
             clk: Signal::default(),
@@ -62,62 +60,42 @@ impl<T: Synth> Fifo<T> {
             almost_full: Signal::default(),
             _depth: depth,
             _margin: 0,
-            _words: VecDeque::new(),
+            _memory: VecDeque::new(),
         }
     }
 
-    /// Raises `almost_full` while `margin` or fewer words are free.
-    ///
-    /// # Panics
-    /// When the margin is not below the depth.
+    /// Raises `almost_full` when at most `margin` words are free. Without it,
+    /// `almost_full` means full.
     pub fn with_almost_full(mut self, margin: usize) -> Self {
-        assert!(
-            margin < self._depth,
-            "a margin of {margin} in a FIFO of {}",
-            self._depth
-        );
         self._margin = margin;
         self
-    }
-
-    /// Words it can hold.
-    pub fn depth(&self) -> usize {
-        self._depth
-    }
-}
-
-impl<T: Synth> Default for Fifo<T> {
-    /// A FIFO of 2 words: a placeholder for `..Default::default()`.
-    fn default() -> Self {
-        Self::new(2)
     }
 }
 
 impl<T: Synth> Logic for Fifo<T> {
     fn update(&mut self) {
         if self.clk.pos_edge() {
-            let (accept, take) = (
-                self.s.valid.val() && self._words.len() < self._depth,
-                self.m.ready.val() && !self._words.is_empty(),
-            );
-            if take {
-                self._words.pop_front();
+            let push = self.s.valid.val() && self.s.ready.val();
+            let free = !self.m.valid.val() || self.m.ready.val();
+            if free {
+                let head = self._memory.pop_front();
+                self.m.valid.next = head.is_some();
+                if let Some(head) = head {
+                    self.m.data.next = head;
+                }
             }
-            if accept {
-                self._words.push_back(self.s.data.val());
+            if push {
+                self._memory.push_back(self.s.data.val());
             }
             if self.rst.val() {
-                self._words.clear();
+                self._memory.clear();
+                self.m.valid.next = false;
             }
         }
-        let held = self._words.len();
-        if let Some(first) = self._words.front() {
-            self.m.data.next = *first;
-        }
-        self.m.valid.next = held > 0;
-        self.s.ready.next = held < self._depth;
-        self.level.next = bits(held as u64);
-        self.almost_full.next = self._depth - held <= self._margin;
+        let level = self._memory.len() + usize::from(self.m.valid.val());
+        self.level.next = bits(level as u64);
+        self.s.ready.next = level < self._depth;
+        self.almost_full.next = level + self._margin >= self._depth;
     }
 
     fn connect(&mut self) {
@@ -129,103 +107,99 @@ impl<T: Synth> Logic for Fifo<T> {
     }
 
     fn hdl(&self) -> Verilog {
-        let (depth, width, margin) = (self._depth, T::BITS, self._margin);
-        let a = address_bits(depth);
-        let l = address_bits(depth + 1);
-        let range = if width == 1 {
-            String::new()
-        } else {
-            format!("[{}:0] ", width - 1)
-        };
-        let place = if a == 1 {
-            String::new()
-        } else {
-            format!("[{}:0] ", a - 1)
-        };
-        let count = if l == 1 {
-            String::new()
-        } else {
-            format!("[{}:0] ", l - 1)
-        };
-        let advance = |pointer: &str| {
-            if depth.is_power_of_two() {
-                format!("{pointer} + {a}'d1")
+        let (width, depth, margin) = (T::BITS, self._depth, self._margin);
+        // The output register holds one of the words.
+        let words = depth - 1;
+        let (address, count) = (index_bits(words), index_bits(depth + 1));
+        let threshold = depth.saturating_sub(margin);
+        let last = words - 1;
+        let step = |name: &str| {
+            if words.is_power_of_two() && words > 1 {
+                format!("{name} + {address}'d1")
             } else {
-                format!(
-                    "({pointer} == {a}'d{}) ? {a}'d0 : {pointer} + {a}'d1",
-                    depth - 1
-                )
+                format!("({name} == {address}'d{last}) ? {address}'d0 : {name} + {address}'d1")
             }
         };
-        let level = if l == 16 {
-            "held".to_string()
-        } else {
-            format!("{{{}'d0, held}}", 16 - l)
+        let (next_write, next_read) = (step("write_at"), step("read_at"));
+        let (data, pointer, number) = (range(width), range(address), range(count));
+        let nearly = match threshold {
+            0 => "1'b1".to_string(),
+            _ => format!("occupied >= {count}'d{threshold}"),
+        };
+        let level = match 16 - count {
+            0 => "occupied".to_string(),
+            pad => format!("{{{pad}'d0, occupied}}"),
         };
         let text = format!(
-            "    logic {range}memory [0:{last}];
-    logic {place}write_pointer;
-    logic {place}read_pointer;
-    logic {place}read_next;
-    logic {count}held;
-    logic {range}read_data;
-    logic {range}forward_data;
-    logic forward;
+            "    logic {data}memory [0:{last}];
+    logic {pointer}write_at;
+    logic {pointer}read_at;
+    logic {number}occupied;
 
-    wire accept = s_valid && s_ready;
-    wire take = m_valid && m_ready;
+    wire push = s_valid & s_ready;
+    wire pop = m_valid & m_ready;
+    // Words in memory: all but the one in the output register.
+    wire stored = occupied != {{{pad}'d0, m_valid}};
+    wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = held != {l}'d{depth};
-    assign m_valid = held != {l}'d0;
-    assign m_data = forward ? forward_data : read_data;
+    assign s_ready = occupied != {count}'d{depth};
     assign level = {level};
-    assign almost_full = held >= {l}'d{almost};
-    assign read_next = take ? ({read_advance}) : read_pointer;
+    assign almost_full = {nearly};
 
     always_ff @(posedge clk) begin
-        if (accept) memory[write_pointer] <= s_data;
-        read_data <= memory[read_next];
+        if (push) begin
+            memory[write_at] <= s_data;
+        end
+        if (fetch) begin
+            m_data <= memory[read_at];
+        end
     end
 
     always_ff @(posedge clk) begin
-        if (accept) forward_data <= s_data;
-        forward <= accept && (write_pointer == read_next);
-        if (accept) write_pointer <= {write_advance};
-        read_pointer <= read_next;
-        if (accept != take) held <= accept ? held + {l}'d1 : held - {l}'d1;
+        if (push) begin
+            write_at <= {next_write};
+        end
+        if (fetch) begin
+            read_at <= {next_read};
+        end
+        if (fetch) begin
+            m_valid <= 1'b1;
+        end else if (pop) begin
+            m_valid <= 1'b0;
+        end
+        if (push & !pop) begin
+            occupied <= occupied + {count}'d1;
+        end else if (pop & !push) begin
+            occupied <= occupied - {count}'d1;
+        end
         if (rst) begin
-            forward <= 1'b0;
-            write_pointer <= {a}'d0;
-            read_pointer <= {a}'d0;
-            held <= {l}'d0;
+            write_at <= {address}'d0;
+            read_at <= {address}'d0;
+            occupied <= {count}'d0;
+            m_valid <= 1'b0;
         end
     end
 ",
-            last = depth - 1,
-            almost = depth - margin,
-            read_advance = advance("read_pointer"),
-            write_advance = advance("write_pointer"),
+            pad = count - 1,
         );
-        let suffix = if margin == 0 {
-            String::new()
-        } else {
-            format!("_m{margin}")
+        let margin = match margin {
+            0 => String::new(),
+            _ => format!("_margin_{margin}"),
         };
         primitive(Primitive {
             rust_type: std::any::type_name::<Self>(),
-            module: format!("fifo_{width}x{depth}{suffix}"),
-            summary: vec![
-                format!("FIFO, {depth} words of {width} bits, first word falls through."),
-                format!("Latency 1 cycle; almost_full while {margin} or fewer words are free."),
-            ],
+            module: format!("fifo_{width}x{depth}{margin}"),
+            summary: vec![format!(
+                "Queue of {depth} words of {width} bits; latency 2 cycles, one word a cycle."
+            )],
             text,
             memories: vec![Memory {
-                name: "memory".into(),
-                words: depth as u32,
+                name: "memory".to_string(),
+                words: words as u32,
                 bits: width as u32,
                 read_latency: 1,
             }],
-            combinational: vec![],
+            combinational: Vec::new(),
         })
     }
 }

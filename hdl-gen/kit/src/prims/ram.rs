@@ -1,54 +1,177 @@
-//! Simple dual-port memory: one port writes, the other reads.
-//!
-//! ```text
-//!  write_enable  ─►┌────────────────┐
-//!  write_address ─►│ words × bits   │
-//!  write_data    ─►│ memory         ├─► read_data   one cycle behind read_address
-//!  read_address  ─►└────────────────┘
-//! ```
-//!
-//! Read latency 1 cycle, initiation interval 1. A read of the word that is written at
-//! the same clock edge returns the *old* contents; a reader that needs the new ones
-//! forwards them. Contents are unknown until written, also after a reset. Synthesis
-//! infers block RAM where the size is worth one.
+//! Block memory with one write and one read port.
 
+use super::{index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
 use hallux_hdl_macros::LogicBlock;
 use rust_hdl_core::prelude::{Bit, Bits, Clock, In, Logic, Out, Signal, Synth, Verilog};
 
-/// Simple dual-port memory of words `T`, with addresses of `A` bits; the number of
-/// words is a run-time value, at most 2 to the power of `A`. See the [module](self).
+/// Simple dual-port memory of `T`, addressed by `A` bits.
+///
+/// `read_data` follows `read_address` one cycle later. Reading the word that is
+/// written in the same cycle gives the **old** word. Addresses from `words` on
+/// must not be used.
 #[derive(Clone, Debug, LogicBlock)]
 pub struct Ram<T: Synth, const A: usize> {
-    /// Clock of both ports.
+    /// Clock, rising edge.
     pub clk: Signal<In, Clock>,
-    /// Write `write_data` at `write_address` at this edge.
+    /// Writes `write_data` to `write_address`.
     pub write_enable: Signal<In, Bit>,
-    /// Word to write.
+    /// Where to write.
     pub write_address: Signal<In, Bits<A>>,
-    /// New contents.
+    /// What to write.
     pub write_data: Signal<In, T>,
-    /// Word to read.
+    /// Where to read.
     pub read_address: Signal<In, Bits<A>>,
-    /// Contents of the word addressed one cycle earlier.
+    /// The word at `read_address` of the cycle before.
     pub read_data: Signal<Out, T>,
-    _contents: Vec<T>,
+    _cells: Cells<T>,
+}
+
+/// As [`Ram`], with `read_enable`: while it is low, `read_data` keeps its value.
+#[derive(Clone, Debug, LogicBlock)]
+pub struct RamWithEnable<T: Synth, const A: usize> {
+    /// Clock, rising edge.
+    pub clk: Signal<In, Clock>,
+    /// Writes `write_data` to `write_address`.
+    pub write_enable: Signal<In, Bit>,
+    /// Where to write.
+    pub write_address: Signal<In, Bits<A>>,
+    /// What to write.
+    pub write_data: Signal<In, T>,
+    /// Reads; otherwise `read_data` stays.
+    pub read_enable: Signal<In, Bit>,
+    /// Where to read.
+    pub read_address: Signal<In, Bits<A>>,
+    /// The word at `read_address` of the last cycle with `read_enable`.
+    pub read_data: Signal<Out, T>,
+    _cells: Cells<T>,
+}
+
+/// The words and how they start.
+#[derive(Clone, Debug)]
+struct Cells<T> {
+    words: Vec<T>,
+    zeroed: bool,
+}
+
+impl<T: Synth> Cells<T> {
+    fn new(words: usize, address_bits: usize, zeroed: bool) -> Self {
+        assert!(
+            words >= 2 && index_bits(words) <= address_bits,
+            "a memory with {address_bits} address bits holds 2 to 2^{address_bits} words, not {words}"
+        );
+        Self {
+            words: vec![T::default(); words],
+            zeroed,
+        }
+    }
+
+    fn read<const A: usize>(&self, address: Bits<A>) -> T {
+        let word = self.words.get(address.index());
+        word.copied().unwrap_or_default()
+    }
+
+    fn write<const A: usize>(&mut self, address: Bits<A>, data: T) {
+        if let Some(word) = self.words.get_mut(address.index()) {
+            *word = data;
+        }
+    }
+
+    fn verilog(&self, rust_type: &'static str, address_bits: usize, enable: bool) -> Verilog {
+        let (width, words) = (T::BITS, self.words.len());
+        let used = index_bits(words);
+        let data = range(width);
+        let last = words - 1;
+        let at = |name: &str| match used {
+            _ if used == address_bits => name.to_string(),
+            1 => format!("{name}[0]"),
+            _ => format!("{name}[{}:0]", used - 1),
+        };
+        let (write, read) = (at("write_address"), at("read_address"));
+        let mut text = format!("    logic {data}memory [0:{last}];\n\n");
+        if self.zeroed {
+            text += &format!(
+                "    initial begin
+        for (int unsigned i = 0; i < {words}; i++) begin
+            memory[i] = {width}'d0;
+        end
+    end
+
+"
+            );
+        }
+        let fetch = if enable {
+            format!(
+                "        if (read_enable) begin
+            read_data <= memory[{read}];
+        end
+"
+            )
+        } else {
+            format!("        read_data <= memory[{read}];\n")
+        };
+        text += &format!(
+            "    always_ff @(posedge clk) begin
+        if (write_enable) begin
+            memory[{write}] <= write_data;
+        end
+{fetch}    end
+"
+        );
+        if used < address_bits {
+            let high = address_bits - 1;
+            text += &format!(
+                "
+    // The memory is smaller than its address space.
+    wire unused_ok = &{{1'b0, write_address[{high}:{used}], read_address[{high}:{used}]}};
+"
+            );
+        }
+        let (enable, zeroed) = (
+            if enable { "_enable" } else { "" },
+            if self.zeroed { "_zeroed" } else { "" },
+        );
+        primitive(Primitive {
+            rust_type,
+            module: format!("ram_{width}x{words}{enable}{zeroed}"),
+            summary: vec![
+                format!("Memory of {words} words of {width} bits, one write and one read port."),
+                "Data one cycle after the address; a word written in the same cycle reads as \
+                 it was before."
+                    .to_string(),
+            ],
+            text,
+            memories: vec![Memory {
+                name: "memory".to_string(),
+                words: words as u32,
+                bits: width as u32,
+                read_latency: 1,
+            }],
+            combinational: Vec::new(),
+        })
+    }
 }
 
 impl<T: Synth, const A: usize> Ram<T, A> {
-    /// A memory of `words` words.
+    /// A memory of `words` words with undefined contents.
     ///
     /// # Panics
-    /// When `words` is below 2 or an address of `A` bits cannot reach them all: a
-    /// mistake in the generator, not in its input.
+    /// If `A` bits cannot address the words, or there are fewer than 2.
     pub fn new(words: usize) -> Self {
-        assert!(words >= 2, "a memory has at least 2 words, not {words}");
-        assert!(
-            A >= address_bits(words),
-            "{A} address bits cannot reach {words} words"
-        );
+        Self::with(words, false)
+    }
+
+    /// A memory of `words` words that are zero at the start.
+    ///
+    /// # Panics
+    /// As [`Ram::new`].
+    pub fn zeroed(words: usize) -> Self {
+        Self::with(words, true)
+    }
+
+    fn with(words: usize, zeroed: bool) -> Self {
         Self {
             clk: Signal::default(),
             write_enable: Signal::default(),
@@ -56,39 +179,49 @@ impl<T: Synth, const A: usize> Ram<T, A> {
             write_data: Signal::default(),
             read_address: Signal::default(),
             read_data: Signal::default(),
-            _contents: vec![T::default(); words],
+            _cells: Cells::new(words, A, zeroed),
         }
     }
-
-    /// Number of words.
-    pub fn words(&self) -> usize {
-        self._contents.len()
-    }
 }
 
-impl<T: Synth, const A: usize> Default for Ram<T, A> {
-    /// A memory of 2 words: a placeholder for `..Default::default()`.
-    fn default() -> Self {
-        Self::new(2)
+impl<T: Synth, const A: usize> RamWithEnable<T, A> {
+    /// A memory of `words` words with undefined contents.
+    ///
+    /// # Panics
+    /// If `A` bits cannot address the words, or there are fewer than 2.
+    pub fn new(words: usize) -> Self {
+        Self::with(words, false)
     }
-}
 
-/// Bits of an address that reaches `words` words, at least 1.
-pub(super) fn address_bits(words: usize) -> usize {
-    (usize::BITS - (words.max(2) - 1).leading_zeros()) as usize
+    /// A memory of `words` words that are zero at the start.
+    ///
+    /// # Panics
+    /// As [`RamWithEnable::new`].
+    pub fn zeroed(words: usize) -> Self {
+        Self::with(words, true)
+    }
+
+    fn with(words: usize, zeroed: bool) -> Self {
+        Self {
+            clk: Signal::default(),
+            write_enable: Signal::default(),
+            write_address: Signal::default(),
+            write_data: Signal::default(),
+            read_enable: Signal::default(),
+            read_address: Signal::default(),
+            read_data: Signal::default(),
+            _cells: Cells::new(words, A, zeroed),
+        }
+    }
 }
 
 impl<T: Synth, const A: usize> Logic for Ram<T, A> {
     fn update(&mut self) {
         if self.clk.pos_edge() {
-            let words = self._contents.len();
-            let read = self.read_address.val().to_u64() as usize;
-            if read < words {
-                self.read_data.next = self._contents[read];
-            }
-            let write = self.write_address.val().to_u64() as usize;
-            if self.write_enable.val() && write < words {
-                self._contents[write] = self.write_data.val();
+            self.read_data.next = self._cells.read(self.read_address.val());
+            if self.write_enable.val() {
+                self._cells
+                    .write(self.write_address.val(), self.write_data.val());
             }
         }
     }
@@ -98,54 +231,28 @@ impl<T: Synth, const A: usize> Logic for Ram<T, A> {
     }
 
     fn hdl(&self) -> Verilog {
-        let (words, width, used) = (self.words(), T::BITS, address_bits(self.words()));
-        let slice = |name: &str| match (A == used, used) {
-            (true, _) => name.to_string(),
-            (false, 1) => format!("{name}[0]"),
-            (false, _) => format!("{name}[{}:0]", used - 1),
-        };
-        let unused = if A == used {
-            String::new()
-        } else {
-            let upper = |name: &str| format!("{name}[{}:{used}]", A - 1);
-            format!(
-                "    // Address bits beyond {words} words are not used.\n    \
-                 wire unused = &{{1'b0, {}, {}}};\n",
-                upper("write_address"),
-                upper("read_address")
-            )
-        };
-        let range = if width == 1 {
-            String::new()
-        } else {
-            format!("[{}:0] ", width - 1)
-        };
-        let text = format!(
-            "    logic {range}memory [0:{}];\n{unused}\n    \
-             always_ff @(posedge clk) begin\n        \
-             if (write_enable) memory[{}] <= write_data;\n        \
-             read_data <= memory[{}];\n    \
-             end\n",
-            words - 1,
-            slice("write_address"),
-            slice("read_address"),
-        );
-        primitive(Primitive {
-            rust_type: std::any::type_name::<Self>(),
-            module: format!("ram_{width}x{words}_{A}"),
-            summary: vec![
-                format!("Simple dual-port memory, {words} words of {width} bits."),
-                "Read latency 1 cycle; a read of the word being written returns its old contents."
-                    .into(),
-            ],
-            text,
-            memories: vec![Memory {
-                name: "memory".into(),
-                words: words as u32,
-                bits: width as u32,
-                read_latency: 1,
-            }],
-            combinational: vec![],
-        })
+        self._cells.verilog(std::any::type_name::<Self>(), A, false)
+    }
+}
+
+impl<T: Synth, const A: usize> Logic for RamWithEnable<T, A> {
+    fn update(&mut self) {
+        if self.clk.pos_edge() {
+            if self.read_enable.val() {
+                self.read_data.next = self._cells.read(self.read_address.val());
+            }
+            if self.write_enable.val() {
+                self._cells
+                    .write(self.write_address.val(), self.write_data.val());
+            }
+        }
+    }
+
+    fn connect(&mut self) {
+        self.read_data.connect();
+    }
+
+    fn hdl(&self) -> Verilog {
+        self._cells.verilog(std::any::type_name::<Self>(), A, true)
     }
 }

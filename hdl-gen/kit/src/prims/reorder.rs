@@ -95,9 +95,9 @@ impl<T: Flat> Logic for Reorder<T> {
         let mask = bits::<16>(self._depth as u64 - 1);
         let ticket = self.ticket.val();
         let slot = ticket & mask;
-        let within = (ticket - self.head.q.val()) <= mask;
-        let accept = self.s.valid.val() & within;
-        self.s.ready.next = within;
+        let near = (ticket - self.head.q.val()) <= mask;
+        let accept = self.s.valid.val() & near;
+        self.s.ready.next = near;
         self.slots.write_enable.next = accept & !self.skip.val();
         self.slots.write_address.next = slot;
         self.slots.write_data.next = self.s.data.val();
