@@ -184,6 +184,12 @@ impl Driver {
         self.config.contexts
     }
 
+    /// True if the descriptor ring of a context has a free slot.
+    pub fn has_room(&self, context: u8) -> bool {
+        self.context(context)
+            .is_some_and(|context| !context.descriptors.is_full(&self.dma.memory))
+    }
+
     /// Writes a descriptor into the ring of a context; false if it is full.
     pub fn push(&mut self, context: u8, descriptor: &Descriptor) -> bool {
         let State::Running(running) = &mut self.state else {

@@ -1,0 +1,262 @@
+//! The host: memory, driver, control plane, sockets and applications behind one PCIe port.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::future::Future;
+
+use hallux_channel::{
+    Component, ComponentError, Counter, InterruptKind, Io, Message, PortSpec, Protocol, Time,
+};
+
+use crate::control::{ConfigError, ControlPlane, HostConfig};
+use crate::executor::Executor;
+use crate::iommu::DmaViolation;
+use crate::sockets::{Shared, ToeNetwork, serve_context};
+
+/// Index of the only port.
+const PCIE: usize = 0;
+
+/// A host that owns an offloading NIC.
+///
+/// Port `pcie` is the host's end of the link to the NIC. Applications are tasks of its
+/// executor; see [`Host::network`] and [`Host::run_to_end`].
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    ports: [PortSpec; 1],
+    memory_latency: Time,
+    contexts: u8,
+    executor: Executor,
+    control: Shared,
+    /// DMA completions by the time they leave.
+    completions: VecDeque<(Time, Message)>,
+    /// Inputs were taken whose consequences are to be carried out at this time.
+    due: Time,
+    unexpected_messages: u64,
+}
+
+impl Host {
+    /// A host that brings its NIC up when the simulation starts.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration is impossible.
+    pub fn new(config: HostConfig) -> Result<Self, ConfigError> {
+        Ok(Self {
+            name: config.name.clone(),
+            ports: [PortSpec::new("pcie", Protocol::PcieHost)],
+            memory_latency: config.memory_latency,
+            contexts: config.contexts,
+            executor: Executor::new(config.cpu, config.cores),
+            control: Shared::new(ControlPlane::new(config)?),
+            completions: VecDeque::new(),
+            due: Time::ZERO,
+            unexpected_messages: 0,
+        })
+    }
+
+    /// The network as applications on core 0 see it; it can be used before the NIC is up.
+    pub fn network(&self) -> ToeNetwork {
+        ToeNetwork::new(self.control.clone(), self.executor.handle())
+    }
+
+    /// Adds an application that the scenario's end waits for, such as a client.
+    pub fn run_to_end(&self, application: impl Future<Output = ()> + Send + 'static) {
+        self.executor.spawn_work(application);
+    }
+
+    /// Adds an application that serves as long as the simulation runs.
+    pub fn run_in_background(&self, application: impl Future<Output = ()> + Send + 'static) {
+        drop(self.executor.handle().spawn(application));
+    }
+
+    /// The executor of the host's applications.
+    pub fn executor(&self) -> &Executor {
+        &self.executor
+    }
+
+    /// What the device did against its rights; the first few in full.
+    pub fn violations(&self) -> Vec<DmaViolation> {
+        self.control.lock().driver.dma.iommu.violations().to_vec()
+    }
+
+    /// Count of all violations.
+    pub fn violation_count(&self) -> u64 {
+        self.control.lock().driver.dma.iommu.violation_count()
+    }
+
+    /// Looks at the control plane.
+    pub fn with_control<T>(&self, look: impl FnOnce(&ControlPlane) -> T) -> T {
+        look(&self.control.lock())
+    }
+
+    /// Takes a message of the device. Answers leave in [`act`](Self::act).
+    fn receive(&mut self, at: Time, message: Message) -> Result<(), ComponentError> {
+        self.due = self.due.min(at);
+        // Whoever is woken by the message is woken now.
+        self.executor.set_now(at);
+        let mut control = self.control.lock();
+        match message {
+            Message::DmaRead { req_id, addr, len } => {
+                let data = control.driver.dma.device_read(at, addr, len);
+                let completion = Message::DmaReadCompletion { req_id, data };
+                self.completions
+                    .push_back((at + self.memory_latency, completion));
+            }
+            Message::DmaWrite { req_id, addr, data } => {
+                control.driver.dma.device_write(at, addr, &data);
+                if let Some(context) = control.driver.context_of_record(addr)
+                    && let Some(signals) = control.signals.get_mut(usize::from(context))
+                {
+                    signals.record_written();
+                }
+                let completion = Message::DmaWriteCompletion { req_id };
+                self.completions
+                    .push_back((at + self.memory_latency, completion));
+            }
+            Message::Interrupt {
+                vector,
+                kind: InterruptKind::MsiX,
+            } => match control.driver.interrupted(vector) {
+                Some(context) => control.signals[usize::from(context)].interrupt(),
+                None => self.unexpected_messages += 1,
+            },
+            Message::MmioReadCompletion { req_id, data } => {
+                let up = control
+                    .read_completed(req_id, &data)
+                    .map_err(|error| ComponentError::new(&self.name, at, error))?;
+                drop(control);
+                if up {
+                    self.serve_contexts();
+                }
+            }
+            // Every write is posted; other kinds of interrupts are not enabled.
+            _ => self.unexpected_messages += 1,
+        }
+        Ok(())
+    }
+
+    /// Runs everything that is due at `now`.
+    fn act(&mut self, now: Time, io: &mut Io<'_>) {
+        self.due = Time::NEVER;
+        while let Some(&(at, _)) = self.completions.front()
+            && at <= now
+            && let Some((_, completion)) = self.completions.pop_front()
+        {
+            io.send(PCIE, now, completion);
+        }
+        self.executor.set_now(now);
+        self.control.lock().expire(now);
+        self.executor.run_at(now);
+        let mut control = self.control.lock();
+        control.flush(now);
+        while let Some(access) = control.driver.take_outgoing() {
+            io.send(PCIE, now, access);
+        }
+    }
+
+    /// Starts serving the contexts, the control plane's first.
+    fn serve_contexts(&self) {
+        for context in 0..=self.contexts {
+            let core = usize::from(context.saturating_sub(1));
+            let handle = self.executor.handle().on_core(core);
+            let task = serve_context(self.control.clone(), handle.clone(), context);
+            drop(handle.spawn(task));
+        }
+    }
+}
+
+impl Component for Host {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn ports(&self) -> &[PortSpec] {
+        &self.ports
+    }
+
+    fn next_action(&self) -> Time {
+        let completion = self.completions.front().map_or(Time::NEVER, |&(at, _)| at);
+        self.due
+            .min(completion)
+            .min(self.control.lock().next_timer())
+            .min(self.executor.next_event())
+    }
+
+    fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
+        loop {
+            let own = self.next_action();
+            // Inputs of an instant come before what the host does at that instant.
+            let bound = horizon.min(own + Time::from_ps(1));
+            if let Some((at, _, message)) = io.pop_before(bound) {
+                self.receive(at, message)?;
+            } else if own < horizon {
+                self.act(own, io);
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    fn finished_at(&self) -> Option<Time> {
+        self.executor.finished_at()
+    }
+
+    fn waiting_for(&self) -> String {
+        let control = self.control.lock();
+        if !control.is_ready() {
+            return "the NIC's answer to the reads of its identification registers".to_owned();
+        }
+        let work = self.executor.unfinished_work();
+        let connections = control.open_connections();
+        let commands = control.driver.commands_pending();
+        format!(
+            "{work} unfinished applications, {connections} open connections, {commands} commands \
+             to the NIC"
+        )
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let control = self.control.lock();
+        let counts = &control.counts;
+        let iommu = &control.driver.dma.iommu;
+        [
+            ("connections_opened_actively", counts.opened_actively),
+            ("connections_opened_passively", counts.opened_passively),
+            ("connections_closed", counts.closed),
+            ("connections_broken", counts.broken),
+            ("syn_retransmissions", counts.syn_retransmissions),
+            ("syns_dropped", counts.syns_dropped),
+            ("timeouts", counts.timeouts),
+            ("window_probes", counts.window_probes),
+            ("fast_retransmissions", counts.fast_retransmissions),
+            ("resets_sent", counts.resets_sent),
+            ("resets_received", counts.resets_received),
+            ("slow_path_frames", counts.frames_received),
+            ("slow_path_frames_ignored", counts.frames_ignored),
+            ("update_records", counts.update_records),
+            ("stale_records", counts.stale_records),
+            ("malformed_records", counts.malformed_records),
+            ("update_descriptors", counts.update_descriptors),
+            ("doorbells", control.driver.doorbells()),
+            ("register_writes", control.driver.register_writes()),
+            (
+                "unexpected_completions",
+                control.driver.unexpected_completions(),
+            ),
+            ("unexpected_messages", self.unexpected_messages),
+            ("dma_violations", iommu.violation_count()),
+            ("cpu_cycles", self.executor.charged_cycles().iter().sum()),
+        ]
+        .map(|(name, value)| Counter::new(name, value))
+        .to_vec()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
