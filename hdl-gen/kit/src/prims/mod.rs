@@ -4,12 +4,18 @@
 //! description in the HDL or a hand-written SystemVerilog body; its bench holds
 //! the Verilog against the model.
 
+mod checksum;
+mod crc32;
 mod fifo;
 mod ram;
+mod reorder;
 mod stream_register;
 
+pub use checksum::ChecksumBeat512;
+pub use crc32::Crc32;
 pub use fifo::Fifo;
 pub use ram::{Ram, RamWithEnable};
+pub use reorder::Reorder;
 pub use stream_register::StreamRegister;
 
 /// Bits of an index into `count` things, at least 1.
