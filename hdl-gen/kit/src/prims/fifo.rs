@@ -72,6 +72,13 @@ impl<T: Synth> Fifo<T> {
     }
 }
 
+impl<T: Synth> Default for Fifo<T> {
+    /// A FIFO of 2 words: a placeholder for `..Default::default()`.
+    fn default() -> Self {
+        Self::new(2)
+    }
+}
+
 impl<T: Synth> Logic for Fifo<T> {
     fn update(&mut self) {
         if self.clk.pos_edge() {

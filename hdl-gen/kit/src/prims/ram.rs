@@ -215,6 +215,13 @@ impl<T: Synth, const A: usize> RamWithEnable<T, A> {
     }
 }
 
+impl<T: Synth, const A: usize> Default for Ram<T, A> {
+    /// A memory of 2 words: a placeholder for `..Default::default()`.
+    fn default() -> Self {
+        Self::new(2)
+    }
+}
+
 impl<T: Synth, const A: usize> Logic for Ram<T, A> {
     fn update(&mut self) {
         if self.clk.pos_edge() {
@@ -232,6 +239,13 @@ impl<T: Synth, const A: usize> Logic for Ram<T, A> {
 
     fn hdl(&self) -> Verilog {
         self._cells.verilog(std::any::type_name::<Self>(), A, false)
+    }
+}
+
+impl<T: Synth, const A: usize> Default for RamWithEnable<T, A> {
+    /// A memory of 2 words: a placeholder for `..Default::default()`.
+    fn default() -> Self {
+        Self::new(2)
     }
 }
 
