@@ -70,6 +70,20 @@ pub struct Nic {
     /// Parameters that replace those of the design point's file.
     #[serde(default)]
     pub parameters: toml::Table,
+    /// What stands for the NIC: its RTL, or the behavioural model (no cycles, for bring-up).
+    #[serde(default)]
+    pub model: NicModel,
+}
+
+/// What stands for the NIC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NicModel {
+    /// The generated RTL, Verilated.
+    #[default]
+    Rtl,
+    /// The behavioural NIC on the reference TOE.
+    Behavioural,
 }
 
 /// The PCIe link.
@@ -80,6 +94,8 @@ pub struct Pcie {
     pub generation: u8,
     /// Lanes: 1, 2, 4, 8 or 16.
     pub lanes: u8,
+    /// One-way delay of the link.
+    pub delay: Duration,
     /// Root complex latency of a read.
     pub root_latency: Duration,
     /// Largest addition to it, drawn evenly for each read.
@@ -91,6 +107,7 @@ impl Default for Pcie {
         Self {
             generation: 4,
             lanes: 16,
+            delay: Duration(100_000),
             root_latency: Duration(300_000),
             root_spread: Duration(40_000),
         }
@@ -105,7 +122,7 @@ pub struct Host {
     pub ring: ByteCount,
     /// Smallest retransmission timeout.
     pub rto_min: Duration,
-    /// CPU cost profile: `none`, `flextoe`, `tas`, `linux` or `chelsio`.
+    /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
     pub cpu: CpuProfileName,
 }
 
@@ -124,15 +141,13 @@ impl Default for Host {
 #[serde(rename_all = "lowercase")]
 pub enum CpuProfileName {
     /// Software costs nothing.
-    None,
+    Free,
     /// Cycles of FlexTOE's host library.
     Flextoe,
     /// Cycles of TAS.
     Tas,
     /// Cycles of the Linux stack.
     Linux,
-    /// Cycles of the Chelsio TOE's host stack.
-    Chelsio,
 }
 
 /// The Ethernet link.
@@ -195,6 +210,26 @@ impl Default for Peer {
     }
 }
 
+/// One value, or a list of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMore<T> {
+    /// One value.
+    One(T),
+    /// Several.
+    More(Vec<T>),
+}
+
+impl<T> OneOrMore<T> {
+    /// The values.
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(value) => std::slice::from_ref(value),
+            Self::More(values) => values,
+        }
+    }
+}
+
 /// The work of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
@@ -220,10 +255,8 @@ pub enum App {
         connections: u32,
         /// Requests on each connection.
         requests: u32,
-        /// Bytes of a request.
-        request: ByteCount,
-        /// Bytes of a response.
-        response: ByteCount,
+        /// Bytes of a request and of its answer: one size, or several taken in turn.
+        size: OneOrMore<ByteCount>,
         /// TCP port.
         #[serde(default = "rpc_port")]
         port: u16,
@@ -306,6 +339,11 @@ impl Settings {
             "must be at least 2ps: a link without delay gives no lookahead".into(),
         )?;
         check(
+            self.pcie.delay.0 > 0,
+            "pcie.delay",
+            "must be greater than zero: a link without delay gives no lookahead".into(),
+        )?;
+        check(
             self.host.ring.0.is_power_of_two() && (8 << 10..=16 << 20).contains(&self.host.ring.0),
             "host.ring",
             format!("must be a power of two from 8KiB to 16MiB, not {}", self.host.ring),
@@ -331,12 +369,13 @@ impl Settings {
                 check(*rounds > 0, "app.rounds", "must be at least 1".into())?;
                 check(*port > 0, "app.port", "must be at least 1".into())
             }
-            App::Rpc { connections, requests, request, response, port } => {
+            App::Rpc { connections, requests, size, port } => {
                 check(*connections > 0, "app.connections", "must be at least 1".into())?;
                 check(*requests > 0, "app.requests", "must be at least 1".into())?;
-                for (key, size) in [("app.request", request), ("app.response", response)] {
-                    let ok = (8..=1 << 30).contains(&size.0);
-                    check(ok, key, format!("must lie between 8B and 1GiB, not {size}"))?;
+                check(!size.as_slice().is_empty(), "app.size", "names no size".into())?;
+                for size in size.as_slice() {
+                    let ok = (4..=16 << 20).contains(&size.0);
+                    check(ok, "app.size", format!("must lie between 4B and 16MiB, not {size}"))?;
                 }
                 check(*port > 0, "app.port", "must be at least 1".into())
             }

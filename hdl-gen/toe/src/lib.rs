@@ -3,5 +3,8 @@
 pub mod channels;
 pub mod design;
 pub mod document;
+pub mod generate;
 pub mod interface;
+pub mod nic;
+pub mod stages;
 pub mod units;

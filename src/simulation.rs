@@ -1,0 +1,444 @@
+//! From a scenario to components on links, and from their reports to a summary.
+//!
+//! ```text
+//!  server host ══ PCIe ══ NIC under test ══ wire ══ smoltcp client
+//!                                             └════ NIC ══ PCIe ══ client host
+//! ```
+
+use crate::results::{
+    NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
+};
+use crate::scenario::{App, CpuProfileName, NicModel, PeerKind, Scenario};
+use anyhow::{Context, Result, anyhow};
+use hallux_channel::{LineRate, Probability, Seed, Time};
+use hallux_cosim::engine::{ComponentId, Direction, Simulation};
+use hallux_cosim::nic::mac::MacParameters;
+use hallux_cosim::nic::pcie::{Generation, LinkParameters};
+use hallux_cosim::nic::{NicConfig, RtlNic};
+use hallux_cosim::observe::pcapng::PcapngWriter;
+use hallux_cosim::observe::rtt::TcpObserver;
+use hallux_host::application::Network;
+use hallux_host::apps::files::FileTree;
+use hallux_host::apps::report::{Report, Spans};
+use hallux_host::apps::{http, rpc};
+use hallux_host::behavioural::{BehaviouralConfig, BehaviouralNic};
+use hallux_host::control::HostConfig;
+use hallux_host::cpu::CpuProfile;
+use hallux_host::host::Host;
+use hallux_host::network::{Impairments, Wire};
+use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Name of the NIC under test.
+pub const NIC: &str = "server-nic";
+/// Name of the NIC at the other end, where there is one.
+pub const PEER_NIC: &str = "client-nic";
+
+const SERVER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
+const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
+const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+
+/// Makes the RTL NIC components of a run; the caller knows the compiled model.
+pub type MakeNic<'a> = dyn FnMut(NicConfig) -> Result<RtlNic> + 'a;
+
+/// What the client application reported, whatever the application is.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// Bytes found right.
+    pub verified: u64,
+    /// Bytes found wrong or missing.
+    pub mismatched: u64,
+    /// Requests answered rightly.
+    pub requests: u64,
+    /// One sentence for each failure.
+    pub failures: Vec<String>,
+    /// Request latencies.
+    pub latency: Spans,
+    /// First request.
+    pub started: Option<Time>,
+    /// Last answer.
+    pub finished: Option<Time>,
+}
+
+enum Client {
+    Http(Report<http::ClientReport>),
+    Rpc(Report<rpc::ClientReport>),
+}
+
+/// A scenario, put together.
+pub struct Assembly {
+    /// The components, ready to run.
+    pub simulation: Simulation,
+    nics: Vec<(String, ComponentId)>,
+    client: Client,
+    server_failure: Box<dyn Fn() -> Option<String> + Send>,
+    traffic: Arc<Mutex<TcpObserver>>,
+    /// Bytes the client will verify when all goes well.
+    pub expected_bytes: u64,
+}
+
+/// Reads the files a scenario serves, so that a mistake shows before anything is built.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn load_files(scenario: &Scenario) -> Result<Option<Arc<FileTree>>> {
+    match scenario.settings.app {
+        App::Http { .. } => Ok(Some(Arc::new(FileTree::load(&scenario.root)?))),
+        App::Rpc { .. } => Ok(None),
+    }
+}
+
+/// Puts the components of `scenario` together; frames go to the file `capture`.
+///
+/// # Errors
+/// A value that no component accepts, or a capture file that cannot be made.
+pub fn assemble(
+    scenario: &Scenario,
+    files: Option<Arc<FileTree>>,
+    capture: Option<&Path>,
+    make_nic: &mut MakeNic<'_>,
+) -> Result<Assembly> {
+    let settings = &scenario.settings;
+    let seed = Seed(settings.seed);
+    let mut simulation = Simulation::new();
+    let mut nics = vec![];
+    let pcie_delay = Time::from_ps(settings.pcie.delay.0);
+
+    let server = host(scenario, "server", SERVER_MAC, SERVER_IP)?;
+    let server_network = server.network();
+    let server_id = simulation.add(server)?;
+    let nic_id = add_nic(&mut simulation, scenario, NIC, make_nic, &mut nics)?;
+    simulation.connect((nic_id, "pcie"), (server_id, "pcie"), pcie_delay)?;
+
+    let impairments = impairments(scenario)?;
+    let wire = simulation.add(Wire::new("wire", seed, impairments, impairments))?;
+    // The wire stands in the middle: half of the delay on either side of it.
+    let (near, far) = (settings.link.delay.0 / 2, settings.link.delay.0.div_ceil(2));
+    simulation.connect((nic_id, "eth"), (wire, "a"), Time::from_ps(near))?;
+
+    let (client, server_failure, expected_bytes);
+    match settings.peer.kind {
+        PeerKind::Smoltcp => {
+            let peer = SmoltcpHost::new(SmoltcpConfig {
+                line_rate: line_rate(scenario)?,
+                buffer: settings.peer.buffer.0 as usize,
+                ..SmoltcpConfig::new("client", CLIENT_MAC, CLIENT_IP, seed)
+            });
+            let network = peer.network();
+            (client, expected_bytes) =
+                spawn_client(scenario, files.as_ref(), network, |work| peer.run_to_end(work));
+            let peer_id = simulation.add(peer)?;
+            simulation.connect((peer_id, "eth0"), (wire, "b"), Time::from_ps(far))?;
+        }
+        PeerKind::Toe => {
+            let peer = host(scenario, "client", CLIENT_MAC, CLIENT_IP)?;
+            let network = peer.network();
+            (client, expected_bytes) =
+                spawn_client(scenario, files.as_ref(), network, |work| peer.spawn_work(work));
+            let peer_id = simulation.add(peer)?;
+            let peer_nic = add_nic(&mut simulation, scenario, PEER_NIC, make_nic, &mut nics)?;
+            simulation.connect((peer_nic, "pcie"), (peer_id, "pcie"), pcie_delay)?;
+            simulation.connect((peer_nic, "eth"), (wire, "b"), Time::from_ps(far))?;
+        }
+    }
+    {
+        let host: &Host = simulation.component(server_id).ok_or_else(|| anyhow!("no server"))?;
+        server_failure =
+            spawn_server(scenario, files.as_ref(), server_network, |work| host.spawn(work));
+    }
+
+    let interface = simulation.tap((nic_id, "eth"), NIC)?;
+    let traffic = Arc::new(Mutex::new(TcpObserver::new(interface)));
+    simulation.add_sink(Arc::clone(&traffic));
+    if let Some((_, peer_nic)) = nics.get(1) {
+        simulation.tap((*peer_nic, "eth"), PEER_NIC)?;
+    }
+    if let Some(path) = capture {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        simulation.add_sink(PcapngWriter::new(BufWriter::new(file), simulation.interfaces())?);
+    }
+    Ok(Assembly { simulation, nics, client, server_failure, traffic, expected_bytes })
+}
+
+fn line_rate(scenario: &Scenario) -> Result<LineRate> {
+    LineRate::from_bps(scenario.settings.link.rate.0)
+        .ok_or_else(|| anyhow!("link.rate {} is out of range", scenario.settings.link.rate))
+}
+
+fn impairments(scenario: &Scenario) -> Result<Impairments> {
+    let link = &scenario.settings.link;
+    let probability =
+        |value| Probability::new(value).ok_or_else(|| anyhow!("{value} is no probability"));
+    Ok(Impairments {
+        loss: probability(link.loss)?,
+        corruption: probability(link.corrupt)?,
+        duplication: probability(link.duplicate)?,
+        reordering: probability(link.reorder)?,
+        reordering_delay: Time::from_ps(link.reorder_delay.0),
+        ..Impairments::default()
+    })
+}
+
+fn host(scenario: &Scenario, name: &str, mac: [u8; 6], ip: Ipv4Addr) -> Result<Host> {
+    let settings = &scenario.settings;
+    let mut config = HostConfig::new(name, mac, ip);
+    config.seed = settings.seed;
+    config.rx_ring = settings.host.ring.0 as u32;
+    config.tx_ring = settings.host.ring.0 as u32;
+    config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
+    config.cpu = match settings.host.cpu {
+        CpuProfileName::Free => CpuProfile::free(),
+        CpuProfileName::Flextoe => CpuProfile::flextoe(),
+        CpuProfileName::Tas => CpuProfile::tas(),
+        CpuProfileName::Linux => CpuProfile::linux(),
+    };
+    Ok(Host::new(config)?)
+}
+
+fn add_nic(
+    simulation: &mut Simulation,
+    scenario: &Scenario,
+    name: &str,
+    make_nic: &mut MakeNic<'_>,
+    nics: &mut Vec<(String, ComponentId)>,
+) -> Result<ComponentId> {
+    let (settings, design) = (&scenario.settings, &scenario.design);
+    let rate = line_rate(scenario)?;
+    if settings.nic.model == NicModel::Behavioural {
+        return Ok(simulation.add(BehaviouralNic::new(BehaviouralConfig {
+            name: name.into(),
+            connections: design.connections,
+            contexts: design.contexts,
+            buckets: design.flow_table_buckets,
+            rate,
+            ..BehaviouralConfig::default()
+        }))?);
+    }
+    let pcie = LinkParameters {
+        generation: Generation::from_number(settings.pcie.generation)
+            .ok_or_else(|| anyhow!("PCIe generation {}", settings.pcie.generation))?,
+        lanes: settings.pcie.lanes,
+        max_payload: design.max_payload.into(),
+        max_read_request: design.max_read_request.into(),
+        root_latency: Time::from_ps(settings.pcie.root_latency.0),
+        root_spread: Time::from_ps(settings.pcie.root_spread.0),
+        ..LinkParameters::default()
+    };
+    let nic = make_nic(NicConfig {
+        name: name.into(),
+        pcie,
+        mac: MacParameters { rate, ..MacParameters::default() },
+        seed: Seed(settings.seed),
+        ..NicConfig::new(name, design.clock.0)
+    })?;
+    let id = simulation.add(nic)?;
+    nics.push((name.to_owned(), id));
+    Ok(id)
+}
+
+fn spawn_client<N: Network>(
+    scenario: &Scenario,
+    files: Option<&Arc<FileTree>>,
+    network: N,
+    spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+) -> (Client, u64) {
+    match &scenario.settings.app {
+        App::Http { connections, port, rounds, .. } => {
+            let report = Report::new();
+            let once = files.map(|files| files.manifest()).unwrap_or_default();
+            let files: Vec<_> = (0..*rounds).flat_map(|_| once.iter().cloned()).collect();
+            let expected = files.iter().map(|file| file.size).sum();
+            let config = http::ClientConfig {
+                server: SocketAddrV4::new(SERVER_IP, *port),
+                connections: *connections as usize,
+                files,
+            };
+            spawn(Box::pin(http::fetch_all(network, config, report.clone())));
+            (Client::Http(report), expected)
+        }
+        App::Rpc { connections, requests, size, port } => {
+            let report = Report::new();
+            let sizes: Vec<usize> = size.as_slice().iter().map(|size| size.0 as usize).collect();
+            let expected = (0..*requests as usize).map(|i| sizes[i % sizes.len()] as u64).sum::<u64>()
+                * u64::from(*connections);
+            let config = rpc::ClientConfig {
+                server: SocketAddrV4::new(SERVER_IP, *port),
+                connections: *connections as usize,
+                sizes: rpc::Sizes::Cycle(sizes),
+                requests: Some((*requests).into()),
+                until: None,
+                warm_up: Time::ZERO,
+                think_time: Time::ZERO,
+                seed: Seed(scenario.settings.seed),
+            };
+            spawn(Box::pin(rpc::call_all(network, config, report.clone())));
+            (Client::Rpc(report), expected)
+        }
+    }
+}
+
+fn spawn_server<N: Network>(
+    scenario: &Scenario,
+    files: Option<&Arc<FileTree>>,
+    network: N,
+    spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+) -> Box<dyn Fn() -> Option<String> + Send> {
+    match &scenario.settings.app {
+        App::Http { connections, port, .. } => {
+            let report = Report::<http::ServerReport>::new();
+            let config =
+                http::ServerConfig { port: *port, backlog: (*connections as usize).max(16) };
+            let files = files.map(Arc::clone).unwrap_or_default();
+            spawn(Box::pin(http::serve(network, files, config, report.clone())));
+            Box::new(move || report.get().failure.map(|failure| failure.to_string()))
+        }
+        App::Rpc { connections, port, .. } => {
+            let report = Report::<rpc::ServerReport>::new();
+            let backlog = (*connections as usize).max(16);
+            spawn(Box::pin(rpc::serve(network, *port, backlog, report.clone())));
+            Box::new(move || report.get().failure.map(|failure| failure.to_string()))
+        }
+    }
+}
+
+impl Assembly {
+    /// What the client application has done so far.
+    pub fn work(&self) -> Work {
+        match &self.client {
+            Client::Http(report) => {
+                let report = report.get();
+                Work {
+                    verified: report.bytes_verified,
+                    mismatched: report.bytes_mismatched,
+                    requests: report.files_verified,
+                    failures: report.failures,
+                    latency: report.latency,
+                    started: report.started,
+                    finished: report.finished,
+                }
+            }
+            Client::Rpc(report) => {
+                let report = report.get();
+                Work {
+                    verified: report.bytes_verified,
+                    mismatched: report.bytes_mismatched,
+                    requests: report.completed,
+                    failures: report.failures,
+                    latency: report.latency,
+                    started: report.started,
+                    finished: report.finished,
+                }
+            }
+        }
+    }
+
+    /// A handle on the client's verified bytes, for a progress display.
+    pub fn verified_bytes(&self) -> impl Fn() -> u64 + use<> {
+        let (http, rpc) = match &self.client {
+            Client::Http(report) => (Some(report.clone()), None),
+            Client::Rpc(report) => (None, Some(report.clone())),
+        };
+        move || {
+            http.as_ref().map_or(0, |report| report.with(|report| report.bytes_verified))
+                + rpc.as_ref().map_or(0, |report| report.with(|report| report.bytes_verified))
+        }
+    }
+
+    /// Why the server application is not serving, if it is not.
+    pub fn server_failure(&self) -> Option<String> {
+        (self.server_failure)()
+    }
+
+    /// The RTL NICs by name, the one under test first.
+    pub fn nics(&self) -> impl Iterator<Item = (&str, &RtlNic)> {
+        self.nics.iter().filter_map(|(name, id)| {
+            self.simulation.component::<RtlNic>(*id).map(|nic| (name.as_str(), nic))
+        })
+    }
+
+    /// The RTL NIC at `index`, to change.
+    pub fn nic_mut(&mut self, index: usize) -> Option<&mut RtlNic> {
+        let (_, id) = self.nics.get(index)?;
+        self.simulation.component_mut::<RtlNic>(*id)
+    }
+
+    /// The summary of a run that ended at `end`.
+    pub fn summary(&self, scenario: &Scenario, rtl: &str, end: Time, complete: bool) -> Summary {
+        let work = self.work();
+        let span = match (work.started, work.finished) {
+            (Some(started), Some(finished)) => finished.ps().saturating_sub(started.ps()),
+            _ => 0,
+        };
+        let observer = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let (received, sent) =
+            (observer.traffic(Direction::Received), observer.traffic(Direction::Sent));
+        let mut segments = BTreeMap::new();
+        for (side, traffic) in [("received", received), ("sent", sent)] {
+            for (kind, count) in traffic.segments.by_name() {
+                segments.insert(format!("{kind}_{side}"), count);
+            }
+        }
+        let nics: BTreeMap<String, NicSummary> =
+            self.nics().map(|(name, nic)| (name.to_owned(), nic_summary(nic, end))).collect();
+        let tested = nics.get(NIC).cloned().unwrap_or_default();
+        Summary {
+            schema: SUMMARY_SCHEMA,
+            complete,
+            scenario: scenario.settings.name.clone(),
+            design: scenario.design.name.clone(),
+            rtl: rtl.to_owned(),
+            seed: scenario.settings.seed,
+            simulated_ps: end.ps(),
+            clock_cycles: tested.clock_cycles,
+            bytes_verified: work.verified,
+            bytes_mismatched: work.mismatched,
+            goodput_gbps: gigabits_per_second(work.verified, span),
+            segments,
+            retransmitted_segments: received.retransmitted_segments + sent.retransmitted_segments,
+            rtt_ps: Percentiles {
+                samples: sent.rtt_samples(),
+                p50: sent.rtt_quantile(5_000).ps(),
+                p99: sent.rtt_quantile(9_900).ps(),
+                p9999: sent.rtt_quantile(9_999).ps(),
+            },
+            request_ps: Percentiles {
+                samples: work.latency.count(),
+                p50: work.latency.quantile(5_000).ps(),
+                p99: work.latency.quantile(9_900).ps(),
+                p9999: work.latency.quantile(9_999).ps(),
+            },
+            stages: tested.stages,
+            pcie: tested.pcie,
+            drops: tested.drops,
+            nics,
+            counters: self.simulation.counters(),
+        }
+    }
+}
+
+fn nic_summary(nic: &RtlNic, end: Time) -> NicSummary {
+    let report = nic.report(end);
+    NicSummary {
+        clock_cycles: report.clock_cycles,
+        stages: report
+            .stages
+            .iter()
+            .map(|(name, stage)| {
+                let cycles = StageCycles {
+                    busy: stage.busy,
+                    blocked: stage.blocked,
+                    starved: stage.starved,
+                };
+                (name.clone(), cycles)
+            })
+            .collect(),
+        pcie: report.pcie,
+        drops: report.drops,
+    }
+}
