@@ -196,6 +196,12 @@ impl Connection {
         }
     }
 
+    /// SND.UNA as far as records told; the NIC may be ahead.
+    pub fn known_snd_una(&self) -> u32 {
+        self.first_seq()
+            .wrapping_add(self.socket.transmit.acknowledged())
+    }
+
     /// RCV.NXT as far as records told; the NIC may be ahead.
     pub fn known_rcv_nxt(&self) -> u32 {
         self.first_ack()

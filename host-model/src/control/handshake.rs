@@ -158,13 +158,13 @@ impl ControlPlane {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        let same = segment.seq == connection.peer.irs;
-        match (connection.phase, connection.role) {
-            (Phase::SynReceived, Role::Passive) if same && segment.ack.is_none() => {
-                self.send_syn(now, id);
-            }
-            // Our ACK was lost.
-            (Phase::Established | Phase::TimeWait, Role::Active) if same => self.send_ack(now, id),
+        let same = segment.seq == connection.peer.irs && segment.ack.is_none();
+        match connection.phase {
+            Phase::SynReceived if same => self.send_syn(now, id),
+            // Either our last ACK was lost and the SYN-ACK came again, or the peer knows
+            // nothing of the connection: then the ACK makes it send a reset (RFC 9293
+            // §3.10.7.4, RFC 5961 §4).
+            Phase::Established | Phase::TimeWait => self.send_ack(now, id),
             _ => self.counts.frames_ignored += 1,
         }
     }
@@ -221,7 +221,7 @@ impl ControlPlane {
         }
     }
 
-    /// The ACK that ends the handshake.
+    /// An ACK of what records told so far: the one that ends the handshake, or a later one.
     fn send_ack(&mut self, now: Time, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else {
             return;
@@ -236,13 +236,14 @@ impl ControlPlane {
         let timestamps = connection
             .has_timestamps(&self.config)
             .then_some((ts_val, echo));
+        let window = connection.socket.receive.window() >> shift;
         let ack = Segment {
-            window: u16::try_from(self.config.rx_ring >> shift).unwrap_or(u16::MAX),
+            window: u16::try_from(window).unwrap_or(u16::MAX),
             options: Options {
                 timestamps,
                 ..Options::default()
             },
-            ..connection.segment(connection.first_seq(), Some(connection.first_ack()))
+            ..connection.segment(connection.known_snd_una(), Some(connection.known_rcv_nxt()))
         };
         self.send(&ack);
     }

@@ -86,13 +86,18 @@ impl ReceiveRing {
         self.head.wrapping_add(self.available)
     }
 
+    /// Bytes the NIC may still fill, as far as it knows.
+    pub fn window(&self) -> u32 {
+        self.size() - self.available - self.unreported
+    }
+
     /// The NIC announced `bump` more bytes.
     ///
     /// # Errors
     ///
     /// If there was no room for them; nothing changes then.
     pub fn announce(&mut self, bump: u32) -> Result<(), ImpossibleBump> {
-        let possible = self.size() - self.available - self.unreported;
+        let possible = self.window();
         if bump > possible {
             return Err(ImpossibleBump { bump, possible });
         }
@@ -241,6 +246,11 @@ impl TransmitRing {
         }
         self.used -= bump;
         Ok(())
+    }
+
+    /// Bytes acknowledged so far, modulo 2^32, the FIN's included.
+    pub fn acknowledged(&self) -> u32 {
+        self.tail.wrapping_sub(self.used)
     }
 
     /// Bytes released and not acknowledged.
