@@ -2,3 +2,6 @@
 
 pub mod pcapng;
 pub mod rtt;
+pub mod stages;
+pub mod trace;
+pub mod waves;
