@@ -2,6 +2,7 @@
 
 use crate::stream::{Channel, Driver, DriverState, Monitor, MonitorState, Stalls};
 use crate::value::{Fields, IntoValue, Record, Value};
+use hallux_hdl::emit::Design;
 use hallux_hdl::manifest::{Direction, Field, MANIFEST_SCHEMA, Manifest, Module, Port};
 use hallux_verilator::{
     Build, Layout, Model, ModelError, PortField, Profile, Toolchain, TraceFormat,
@@ -36,7 +37,20 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// A bench for the hand-made or generated RTL in `sources`: pairs of file name and text.
+    /// A bench for a generated design, with its top module as the block under test.
+    ///
+    /// # Panics
+    /// The tools are missing or the RTL does not build; the message says why.
+    #[track_caller]
+    pub fn new(design: &Design) -> Self {
+        let files = design.files.iter();
+        let sources: Vec<_> = files
+            .map(|file| (file.name.clone(), file.text.clone()))
+            .collect();
+        Self::of(&design.manifest, &sources)
+    }
+
+    /// A bench for RTL in `sources`: pairs of file name and text.
     ///
     /// # Panics
     /// The tools are missing or the RTL does not build; the message says why.

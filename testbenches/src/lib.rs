@@ -16,7 +16,11 @@
 //! stall at random under a seed, drivers offer garbage while they are not valid, and
 //! monitors fail the bench where valid drops or data changes before it was taken.
 //!
-//! # Example
+//! `tests/example.rs` shows a bench for a block in the HDL: [`Bench::new`] takes what
+//! `hallux_hdl::emit::emit` gives. With `HALLUX_BENCH_WAVES=DIR` in the environment every
+//! bench writes waveforms to `DIR`.
+//!
+//! # Example with hand-written RTL
 //!
 //! ```
 //! use hallux_hdl::manifest::{Direction::{In, Out}, Field};

@@ -213,7 +213,10 @@ fn translation_units(
             fast.push((size, name));
         }
     }
-    let units = if fast.iter().map(|(size, _)| size).sum::<u64>() < SMALL_MODEL {
+    let total: u64 = fast.iter().chain(&slow).map(|(size, _)| size).sum();
+    let units = if total < SMALL_MODEL {
+        // Headers would take longer than the little that need not be fast.
+        fast.append(&mut slow);
         1
     } else {
         jobs * 2
@@ -244,7 +247,7 @@ fn translation_units(
         add(files, &plan.fast_flags)?;
     }
     // Verilator splits only what is large; one unit for all of it would take longest.
-    for files in balance(slow, if units == 1 { 1 } else { jobs }) {
+    for files in balance(slow, jobs) {
         add(files, &plan.slow_flags)?;
     }
     Ok((queue, objects))
