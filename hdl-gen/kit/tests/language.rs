@@ -216,3 +216,93 @@ fn prims() {
     design.write(&dir).unwrap();
     assert!(design.differs(&dir).is_empty());
 }
+
+#[derive(LogicBlock)]
+pub struct More {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub s: StreamSink<Summary>,
+    pub m: StreamSource<Summary>,
+    pub data: Signal<In, Bits<512>>,
+    pub keep: Signal<In, Bits<64>>,
+    pub sum: Signal<Out, Bits<16>>,
+    pub rotated: Signal<Out, Bits<512>>,
+    pub hash: Signal<Out, Bits<32>>,
+    pub grant: Signal<Out, Bits<4>>,
+    reorder: Reorder<Summary>,
+    file: RegisterFile<Summary, 5>,
+    arbiter: RoundRobin,
+    checksum: ChecksumBeat512,
+    rotator: ByteRotator512,
+    crc: Crc32<96>,
+    never: Assert,
+}
+
+impl Logic for More {
+    #[hdl]
+    fn update(&mut self) {
+        self.reorder.clk.next = self.clk.val();
+        self.reorder.rst.next = self.rst.val();
+        self.s.link(&mut self.reorder.s);
+        self.m.link(&mut self.reorder.m);
+        self.reorder.ticket.next = self.s.data.val().flow;
+        self.reorder.skip.next = self.s.data.val().last;
+        self.file.clk.next = self.clk.val();
+        self.file.write_enable.next = self.s.valid.val();
+        self.file.write_address.next = self.data.val().get_bits::<5>(0);
+        self.file.read_address.next = self.data.val().get_bits::<5>(5);
+        self.file.write_data.next = unpack::<Summary, 49>(self.data.val().get_bits::<49>(3));
+        self.arbiter.clk.next = self.clk.val();
+        self.arbiter.rst.next = self.rst.val();
+        self.arbiter.request.next = self.data.val().get_bits::<16>(100);
+        self.arbiter.advance.next = self.m.ready.val();
+        self.grant.next = self.arbiter.index.val();
+        self.checksum.clk.next = self.clk.val();
+        self.checksum.data.next = self.data.val();
+        self.checksum.keep.next = self.keep.val();
+        self.sum.next = bit_cast::<16, 21>(self.checksum.sum.val());
+        self.rotator.clk.next = self.clk.val();
+        self.rotator.enable.next = self.arbiter.granted.val();
+        self.rotator.data.next = self.data.val();
+        self.rotator.bytes.next = self.keep.val().get_bits::<6>(0);
+        self.rotated.next =
+            rotate_left_512(self.rotator.rotated.val(), self.keep.val().get_bits::<6>(6));
+        self.crc.key.next = self.data.val().get_bits::<96>(0);
+        self.hash.next = self.crc.crc.val() ^ self.file.read_data.val().seq;
+        self.never.clk.next = self.clk.val();
+        self.never.holds.next = self.rst.val() | !(self.sum.val() == bits::<16>(0xffff));
+    }
+}
+
+#[test]
+fn more_prims() {
+    let more = More {
+        clk: Default::default(),
+        rst: Default::default(),
+        s: Default::default(),
+        m: Default::default(),
+        data: Default::default(),
+        keep: Default::default(),
+        sum: Default::default(),
+        rotated: Default::default(),
+        hash: Default::default(),
+        grant: Default::default(),
+        reorder: Reorder::new(64),
+        file: RegisterFile::new(32),
+        arbiter: RoundRobin::new(5),
+        checksum: Default::default(),
+        rotator: Default::default(),
+        crc: Default::default(),
+        never: Assert::new("sum is never all ones"),
+    };
+    let design = match emit(&more, &Options::new("test", "more")) {
+        Ok(design) => design,
+        Err(errors) => panic!("{errors}"),
+    };
+    for file in &design.files {
+        println!("==== {}\n{}", file.name, file.text);
+    }
+    let dir = std::env::temp_dir().join("hallux-kit-more");
+    design.write(&dir).unwrap();
+    assert!(design.differs(&dir).is_empty());
+}

@@ -80,9 +80,11 @@ impl Scope {
             scope.pin(pin, pin.name.clone(), class);
         }
         for (number, child) in instance.children.iter().enumerate() {
-            let name = scope.claim(&child.name);
-            scope.instances.push(name.clone());
+            // A plain instance name could hide behind a port of the same name inside.
+            let instance = scope.claim(&format!("u_{}", child.name));
+            scope.instances.push(instance);
             if matches!(child.body, Some(crate::ir::Body::FlipFlop)) {
+                let name = scope.claim(&child.name);
                 // Next and present value are one variable in Verilog.
                 for pin in &child.pins {
                     let class = match pin.name.as_str() {
