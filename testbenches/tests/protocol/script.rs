@@ -1,0 +1,475 @@
+//! Scripts of events for the protocol stage, and what the reference says they cause.
+
+use hallux_hdl::prelude::{Bits, bits};
+use hallux_host::reference::{
+    Command, Connections, Event, Open, Outcome, Received, SeqNumber, State, flags,
+};
+use hallux_toe::channels::{self, CLASS_DROP, CLASS_FAST, CLASS_SLOW};
+use hallux_toe::channels::{KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
+use hallux_toe::interface::OpenWords;
+use rand_core::{RngCore, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+/// Byte offset of the payload in every received frame of a script.
+pub const PAYLOAD_OFFSET: u16 = 66;
+
+/// One event of a script.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Flow id.
+    pub flow: u16,
+    /// Ticket without its kind.
+    pub number: u32,
+    /// What happens.
+    pub work: Work,
+}
+
+/// What the protocol stage is given.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// An event of a connection.
+    Connection(Event),
+    /// A frame that concerns no connection (slow path or dropped): class, bytes.
+    Frame(u64, u16),
+    /// A raw frame of the control plane: bus address, bytes.
+    Raw(u64, u16),
+}
+
+fn narrow<const N: usize>(value: impl Into<u64>) -> Bits<N> {
+    bits::<N>(value.into() & (u64::MAX >> (64 - N.min(64))))
+}
+
+impl Item {
+    fn kind(&self) -> u64 {
+        match &self.work {
+            Work::Frame(..) | Work::Connection(Event::Receive(_)) => KIND_RX,
+            Work::Connection(Event::Transmit) => KIND_TX,
+            Work::Raw(..) | Work::Connection(Event::HostControl { .. }) => KIND_HC,
+            Work::Connection(Event::Command { .. }) => KIND_CMD,
+        }
+    }
+
+    fn ticket(&self) -> Bits<24> {
+        narrow((self.kind() << 22) | u64::from(self.number & 0x3f_ffff))
+    }
+
+    /// The event as the arbiter sends it.
+    pub fn event(&self) -> channels::Event {
+        let base = channels::Event {
+            kind: narrow(self.kind()),
+            ticket: self.ticket(),
+            flow: narrow(self.flow),
+            ..Default::default()
+        };
+        match &self.work {
+            Work::Frame(class, length) => channels::Event {
+                class: narrow(*class),
+                frame_len: narrow(*length),
+                ..base
+            },
+            Work::Raw(address, length) => channels::Event {
+                class: narrow(CLASS_SLOW),
+                address: narrow(*address),
+                frame_len: narrow(*length),
+                ..base
+            },
+            Work::Connection(Event::Transmit) => base,
+            Work::Connection(Event::Receive(r)) => {
+                let (ts_val, ts_ecr) = r.timestamps.unwrap_or_default();
+                channels::Event {
+                    class: narrow(CLASS_FAST),
+                    flags: narrow(r.flags),
+                    seq: narrow(r.seq.0),
+                    ack: narrow(r.ack.0),
+                    window: narrow(r.window),
+                    ts_val: narrow(ts_val),
+                    ts_ecr: narrow(ts_ecr),
+                    ts_present: r.timestamps.is_some(),
+                    ce: r.congestion_experienced,
+                    payload_offset: narrow(PAYLOAD_OFFSET),
+                    payload_len: narrow(r.payload_len),
+                    frame_len: narrow(PAYLOAD_OFFSET + r.payload_len),
+                    ..base
+                }
+            }
+            Work::Connection(Event::HostControl {
+                generation,
+                rx_bump,
+                tx_bump,
+                finish,
+            }) => channels::Event {
+                generation: narrow(*generation),
+                flags: narrow(*finish),
+                seq: narrow(*rx_bump),
+                ack: narrow(*tx_bump),
+                ..base
+            },
+            Work::Connection(Event::Command {
+                generation,
+                command,
+            }) => {
+                let base = channels::Event {
+                    generation: narrow(*generation),
+                    flags: narrow(command.opcode()),
+                    ..base
+                };
+                match command {
+                    Command::Open(open) => channels::Event {
+                        seq: narrow(open.rcv_nxt.0),
+                        ack: narrow(open.snd_nxt.0),
+                        window: narrow(open.window),
+                        ts_val: narrow(open.ts_recent),
+                        ts_ecr: narrow(open.ts_offset),
+                        address: narrow(open.options),
+                        ..base
+                    },
+                    Command::Set { window, send_shift } => channels::Event {
+                        window: narrow(*window),
+                        address: narrow(u64::from(*send_shift) << 16),
+                        ..base
+                    },
+                    _ => base,
+                }
+            }
+        }
+    }
+
+    /// What the reference makes of the event, as the protocol stage should send it, and
+    /// whether it counts as stale.
+    pub fn expect(&self, connections: &mut Connections, now: u64) -> (channels::Outcome, bool) {
+        let event = self.event();
+        let base = channels::Outcome {
+            kind: event.kind,
+            ticket: event.ticket,
+            flow: event.flow,
+            class: event.class,
+            ..Default::default()
+        };
+        match &self.work {
+            Work::Frame(_, length) => (
+                channels::Outcome {
+                    frame_len: narrow(*length),
+                    ..base
+                },
+                false,
+            ),
+            Work::Raw(address, length) => (
+                channels::Outcome {
+                    send: true,
+                    address: narrow(*address),
+                    length: narrow(*length),
+                    ..base
+                },
+                false,
+            ),
+            Work::Connection(reference) => {
+                let outcome = connections.apply(self.flow, reference, now);
+                (channel_outcome(base, &event, &outcome), outcome.stale)
+            }
+        }
+    }
+}
+
+/// The reference's outcome in the fields of the channel.
+fn channel_outcome(
+    base: channels::Outcome,
+    event: &channels::Event,
+    outcome: &Outcome,
+) -> channels::Outcome {
+    let mut o = channels::Outcome {
+        generation: narrow(outcome.generation),
+        frame_len: event.frame_len,
+        ..base
+    };
+    if outcome.stale && event.kind == bits::<2>(KIND_RX) {
+        o.class = narrow(CLASS_DROP);
+    }
+    if let Some(c) = &outcome.completion {
+        o.done = true;
+        o.opcode = narrow(c.opcode);
+        o.status = narrow(c.status as u8);
+        o.ack = narrow(c.rcv_nxt.0);
+        o.rx_pos = narrow(c.snd_una.0);
+        o.rx_bump = narrow(c.in_flight);
+        o.tx_bump = narrow(c.unsent);
+        assert_eq!(c.snd_una + c.in_flight, c.snd_nxt);
+    }
+    if let Some(t) = &outcome.send {
+        o.send = true;
+        o.seq = narrow(t.seq.0);
+        o.ack = narrow(t.ack.0);
+        o.window = narrow(t.window);
+        o.flags = narrow(t.flags);
+        o.ts_on = t.ts_on;
+        o.ts_offset = narrow(t.ts_offset);
+        o.ts_ecr = narrow(t.ts_ecr);
+        o.length = narrow(t.length);
+        if t.length > 0 {
+            o.tx_pos = narrow(t.tx_pos.0);
+        }
+    }
+    if let Some(p) = &outcome.place {
+        o.place = true;
+        o.rx_pos = narrow(p.rx_pos.0);
+        o.place_offset = narrow(p.offset + PAYLOAD_OFFSET);
+        o.place_len = narrow(p.length);
+    }
+    if let Some(n) = &outcome.notify {
+        o.notify = true;
+        o.rx_bump = narrow(n.rx_bump);
+        o.tx_bump = narrow(n.tx_bump);
+        o.notice_flags = narrow(n.flags);
+        o.rtt = narrow(n.rtt);
+    }
+    if let Some(ready) = outcome.ready {
+        o.update = true;
+        o.ready = ready;
+    }
+    o
+}
+
+/// Random events that aim at the edges of the rules.
+pub struct Generator {
+    random: Pcg64Mcg,
+    model: Connections,
+    flows: u16,
+    last_flow: u16,
+    last_work: Work,
+    number: u32,
+}
+
+impl Generator {
+    /// Events over the flow ids `0..flows`, and now and then one beyond.
+    pub fn new(seed: u64, flows: u16) -> Self {
+        Self {
+            random: Pcg64Mcg::seed_from_u64(seed),
+            model: Connections::new(flows.into()),
+            flows,
+            last_flow: 0,
+            last_work: Work::Connection(Event::Transmit),
+            number: 0,
+        }
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        self.random.next_u32() % bound
+    }
+
+    fn one_in(&mut self, n: u32) -> bool {
+        self.below(n) == 0
+    }
+
+    /// A number below `bound`, one time in four below `seldom`.
+    fn mostly(&mut self, bound: u32, seldom: u32) -> u32 {
+        let bound = if self.one_in(4) { seldom } else { bound };
+        self.below(bound)
+    }
+
+    /// A number within a few of one of `around`, seldom far off.
+    fn near(&mut self, around: &[u32]) -> u32 {
+        let far = self.random.next_u32();
+        let pick = around[self.below(around.len() as u32) as usize];
+        match self.below(24) {
+            0..16 => pick,
+            16..19 => pick.wrapping_add(1),
+            19..22 => pick.wrapping_sub(1),
+            22 => pick.wrapping_add(self.below(3000)),
+            _ if self.one_in(3) => pick.wrapping_add(0x8000_0000),
+            _ => far,
+        }
+    }
+
+    /// The next event; the model follows it.
+    pub fn item(&mut self, now: u64) -> Item {
+        // Repeats make duplicate ACKs.
+        let repeats = self.one_in(4);
+        let flow = match self.below(20) {
+            _ if repeats => self.last_flow,
+            // Back to back on one connection is the hazard under test.
+            0..12 => self.last_flow,
+            19 if self.one_in(8) => self.flows + self.below(3) as u16,
+            _ => self.below(u32::from(self.flows)) as u16,
+        };
+        self.last_flow = flow % self.flows;
+        self.number += 1;
+        let state = self.model.get(flow).copied().unwrap_or_default();
+        let work = match self.below(64) {
+            _ if repeats => self.last_work.clone(),
+            0 => {
+                let class = if self.one_in(2) {
+                    CLASS_SLOW
+                } else {
+                    CLASS_DROP
+                };
+                Work::Frame(class, 60 + self.below(1458) as u16)
+            }
+            1 => Work::Raw(u64::from(self.random.next_u32()) << 8, 60),
+            _ => Work::Connection(self.event(&state)),
+        };
+        self.last_work = work.clone();
+        let item = Item {
+            flow,
+            number: self.number,
+            work,
+        };
+        item.expect(&mut self.model, now);
+        item
+    }
+
+    fn event(&mut self, state: &State) -> Event {
+        if !state.open && !self.one_in(4) {
+            return self.command(state, true);
+        }
+        match self.below(100) {
+            0..58 => Event::Receive(self.segment(state)),
+            58..76 => Event::Transmit,
+            76..94 => self.host_control(state),
+            _ => self.command(state, false),
+        }
+    }
+
+    fn generation(&mut self, state: &State) -> u8 {
+        if self.one_in(16) {
+            self.random.next_u32() as u8
+        } else {
+            state.generation
+        }
+    }
+
+    fn host_control(&mut self, state: &State) -> Event {
+        let consumed = state.rx_ring() - state.rx_avail;
+        let rx_bump = match self.below(6) {
+            0..2 => 0,
+            2 => consumed,
+            3 => consumed / 2,
+            4 => self.below(3000),
+            _ => self.near(&[consumed, 1448]),
+        };
+        let free = state.tx_ring() - state.tx_avail - state.in_flight();
+        let tx_bump = match self.below(8) {
+            0 => 0,
+            1 => free,
+            2..6 => self.below(6000),
+            6 => 1,
+            _ => self.near(&[free, u32::from(state.mss)]),
+        };
+        Event::HostControl {
+            generation: self.generation(state),
+            rx_bump,
+            tx_bump,
+            finish: self.one_in(150),
+        }
+    }
+
+    fn command(&mut self, state: &State, open: bool) -> Event {
+        let command = match self.below(16) {
+            _ if open => Command::Open(self.open()),
+            0..7 => Command::Retransmit,
+            7..10 => Command::Read,
+            10..12 => Command::Close,
+            12..14 => Command::Set {
+                window: self.near(&[0, 1448, 65535, 1 << 20]),
+                send_shift: self.below(16) as u8,
+            },
+            14 => Command::Open(self.open()),
+            _ => Command::Unknown(self.below(256).max(6) as u8),
+        };
+        let generation = if open {
+            self.random.next_u32() as u8
+        } else {
+            self.generation(state)
+        };
+        Event::Command {
+            generation,
+            command,
+        }
+    }
+
+    fn open(&mut self) -> Open {
+        let window = self.near(&[0, 1448, 8192, 65535, 1 << 20]);
+        let words = OpenWords {
+            timestamps: !self.one_in(4),
+            ecn: self.one_in(2),
+            opening: self.one_in(4),
+            send_shift: self.mostly(5, 16) as u8,
+            receive_shift: self.mostly(5, 16) as u8,
+            mss: [536, 1448, 1460, 100, 9000][self.below(5) as usize],
+            rx_log2: 13 + self.mostly(3, 12) as u8,
+            tx_log2: 13 + self.mostly(3, 12) as u8,
+            snd_nxt: self.random.next_u32(),
+            rcv_nxt: self.random.next_u32(),
+            window,
+            ts_recent: self.random.next_u32(),
+            ts_offset: self.random.next_u32(),
+            ..OpenWords::default()
+        };
+        Open::from(&words)
+    }
+
+    fn segment(&mut self, s: &State) -> Received {
+        let length = match self.below(8) {
+            0..3 => 0,
+            3..5 => self.below(16) as u16,
+            5 => 1448,
+            6 => self.below(16384) as u16,
+            _ => s.rx_avail.min(16383) as u16,
+        };
+        let next = s.rcv_nxt.0;
+        let held = s.ooo_start.0;
+        let held_end = held.wrapping_add(s.ooo_len);
+        let len = u32::from(length);
+        let seq = self.near(&[
+            next,
+            next,
+            next,
+            next.wrapping_sub(len),
+            next.wrapping_add(s.rx_avail),
+            next.wrapping_add(s.rx_avail).wrapping_sub(len),
+            next.wrapping_add(len),
+            held,
+            held.wrapping_sub(len),
+            held_end,
+            s.snd_wl1.0,
+        ]);
+        let into = self.below(3000);
+        let ack = self.near(&[
+            s.snd_una.0,
+            s.snd_una.0,
+            s.snd_nxt.0,
+            s.snd_max.0,
+            s.recover.0,
+            s.snd_una.0.wrapping_add(into),
+        ]);
+        let window = match self.below(8) {
+            0..5 => (s.snd_wnd >> s.send_shift) as u16,
+            5 => 0,
+            6 => u16::MAX,
+            _ => self.random.next_u32() as u16,
+        };
+        let mut octet = flags::ACK;
+        if self.one_in(100) {
+            octet |= flags::FIN;
+        }
+        if self.one_in(6) {
+            octet |= flags::ECE;
+        }
+        if self.one_in(3) {
+            octet |= flags::PSH;
+        }
+        let timestamps = if self.one_in(8) {
+            None
+        } else {
+            let tick = s.ts_offset.wrapping_add(self.below(100));
+            Some((self.near(&[s.ts_recent, s.ts_recent.wrapping_add(1)]), tick))
+        };
+        Received {
+            seq: SeqNumber(seq),
+            ack: SeqNumber(ack),
+            flags: octet,
+            window,
+            timestamps,
+            congestion_experienced: self.one_in(6),
+            payload_len: length,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Bench of `stages::protocol`: in lock step with the reference.
+
+mod protocol;
+mod stage;
+
+use hallux_host::reference::{Command, Event, Open, Received, SeqNumber, flags};
+use hallux_toe::interface::OpenWords;
+use protocol::lockstep::{Conditions, FLOWS, check, describe, outcome, stage as stage_of, value};
+use protocol::script::{Generator, Item, Work};
+
+const ISS: u32 = 1000;
+const IRS: u32 = 5000;
+
+fn script(works: Vec<Work>) -> Vec<Item> {
+    let numbered = works.into_iter().enumerate();
+    numbered
+        .map(|(number, work)| Item {
+            flow: 1,
+            number: number as u32,
+            work,
+        })
+        .collect()
+}
+
+fn segment(seq: u32, length: u16, ack: u32) -> Work {
+    Work::Connection(Event::Receive(Received {
+        seq: SeqNumber(IRS + seq),
+        ack: SeqNumber(ISS + ack),
+        flags: flags::ACK,
+        window: 4000,
+        timestamps: Some((7, 0)),
+        payload_len: length,
+        ..Received::default()
+    }))
+}
+
+fn command(command: Command) -> Work {
+    Work::Connection(Event::Command {
+        generation: 3,
+        command,
+    })
+}
+
+fn open() -> Work {
+    let words = OpenWords {
+        timestamps: true,
+        mss: 1448,
+        rx_log2: 13,
+        tx_log2: 13,
+        snd_nxt: ISS,
+        rcv_nxt: IRS,
+        window: 4000,
+        ..OpenWords::default()
+    };
+    command(Command::Open(Open::from(&words)))
+}
+
+fn release(bytes: u32, finish: bool) -> Work {
+    Work::Connection(Event::HostControl {
+        generation: 3,
+        rx_bump: 0,
+        tx_bump: bytes,
+        finish,
+    })
+}
+
+fn grant() -> Work {
+    Work::Connection(Event::Transmit)
+}
+
+/// Every outcome of a short life of one connection, all events back to back.
+#[test]
+fn a_connection_from_open_to_close() {
+    let conditions = Conditions {
+        seed: 1,
+        gaps: 0,
+        stalls: 0,
+        now: 10 << 10,
+    };
+    let (mut bench, s, m) = stage_of(&conditions);
+    let script = script(vec![
+        open(),
+        segment(0, 100, 0),
+        segment(200, 50, 0), // a hole of 100
+        segment(100, 120, 0),
+        release(3001, true), // 3000 bytes and the FIN
+        grant(),
+        grant(),
+        segment(250, 0, 1448),
+        grant(),
+        segment(250, 0, 1448), // duplicates
+        segment(250, 0, 1448),
+        segment(250, 0, 1448),
+        grant(),
+        Work::Frame(1, 60),
+        command(Command::Read),
+        command(Command::Close),
+        segment(250, 10, 1448),
+    ]);
+    for item in &script {
+        bench.send_value(s, value(&item.event()));
+    }
+    bench.run_until_received(m, script.len(), 100);
+    let trace: Vec<String> = bench
+        .received(m)
+        .iter()
+        .map(|r| describe(&outcome(r)))
+        .collect();
+    insta::assert_snapshot!(trace.join("\n"), @r"
+    cmd flow=1 generation=3 ack=5000 rx_pos=1000 DONE opcode=1
+    rx flow=1 generation=3 frame_len=166 SEND seq=1000 ack=5100 window=8092 flags=16 ts ts_ecr=7 PLACE offset=66 bytes=100 NOTIFY rx_bump=100
+    rx flow=1 generation=3 frame_len=116 SEND seq=1000 ack=5100 window=8092 flags=16 ts ts_ecr=7 PLACE rx_pos=200 offset=66 bytes=50
+    rx flow=1 generation=3 frame_len=186 SEND seq=1000 ack=5250 window=7942 flags=16 ts ts_ecr=7 PLACE rx_pos=100 offset=66 bytes=120 NOTIFY rx_bump=150
+    hc flow=1 generation=3 UPDATE ready
+    tx flow=1 generation=3 SEND seq=1000 ack=5250 window=7942 flags=16 ts ts_ecr=7 length=1448 UPDATE ready
+    tx flow=1 generation=3 SEND seq=2448 ack=5250 window=7942 flags=16 ts ts_ecr=7 length=1448 tx_pos=1448 UPDATE ready
+    rx flow=1 generation=3 frame_len=66 NOTIFY tx_bump=1448 rtt=11 UPDATE ready
+    tx flow=1 generation=3 SEND seq=3896 ack=5250 window=7942 flags=25 ts ts_ecr=7 length=104 tx_pos=2896 UPDATE
+    rx flow=1 generation=3 frame_len=66
+    rx flow=1 generation=3 frame_len=66
+    rx flow=1 generation=3 frame_len=66 NOTIFY notice=4 UPDATE ready
+    tx flow=1 generation=3 SEND seq=2448 ack=5250 window=7942 flags=16 ts ts_ecr=7 length=1448 tx_pos=1448 UPDATE ready
+    rx flow=1 class=1 frame_len=60
+    cmd flow=1 generation=3 ack=5250 rx_pos=2448 rx_bump=1448 tx_bump=105 DONE opcode=3
+    cmd flow=1 generation=3 ack=5250 rx_pos=2448 rx_bump=1448 tx_bump=105 DONE opcode=2
+    rx flow=1 class=2 frame_len=76
+    ");
+    bench.run(2);
+    assert_eq!(bench.peek("idle"), true);
+}
+
+/// One event a clock, all of one connection: nothing waits for the state of the event ahead.
+#[test]
+fn one_event_a_clock_on_one_connection() {
+    let conditions = Conditions {
+        seed: 2,
+        gaps: 0,
+        stalls: 0,
+        now: 0,
+    };
+    let (mut bench, s, m) = stage_of(&conditions);
+    let events = 2000;
+    let mut works = vec![open()];
+    works.extend((0..events).map(|n| segment(n, 1, 0)));
+    for item in &script(works) {
+        bench.send_value(s, value(&item.event()));
+    }
+    let start = bench.cycles();
+    bench.run(u64::from(events) + 1);
+    assert_eq!(
+        bench.accepted(s),
+        u64::from(events) + 1,
+        "from cycle {start}"
+    );
+    bench.run(6);
+    let received = bench.received(m);
+    assert_eq!(received.len(), events as usize + 1);
+    for (number, record) in received[1..].iter().enumerate() {
+        assert_eq!(
+            outcome(record).ack.to_u64(),
+            u64::from(IRS) + number as u64 + 1
+        );
+    }
+}
+
+/// Random events, most of them back to back on one connection, at the edges of the rules.
+#[test]
+fn lock_step_with_the_reference() {
+    let length = 6000;
+    let kinds = [(0, 0), (0, 50), (50, 0), (30, 30)];
+    for round in 0..20 {
+        let (gaps, stalls) = kinds[round % kinds.len()];
+        let seed = 100 + round as u64;
+        let now = seed * 0x1234_5678_9abc;
+        let mut generator = Generator::new(seed, FLOWS);
+        let script = (0..length).map(|_| generator.item(now)).collect();
+        check(
+            script,
+            &Conditions {
+                seed,
+                gaps,
+                stalls,
+                now,
+            },
+        );
+    }
+}
