@@ -24,8 +24,35 @@ const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const EPB_FLAGS: u16 = 2;
 
-/// Time stamps are in units of 10⁻¹² s.
-const PICOSECONDS: u8 = 12;
+/// Unit of the time stamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resolution {
+    /// Nothing is lost. Wireshark shows nanoseconds of it; up to 4.0 it
+    /// miscalculates (by multiples of 18.4 ms) what lies more than 18.4 ms
+    /// behind a full second, because a product overflows. Newer versions are
+    /// right.
+    #[default]
+    Picoseconds,
+    /// Rounded down to nanoseconds, for old versions of Wireshark.
+    Nanoseconds,
+}
+
+impl Resolution {
+    /// Value of `if_tsresol`: the negative power of ten.
+    fn exponent(self) -> u8 {
+        match self {
+            Resolution::Picoseconds => 12,
+            Resolution::Nanoseconds => 9,
+        }
+    }
+
+    fn stamp(self, at: Time) -> u64 {
+        match self {
+            Resolution::Picoseconds => at.ps(),
+            Resolution::Nanoseconds => at.ns(),
+        }
+    }
+}
 
 /// Writes frames of the tapped interfaces to a pcapng stream.
 ///
@@ -33,20 +60,36 @@ const PICOSECONDS: u8 = 12;
 #[derive(Debug)]
 pub struct PcapngWriter<W: Write> {
     output: W,
+    resolution: Resolution,
     block: Vec<u8>,
 }
 
 impl<W: Write> PcapngWriter<W> {
-    /// Starts a capture of interfaces with these names, in the order of their
-    /// numbers.
+    /// Starts a capture, to the picosecond, of interfaces with these names, in
+    /// the order of their numbers.
     ///
     /// # Errors
     ///
     /// When `output` cannot be written.
     pub fn new<N: AsRef<str>>(output: W, interfaces: &[N]) -> io::Result<Self> {
+        PcapngWriter::with_resolution(output, interfaces, Resolution::default())
+    }
+
+    /// Starts a capture with time stamps of the given resolution.
+    ///
+    /// # Errors
+    ///
+    /// When `output` cannot be written.
+    pub fn with_resolution<N: AsRef<str>>(
+        output: W,
+        interfaces: &[N],
+        resolution: Resolution,
+    ) -> io::Result<Self> {
+        let block = Vec::new();
         let mut writer = PcapngWriter {
             output,
-            block: Vec::new(),
+            resolution,
+            block,
         };
         writer.section_header()?;
         for name in interfaces {
@@ -84,7 +127,7 @@ impl<W: Write> PcapngWriter<W> {
         // No snapshot length: frames are whole.
         self.put(&0_u32.to_le_bytes());
         self.option(IF_NAME, name.as_bytes());
-        self.option(IF_TSRESOL, &[PICOSECONDS]);
+        self.option(IF_TSRESOL, &[self.resolution.exponent()]);
         self.option(OPTION_END, &[]);
         self.end()
     }
@@ -97,8 +140,9 @@ impl<W: Write> PcapngWriter<W> {
         let length = frame.frame.len() as u32;
         self.begin(ENHANCED_PACKET);
         self.put(&(frame.interface as u32).to_le_bytes());
-        self.put(&((frame.at.ps() >> 32) as u32).to_le_bytes());
-        self.put(&(frame.at.ps() as u32).to_le_bytes());
+        let stamp = self.resolution.stamp(frame.at);
+        self.put(&((stamp >> 32) as u32).to_le_bytes());
+        self.put(&(stamp as u32).to_le_bytes());
         self.put(&length.to_le_bytes());
         self.put(&length.to_le_bytes());
         self.put(frame.frame);
@@ -157,11 +201,12 @@ mod tests {
 
     use super::*;
 
-    fn capture() -> Vec<u8> {
-        let mut writer = PcapngWriter::new(Vec::new(), &["server", "client"]).unwrap();
+    fn capture(resolution: Resolution) -> Vec<u8> {
+        let names = ["server", "client"];
+        let mut writer = PcapngWriter::with_resolution(Vec::new(), &names, resolution).unwrap();
         for (at, interface, direction, len) in [
             (1, 0, Direction::Sent, 60),
-            (6_000_000_000_123, 1, Direction::Received, 61),
+            (6_000_000_123_456, 1, Direction::Received, 61),
         ] {
             let frame = Bytes::from(vec![0xff; len]);
             let at = Time::from_ps(at);
@@ -179,7 +224,7 @@ mod tests {
 
     #[test]
     fn blocks_are_aligned_and_their_lengths_agree() {
-        let bytes = capture();
+        let bytes = capture(Resolution::Picoseconds);
         let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         let (mut at, mut kinds) = (0, Vec::new());
         while at < bytes.len() {
@@ -192,7 +237,7 @@ mod tests {
         assert_eq!(kinds, [SECTION_HEADER, 1, 1, 6, 6]);
     }
 
-    /// The referee: Wireshark reads names, directions and picoseconds.
+    /// The referee: Wireshark reads names, directions and times.
     #[test]
     fn tshark_reads_the_capture() {
         let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
@@ -201,38 +246,36 @@ mod tests {
             eprintln!("skipped: tshark is not installed");
             return;
         }
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), capture()).unwrap();
-        let fields = [
-            "frame.time_relative",
-            "frame.interface_name",
-            "frame.p2p_dir",
-            "frame.len",
-        ];
-        let mut command = Command::new("tshark");
-        command.arg("-r").arg(file.path()).args(["-T", "fields"]);
-        for field in fields {
-            command.args(["-e", field]);
+        for resolution in [Resolution::Picoseconds, Resolution::Nanoseconds] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), capture(resolution)).unwrap();
+            let mut command = Command::new("tshark");
+            command.arg("-r").arg(file.path()).args(["-T", "fields"]);
+            for field in [
+                "frame.time_epoch",
+                "frame.interface_name",
+                "frame.len",
+                "frame.packet_flags",
+            ] {
+                command.args(["-e", field]);
+            }
+            let output = command.output().unwrap();
+            let text = String::from_utf8(output.stdout).unwrap();
+            let lines: Vec<Vec<&str>> = text
+                .lines()
+                .map(|line| line.split('\t').collect())
+                .collect();
+            assert_eq!(
+                lines.len(),
+                2,
+                "{text}{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert_eq!((lines[0][1], lines[0][2]), ("server", "60"));
+            assert_eq!((lines[1][1], lines[1][2]), ("client", "61"));
+            assert_eq!(lines[1][0], "6.000000123", "{text}");
+            let directions = [lines[0][3], lines[1][3]].map(|flags| &flags[flags.len() - 1..]);
+            assert_eq!(directions, ["2", "1"]);
         }
-        command.args(["-e", "frame.packet_flags"]);
-        let output = command.output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        let lines: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| line.split('\t').collect())
-            .collect();
-        assert_eq!(
-            lines.len(),
-            2,
-            "{text}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        assert_eq!((lines[0][1], lines[0][3]), ("server", "60"));
-        assert_eq!((lines[1][1], lines[1][3]), ("client", "61"));
-        assert!(lines[1][0].starts_with("6.000000000"), "{text}");
-        assert_eq!(
-            [lines[0][4], lines[1][4]].map(|flags| &flags[flags.len() - 1..]),
-            ["2", "1"]
-        );
     }
 }

@@ -7,9 +7,8 @@ use ::smoltcp::time::Instant;
 use bytes::Bytes;
 use hallux_channel::{Counter, LineRate, Time, Transmitter};
 
-/// Frames that the device takes ahead of its line, like the descriptors of a
-/// small transmit ring. With fewer than there are busy sockets, smoltcp would
-/// serve the first ones only.
+/// Frames that are queued ahead of the line before smoltcp is asked for more,
+/// like the descriptors of a small transmit ring.
 const TRANSMIT_RING: usize = 64;
 /// Ethernet header, in bytes.
 const HEADER_BYTES: usize = 14;
@@ -23,8 +22,6 @@ pub(super) struct Device {
     sent: VecDeque<(Time, Bytes)>,
     /// Frames handed over since the line was last idle.
     in_ring: usize,
-    /// smoltcp had to be refused a transmission.
-    refused: bool,
     rx_frames: u64,
     rx_bytes: u64,
     tx_frames: u64,
@@ -40,7 +37,6 @@ impl Device {
             received: VecDeque::new(),
             sent: VecDeque::new(),
             in_ring: 0,
-            refused: false,
             rx_frames: 0,
             rx_bytes: 0,
             tx_frames: 0,
@@ -61,15 +57,14 @@ impl Device {
 
     pub(super) fn set_now(&mut self, now: Time) {
         self.now = now;
-        self.refused = false;
         if self.line.free_at() <= now {
             self.in_ring = 0;
         }
     }
 
-    /// When smoltcp may try again, if it was refused.
-    pub(super) fn retry_at(&self) -> Option<Time> {
-        self.refused.then(|| self.line.free_at())
+    /// When to ask smoltcp for more, if now is too early.
+    pub(super) fn full_until(&self) -> Option<Time> {
+        (self.in_ring >= TRANSMIT_RING).then(|| self.line.free_at())
     }
 
     pub(super) fn counters(&self) -> Vec<Counter> {
@@ -94,18 +89,15 @@ impl phy::Device for Device {
     type RxToken<'a> = RxToken;
     type TxToken<'a> = TxToken<'a>;
 
-    /// Answers to received frames are always taken: smoltcp does not repeat
-    /// them.
     fn receive(&mut self, _: Instant) -> Option<(RxToken, TxToken<'_>)> {
         let frame = self.received.pop_front()?;
         Some((RxToken(frame), TxToken(self)))
     }
 
+    /// Never refused: smoltcp forgets answers and fast retransmissions that
+    /// the device does not take, and a connection could wait for ever. The
+    /// ring is kept short by not asking for frames instead.
     fn transmit(&mut self, _: Instant) -> Option<TxToken<'_>> {
-        if self.in_ring >= TRANSMIT_RING {
-            self.refused = true;
-            return None;
-        }
         Some(TxToken(self))
     }
 

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use ::smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use ::smoltcp::iface::{
+    Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet,
+};
 use ::smoltcp::socket::tcp;
 use ::smoltcp::time::{Duration, Instant};
 use ::smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
@@ -86,8 +88,18 @@ impl Stack {
     pub(super) fn poll(&mut self, now: Time) {
         TSVAL.set((now.ns() >> 10) as u32);
         self.device.set_now(now);
-        self.interface
-            .poll(tick(now), &mut self.device, &mut self.sockets);
+        let (tick, device) = (tick(now), &mut self.device);
+        self.interface.poll_maintenance(tick);
+        while self
+            .interface
+            .poll_ingress_single(tick, device, &mut self.sockets)
+            != PollIngressSingleResult::None
+        {}
+        // One frame of each socket that has one, and again.
+        while device.full_until().is_none()
+            && self.interface.poll_egress(tick, device, &mut self.sockets) != PollResult::None
+        {
+        }
         let sockets = &mut self.sockets;
         self.orphans.retain(|&handle| {
             let socket = sockets.get::<tcp::Socket<'_>>(handle);
@@ -102,8 +114,8 @@ impl Stack {
 
     /// When the next poll is due after one at `now`.
     pub(super) fn next_poll(&mut self, now: Time) -> Time {
-        if let Some(retry) = self.device.retry_at() {
-            return retry;
+        if let Some(free) = self.device.full_until() {
+            return free;
         }
         match self.interface.poll_at(tick(now), &self.sockets) {
             // What could be done now has been done; time must pass first.
