@@ -535,15 +535,18 @@ fn inline(scope: &Scope, combinational: &mut Vec<Statement>, clocked: &mut Vec<S
     for (position, statement) in combinational.iter().enumerate() {
         if let Statement::Let(number, value) = statement {
             let source = Source::Variable(*number);
-            let automatic = scope
-                .signal(source)
-                .is_some_and(|s| s.automatic && !s.mutable);
-            let simple = matches!(value.kind, Kind::Read(_) | Kind::Constant(_));
-            let once = counts
-                .get(&source)
-                .is_some_and(|(reads, sliced)| (*reads == 1 && !sliced) || simple);
-            let sliced_constant = matches!(value.kind, Kind::Constant(_)) && counts[&source].1;
-            if automatic && once && !sliced_constant && settled(&last, value, position) {
+            let (reads, sliced) = counts.get(&source).copied().unwrap_or_default();
+            let signal = scope.signal(source);
+            let automatic = signal.is_some_and(|s| s.automatic && !s.mutable);
+            let mutable = signal.is_none_or(|s| s.mutable);
+            let replaceable = match &value.kind {
+                // Another name for the same thing says nothing new.
+                Kind::Read(_) => !mutable,
+                Kind::Slice(base, _) if matches!(base.kind, Kind::Read(_)) => automatic && !sliced,
+                Kind::Constant(_) => automatic && !sliced,
+                _ => automatic && reads == 1 && !sliced,
+            };
+            if replaceable && settled(&last, value, position) {
                 values.insert(source, value.clone());
             }
         }

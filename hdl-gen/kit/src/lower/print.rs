@@ -34,6 +34,14 @@ pub(crate) fn literal(value: &BigUint, width: usize) -> String {
     }
 }
 
+/// A literal whose bits matter.
+fn mask(value: &BigUint, width: usize) -> String {
+    match width {
+        1 => format!("1'b{value}"),
+        _ => format!("{width}'h{value:x}"),
+    }
+}
+
 /// `TcpState`, `SynSent` as `TCP_STATE_SYN_SENT`.
 fn constant_name(parts: &[&str]) -> String {
     let words: Vec<String> = parts.iter().map(|part| snake(part)).collect();
@@ -146,12 +154,16 @@ impl Printer<'_> {
             matches!(&node.kind, Kind::Binary(inner, ..) if *inner == op)
                 && matches!(op, Add | And | Or | Xor)
         };
-        let left = if chains(a) {
-            self.expression(a)
-        } else {
-            self.operand(a)
+        let bitwise = matches!(op, And | Or | Xor);
+        let left = match &a.kind {
+            Kind::Constant(value) if bitwise => mask(value, a.width),
+            _ if chains(a) => self.expression(a),
+            _ => self.operand(a),
         };
-        let right = self.operand(b);
+        let right = match &b.kind {
+            Kind::Constant(value) if bitwise => mask(value, b.width),
+            _ => self.operand(b),
+        };
         format!("{left} {sign} {right}")
     }
 
