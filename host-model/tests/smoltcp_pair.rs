@@ -13,6 +13,7 @@ use hallux_channel::{Probability, Seed, Time};
 use hallux_cosim::engine::{Direction, Outcome, RunOptions, Simulation};
 use hallux_cosim::observe::pcapng::PcapngWriter;
 use hallux_cosim::observe::rtt::TcpObserver;
+use hallux_host::application::{Network, Stream};
 use hallux_host::apps::files::FileTree;
 use hallux_host::apps::report::Report;
 use hallux_host::apps::{http, rpc};
@@ -275,6 +276,85 @@ fn rpcs_are_echoed_in_a_closed_loop() {
         assert_eq!(report.bytes_mismatched, 0);
         assert_eq!(server_report.get().answered, 8 * requests);
         assert!(report.latency.quantile(5_000) > Time::from_us(1));
+    }
+}
+
+/// Sends `request` as it is and returns all that comes back until the server
+/// closes.
+fn raw_exchange(request: &str) -> String {
+    let answer = Report::<Vec<u8>>::new();
+    let request = request.to_owned();
+    run(Impairments::default(), |server, client| {
+        server.run_in_background(http::serve(
+            server.network(),
+            Arc::new(files()),
+            http::ServerConfig::default(),
+            Report::new(),
+        ));
+        let (network, answer) = (client.network(), answer.clone());
+        client.run_to_end(async move {
+            let mut stream = network
+                .connect(SocketAddrV4::new(SERVER, 80))
+                .await
+                .unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut buffer = [0; 1_000];
+            loop {
+                match stream.read(&mut buffer).await {
+                    Ok(0) => break,
+                    Ok(count) => answer.with(|answer| answer.extend_from_slice(&buffer[..count])),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            stream.close().await;
+        });
+    });
+    String::from_utf8_lossy(&answer.get()).into_owned()
+}
+
+/// Statuses of the answers in `text`.
+fn statuses(text: &str) -> Vec<&str> {
+    text.split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| &answer[..3])
+        .collect()
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let text = raw_exchange(
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
+         HEAD /small.bin HTTP/1.1\r\nHost: x\r\n\r\n\
+         GET /missing HTTP/1.1\r\nHost: x\r\n\r\n\
+         GET /%2e%2e/secret HTTP/1.1\r\nHost: x\r\n\r\n\
+         GET /with%20space/%C3%BCn%C3%AF.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(statuses(&text), ["200", "200", "404", "403", "200"]);
+    assert!(text.contains("<title>Hallux</title>"));
+    assert!(
+        text.contains("Content-Length: 1000\r\nConnection: keep-alive\r\n\r\nHTTP/1.1 404"),
+        "{text}"
+    );
+    assert!(text.ends_with("Connection: close\r\n\r\nname"), "{text}");
+}
+
+#[test]
+fn requests_that_cannot_be_served_end_the_connection_with_a_status() {
+    let long_line = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(5_000));
+    let long_head = format!(
+        "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "a: b\r\n".repeat(4_000)
+    );
+    for (request, status) in [
+        ("nonsense\r\n\r\n", "400"),
+        ("PUT / HTTP/1.1\r\nHost: x\r\n\r\n", "405"),
+        (&long_line, "414"),
+        (&long_head, "431"),
+        ("GET / HTTP/3.0\r\nHost: x\r\n\r\n", "505"),
+    ] {
+        let text = raw_exchange(request);
+        assert_eq!(statuses(&text), [status], "{text}");
+        assert!(text.contains("Connection: close"));
     }
 }
 
