@@ -36,6 +36,9 @@ pub const PCIE: usize = 0;
 /// Index of the Ethernet port.
 pub const ETH: usize = 1;
 
+/// Ticket of a probe whose stage handles beats or requests, not events.
+const NO_TICKET: u32 = hallux_toe::nic::NO_TICKET as u32;
+
 /// Clock edges for which reset is active at the start.
 const RESET_CYCLES: u64 = 8;
 
@@ -340,7 +343,9 @@ impl RtlNic {
             let waiting = self.monitor.observe(stage, probe.fire, probe.blocked);
             if probe.fire {
                 moved = true;
-                if let Some(trace) = &mut self.trace {
+                if let Some(trace) = &mut self.trace
+                    && probe.ticket != NO_TICKET
+                {
                     trace.enter(now, stage, probe.ticket, probe.flow);
                 }
             }
