@@ -22,7 +22,7 @@ use crate::stages::protocol::Protocol;
 use crate::stages::registers::{Identity, Registers};
 use crate::stages::reorder::Reorder;
 use crate::stages::scheduler::Scheduler;
-use crate::stages::sequence::Sequence;
+use crate::stages::sequence::Sequencer;
 use crate::stages::upstream::Upstream;
 use hallux_hdl::prelude::*;
 
@@ -102,7 +102,7 @@ pub struct Nic {
 
     parse: Parse,
     frame_buffer: FrameBuffer,
-    sequence: Sequence,
+    sequence: Sequencer,
     identify: Identify,
     reorder: Reorder,
     arbiter: Arbiter,
