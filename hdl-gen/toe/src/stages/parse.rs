@@ -1,0 +1,402 @@
+//! Parser: judges each frame while its beats pass.
+//!
+//! ```text
+//!              ┌───────┐
+//!  s ──Beat───►│ admit ├─────────────────────────────────────────────► m_beats
+//!  enabled ───►│       ├─ first 94 B ─► decode ─► walk ×5 ─┐   ┌──────┐
+//!  room ──────►│       ├─ IPv4 header ─► ChecksumBeat512 ─►judge►│ Fifo ├─► m
+//!  mac         │       ├─ packet ─► ChecksumBeat512 ─► Σ ──┘ │  └──────┘
+//!              └───────┘                                     └─────────► drop_valid, drop_reason
+//! ```
+//!
+//! One beat per clock without pause: `s.ready` is constant 1. A frame is admitted or
+//! refused at its first beat, before it has a ticket: intake must be enabled, the frame
+//! buffer must have room for the largest frame, and the queue of summaries for one more.
+//! All else is decided when the frame has passed, in a pipeline without stalls:
+//! one frame per clock, back-to-back single-beat frames included. Frames that leave it
+//! as [`CLASS_DROP`](crate::channels::CLASS_DROP) occupy the frame buffer and travel as summaries; each dropped
+//! frame, refused or not, shows once on `drop_valid`, in arrival order.
+//!
+//! Latency from the last beat to `m`: 6 clocks and that of [`Fifo`]. Fields of a summary
+//! that is not fast are meaningless, `class` and `frame_len` excepted.
+//!
+//! The TCP checksum needs no knowledge of where the TCP header begins: the words of a
+//! good IPv4 header sum to zero in one's complement, so the sum over the whole packet is
+//! that over the segment. Bytes behind the IP total length (padding) are masked.
+
+mod headers;
+mod options;
+
+use crate::channels::{Beat, Summary};
+use crate::stages::octets::{count_bytes, first_bytes, network16};
+use hallux_hdl::prelude::*;
+use headers::{
+    Arrival, Frame, MAX_FRAME, decode, ip_header_bytes, judge, option_words, sums_to_zero,
+};
+use options::{OptionWalk, WALK_STEPS, start_walk, walk_step};
+
+/// Beats of the largest frame; what follows them is cut.
+pub const FRAME_BEATS: u64 = 24;
+/// Beats admitted that `room` may not know of yet. A frame is admitted when there is
+/// room for the largest frame and so many beats more.
+pub const ROOM_LAG: u64 = 4;
+/// Clocks a [`ChecksumBeat512`] takes.
+const SUM_LATENCY: usize = 2;
+
+/// What a beat means to the sum over its packet.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Share {
+    /// There is a beat.
+    pub valid: Bit,
+    /// It begins its frame.
+    pub first: Bit,
+}
+
+/// See the [module](self).
+#[derive(LogicBlock)]
+pub struct Parse {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset.
+    pub rst: Signal<In, Bit>,
+    /// Frames from the wire; `ready` is constant 1.
+    pub s: StreamSink<Beat>,
+    /// Intake is enabled.
+    pub enabled: Signal<In, Bit>,
+    /// Station address, first octet in bits 47..40.
+    pub mac: Signal<In, Bits<48>>,
+    /// Free beats of the frame buffer; may not know of the last [`ROOM_LAG`] beats.
+    pub room: Signal<In, Bits<16>>,
+    /// Beats of admitted frames, at most [`FRAME_BEATS`] each; never to be stalled.
+    pub m_beats: StreamSource<Beat>,
+    /// One summary per admitted frame.
+    pub m: StreamSource<Summary>,
+    /// A frame is dropped.
+    pub drop_valid: Signal<Out, Bit>,
+    /// Why: `interface::Drop`.
+    pub drop_reason: Signal<Out, Bits<4>>,
+    /// Nothing is held, and no frame is half received.
+    pub idle: Signal<Out, Bit>,
+
+    // The beat that has just arrived, and where in its frame it is.
+    beat: DFF<Beat>,
+    beat_valid: DFF<Bit>,
+    midway: DFF<Bit>,
+    index: DFF<Bits<5>>,
+    admitted: DFF<Bit>,
+    disabled: DFF<Bit>,
+    packet_left: DFF<Bits<17>>,
+    first: DFF<Bits<512>>,
+    second: DFF<Bits<240>>,
+    // Admitted frames whose summary has not left.
+    outstanding: DFF<Bits<16>>,
+
+    // Towards the frame buffer; the data feed the packet sum as well.
+    stored: DFF<Beat>,
+    stored_valid: DFF<Bit>,
+    covered: DFF<Bits<64>>,
+
+    // One's-complement sums: of the IPv4 header at once, of the packet beat by beat.
+    header_sum: ChecksumBeat512,
+    packet_sum: ChecksumBeat512,
+    shares: [DFF<Share>; SUM_LATENCY + 1],
+    packet_total: DFF<Bits<26>>,
+    segment_total: DFF<Bits<20>>,
+    segment_good: DFF<Bit>,
+    header_good: [DFF<Bit>; WALK_STEPS - SUM_LATENCY],
+
+    // The frame pipeline: bit k of `occupied` says that step k holds a frame.
+    occupied: DFF<Bits<6>>,
+    arrival: DFF<Arrival>,
+    frames: [DFF<Frame>; WALK_STEPS],
+    walks: [DFF<OptionWalk>; WALK_STEPS],
+    summaries: Fifo<Summary>,
+    dropped: DFF<Bit>,
+    reason: DFF<Bits<4>>,
+
+    // Depth of `summaries`.
+    _summaries: usize,
+}
+
+impl Parse {
+    /// A parser whose queue holds `summaries` summaries (1 to 65535): as many frames can
+    /// be admitted before the first of them leaves through `m`.
+    pub fn new(summaries: usize) -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s: Default::default(),
+            enabled: Default::default(),
+            mac: Default::default(),
+            room: Default::default(),
+            m_beats: Default::default(),
+            m: Default::default(),
+            drop_valid: Default::default(),
+            drop_reason: Default::default(),
+            idle: Default::default(),
+            beat: Default::default(),
+            beat_valid: Default::default(),
+            midway: Default::default(),
+            index: Default::default(),
+            admitted: Default::default(),
+            disabled: Default::default(),
+            packet_left: Default::default(),
+            first: Default::default(),
+            second: Default::default(),
+            outstanding: Default::default(),
+            stored: Default::default(),
+            stored_valid: Default::default(),
+            covered: Default::default(),
+            header_sum: Default::default(),
+            packet_sum: Default::default(),
+            shares: Default::default(),
+            packet_total: Default::default(),
+            segment_total: Default::default(),
+            segment_good: Default::default(),
+            header_good: Default::default(),
+            occupied: Default::default(),
+            arrival: Default::default(),
+            frames: Default::default(),
+            walks: Default::default(),
+            summaries: Fifo::new(summaries),
+            dropped: Default::default(),
+            reason: Default::default(),
+            _summaries: summaries,
+        }
+    }
+}
+
+impl Logic for Parse {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clk,
+            beat,
+            beat_valid,
+            midway,
+            index,
+            admitted,
+            disabled,
+            packet_left,
+            first,
+            second,
+            outstanding,
+            stored,
+            stored_valid,
+            covered,
+            packet_total,
+            segment_total,
+            segment_good,
+            occupied,
+            arrival,
+            dropped,
+            reason
+        );
+
+        // Step 0: the beat and its place in the frame.
+        self.s.ready.next = true;
+        self.beat_valid.d.next = self.s.valid.val();
+        if self.s.valid.val() {
+            self.beat.d.next = self.s.data.val();
+        }
+        let beat = self.beat.q.val();
+        let arrived = self.beat_valid.q.val();
+        let is_first = !self.midway.q.val();
+        let index = if is_first {
+            bits::<5>(0)
+        } else {
+            self.index.q.val()
+        };
+        let fits = index < bits::<5>(FRAME_BEATS);
+        let is_cut = index == bits::<5>(FRAME_BEATS - 1);
+
+        // Admission, for the whole frame at its first beat.
+        let space = (self.room.val() >= bits::<16>(FRAME_BEATS + ROOM_LAG))
+            & (self.outstanding.q.val() < bits::<16>(self._summaries as u64));
+        let admit = if is_first {
+            self.enabled.val() & space
+        } else {
+            self.admitted.q.val()
+        };
+        let refused_disabled = if is_first {
+            !self.enabled.val()
+        } else {
+            self.disabled.q.val()
+        };
+
+        // The bytes of the IPv4 packet in this beat: from 14 to its total length.
+        let total_length = network16(beat.data.get_bits::<16>(8 * 16));
+        let packet_left = if is_first {
+            bit_cast::<17, 16>(total_length) + bits::<17>(14)
+        } else {
+            self.packet_left.q.val()
+        };
+        let ethernet = if is_first {
+            bits::<64>(0x3fff)
+        } else {
+            bits::<64>(0)
+        };
+        if arrived {
+            self.midway.d.next = !beat.last;
+            self.index.d.next = if fits { index + bits::<5>(1) } else { index };
+            self.admitted.d.next = admit;
+            self.disabled.d.next = refused_disabled;
+            let reaches_end = !packet_left.get_bits::<11>(6).any();
+            self.packet_left.d.next = if reaches_end {
+                bits::<17>(0)
+            } else {
+                packet_left - bits::<17>(64)
+            };
+            let in_beat = if reaches_end {
+                packet_left.get_bits::<7>(0)
+            } else {
+                bits::<7>(64)
+            };
+            self.covered.d.next = first_bytes(in_beat) & beat.keep & !ethernet;
+            self.stored.d.next = beat;
+            self.stored.d.next.last = beat.last | is_cut;
+        }
+        let head_first = if is_first {
+            beat.data
+        } else {
+            self.first.q.val()
+        };
+        let head_second = if index == bits::<5>(1) {
+            beat.data.get_bits::<240>(0)
+        } else {
+            self.second.q.val()
+        };
+        if arrived & is_first {
+            self.first.d.next = beat.data;
+        }
+        if arrived & (index == bits::<5>(1)) {
+            self.second.d.next = beat.data.get_bits::<240>(0);
+        }
+        self.stored_valid.d.next = arrived & admit & fits;
+        self.m_beats.data.next = self.stored.q.val();
+        self.m_beats.valid.next = self.stored_valid.q.val();
+
+        let ends = arrived & beat.last;
+        let stored_len =
+            cat::<5, 6, 11>(index, bits::<6>(0)) + bit_cast::<11, 7>(count_bytes(beat.keep));
+        let frame_len = if fits {
+            stored_len
+        } else {
+            bits::<11>(64 * FRAME_BEATS)
+        };
+        if ends {
+            self.arrival.d.next = Arrival {
+                head: cat::<240, 512, 752>(head_second, head_first),
+                frame_len,
+                oversize: frame_len > bits::<11>(MAX_FRAME),
+                refused: !admit,
+                disabled: refused_disabled,
+            };
+        }
+
+        // Sums. The header's is known SUM_LATENCY clocks after `arrival`, the last
+        // beat's share of the packet's too.
+        let head = self.arrival.q.val().head;
+        self.header_sum.clk.next = self.clk.val();
+        self.header_sum.data.next = bit_cast::<512, 480>(head.get_bits::<480>(8 * 14));
+        self.header_sum.keep.next = first_bytes(bit_cast::<7, 6>(ip_header_bytes(head)));
+        let header_total = self.header_sum.sum.val();
+        self.header_good[0].clk.next = self.clk.val();
+        self.header_good[0].d.next = sums_to_zero(bit_cast::<26, 21>(header_total));
+        for i in 1..WALK_STEPS - SUM_LATENCY {
+            self.header_good[i].clk.next = self.clk.val();
+            self.header_good[i].d.next = self.header_good[i - 1].q.val();
+        }
+
+        self.packet_sum.clk.next = self.clk.val();
+        self.packet_sum.data.next = self.stored.q.val().data;
+        self.packet_sum.keep.next = self.covered.q.val();
+        self.shares[0].clk.next = self.clk.val();
+        self.shares[0].d.next = Share {
+            valid: arrived,
+            first: is_first,
+        };
+        for i in 1..SUM_LATENCY + 1 {
+            self.shares[i].clk.next = self.clk.val();
+            self.shares[i].d.next = self.shares[i - 1].q.val();
+        }
+        let share = self.shares[SUM_LATENCY].q.val();
+        let beat_sum = bit_cast::<26, 21>(self.packet_sum.sum.val());
+        if share.valid {
+            self.packet_total.d.next = if share.first {
+                beat_sum
+            } else {
+                self.packet_total.q.val() + beat_sum
+            };
+        }
+        let total = self.packet_total.q.val();
+        self.segment_total.d.next = bit_cast::<20, 16>(total.get_bits::<16>(0))
+            + bit_cast::<20, 10>(total.get_bits::<10>(16))
+            + bit_cast::<20, 19>(self.frames[SUM_LATENCY].q.val().pseudo);
+        self.segment_good.d.next = sums_to_zero(bit_cast::<26, 20>(self.segment_total.q.val()));
+
+        // The frame pipeline.
+        let occupied = self.occupied.q.val();
+        self.occupied.d.next = cat::<5, 1, 6>(occupied.get_bits::<5>(0), bit(ends));
+        for i in 0..WALK_STEPS {
+            self.frames[i].clk.next = self.clk.val();
+            self.frames[i].d.next = self.frames[i].q.val();
+            self.walks[i].clk.next = self.clk.val();
+            self.walks[i].d.next = self.walks[i].q.val();
+        }
+        if occupied.get_bit(0) {
+            self.frames[0].d.next = decode(self.arrival.q.val(), self.mac.val());
+            self.walks[0].d.next =
+                walk_step(start_walk(head.get_bits::<320>(8 * 54), option_words(head)));
+        }
+        for i in 1..WALK_STEPS {
+            if occupied.get_bit(i) {
+                self.frames[i].d.next = self.frames[i - 1].q.val();
+                self.walks[i].d.next = walk_step(self.walks[i - 1].q.val());
+            }
+        }
+        let judged = judge(
+            self.frames[WALK_STEPS - 1].q.val(),
+            self.walks[WALK_STEPS - 1].q.val(),
+            self.header_good[WALK_STEPS - SUM_LATENCY - 1].q.val(),
+            self.segment_good.q.val(),
+        );
+        let leaves = occupied.get_bit(WALK_STEPS);
+        self.summaries.clk.next = self.clk.val();
+        self.summaries.rst.next = self.rst.val();
+        self.summaries.s.data.next = judged.summary;
+        self.summaries.s.valid.next = leaves & !judged.refused;
+        StreamSource::<Summary>::link(&mut self.m, &mut self.summaries.m);
+        self.dropped.d.next = leaves & judged.dropped;
+        if leaves & judged.dropped {
+            self.reason.d.next = judged.reason;
+        }
+        self.drop_valid.next = self.dropped.q.val();
+        self.drop_reason.next = self.reason.q.val();
+
+        // Admission reserves the place of the summary.
+        let enters = arrived & is_first & admit;
+        let left = self.m.valid.val() & self.m.ready.val();
+        if enters & !left {
+            self.outstanding.d.next = self.outstanding.q.val() + bits::<16>(1);
+        } else if left & !enters {
+            self.outstanding.d.next = self.outstanding.q.val() - bits::<16>(1);
+        }
+        self.idle.next = !arrived
+            & !self.midway.q.val()
+            & !self.stored_valid.q.val()
+            & !occupied.any()
+            & !self.dropped.q.val()
+            & (self.outstanding.q.val() == bits::<16>(0));
+
+        if self.rst.val() {
+            self.beat_valid.d.next = false;
+            self.midway.d.next = false;
+            self.stored_valid.d.next = false;
+            self.occupied.d.next = bits::<6>(0);
+            self.outstanding.d.next = bits::<16>(0);
+            self.dropped.d.next = false;
+        }
+    }
+}
