@@ -1,0 +1,183 @@
+//! Payload write: places received bytes in host memory, then lets the rest of the
+//! event go on.
+//!
+//! ```text
+//!             ┌─────────┐ chunks ┌────────┐
+//!  s ─Action─►│ planner ├──────► │ engine ├─Up──┬──────────────► m_up
+//!  slow_base ►│         │        └──▲───┬─┘     │ taken
+//!  slow_room ►│         │  s_beats ─┘   │ marks │
+//!  slow_log2 ►│         ├─ tails ───────┴───────┴──► release ┬─► m_notice
+//!             └────┬────┘                                    └─► m_header
+//!                  └─► drop_valid, drop_reason, placed
+//! ```
+//!
+//! The [planner] cuts placements into write requests, the [engine] takes the event's
+//! frame from the frame buffer and writes them. Notice and header of an event leave when
+//! the last beat of its payload has been taken at `m_up` (contracts O3 and O4): the
+//! engine marks the end of each event with the count of beats written so far, and it is
+//! released when as many have been taken.
+//!
+//! Initiation interval: a frame costs as many clocks as it has beats, and one more when
+//! its last bytes need a write beat of their own; an event without a frame costs one.
+//! Latency from an action to its first write 8 clocks with the FIFO in between, to its
+//! notice or header 8 clocks without a payload.
+
+mod engine;
+mod planner;
+
+use crate::channels::{Action, Beat, Header, Notice, Up};
+use crate::interface::Drop;
+use engine::Engine;
+use hallux_hdl::prelude::*;
+use planner::{Chunk, Planner, Tail};
+
+/// Chunks between planner and engine.
+const CHUNKS: usize = 8;
+/// Events between planner and release.
+const EVENTS: usize = 16;
+
+/// See the [module](self).
+#[derive(LogicBlock)]
+pub struct PayloadWrite {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset; the next slow-path slot is slot 0.
+    pub rst: Signal<In, Bit>,
+    /// Actions in ticket order.
+    pub s: StreamSink<Action>,
+    /// Beats of the frames, in the same order.
+    pub s_beats: StreamSink<Beat>,
+    /// Bus address of the slow-path slots.
+    pub slow_base: Signal<In, Bits<64>>,
+    /// log2 of the number of slots.
+    pub slow_log2: Signal<In, Bits<5>>,
+    /// Context 0 has room for [`planner::SLOW_PENDING`] records.
+    pub slow_room: Signal<In, Bit>,
+    /// Write requests.
+    pub m_up: StreamSource<Up>,
+    /// Records to post.
+    pub m_notice: StreamSource<Notice>,
+    /// Headers to transmit.
+    pub m_header: StreamSource<Header>,
+    /// A frame is dropped.
+    pub drop_valid: Signal<Out, Bit>,
+    /// Why: always `interface::Drop::SlowPathFull`.
+    pub drop_reason: Signal<Out, Bits<4>>,
+    /// A segment's placement is planned.
+    pub placed: Signal<Out, Bit>,
+    /// Nothing is held.
+    pub idle: Signal<Out, Bit>,
+    planner: Planner,
+    chunks: Fifo<Chunk>,
+    engine: Engine,
+    tails: Fifo<Tail>,
+    marks: Fifo<Bits<16>>,
+    taken: DFF<Bits<16>>,
+    notices: StreamRegister<Notice>,
+    headers: StreamRegister<Header>,
+}
+
+impl PayloadWrite {
+    /// A stage that writes at most `max_payload` bytes a request: 128, 256 or 512.
+    pub fn new(max_payload: usize) -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s: Default::default(),
+            s_beats: Default::default(),
+            slow_base: Default::default(),
+            slow_log2: Default::default(),
+            slow_room: Default::default(),
+            m_up: Default::default(),
+            m_notice: Default::default(),
+            m_header: Default::default(),
+            drop_valid: Default::default(),
+            drop_reason: Default::default(),
+            placed: Default::default(),
+            idle: Default::default(),
+            planner: Planner::new(max_payload),
+            chunks: Fifo::new(CHUNKS),
+            engine: Default::default(),
+            tails: Fifo::new(EVENTS),
+            marks: Fifo::new(EVENTS),
+            taken: Default::default(),
+            notices: Default::default(),
+            headers: Default::default(),
+        }
+    }
+}
+
+impl Logic for PayloadWrite {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, taken);
+        self.planner.clk.next = self.clk.val();
+        self.planner.rst.next = self.rst.val();
+        self.chunks.clk.next = self.clk.val();
+        self.chunks.rst.next = self.rst.val();
+        self.engine.clk.next = self.clk.val();
+        self.engine.rst.next = self.rst.val();
+        self.tails.clk.next = self.clk.val();
+        self.tails.rst.next = self.rst.val();
+        self.marks.clk.next = self.clk.val();
+        self.marks.rst.next = self.rst.val();
+        self.notices.clk.next = self.clk.val();
+        self.notices.rst.next = self.rst.val();
+        self.headers.clk.next = self.clk.val();
+        self.headers.rst.next = self.rst.val();
+
+        StreamSink::<Action>::link(&mut self.s, &mut self.planner.s);
+        self.planner.slow_base.next = self.slow_base.val();
+        self.planner.slow_log2.next = self.slow_log2.val();
+        self.planner.slow_room.next = self.slow_room.val();
+        self.drop_valid.next = self.planner.slow_full.val();
+        self.drop_reason.next = bits::<4>(Drop::SlowPathFull as u64);
+        self.placed.next = self.planner.placed.val();
+        StreamSource::<Chunk>::join(&mut self.planner.m_chunk, &mut self.chunks.s);
+        StreamSource::<Tail>::join(&mut self.planner.m_tail, &mut self.tails.s);
+        StreamSource::<Chunk>::join(&mut self.chunks.m, &mut self.engine.s_chunk);
+        StreamSink::<Beat>::link(&mut self.s_beats, &mut self.engine.s_beats);
+        StreamSource::<Bits<16>>::join(&mut self.engine.m_mark, &mut self.marks.s);
+        StreamSource::<Up>::link(&mut self.m_up, &mut self.engine.m_up);
+        StreamSource::<Notice>::link(&mut self.m_notice, &mut self.notices.m);
+        StreamSource::<Header>::link(&mut self.m_header, &mut self.headers.m);
+
+        // Release. The marks of the events in the queues are at most 2^15 beats apart, so
+        // the sign of the difference tells which count is ahead.
+        if self.m_up.valid.val() & self.m_up.ready.val() {
+            self.taken.d.next = self.taken.q.val() + bits::<16>(1);
+        }
+        let tail = self.tails.m.data.val();
+        let reached = !(self.taken.q.val() - self.marks.m.data.val()).get_bit(15);
+        let due = self.tails.m.valid.val() & self.marks.m.valid.val() & reached;
+        let notice_waits = tail.notify & !self.notices.s.ready.val();
+        let header_waits = tail.send & !self.headers.s.ready.val();
+        let released = due & !notice_waits & !header_waits;
+        self.tails.m.ready.next = released;
+        self.marks.m.ready.next = released;
+        self.notices.s.data.next = tail.notice;
+        self.notices.s.valid.next = released & tail.notify;
+        self.headers.s.data.next = tail.header;
+        self.headers.s.valid.next = released & tail.send;
+
+        self.planner.record_left.next = self.m_notice.valid.val()
+            & self.m_notice.ready.val()
+            & is_frame_record(self.m_notice.data.val());
+        self.idle.next = self.planner.idle.val()
+            & (self.chunks.level.val() == bits::<16>(0))
+            & self.engine.idle.val()
+            & (self.tails.level.val() == bits::<16>(0))
+            & (self.marks.level.val() == bits::<16>(0))
+            & !self.notices.m.valid.val()
+            & !self.headers.m.valid.val();
+        if self.rst.val() {
+            self.taken.d.next = bits::<16>(0);
+        }
+    }
+}
+
+/// The record announces a slow-path frame.
+#[hdl_fn]
+fn is_frame_record(notice: Notice) -> Bit {
+    notice.kind == bits::<8>(crate::interface::RecordKind::Frame as u64)
+}

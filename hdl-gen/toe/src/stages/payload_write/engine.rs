@@ -1,0 +1,210 @@
+//! Engine of payload write: frame beats in, write beats out.
+//!
+//! ```text
+//!  s_beats ─┬───────────────► merge ─► window ─► rotate, mask ─► StreamRegister ─► m_up
+//!           └─► held ─────────► ▲
+//!  s_chunk ─► position, shift ──┘                                              m_mark
+//! ```
+//!
+//! `held` is the last beat taken of the frame. A window of up to 64 bytes begins in the
+//! held beat and may reach into the arriving one, or lies wholly in the arriving one; it
+//! is emitted, and the arriving beat taken, in the same clock. Beats in front of the
+//! placement are taken as they arrive. Behind the event's last window the rest of its
+//! frame is drained. One window per clock and one beat per clock.
+//!
+//! Merging before rotating needs half the registers of shifting two beats: byte b of the
+//! merged word is taken from the arriving beat if b is below the shift, and the rotation
+//! brings it behind the held beat's bytes.
+
+use super::planner::Chunk;
+use crate::channels::{Beat, UP_WRITE, Up};
+use crate::stages::octets::{first_bytes, spread};
+use hallux_hdl::prelude::*;
+
+/// A window before rotation.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Window {
+    /// Held and arriving bytes, merged.
+    pub data: Bits<512>,
+    /// Bytes to rotate right.
+    pub shift: Bits<6>,
+    /// Bytes in use, 1 to 64.
+    pub bytes: Bits<7>,
+    /// Address of the request.
+    pub address: Bits<64>,
+    /// Bytes of the request.
+    pub length: Bits<10>,
+    /// Last of the request.
+    pub last: Bit,
+}
+
+/// See the [module](self).
+#[derive(LogicBlock, Default)]
+pub struct Engine {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset.
+    pub rst: Signal<In, Bit>,
+    /// Chunks of the events, in ticket order.
+    pub s_chunk: StreamSink<Chunk>,
+    /// Beats of their frames.
+    pub s_beats: StreamSink<Beat>,
+    /// Write requests.
+    pub m_up: StreamSource<Up>,
+    /// At the end of each event: write beats emitted so far, modulo 2^16.
+    pub m_mark: StreamSource<Bits<16>>,
+    /// Nothing is held; a taken beat of a finished frame does not count.
+    pub idle: Signal<Out, Bit>,
+    held: DFF<Bits<512>>,
+    // Beats taken of the frame; the held one is the last of them.
+    taken: DFF<Bits<5>>,
+    // The last beat of the frame is taken.
+    over: DFF<Bit>,
+    // Bytes of the chunk written.
+    written: DFF<Bits<10>>,
+    // All windows of the event are emitted, its frame is not over.
+    draining: DFF<Bit>,
+    emitted: DFF<Bits<16>>,
+    window: DFF<Window>,
+    window_valid: DFF<Bit>,
+    outgoing: StreamRegister<Up>,
+}
+
+impl Logic for Engine {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clk,
+            held,
+            taken,
+            over,
+            written,
+            draining,
+            emitted,
+            window,
+            window_valid
+        );
+        self.outgoing.clk.next = self.clk.val();
+        self.outgoing.rst.next = self.rst.val();
+
+        // Where the next window lies.
+        let chunk = self.s_chunk.data.val();
+        let position = chunk.offset + bit_cast::<11, 10>(self.written.q.val());
+        let beat = position.get_bits::<5>(6);
+        let shift = position.get_bits::<6>(0);
+        let left = chunk.length - self.written.q.val();
+        let final_window = left <= bits::<10>(64);
+        let bytes = if final_window {
+            left.get_bits::<7>(0)
+        } else {
+            bits::<7>(64)
+        };
+        let end = bit_cast::<8, 6>(shift) + bit_cast::<8, 7>(bytes);
+        let reaches_next = end > bits::<8>(64);
+        let ends_beat = end >= bits::<8>(64);
+
+        // Where its bytes are.
+        let offered = self.s_beats.valid.val() & !self.over.q.val();
+        let starts_held = self.taken.q.val() == beat + bits::<5>(1);
+        let starts_arriving = (self.taken.q.val() == beat) & !reaches_next;
+        let present = if starts_held {
+            offered | !reaches_next
+        } else {
+            starts_arriving & offered
+        };
+
+        // Emit, take, finish.
+        let active = self.s_chunk.valid.val() & self.m_mark.ready.val();
+        let writing = chunk.write & !self.draining.q.val();
+        let free = !self.window_valid.q.val() | self.outgoing.s.ready.val();
+        let emits = active & writing & present & free;
+        let takes = if !writing {
+            active & chunk.frame & offered
+        } else if starts_held {
+            emits & offered & ends_beat
+        } else {
+            active & offered & (emits | !starts_arriving)
+        };
+        self.s_beats.ready.next = takes;
+        let frame_over = !chunk.frame | self.over.q.val() | (takes & self.s_beats.data.val().last);
+        let chunk_written = emits & final_window;
+        let event_written = (chunk_written & chunk.last) | (active & !writing);
+        let event_over = event_written & frame_over;
+        self.s_chunk.ready.next = event_over | (chunk_written & !chunk.last);
+
+        if takes {
+            self.held.d.next = self.s_beats.data.val().data;
+            self.taken.d.next = self.taken.q.val() + bits::<5>(1);
+            self.over.d.next = self.s_beats.data.val().last;
+        }
+        if emits {
+            self.written.d.next = self.written.q.val() + bit_cast::<10, 7>(bytes);
+        }
+        if chunk_written {
+            self.written.d.next = bits::<10>(0);
+        }
+        if event_written {
+            self.draining.d.next = !frame_over;
+        }
+        if event_over {
+            self.taken.d.next = bits::<5>(0);
+            self.over.d.next = false;
+        }
+
+        // The merged window, then the write beat.
+        if free {
+            self.window_valid.d.next = emits;
+        }
+        if emits {
+            let arriving = spread(if starts_held {
+                first_bytes(bit_cast::<7, 6>(shift))
+            } else {
+                !bits::<64>(0)
+            });
+            self.window.d.next = Window {
+                data: (self.s_beats.data.val().data & arriving) | (self.held.q.val() & !arriving),
+                shift,
+                bytes,
+                address: chunk.address,
+                length: chunk.length,
+                last: final_window,
+            };
+        }
+        let window = self.window.q.val();
+        let right = cat::<6, 3, 9>(window.shift, bits::<3>(0));
+        let wrapped = bits::<10>(512) - bit_cast::<10, 9>(right);
+        let rotated = (window.data >> right) | (window.data << wrapped);
+        self.outgoing.s.data.next = Up {
+            kind: bits::<2>(UP_WRITE),
+            address: window.address,
+            bytes: bit_cast::<13, 10>(window.length),
+            tag: bits::<8>(0),
+            vector: bits::<8>(0),
+            data: rotated & spread(first_bytes(window.bytes)),
+            last: window.last,
+        };
+        self.outgoing.s.valid.next = self.window_valid.q.val();
+        StreamSource::<Up>::link(&mut self.m_up, &mut self.outgoing.m);
+
+        let emitted = if emits {
+            self.emitted.q.val() + bits::<16>(1)
+        } else {
+            self.emitted.q.val()
+        };
+        self.emitted.d.next = emitted;
+        self.m_mark.data.next = emitted;
+        self.m_mark.valid.next = event_over;
+        self.idle.next =
+            !self.s_chunk.valid.val() & !self.window_valid.q.val() & !self.outgoing.m.valid.val();
+
+        if self.rst.val() {
+            self.taken.d.next = bits::<5>(0);
+            self.over.d.next = false;
+            self.written.d.next = bits::<10>(0);
+            self.draining.d.next = false;
+            self.emitted.d.next = bits::<16>(0);
+            self.window_valid.d.next = false;
+        }
+    }
+}
