@@ -260,3 +260,123 @@ impl Component for Host {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Mac;
+    use bytes::Bytes;
+    use hallux_channel::{Mailbox, Seed};
+    use hallux_toe::interface::{ID_MAGIC, VERSION, register};
+    use std::net::Ipv4Addr;
+
+    const MAC: Mac = [2, 0, 0, 0, 0, 1];
+
+    fn host(memory_latency: Time) -> Host {
+        let config = HostConfig::new("host", MAC, Ipv4Addr::new(10, 0, 0, 1), Seed(1));
+        Host::new(HostConfig {
+            memory_latency,
+            ..config
+        })
+        .unwrap()
+    }
+
+    /// Advances to just after `at` and takes what was sent.
+    fn step(host: &mut Host, mailbox: &mut Mailbox, at: Time) -> Vec<(Time, Message)> {
+        let horizon = at + Time::from_ps(1);
+        host.advance(horizon, &mut mailbox.io()).unwrap();
+        mailbox.advanced_to(horizon);
+        assert_eq!(mailbox.violation(), None);
+        std::iter::from_fn(|| mailbox.take_sent())
+            .map(|sent| (sent.at, sent.message))
+            .collect()
+    }
+
+    /// The identification registers, answered as by a NIC that says `id`.
+    fn identify(host: &mut Host, mailbox: &mut Mailbox, id: u64) {
+        for (_, message) in step(host, mailbox, Time::ZERO) {
+            if let Message::MmioRead { req_id, offset, .. } = message {
+                let value = match offset {
+                    register::ID => id,
+                    register::CAPABILITIES => 16 << 32 | 2 << 16 | VERSION,
+                    _ => 4,
+                };
+                let data = Bytes::copy_from_slice(&value.to_le_bytes());
+                let completion = Message::MmioReadCompletion { req_id, data };
+                mailbox.deliver(PCIE, Time::from_ns(500), completion);
+            }
+        }
+    }
+
+    #[test]
+    fn the_nic_is_identified_before_it_is_set_up() {
+        let mut host = host(Time::ZERO);
+        let mut mailbox = Mailbox::new(host.ports());
+        identify(&mut host, &mut mailbox, ID_MAGIC);
+        assert!(host.waiting_for().contains("identification"));
+        let sent = step(&mut host, &mut mailbox, Time::from_ns(500));
+        let enabled = sent.iter().any(|(_, message)| {
+            matches!(
+                message,
+                Message::MmioWrite {
+                    offset: register::CONTROL,
+                    ..
+                }
+            )
+        });
+        assert!(enabled && host.with_control(ControlPlane::is_ready));
+    }
+
+    #[test]
+    fn another_device_is_refused_with_a_reason() {
+        let mut host = host(Time::ZERO);
+        let mut mailbox = Mailbox::new(host.ports());
+        identify(&mut host, &mut mailbox, u64::MAX);
+        let error = host
+            .advance(Time::from_us(1), &mut mailbox.io())
+            .unwrap_err();
+        assert_eq!(
+            (error.component.as_str(), error.at),
+            ("host", Time::from_ns(500))
+        );
+        assert!(error.to_string().contains("0xffffffffffffffff"), "{error}");
+    }
+
+    #[test]
+    fn a_wild_read_is_all_ones_and_reported() {
+        let mut host = host(Time::from_ns(90));
+        let mut mailbox = Mailbox::new(host.ports());
+        step(&mut host, &mut mailbox, Time::ZERO);
+        let at = Time::from_ns(10);
+        mailbox.deliver(
+            PCIE,
+            at,
+            Message::DmaRead {
+                req_id: 7,
+                addr: 64,
+                len: 2,
+            },
+        );
+        let write = Message::DmaWrite {
+            req_id: 8,
+            addr: 64,
+            data: Bytes::from_static(b"no"),
+        };
+        mailbox.deliver(PCIE, at, write);
+        let data = Bytes::from_static(&[0xff, 0xff]);
+        assert_eq!(
+            step(&mut host, &mut mailbox, Time::from_us(1)),
+            [
+                (
+                    Time::from_ns(100),
+                    Message::DmaReadCompletion { req_id: 7, data }
+                ),
+                (
+                    Time::from_ns(100),
+                    Message::DmaWriteCompletion { req_id: 8 }
+                ),
+            ]
+        );
+        assert_eq!((host.violation_count(), host.violations()[1].at), (2, at));
+    }
+}

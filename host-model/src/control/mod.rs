@@ -21,6 +21,8 @@ mod handshake;
 mod listener;
 mod packet;
 mod records;
+#[cfg(test)]
+mod robustness_tests;
 mod round_trip;
 mod teardown;
 mod timers;

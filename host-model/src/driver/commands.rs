@@ -131,7 +131,7 @@ mod tests {
             None,
             "not the outstanding one"
         );
-        assert_eq!(writes(&mut bus), []);
+        assert!(writes(&mut bus).is_empty());
         assert_eq!(queue.done(&answer(&open), &mut bus), Some(open));
         assert_eq!(writes(&mut bus), [register::COMMAND]);
         assert_eq!(queue.done(&answer(&close), &mut bus), Some(close));
