@@ -4,6 +4,8 @@
 //! and the results they leave.
 
 pub mod commands;
+pub mod model;
 pub mod results;
 pub mod scenario;
 pub mod simulation;
+pub mod table;

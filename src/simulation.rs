@@ -10,11 +10,11 @@ use crate::results::{
 };
 use crate::scenario::{App, CpuProfileName, NicModel, PeerKind, Scenario};
 use anyhow::{Context, Result, anyhow};
-use hallux_channel::{LineRate, Probability, Seed, Time};
+use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{ComponentId, Direction, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::{Generation, LinkParameters};
-use hallux_cosim::nic::{NicConfig, RtlNic};
+use hallux_cosim::nic::{RtlNic, RtlNicConfig};
 use hallux_cosim::observe::pcapng::PcapngWriter;
 use hallux_cosim::observe::rtt::TcpObserver;
 use hallux_host::application::Network;
@@ -45,7 +45,7 @@ const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 /// Makes the RTL NIC components of a run; the caller knows the compiled model.
-pub type MakeNic<'a> = dyn FnMut(NicConfig) -> Result<RtlNic> + 'a;
+pub type MakeNic<'a> = dyn FnMut(RtlNicConfig) -> Result<RtlNic> + 'a;
 
 /// What the client application reported, whatever the application is.
 #[derive(Clone, Debug, Default)]
@@ -140,7 +140,7 @@ pub fn assemble(
             let peer = host(scenario, "client", CLIENT_MAC, CLIENT_IP)?;
             let network = peer.network();
             (client, expected_bytes) =
-                spawn_client(scenario, files.as_ref(), network, |work| peer.spawn_work(work));
+                spawn_client(scenario, files.as_ref(), network, |work| peer.run_to_end(work));
             let peer_id = simulation.add(peer)?;
             let peer_nic = add_nic(&mut simulation, scenario, PEER_NIC, make_nic, &mut nics)?;
             simulation.connect((peer_nic, "pcie"), (peer_id, "pcie"), pcie_delay)?;
@@ -150,7 +150,7 @@ pub fn assemble(
     {
         let host: &Host = simulation.component(server_id).ok_or_else(|| anyhow!("no server"))?;
         server_failure =
-            spawn_server(scenario, files.as_ref(), server_network, |work| host.spawn(work));
+            spawn_server(scenario, files.as_ref(), server_network, |work| host.run_in_background(work));
     }
 
     let interface = simulation.tap((nic_id, "eth"), NIC)?;
@@ -187,8 +187,7 @@ fn impairments(scenario: &Scenario) -> Result<Impairments> {
 
 fn host(scenario: &Scenario, name: &str, mac: [u8; 6], ip: Ipv4Addr) -> Result<Host> {
     let settings = &scenario.settings;
-    let mut config = HostConfig::new(name, mac, ip);
-    config.seed = settings.seed;
+    let mut config = HostConfig::new(name, mac, ip, Seed(settings.seed));
     config.rx_ring = settings.host.ring.0 as u32;
     config.tx_ring = settings.host.ring.0 as u32;
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
@@ -230,12 +229,12 @@ fn add_nic(
         root_spread: Time::from_ps(settings.pcie.root_spread.0),
         ..LinkParameters::default()
     };
-    let nic = make_nic(NicConfig {
-        name: name.into(),
+    let clock = ClockPeriod::from_hz(design.clock.0)
+        .ok_or_else(|| anyhow!("a clock of {} has no period", design.clock))?;
+    let nic = make_nic(RtlNicConfig {
         pcie,
         mac: MacParameters { rate, ..MacParameters::default() },
-        seed: Seed(settings.seed),
-        ..NicConfig::new(name, design.clock.0)
+        ..RtlNicConfig::new(name, clock, Seed(settings.seed))
     })?;
     let id = simulation.add(nic)?;
     nics.push((name.to_owned(), id));
@@ -385,7 +384,7 @@ impl Assembly {
             }
         }
         let nics: BTreeMap<String, NicSummary> =
-            self.nics().map(|(name, nic)| (name.to_owned(), nic_summary(nic, end))).collect();
+            self.nics().map(|(name, nic)| (name.to_owned(), nic_summary(nic))).collect();
         let tested = nics.get(NIC).cloned().unwrap_or_default();
         Summary {
             schema: SUMMARY_SCHEMA,
@@ -417,13 +416,32 @@ impl Assembly {
             pcie: tested.pcie,
             drops: tested.drops,
             nics,
-            counters: self.simulation.counters(),
+            counters: self.counters(),
         }
     }
 }
 
-fn nic_summary(nic: &RtlNic, end: Time) -> NicSummary {
-    let report = nic.report(end);
+impl Assembly {
+    /// Counters of every component but the RTL NICs, which have a place of their own.
+    fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let is_nic = |name: &str| self.nics.iter().any(|(nic, _)| nic == name);
+        self.simulation
+            .counters()
+            .into_iter()
+            .filter(|(component, _)| !is_nic(component))
+            .map(|(component, counters)| {
+                let counters = counters
+                    .into_iter()
+                    .map(|counter| (counter.name.to_string(), counter.value))
+                    .collect();
+                (component, counters)
+            })
+            .collect()
+    }
+}
+
+fn nic_summary(nic: &RtlNic) -> NicSummary {
+    let report = nic.report();
     NicSummary {
         clock_cycles: report.clock_cycles,
         stages: report

@@ -1,6 +1,6 @@
 //! Components and links, put together.
 
-use hallux_channel::{Component, Mailbox, Protocol, Time};
+use hallux_channel::{Component, Counter, Mailbox, Protocol, Time};
 
 use super::tap::{FrameSink, Merger};
 
@@ -216,6 +216,14 @@ impl Simulation {
     /// The names of the components, in the order of adding.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.component.name())
+    }
+
+    /// The counters of every component by name, in the order of adding.
+    pub fn counters(&self) -> Vec<(String, Vec<Counter>)> {
+        self.nodes
+            .iter()
+            .map(|node| (node.component.name().to_owned(), node.component.counters()))
+            .collect()
     }
 
     /// A component as its own type; `None` if it is of another.

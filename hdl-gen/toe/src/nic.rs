@@ -345,7 +345,7 @@ impl Logic for Nic {
         pulses.set_bits(16, bit(self.payload_write.placed.val()));
         pulses.set_bits(17, bit(self.protocol.count_fast_retransmit.val()));
         pulses.set_bits(18, bit(self.protocol.count_stale.val()));
-        pulses.set_bits(19, bit(self.notify.interrupt.val()));
+        pulses.set_bits(19, bit(self.notify.interrupts.val()));
         self.registers.pulses.next = pulses;
 
         // Quiescence. The register file is apart: it asks whether the rest has drained.

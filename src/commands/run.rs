@@ -1,0 +1,285 @@
+//! `hallux run`: a scenario, to the clock cycle.
+
+use crate::model::{self, Abilities, BuiltModel};
+use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
+use crate::scenario::{NicModel, Scenario};
+use crate::simulation::{Assembly, MakeNic, assemble, load_files};
+use crate::table;
+use anyhow::{Context, Result, anyhow, bail};
+use hallux_channel::Time;
+use hallux_cosim::engine::{RunError, RunOptions};
+use hallux_cosim::nic::{RtlNic, SkipMode};
+use hallux_cosim::observe::waves::{WaveFile, WaveWindow};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// Arguments of `hallux run`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The scenario file.
+    scenario: PathBuf,
+    /// Replace a value of the scenario; any key, dotted.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Directory of the results [default: results/<name>].
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// What is done with clock cycles in which nothing can happen: `on` skips them, `off`
+    /// evaluates them, `verify` evaluates them and fails on any change.
+    #[arg(long, default_value = "on")]
+    skip: SkipMode,
+    /// How the components run.
+    #[arg(long, value_enum, default_value = "fused")]
+    mode: Mode,
+    /// Write each event's passage through the stages as trace.json (opens in Perfetto).
+    #[arg(long)]
+    trace: bool,
+    /// Write all signals of the NIC under test in a span of simulated time, `10us..12us`.
+    #[arg(long, value_name = "FROM..TO")]
+    waves: Option<WaveWindow>,
+}
+
+/// How the components run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    /// All in one thread.
+    Fused,
+}
+
+/// Set by Ctrl-C: the run ends with what was measured so far.
+static CANCEL: AtomicBool = AtomicBool::new(false);
+
+/// Runs the command.
+///
+/// # Errors
+/// The scenario is wrong, a tool is missing, the run did not complete, or what arrived is
+/// not what was sent.
+pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
+    let started = Instant::now();
+    let Mode::Fused = arguments.mode;
+    let scenario = Scenario::read(&arguments.scenario, &arguments.set)?;
+    let files = load_files(&scenario)?;
+    let out = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("results").join(&scenario.settings.name));
+    if out.file_name().is_none() {
+        bail!("--out {} names no directory", out.display());
+    }
+
+    let rtl = scenario.settings.nic.model == NicModel::Rtl;
+    if !rtl && (arguments.trace || arguments.waves.is_some()) {
+        bail!("--trace and --waves look into RTL; nic.model = \"behavioural\" has none");
+    }
+    let abilities = Abilities {
+        waves: arguments.waves.is_some(),
+        savable: arguments.skip == SkipMode::Verify,
+    };
+    let model = match rtl {
+        true => {
+            Some(model::build(&scenario.design, abilities, &|line| eprintln!("hallux: {line}"))?)
+        }
+        false => None,
+    };
+
+    let directory = ResultsDirectory::create(&out)
+        .with_context(|| format!("cannot make the results directory {}", out.display()))?;
+    let waves = arguments
+        .waves
+        .map(|window| WaveFile { window, path: directory.path("waves.fst") });
+    let mut first = true;
+    let mut make_nic: Box<MakeNic<'_>> = Box::new(|mut config| {
+        let model = model.as_ref().ok_or_else(|| anyhow!("no model was built"))?;
+        config.skip = arguments.skip;
+        config.trace = arguments.trace;
+        if std::mem::take(&mut first) {
+            config.waves = waves.clone();
+        }
+        Ok(RtlNic::new(config, &model.library)?)
+    });
+    let capture = directory.path("packets.pcapng");
+    let mut assembly = assemble(&scenario, files, Some(&capture), &mut *make_nic)?;
+    drop(make_nic);
+
+    // A second handler in one process is refused, which only tests could notice.
+    let _ = ctrlc::set_handler(|| CANCEL.store(true, Ordering::Relaxed));
+    let options = RunOptions {
+        stop_quantum: Time::from_ps(scenario.settings.stop_quantum.0),
+        max_time: Time::from_ps(scenario.settings.max_time.0),
+        cancel: Some(&CANCEL),
+    };
+    let setup_seconds = started.elapsed().as_secs_f64();
+    let display = Display::new(&assembly);
+    let simulated = Instant::now();
+    let mut reached = Time::ZERO;
+    let outcome = assembly.simulation.run(&options, &mut |progress| {
+        reached = progress.now;
+        display.show(progress, simulated);
+    });
+    let wall_seconds = simulated.elapsed().as_secs_f64();
+    display.finish();
+
+    let failure = verdict(&outcome, &assembly);
+    let end = match &outcome {
+        Ok(outcome) => outcome.end,
+        Err(RunError::Cancelled { at } | RunError::Deadline { at, .. }) => *at,
+        Err(RunError::Deadlock { at, .. }) => *at,
+        Err(_) => reached,
+    };
+    let hash = model.as_ref().map_or("", |model| model.design.manifest.hash.as_str());
+    let summary = assembly.summary(&scenario, hash, end, failure.is_none());
+    let execution = execution(
+        arguments,
+        model.as_ref(),
+        &assembly,
+        (setup_seconds, wall_seconds),
+        failure.clone(),
+    );
+    if arguments.waves.is_some()
+        && let Some(nic) = assembly.nic_mut(0)
+    {
+        nic.close_waves()?;
+    }
+    directory.write_json("summary.json", &summary)?;
+    directory.write_json("execution.json", &execution)?;
+    if arguments.trace {
+        write_trace(&directory, &assembly)?;
+    }
+    drop(assembly);
+    conclude(directory, &summary, &execution, failure)
+}
+
+/// Why the run is not a success, if it is not.
+fn verdict(
+    outcome: &Result<hallux_cosim::engine::Outcome, RunError>,
+    assembly: &Assembly,
+) -> Option<String> {
+    let work = assembly.work();
+    if let Some(failure) = assembly.server_failure() {
+        return Some(format!("the server application does not listen: {failure}"));
+    }
+    if let Err(error) = outcome {
+        return Some(error.to_string());
+    }
+    if let Some(first) = work.failures.first() {
+        let more = work.failures.len() - 1;
+        let others = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        return Some(format!("{first}{others}"));
+    }
+    let expected = assembly.expected_bytes;
+    (work.verified != expected || work.mismatched > 0).then(|| {
+        let (verified, mismatched) = (work.verified, work.mismatched);
+        format!("{verified} of {expected} bytes verified, {mismatched} mismatched")
+    })
+}
+
+fn execution(
+    arguments: &Arguments,
+    model: Option<&BuiltModel>,
+    assembly: &Assembly,
+    (setup_seconds, wall_seconds): (f64, f64),
+    incomplete: Option<String>,
+) -> Execution {
+    let cycles: u64 = assembly.nics().map(|(_, nic)| nic.report().evaluated_cycles).sum();
+    let mut tools = BTreeMap::from([("hallux".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
+    if let Some(model) = model {
+        let facts = model.library.facts();
+        tools.insert("verilator".into(), facts.verilator.clone());
+        tools.insert("compiler".into(), facts.compiler.clone());
+        tools.insert("compiler_flags".into(), facts.flags.clone());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Execution {
+        schema: EXECUTION_SCHEMA,
+        mode: "fused",
+        skip: arguments.skip.name().to_owned(),
+        cycles_evaluated: cycles,
+        wall_seconds,
+        wall_cycles_per_second: cycles as f64 / wall_seconds.max(1e-9),
+        setup_seconds,
+        model_cached: model.is_some_and(|model| model.library.facts().cached),
+        incomplete,
+        tool_versions: tools,
+        host: BTreeMap::from([
+            ("os".to_owned(), std::env::consts::OS.to_owned()),
+            ("architecture".to_owned(), std::env::consts::ARCH.to_owned()),
+            ("cores".to_owned(), cores.to_string()),
+        ]),
+    }
+}
+
+fn write_trace(directory: &ResultsDirectory, assembly: &Assembly) -> Result<()> {
+    let mut file = BufWriter::new(File::create(directory.path("trace.json"))?);
+    if let Some((name, nic)) = assembly.nics().next()
+        && let Some(trace) = nic.trace()
+    {
+        trace.write(name, nic.clock().edge(1), &mut file)?;
+    }
+    file.flush()?;
+    Ok(())
+}
+
+fn conclude(
+    directory: ResultsDirectory,
+    summary: &Summary,
+    execution: &Execution,
+    failure: Option<String>,
+) -> Result<ExitCode> {
+    println!("{}", table::of(summary, execution));
+    match failure {
+        None => {
+            println!("results: {}", directory.publish()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(reason) => {
+            let place = directory.keep_incomplete();
+            Err(anyhow!("{reason}\npartial results, marked incomplete: {}", place.display()))
+        }
+    }
+}
+
+/// The line that shows how far a run is.
+struct Display {
+    bar: ProgressBar,
+    verified: Box<dyn Fn() -> u64>,
+    nic: Option<String>,
+}
+
+impl Display {
+    fn new(assembly: &Assembly) -> Self {
+        let bar = if std::io::stderr().is_terminal() {
+            ProgressBar::new(assembly.expected_bytes)
+        } else {
+            ProgressBar::hidden()
+        };
+        let style = "{spinner} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        let nic = assembly.nics().next().map(|(name, _)| name.to_owned());
+        Self { bar, verified: Box::new(assembly.verified_bytes()), nic }
+    }
+
+    fn show(&self, progress: &hallux_cosim::engine::Progress, since: Instant) {
+        let cycles = progress
+            .counters
+            .iter()
+            .filter(|(component, _)| Some(component) == self.nic.as_ref())
+            .flat_map(|(_, counters)| counters)
+            .find(|counter| counter.name == "evaluated_cycles")
+            .map_or(0, |counter| counter.value);
+        let rate = cycles as f64 / since.elapsed().as_secs_f64().max(1e-3) / 1000.0;
+        self.bar.set_position((self.verified)());
+        self.bar.set_message(format!("{:.1} us simulated, {rate:.0} kcycles/s", progress.now.ps() as f64 / 1e6));
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
