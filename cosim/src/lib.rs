@@ -1,5 +1,5 @@
 //! Simulation engine, RTL-NIC adapter and observation.
 
 pub mod engine;
-pub mod observe;
 pub mod nic;
+pub mod observe;
