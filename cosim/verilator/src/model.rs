@@ -402,7 +402,9 @@ impl Model {
     ///
     /// Two digests are equal iff no flip-flop, memory, port or wire differs. The clock is
     /// one of the ports: compare digests taken after steps, not one taken after
-    /// [`Model::settle`], which leaves the clock low. A free running input such as `now` therefore shows; to prove that skipping is exact,
+    /// [`Model::settle`], which leaves the clock low.
+    ///
+    /// A free running input such as `now` shows, too. To prove that skipping is exact,
     /// compare the state after all the skipped cycles with the state after
     /// [`Model::restore`] and one step at the last of them.
     ///
