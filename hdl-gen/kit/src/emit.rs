@@ -2,6 +2,7 @@
 
 pub use crate::error::{EmitError, EmitErrors};
 
+use crate::keywords::is_reserved;
 use crate::lower::{self, Module, placeholder};
 use crate::manifest::{self, Direction, Instance, MANIFEST_SCHEMA, Manifest};
 use crate::walk::walk;
@@ -60,6 +61,10 @@ const MANIFEST: &str = "manifest.json";
 /// # Errors
 /// All findings at once: see [`EmitError`].
 pub fn emit<B: Block>(block: &B, options: &Options) -> Result<Design, EmitErrors> {
+    if is_reserved(&options.top) {
+        let name = options.top.clone();
+        return Err(EmitErrors(vec![EmitError::ReservedName { name }]));
+    }
     let Some(top) = walk(block, &options.top) else {
         return Err(EmitErrors(vec![EmitError::NotABlock]));
     };
@@ -119,6 +124,9 @@ fn names(modules: &[Module], top: &str) -> Vec<String> {
         let mut wanted = module.wanted.clone();
         if wishes[module.wanted.as_str()] > 1 {
             wanted += &module.suffix;
+        }
+        if is_reserved(&wanted) {
+            wanted += "_block";
         }
         let mut name = wanted.clone();
         let mut counter = 2;

@@ -11,6 +11,12 @@ pub enum EmitError {
     /// The outermost thing is not a block.
     #[error("only a block can be emitted, not a signal or an interface")]
     NotABlock,
+    /// SystemVerilog keeps the name of the top module for itself.
+    #[error("`{name}` is a SystemVerilog keyword; give the top module another name")]
+    ReservedName {
+        /// The name.
+        name: String,
+    },
     /// A block has no description.
     #[error("{block}: no description; put #[hdl] on its `update`")]
     NoDescription {

@@ -60,8 +60,12 @@ pub(crate) fn clocks(block: &str, scope: &Scope, statements: &[Statement]) -> Ve
     let mut errors = Vec::new();
     let mut of_registers: Option<Id> = None;
     let mut good = BTreeSet::new();
+    let mut chosen = BTreeSet::new();
     for statement in statements {
         let Statement::Assign(Target { source, part: None }, value) = statement else {
+            super::plan::writes(std::slice::from_ref(statement), &mut |source| {
+                chosen.extend(scope.find(source).filter(|id| scope.signals[*id].clock));
+            });
             continue;
         };
         let (Some(id), Kind::Read(from)) = (scope.find(*source), &value.kind) else {
@@ -87,7 +91,7 @@ pub(crate) fn clocks(block: &str, scope: &Scope, statements: &[Statement]) -> Ve
     }
     for (id, signal) in scope.signals.iter().enumerate() {
         let inner = matches!(signal.class, Class::RegisterClock | Class::InnerInput(_));
-        if signal.clock && inner && !good.contains(&id) {
+        if signal.clock && inner && (chosen.contains(&id) || !good.contains(&id)) {
             errors.push(EmitError::ClockNotFromPort {
                 block: block.to_string(),
                 signal: signal.name.clone(),

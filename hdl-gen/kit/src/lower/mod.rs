@@ -2,6 +2,7 @@
 
 mod check;
 mod fields;
+mod loops;
 mod module;
 mod plan;
 mod print;
@@ -30,6 +31,8 @@ pub(crate) struct Module {
     pub memories: Vec<Memory>,
     /// Instance name and module number.
     pub instances: Vec<(String, usize)>,
+    /// Which outputs follow which inputs in the same cycle.
+    pub paths: loops::Paths,
 }
 
 /// Stands for the name of module `number` until names are given.
@@ -95,6 +98,17 @@ impl Lowering {
             return None;
         }
         let plan = plan::plan(&mut scope, logic.statements.clone());
+        let through: Vec<Option<loops::Paths>> = children
+            .iter()
+            .map(|child| child.map(|number| self.modules[number].paths.clone()))
+            .collect();
+        let paths = match loops::paths(path, instance, &scope, &plan, &through) {
+            Ok(paths) => paths,
+            Err(error) => {
+                self.errors.push(error);
+                return None;
+            }
+        };
         let written = module::write(instance, &scope, &plan, &children);
         let (wanted, suffix) = names(logic.rust_type);
         Some(self.add(Module {
@@ -106,6 +120,7 @@ impl Lowering {
             ports: ports(&instance.pins),
             memories: Vec::new(),
             instances: written.instances,
+            paths,
         }))
     }
 
@@ -119,6 +134,7 @@ impl Lowering {
             ports: ports(&instance.pins),
             memories: primitive.memories.clone(),
             instances: Vec::new(),
+            paths: primitive_paths(primitive),
         })
     }
 
@@ -132,6 +148,17 @@ impl Lowering {
         self.known.insert(key, number);
         number
     }
+}
+
+fn primitive_paths(primitive: &Primitive) -> loops::Paths {
+    let mut paths = loops::Paths::new();
+    for (output, input) in &primitive.combinational {
+        paths
+            .entry(output.clone())
+            .or_default()
+            .insert(input.clone());
+    }
+    paths
 }
 
 /// `a::b::RxParser<512>` as (`rx_parser`, `512`).
