@@ -1,0 +1,411 @@
+//! Assemble: builds frames from headers and payload.
+//!
+//! The TCP checksum precedes the payload on the wire, so the payload of a segment is
+//! stored and summed first. Frames leave in the order of `s`, which is ticket order:
+//! this stage owns the egress order (contract O2).
+//!
+//! ```text
+//!              ┌─────────────────────────────────────────┐ beats
+//!  s_payload ─►│ store (FIFO)                            ├────────────┐
+//!         │    └─────────────────────────────────────────┘            ▼
+//!         │    ┌─────┐ ┌─────┐ ┌──────┐ ┌──────┐ sum               ┌──────┐
+//!         └───►│ add │►│ add │►│ fold │►│ sums │───┐               │ emit │─► m
+//!              └─────┘ └─────┘ └──────┘ └──────┘   ▼               └──────┘
+//!              ┌───────┐ ┌─────┐ ┌───────┐ ┌──────────┐ ┌────────┐    ▲
+//!  s ─────────►│ build │►│ add │►│ total │►│ checksum │►│ frames │────┘
+//!              └───────┘ └─────┘ └───────┘ └──────────┘ └────────┘
+//! ```
+//!
+//! A header enters as soon as the sum of its payload is known; the header pipeline never
+//! stalls, it stops taking headers while fewer than [`MARGIN`] of the finished frames'
+//! queue are free. A frame that is in that queue is complete, so it leaves without a gap
+//! while `m` is ready.
+//!
+//! Sums are kept in the order of the octets in the bus (least significant octet first):
+//! the one's complement sum does not depend on it (RFC 1071 §2 (B)), and no octet needs
+//! to be swapped.
+//!
+//! IPv4 header: identification 0, DF, TTL 64. TCP: data offset 8 with NOP NOP
+//! timestamps, else 5. Frames below 60 bytes leave short; the MAC pads them. A raw frame
+//! is its payload, untouched.
+//!
+//! Initiation interval: one header and one beat a cycle. Latency from a header without
+//! payload to its first beat: 7 cycles; from the last payload beat: 12.
+
+use super::octets::{first_bytes, network16, network32, network48};
+use crate::channels::{Beat, Header, PayloadBeat};
+use hallux_hdl::prelude::*;
+
+/// Bits of the longest header: Ethernet 14, IPv4 20, TCP 20 + 12 bytes.
+const HEADER_BITS: usize = 8 * 66;
+/// Headers that may be in the pipeline when the queue of finished frames reports full.
+const MARGIN: usize = 5;
+/// Finished headers that may wait for their turn on the wire.
+const FRAMES: usize = 16;
+
+/// A frame ready to leave.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Frame {
+    /// Headers in wire order, first octet in bits 7..0; 54 or 66 octets.
+    pub header: Bits<528>,
+    /// The payload is the frame.
+    pub raw: Bit,
+    /// The header has 66 octets, else 54.
+    pub long: Bit,
+    /// Payload bytes.
+    pub length: Bits<14>,
+    /// Bytes of the frame.
+    pub bytes: Bits<15>,
+}
+
+/// Partial sums of a frame's checksums.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Partial {
+    /// IPv4 header.
+    pub ip: Bits<20>,
+    /// Addresses, protocol and length of the pseudo header, and the payload.
+    pub pseudo: Bits<20>,
+    /// TCP header without options.
+    pub tcp: Bits<20>,
+    /// TCP options.
+    pub options: Bits<20>,
+}
+
+/// Both checksums before inversion.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Totals {
+    /// IPv4 header.
+    pub ip: Bits<20>,
+    /// TCP segment with pseudo header.
+    pub tcp: Bits<22>,
+}
+
+/// Adds the carries of a one's complement sum back in until 16 bits are left.
+#[hdl_fn]
+pub fn fold(x: Bits<22>) -> Bits<16> {
+    let once = bit_cast::<17, 16>(x.get_bits::<16>(0)) + bit_cast::<17, 6>(x.get_bits::<6>(16));
+    once.get_bits::<16>(0) + bit_cast::<16, 1>(once.get_bits::<1>(16))
+}
+
+/// Builds and emits frames.
+#[derive(LogicBlock, Default)]
+pub struct Assemble {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Headers in ticket order.
+    pub s: StreamSink<Header>,
+    /// Payload of the headers with a length, in the same order.
+    pub s_payload: StreamSink<PayloadBeat>,
+    /// Station address, first octet in bits 47..40.
+    pub mac: Signal<In, Bits<48>>,
+    /// Time in ns.
+    pub now: Signal<In, Bits<64>>,
+    /// Frames to the wire.
+    pub m: StreamSource<Beat>,
+    /// Nothing is held.
+    pub idle: Signal<Out, Bit>,
+    store: Fifo<PayloadBeat>,
+    /// Payload beat being summed: present, last of its segment.
+    add_valid: DFF<Bit>,
+    add_last: DFF<Bit>,
+    /// Eight sums of four words each, 18 bits apiece.
+    quads: DFF<Bits<144>>,
+    total_valid: DFF<Bit>,
+    total_last: DFF<Bit>,
+    total: DFF<Bits<22>>,
+    /// Sum of the segment's earlier beats.
+    running: DFF<Bits<16>>,
+    sums: Fifo<Bits<16>>,
+    built_valid: DFF<Bit>,
+    built: DFF<Frame>,
+    built_sum: DFF<Bits<16>>,
+    partial_valid: DFF<Bit>,
+    partial_frame: DFF<Frame>,
+    partial: DFF<Partial>,
+    totals_valid: DFF<Bit>,
+    totals_frame: DFF<Frame>,
+    totals: DFF<Totals>,
+    frames: Fifo<Frame>,
+    /// Beats of the oldest frame that have left.
+    index: DFF<Bits<8>>,
+    /// The payload beat before, part of which is still to leave.
+    previous: DFF<Bits<512>>,
+    out: StreamRegister<Beat>,
+}
+
+impl Assemble {
+    /// An assembler that stores `store_beats` payload beats; a whole segment must fit.
+    pub fn new(store_beats: usize) -> Self {
+        Self {
+            store: Fifo::new(store_beats),
+            // A segment has at least one beat, so there are never more sums than beats.
+            sums: Fifo::new(store_beats),
+            frames: Fifo::new(FRAMES).with_almost_full(MARGIN),
+            ..Self::default()
+        }
+    }
+}
+
+impl Logic for Assemble {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self,
+            clk,
+            add_valid,
+            add_last,
+            quads,
+            total_valid,
+            total_last,
+            total,
+            running,
+            built_valid,
+            built,
+            built_sum,
+            partial_valid,
+            partial_frame,
+            partial,
+            totals_valid,
+            totals_frame,
+            totals,
+            index,
+            previous
+        );
+        self.store.clk.next = self.clk.val();
+        self.store.rst.next = self.rst.val();
+        self.sums.clk.next = self.clk.val();
+        self.sums.rst.next = self.rst.val();
+        self.frames.clk.next = self.clk.val();
+        self.frames.rst.next = self.rst.val();
+        self.out.clk.next = self.clk.val();
+        self.out.rst.next = self.rst.val();
+
+        // Payload: store and sum.
+        let payload = self.s_payload.data.val();
+        let stored = self.s_payload.valid.val() & self.store.s.ready.val();
+        self.store.s.data.next = payload;
+        self.store.s.valid.next = self.s_payload.valid.val();
+        self.s_payload.ready.next = self.store.s.ready.val();
+        self.add_valid.d.next = stored;
+        self.add_last.d.next = payload.last;
+        let mut quads = bits::<144>(0);
+        for i in 0..8 {
+            let a = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i));
+            let b = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 16));
+            let c = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 32));
+            let d = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 48));
+            quads.set_bits(18 * i, (a + b) + (c + d));
+        }
+        if stored {
+            self.quads.d.next = quads;
+        }
+        self.total_valid.d.next = self.add_valid.q.val();
+        self.total_last.d.next = self.add_last.q.val();
+        let mut total = bits::<22>(0);
+        for i in 0..8 {
+            total = total + bit_cast::<22, 18>(self.quads.q.val().get_bits::<18>(18 * i));
+        }
+        if self.add_valid.q.val() {
+            self.total.d.next = total;
+        }
+        let running = fold(self.total.q.val() + bit_cast::<22, 16>(self.running.q.val()));
+        if self.total_valid.q.val() {
+            self.running.d.next = if self.total_last.q.val() { bits::<16>(0) } else { running };
+        }
+        self.sums.s.valid.next = self.total_valid.q.val() & self.total_last.q.val();
+        self.sums.s.data.next = running;
+
+        // Build: a header enters once its payload's sum is known.
+        let header = self.s.data.val();
+        let has_payload = header.length.any();
+        let room = !self.frames.almost_full.val();
+        let take = room & (!has_payload | self.sums.m.valid.val());
+        let enter = take & self.s.valid.val();
+        self.s.ready.next = take;
+        self.sums.m.ready.next = enter & has_payload;
+        let payload_bytes = bit_cast::<16, 14>(header.length);
+        let tcp_bytes = payload_bytes
+            + if header.ts_on { bits::<16>(32) } else { bits::<16>(20) };
+        let ts_val = self.now.val().get_bits::<32>(10) + header.ts_offset;
+        let mut octets = bits::<HEADER_BITS>(0);
+        octets.set_bits(0, network48(header.remote_mac));
+        octets.set_bits(8 * 6, network48(self.mac.val()));
+        octets.set_bits(8 * 12, network16(bits::<16>(0x0800)));
+        octets.set_bits(8 * 14, bits::<8>(0x45));
+        octets.set_bits(8 * 15, header.ecn);
+        octets.set_bits(8 * 16, network16(tcp_bytes + bits::<16>(20)));
+        octets.set_bits(8 * 20, network16(bits::<16>(0x4000)));
+        octets.set_bits(8 * 22, bits::<8>(64));
+        octets.set_bits(8 * 23, bits::<8>(6));
+        octets.set_bits(8 * 26, network32(header.local_ip));
+        octets.set_bits(8 * 30, network32(header.remote_ip));
+        octets.set_bits(8 * 34, network16(header.local_port));
+        octets.set_bits(8 * 36, network16(header.remote_port));
+        octets.set_bits(8 * 38, network32(header.seq));
+        octets.set_bits(8 * 42, network32(header.ack));
+        octets.set_bits(8 * 47, header.flags);
+        octets.set_bits(8 * 48, network16(header.window));
+        if header.ts_on {
+            octets.set_bits(8 * 46, bits::<8>(0x80));
+            octets.set_bits(8 * 54, network32(bits::<32>(0x0101_080a)));
+            octets.set_bits(8 * 58, network32(ts_val));
+            octets.set_bits(8 * 62, network32(header.ts_ecr));
+        } else {
+            octets.set_bits(8 * 46, bits::<8>(0x50));
+        }
+        let header_bytes = if header.raw {
+            bits::<15>(0)
+        } else if header.ts_on {
+            bits::<15>(66)
+        } else {
+            bits::<15>(54)
+        };
+        self.built_valid.d.next = enter;
+        if enter {
+            self.built.d.next = Frame {
+                header: octets,
+                raw: header.raw,
+                long: header.ts_on,
+                length: header.length,
+                bytes: header_bytes + bit_cast::<15, 14>(header.length),
+            };
+            self.built_sum.d.next =
+                if has_payload { self.sums.m.data.val() } else { bits::<16>(0) };
+        }
+
+        // Add: the words of each part.
+        let built = self.built.q.val();
+        let mut ip = bits::<20>(0);
+        for i in 0..10 {
+            ip = ip + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * 14 + 16 * i));
+        }
+        let mut pseudo = bit_cast::<20, 16>(self.built_sum.q.val())
+            + bit_cast::<20, 16>(network16(bits::<16>(6)));
+        for i in 0..4 {
+            pseudo = pseudo + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * 26 + 16 * i));
+        }
+        // The TCP length is the frame less Ethernet and IPv4 headers.
+        pseudo = pseudo
+            + bit_cast::<20, 16>(network16(bit_cast::<16, 15>(built.bytes - bits::<15>(34))));
+        let mut tcp = bits::<20>(0);
+        for i in 0..10 {
+            tcp = tcp + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * 34 + 16 * i));
+        }
+        let mut options = bits::<20>(0);
+        for i in 0..6 {
+            options = options + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * 54 + 16 * i));
+        }
+        self.partial_valid.d.next = self.built_valid.q.val();
+        if self.built_valid.q.val() {
+            self.partial_frame.d.next = built;
+            self.partial.d.next = Partial {
+                ip,
+                pseudo,
+                tcp,
+                options,
+            };
+        }
+
+        // Total.
+        let partial = self.partial.q.val();
+        self.totals_valid.d.next = self.partial_valid.q.val();
+        if self.partial_valid.q.val() {
+            self.totals_frame.d.next = self.partial_frame.q.val();
+            self.totals.d.next = Totals {
+                ip: partial.ip,
+                tcp: (bit_cast::<22, 20>(partial.pseudo) + bit_cast::<22, 20>(partial.tcp))
+                    + bit_cast::<22, 20>(partial.options),
+            };
+        }
+
+        // Checksum: fold, invert, insert.
+        let totals = self.totals.q.val();
+        let mut finished = self.totals_frame.q.val();
+        finished.header.set_bits(8 * 24, !fold(bit_cast::<22, 20>(totals.ip)));
+        finished.header.set_bits(8 * 50, !fold(totals.tcp));
+        self.frames.s.valid.next = self.totals_valid.q.val();
+        self.frames.s.data.next = finished;
+
+        // Emit: header and payload without a gap.
+        let frame = self.frames.m.data.val();
+        let first = !self.index.q.val().any();
+        let left = frame.bytes - (bit_cast::<15, 8>(self.index.q.val()) << 6);
+        let last = left <= bits::<15>(64);
+        // Behind a 66-octet header the payload starts in the second beat.
+        let late = frame.long & !frame.raw;
+        let earlier = if late {
+            self.index.q.val() - bits::<8>(1)
+        } else {
+            self.index.q.val()
+        };
+        let consume = !(late & first)
+            & ((bit_cast::<15, 8>(earlier) << 6) < bit_cast::<15, 14>(frame.length));
+        let payload_ready = !consume | self.store.m.valid.val();
+        let advance =
+            self.frames.m.valid.val() & payload_ready & self.out.s.ready.val();
+        let payload = if consume { self.store.m.data.val().data } else { bits::<512>(0) };
+        let previous = self.previous.q.val();
+        let data = if frame.raw {
+            payload
+        } else if frame.long {
+            let head = if first {
+                frame.header.get_bits::<512>(0)
+            } else if self.index.q.val() == bits::<8>(1) {
+                bit_cast::<512, 16>(frame.header.get_bits::<16>(512))
+            } else {
+                bit_cast::<512, 16>(previous.get_bits::<16>(496))
+            };
+            head | (payload << 16)
+        } else {
+            let head = if first {
+                bit_cast::<512, 432>(frame.header.get_bits::<432>(0))
+            } else {
+                bit_cast::<512, 432>(previous.get_bits::<432>(80))
+            };
+            head | (payload << 432)
+        };
+        let keep = if last {
+            first_bytes(left.get_bits::<7>(0))
+        } else {
+            !bits::<64>(0)
+        };
+        self.out.s.valid.next = self.frames.m.valid.val() & payload_ready;
+        self.out.s.data.next = Beat {
+            data,
+            keep,
+            last,
+        };
+        self.store.m.ready.next = advance & consume;
+        self.frames.m.ready.next = advance & last;
+        if advance {
+            self.previous.d.next = payload;
+            self.index.d.next =
+                if last { bits::<8>(0) } else { self.index.q.val() + bits::<8>(1) };
+        }
+        self.m.data.next = self.out.m.data.val();
+        self.m.valid.next = self.out.m.valid.val();
+        self.out.m.ready.next = self.m.ready.val();
+
+        self.idle.next = !self.store.level.val().any()
+            & !self.add_valid.q.val()
+            & !self.total_valid.q.val()
+            & !self.sums.level.val().any()
+            & !self.built_valid.q.val()
+            & !self.partial_valid.q.val()
+            & !self.totals_valid.q.val()
+            & !self.frames.level.val().any()
+            & !self.out.m.valid.val();
+
+        if self.rst.val() {
+            self.add_valid.d.next = false;
+            self.total_valid.d.next = false;
+            self.running.d.next = bits::<16>(0);
+            self.built_valid.d.next = false;
+            self.partial_valid.d.next = false;
+            self.totals_valid.d.next = false;
+            self.index.d.next = bits::<8>(0);
+        }
+    }
+}

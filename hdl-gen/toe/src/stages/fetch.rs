@@ -1,0 +1,512 @@
+//! Fetch: reads descriptors from the hosts' rings when a doorbell rings.
+//!
+//! ```text
+//!              ┌────────┐ read ┌─────┐ read request ┌──────┐
+//!  s_context ─►│ select ├─────►│ act ├─────────────►│      │
+//!    round  ──►│        │      │     │              │ out  ├─► m_up
+//!    robin     └────────┘      └──┬──┘  consumed ──►│      │
+//!                                 │ burst  ▲        └──────┘
+//!                                 ▼        │
+//!              ┌────────┐      ┌────────┐  │  ┌────────┐ ┌────────┐
+//!  s_cpl ─────►│ buffer ├──┐   │ bursts ├──┴─►│ decode ├►│ events ├─► m
+//!              └────────┘  └──►└────────┘     └────────┘ └────────┘
+//! ```
+//!
+//! A burst is one read of up to [`BURST`] descriptors that crosses neither the ring's end
+//! nor a 128-byte boundary, hence no 4 KiB boundary. Contexts with new descriptors take
+//! turns. Several bursts are in flight, each with a tag and a slot of the buffer;
+//! completions come in any order, bursts are taken apart in the order of their reads.
+//! After each burst the count of consumed descriptors is written to the host.
+//!
+//! Reading or changing a context takes two cycles: `Select` chooses the work and reads
+//! the context, `Write` or `Issue` acts. Initiation interval: 2 cycles a burst, 1 cycle a
+//! descriptor. Context writes are never held behind reads.
+//!
+//! An unknown kind, a frame of impossible length and a raw frame from an application's
+//! context are skipped (`skipped` pulses). Disabling a context cancels its bursts: they
+//! cause neither events nor a consumed count. After reset `Clear` wipes the contexts, one
+//! word a cycle.
+
+use crate::channels::{
+    CLASS_FAST, CLASS_SLOW, Completion, ContextWrite, Event, KIND_HC, UP_READ, UP_WRITE, Up,
+};
+use crate::interface::{DESCRIPTOR_SEND_FRAME, DESCRIPTOR_UPDATE, context};
+use hallux_hdl::prelude::*;
+
+/// Largest number of descriptors of one read.
+pub const BURST: u64 = 4;
+/// Tags of descriptor reads have this bit set; slot `i` reads with tag `TAG + i`.
+pub const TAG: u64 = 0x80;
+/// Largest number of bursts in flight.
+pub const MAX_SLOTS: usize = 16;
+/// Registers of a context page, by number.
+const TAIL: usize = context::DESCRIPTOR_TAIL as usize / 8;
+const BASE: usize = context::DESCRIPTOR_BASE as usize / 8;
+const LOG2: usize = context::DESCRIPTOR_LOG2 as usize / 8;
+const CONSUMED: usize = context::CONSUMED_ADDRESS as usize / 8;
+const ENABLE: usize = context::ENABLE as usize / 8;
+/// Shortest and longest raw frame, in bytes without FCS.
+const FRAME_BYTES: (u64, u64) = (14, 1514);
+/// Events that may wait for the arbiter.
+const EVENTS: usize = 16;
+
+/// What the stage does in this cycle.
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum State {
+    /// Wiping the contexts after reset.
+    Clear,
+    /// Choosing an item of work.
+    Select,
+    /// A context write: the context is read.
+    Write,
+    /// A burst: the context is read.
+    Issue,
+}
+
+/// A context's descriptor ring.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Ring {
+    /// Bus address.
+    pub base: Bits<64>,
+    /// log2 of its descriptors.
+    pub log2: Bits<5>,
+    /// Descriptors written by the host.
+    pub tail: Bits<32>,
+    /// Descriptors read.
+    pub fetched: Bits<32>,
+    /// Bus address of the consumed count.
+    pub consumed: Bits<64>,
+}
+
+/// A burst in flight.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Burst {
+    /// Context.
+    pub ring: Bits<5>,
+    /// Slot of the buffer.
+    pub slot: Bits<4>,
+    /// Descriptors, less one.
+    pub more: Bits<2>,
+    /// Descriptors consumed when the burst is.
+    pub count: Bits<32>,
+    /// Bus address of the consumed count.
+    pub consumed: Bits<64>,
+}
+
+/// A request on its way upstream.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Request {
+    /// Write the consumed count; otherwise read descriptors.
+    pub write: Bit,
+    /// Bus address.
+    pub address: Bits<64>,
+    /// Bytes.
+    pub bytes: Bits<13>,
+    /// Slot of a read.
+    pub slot: Bits<4>,
+    /// The consumed count.
+    pub count: Bits<32>,
+}
+
+/// Turns descriptors into events.
+#[derive(LogicBlock, Default)]
+pub struct Fetch {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Writes to context registers; those of other stages are ignored.
+    pub s_context: StreamSink<ContextWrite>,
+    /// Completions; those whose tag has bit 7 clear are not ours and are ignored.
+    pub s_cpl: StreamSink<Completion>,
+    /// Descriptor reads and consumed counts.
+    pub m_up: StreamSource<Up>,
+    /// Host-control events.
+    pub m: StreamSource<Event>,
+    /// Pulse: a descriptor is skipped.
+    pub skipped: Signal<Out, Bit>,
+    /// No descriptor is known that has not become an event.
+    pub idle: Signal<Out, Bit>,
+    state: DFF<State>,
+    clear: DFF<Bits<6>>,
+    write: DFF<ContextWrite>,
+    /// Context served last.
+    last: DFF<Bits<5>>,
+    contexts: Ram<Ring, 5>,
+    enabled: DFF<Bits<32>>,
+    /// One bit a context: it has descriptors that are not read.
+    pending: DFF<Bits<32>>,
+    /// Next slot to use.
+    slot: DFF<Bits<4>>,
+    /// Slots in use.
+    used: DFF<Bits<5>>,
+    /// One bit a slot: its data is complete.
+    done: DFF<Bits<16>>,
+    /// One bit a slot: its context was disabled meanwhile.
+    cancelled: DFF<Bits<16>>,
+    /// Five bits a slot: its context.
+    owners: DFF<Bits<80>>,
+    buffer: Ram<Bits<512>, 5>,
+    bursts: Fifo<Burst>,
+    /// Descriptor of the oldest burst that is next.
+    step: DFF<Bits<2>>,
+    /// A descriptor is being decoded: its half of the beat and its context.
+    decode: DFF<Bit>,
+    upper: DFF<Bit>,
+    from: DFF<Bits<5>>,
+    ticket: DFF<Bits<22>>,
+    events: Fifo<Event>,
+    reads: Fifo<Request>,
+    counts: Fifo<Request>,
+    out: StreamRegister<Request>,
+    _contexts: usize,
+    _slots: usize,
+}
+
+impl Fetch {
+    /// A fetcher for `contexts` contexts (at most 32) with `slots` bursts in flight (2
+    /// to [`MAX_SLOTS`]).
+    pub fn new(contexts: usize, slots: usize) -> Self {
+        Self {
+            contexts: Ram::new(contexts.max(2)),
+            buffer: Ram::new(2 * slots),
+            bursts: Fifo::new(slots),
+            events: Fifo::new(EVENTS).with_almost_full(2),
+            reads: Fifo::new(slots),
+            counts: Fifo::new(slots),
+            _contexts: contexts,
+            _slots: slots,
+            ..Self::default()
+        }
+    }
+}
+
+impl Logic for Fetch {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clk, state, clear, write, last, enabled, pending, slot, used, done, cancelled,
+            owners, step, decode, upper, from, ticket
+        );
+        self.contexts.clk.next = self.clk.val();
+        self.buffer.clk.next = self.clk.val();
+        self.bursts.clk.next = self.clk.val();
+        self.bursts.rst.next = self.rst.val();
+        self.events.clk.next = self.clk.val();
+        self.events.rst.next = self.rst.val();
+        self.reads.clk.next = self.clk.val();
+        self.reads.rst.next = self.rst.val();
+        self.counts.clk.next = self.clk.val();
+        self.counts.rst.next = self.rst.val();
+        self.out.clk.next = self.clk.val();
+        self.out.rst.next = self.rst.val();
+
+        // Select: a context write, else the next context with descriptors.
+        let pending = self.pending.q.val() & self.enabled.q.val();
+        let mut turn = bits::<5>(0);
+        for i in (0..self._contexts).rev() {
+            if pending.get_bit(i) {
+                turn = bits::<5>(i as u64);
+            }
+        }
+        for i in (1..self._contexts).rev() {
+            if pending.get_bit(i) & (self.last.q.val() < bits::<5>(i as u64)) {
+                turn = bits::<5>(i as u64);
+            }
+        }
+        let select = self.state.q.val() == State::Select;
+        let free = (self.used.q.val() != bits::<5>(self._slots as u64))
+            & self.reads.s.ready.val()
+            & self.bursts.s.ready.val();
+        self.s_context.ready.next = select;
+        let written = self.s_context.data.val();
+        self.contexts.read_address.next =
+            if self.s_context.valid.val() { written.context.get_bits::<5>(0) } else { turn };
+        if select {
+            if self.s_context.valid.val() {
+                self.state.d.next = State::Write;
+                self.write.d.next = written;
+            } else if pending.any() & free {
+                self.state.d.next = State::Issue;
+                self.last.d.next = turn;
+            }
+        }
+
+        // Act. Defaults: nothing is written back.
+        let ring = self.contexts.read_data.val();
+        let write = self.write.q.val();
+        let writes = self.state.q.val() == State::Write;
+        let at = if writes { write.context.get_bits::<5>(0) } else { self.last.q.val() };
+        let place = bits::<32>(1) << at;
+        let mut ring_next = ring;
+        let mut used = self.used.q.val();
+        let mut done = self.done.q.val();
+        let mut cancelled = self.cancelled.q.val();
+        let mut enabled = self.enabled.q.val();
+
+        // The burst: to the newest descriptor, the ring's end, the 128-byte boundary.
+        let mask = (bits::<32>(1) << ring.log2) - bits::<32>(1);
+        let index = ring.fetched & mask;
+        let address = ring.base + (bit_cast::<64, 32>(index) << 5);
+        let available = ring.tail - ring.fetched;
+        let to_end = mask - index;
+        let to_line = !address.get_bits::<2>(5);
+        let mut more = to_line;
+        if to_end < bit_cast::<32, 2>(more) {
+            more = to_end.get_bits::<2>(0);
+        }
+        if available <= bit_cast::<32, 2>(more) {
+            more = available.get_bits::<2>(0) - bits::<2>(1);
+        }
+        let fetched = ring.fetched + (bit_cast::<32, 2>(more) + bits::<32>(1));
+        // A write of the tail may have gone back meanwhile: then there is nothing to read.
+        let issue = (self.state.q.val() == State::Issue) & available.any();
+        self.reads.s.valid.next = issue;
+        self.reads.s.data.next = Request {
+            write: false,
+            address,
+            bytes: (bit_cast::<13, 2>(more) + bits::<13>(1)) << 5,
+            slot: self.slot.q.val(),
+            count: bits::<32>(0),
+        };
+        self.bursts.s.valid.next = issue;
+        self.bursts.s.data.next = Burst {
+            ring: at,
+            slot: self.slot.q.val(),
+            more,
+            count: fetched,
+            consumed: ring.consumed,
+        };
+
+        match self.state.q.val() {
+            State::Clear => {
+                self.clear.d.next = self.clear.q.val() + bits::<6>(1);
+                if self.clear.q.val() == bits::<6>(self._contexts as u64 - 1) {
+                    self.state.d.next = State::Select;
+                }
+            }
+            State::Select => {}
+            State::Write => {
+                self.state.d.next = State::Select;
+                match write.register.index() {
+                    TAIL => {
+                        ring_next.tail = write.value.get_bits::<32>(0);
+                    }
+                    BASE => {
+                        ring_next.base = write.value;
+                    }
+                    LOG2 => {
+                        ring_next.log2 = write.value.get_bits::<5>(0);
+                    }
+                    CONSUMED => {
+                        ring_next.consumed = write.value;
+                    }
+                    ENABLE => {
+                        if write.value.get_bit(0) {
+                            enabled = enabled | place;
+                        } else {
+                            enabled = enabled & !place;
+                            ring_next.tail = bits::<32>(0);
+                            ring_next.fetched = bits::<32>(0);
+                            for i in 0..self._slots {
+                                if self.owners.q.val().get_bits::<5>(5 * i) == at {
+                                    cancelled = cancelled | bits::<16>(1 << i);
+                                }
+                            }
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            State::Issue => {
+                self.state.d.next = State::Select;
+                if issue {
+                    ring_next.fetched = fetched;
+                }
+            }
+        }
+        if issue {
+            used = used + bits::<5>(1);
+            self.slot.d.next = if self.slot.q.val() == bits::<4>(self._slots as u64 - 1) {
+                bits::<4>(0)
+            } else {
+                self.slot.q.val() + bits::<4>(1)
+            };
+            cancelled = cancelled & !(bits::<16>(1) << self.slot.q.val());
+            for i in 0..self._slots {
+                if self.slot.q.val() == bits::<4>(i as u64) {
+                    self.owners.d.next.set_bits(5 * i, at);
+                }
+            }
+        }
+        let clearing = self.state.q.val() == State::Clear;
+        let acting = !clearing & !select;
+        if acting {
+            self.pending.d.next = if ring_next.tail == ring_next.fetched {
+                self.pending.q.val() & !place
+            } else {
+                self.pending.q.val() | place
+            };
+        }
+        if clearing {
+            ring_next = Ring {
+                base: bits::<64>(0),
+                log2: bits::<5>(0),
+                tail: bits::<32>(0),
+                fetched: bits::<32>(0),
+                consumed: bits::<64>(0),
+            };
+        }
+        self.contexts.write_enable.next = clearing | acting;
+        self.contexts.write_address.next =
+            if clearing { self.clear.q.val().get_bits::<5>(0) } else { at };
+        self.contexts.write_data.next = ring_next;
+
+        // Completions go to the slot of their tag.
+        let completion = self.s_cpl.data.val();
+        let arrive = self.s_cpl.valid.val() & completion.tag.get_bit(7);
+        let into = completion.tag.get_bits::<4>(0);
+        self.s_cpl.ready.next = true;
+        self.buffer.write_enable.next = arrive;
+        self.buffer.write_address.next = cat::<4, 1, 5>(into, completion.offset.get_bits::<1>(6));
+        self.buffer.write_data.next = completion.data;
+        if arrive & completion.last {
+            done = done | (bits::<16>(1) << into);
+        }
+
+        // Take the oldest burst apart, one descriptor a cycle.
+        let burst = self.bursts.m.data.val();
+        let dead = cancelled.get_bit(burst.slot.index());
+        let go = self.bursts.m.valid.val()
+            & self.done.q.val().get_bit(burst.slot.index())
+            & !self.events.almost_full.val()
+            & self.counts.s.ready.val();
+        let ends = go & (self.step.q.val() == burst.more);
+        self.buffer.read_address.next = cat::<4, 1, 5>(burst.slot, self.step.q.val().get_bits::<1>(1));
+        self.decode.d.next = go & !dead;
+        self.upper.d.next = self.step.q.val().get_bit(0);
+        self.from.d.next = burst.ring;
+        if go {
+            self.step.d.next = self.step.q.val() + bits::<2>(1);
+        }
+        self.bursts.m.ready.next = ends;
+        self.counts.s.valid.next = ends & !dead;
+        self.counts.s.data.next = Request {
+            write: true,
+            address: burst.consumed,
+            bytes: bits::<13>(8),
+            slot: bits::<4>(0),
+            count: burst.count,
+        };
+        if ends {
+            self.step.d.next = bits::<2>(0);
+            used = used - bits::<5>(1);
+            done = done & !(bits::<16>(1) << burst.slot);
+        }
+        self.used.d.next = used;
+        self.done.d.next = done;
+        self.cancelled.d.next = cancelled;
+        self.enabled.d.next = enabled;
+
+        // Decode.
+        let beat = self.buffer.read_data.val();
+        let descriptor = if self.upper.q.val() {
+            beat.get_bits::<256>(256)
+        } else {
+            beat.get_bits::<256>(0)
+        };
+        let kind = descriptor.get_bits::<8>(240);
+        let frame_len = descriptor.get_bits::<16>(192);
+        let update = kind == bits::<8>(DESCRIPTOR_UPDATE as u64);
+        let frame = (kind == bits::<8>(DESCRIPTOR_SEND_FRAME as u64))
+            & !self.from.q.val().any()
+            & (frame_len >= bits::<16>(FRAME_BYTES.0))
+            & (frame_len <= bits::<16>(FRAME_BYTES.1));
+        let mut work = Event {
+            kind: bits::<2>(KIND_HC),
+            ticket: cat::<2, 22, 24>(bits::<2>(KIND_HC), self.ticket.q.val()),
+            flow: bits::<16>(0),
+            generation: bits::<8>(0),
+            class: bits::<2>(CLASS_SLOW),
+            flags: bits::<8>(0),
+            seq: bits::<32>(0),
+            ack: bits::<32>(0),
+            window: bits::<32>(0),
+            ts_val: bits::<32>(0),
+            ts_ecr: bits::<32>(0),
+            ts_present: false,
+            ce: false,
+            payload_offset: bits::<8>(0),
+            payload_len: bits::<14>(0),
+            frame_len: frame_len.get_bits::<14>(0),
+            address: descriptor.get_bits::<64>(128),
+        };
+        if update {
+            work.class = bits::<2>(CLASS_FAST);
+            work.flow = descriptor.get_bits::<16>(64);
+            work.generation = descriptor.get_bits::<8>(80);
+            work.flags = descriptor.get_bits::<8>(88) & bits::<8>(1);
+            work.seq = descriptor.get_bits::<32>(0);
+            work.ack = descriptor.get_bits::<32>(32);
+            work.frame_len = bits::<14>(0);
+            work.address = bits::<64>(0);
+        }
+        let known = self.decode.q.val() & (update | frame);
+        self.events.s.data.next = work;
+        self.events.s.valid.next = known;
+        if known {
+            self.ticket.d.next = self.ticket.q.val() + bits::<22>(1);
+        }
+        self.skipped.next = self.decode.q.val() & !(update | frame);
+        self.m.data.next = self.events.m.data.val();
+        self.m.valid.next = self.events.m.valid.val();
+        self.events.m.ready.next = self.m.ready.val();
+
+        // Out: reads first; slots bound them, so that the counts get their turn.
+        let reading = self.reads.m.valid.val();
+        self.out.s.valid.next = reading | self.counts.m.valid.val();
+        self.out.s.data.next =
+            if reading { self.reads.m.data.val() } else { self.counts.m.data.val() };
+        self.reads.m.ready.next = self.out.s.ready.val();
+        self.counts.m.ready.next = self.out.s.ready.val() & !reading;
+        let request = self.out.m.data.val();
+        self.m_up.valid.next = self.out.m.valid.val();
+        self.out.m.ready.next = self.m_up.ready.val();
+        self.m_up.data.next = Up {
+            kind: if request.write { bits::<2>(UP_WRITE) } else { bits::<2>(UP_READ) },
+            address: request.address,
+            bytes: request.bytes,
+            tag: if request.write {
+                bits::<8>(0)
+            } else {
+                bits::<8>(TAG) | bit_cast::<8, 4>(request.slot)
+            },
+            vector: bits::<8>(0),
+            data: bit_cast::<512, 32>(request.count),
+            last: true,
+        };
+
+        self.idle.next = select
+            & !pending.any()
+            & !self.used.q.val().any()
+            & !self.decode.q.val()
+            & !self.events.level.val().any()
+            & !self.counts.level.val().any()
+            & !self.out.m.valid.val();
+
+        if self.rst.val() {
+            self.state.d.next = State::Clear;
+            self.clear.d.next = bits::<6>(0);
+            self.last.d.next = bits::<5>(0);
+            self.enabled.d.next = bits::<32>(0);
+            self.pending.d.next = bits::<32>(0);
+            self.slot.d.next = bits::<4>(0);
+            self.used.d.next = bits::<5>(0);
+            self.done.d.next = bits::<16>(0);
+            self.cancelled.d.next = bits::<16>(0);
+            self.step.d.next = bits::<2>(0);
+            self.decode.d.next = false;
+            self.ticket.d.next = bits::<22>(0);
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Payload read: fetches transmit payload from host memory.
+//!
+//! Cuts each request into PCIe reads, keeps any number of them in flight, takes their
+//! completions in any order and hands the segments on in request order, each contiguous
+//! and justified to byte 0.
+//!
+//! ```text
+//!        ┌───────┐ read   ┌──────────┐
+//!  s ───►│ split │───────►│ register │─────────────────────────────► m_up
+//!        └───┬───┘        └──────────┘
+//!            │ tag, bytes, last, in order
+//!            ▼                 ┌────────┐ beat  ┌──────┐ ┌────────┐ ┌──────┐
+//!        ┌───────┐ head        │ buffer │──────►│ mask │►│ rotate │►│ FIFO │─► m
+//!        │ order │────────────►│  RAM   │       └──────┘ │ + carry│ └──────┘
+//!        └───────┘ when done   └────────┘                └────────┘
+//!  s_cpl ───────────────────────►┘
+//! ```
+//!
+//! A read ends at the ring's end, at a 4 KiB boundary (PCIe) and at the maximum read
+//! request. Each read owns a tag and the tag's slot of the buffer, one maximum read
+//! request long, so a completion always finds room (`s_cpl.ready` is constant 1). Tags
+//! are handed out in a circle, 0 up to the last; a tag is free again when its data has
+//! left the buffer.
+//!
+//! Delivery plans one buffer read a cycle. Where a segment consists of several reads the
+//! bytes of the earlier ones are carried over; if the carried bytes fill a beat of their
+//! own at the end, one extra cycle flushes them. The rest is a pipeline that never
+//! stalls: the plan stops while fewer than [`MARGIN`] beats are free in the output FIFO.
+//!
+//! Initiation interval: one read per cycle issued, one beat per cycle delivered, so a
+//! 64-byte segment per cycle when tags suffice. Latency from the last completion beat
+//! of a read to `m`: 6 cycles.
+
+use super::octets::{first_bytes, spread};
+use crate::channels::{Completion, PayloadBeat, ReadRequest, UP_READ, Up};
+use hallux_hdl::prelude::*;
+
+/// Largest number of tags: they share the tag space with descriptor reads, which have
+/// bit 7 set.
+pub const MAX_TAGS: usize = 128;
+/// Beats that may be under way between the plan and the output FIFO.
+const MARGIN: usize = 4;
+/// Beats of the output FIFO.
+const OUTPUT_BEATS: usize = 32;
+
+/// The part of a request that is not read yet.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Rest {
+    /// Bus address of the next byte.
+    pub address: Bits<64>,
+    /// Bytes to the end of the ring.
+    pub room: Bits<25>,
+    /// Bus address of the ring.
+    pub ring: Bits<64>,
+    /// Bytes to read.
+    pub length: Bits<14>,
+}
+
+/// A read on its way upstream.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Read {
+    /// Bus address.
+    pub address: Bits<64>,
+    /// Bytes, 1 to the maximum read request.
+    pub bytes: Bits<13>,
+    /// Tag.
+    pub tag: Bits<7>,
+}
+
+/// A read whose data is to be delivered.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Piece {
+    /// Bytes of the read.
+    pub bytes: Bits<13>,
+    /// Tag, also the slot of the buffer.
+    pub tag: Bits<7>,
+    /// Last read of its segment.
+    pub last: Bit,
+}
+
+/// What becomes of one planned beat.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Plan {
+    /// Something is planned.
+    pub valid: Bit,
+    /// Valid bytes of the buffer's beat, 0 to 64 (0: only the carried bytes leave).
+    pub bytes: Bits<7>,
+    /// Bytes carried over from before.
+    pub carried: Bits<6>,
+    /// An output beat leaves.
+    pub emit: Bit,
+    /// It is the segment's last.
+    pub last: Bit,
+}
+
+/// Reads payload from host memory.
+#[derive(LogicBlock, Default)]
+pub struct PayloadRead {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Ranges to fetch.
+    pub s: StreamSink<ReadRequest>,
+    /// Completions; those whose tag has bit 7 set are not ours and are ignored.
+    pub s_cpl: StreamSink<Completion>,
+    /// Memory reads.
+    pub m_up: StreamSource<Up>,
+    /// The segments' payload.
+    pub m: StreamSource<PayloadBeat>,
+    /// No request is held and no read is in flight.
+    pub idle: Signal<Out, Bit>,
+    busy: DFF<Bit>,
+    rest: DFF<Rest>,
+    reads: StreamRegister<Read>,
+    /// Next tag to hand out.
+    tag: DFF<Bits<7>>,
+    /// Tags handed out and not yet free again.
+    used: DFF<Bits<8>>,
+    order: Fifo<Piece>,
+    buffer: Ram<Bits<512>, 13>,
+    /// One bit a tag: its data is complete.
+    done: DFF<Bits<128>>,
+    /// Beats of the oldest read that are planned.
+    planned: DFF<Bits<7>>,
+    /// Bytes carried over behind the beats planned so far.
+    carried: DFF<Bits<6>>,
+    /// The carried bytes form a last beat of their own.
+    flush: DFF<Bit>,
+    plan1: DFF<Plan>,
+    plan2: DFF<Plan>,
+    beat: DFF<Bits<512>>,
+    carry: DFF<Bits<512>>,
+    out: Fifo<PayloadBeat>,
+    _tags: usize,
+    _max_read_request: usize,
+}
+
+impl PayloadRead {
+    /// A reader with `tags` reads in flight (1 to [`MAX_TAGS`]) of at most
+    /// `max_read_request` bytes (a power of two, 128 to 4096).
+    pub fn new(tags: usize, max_read_request: usize) -> Self {
+        Self {
+            order: Fifo::new(tags.max(2)),
+            buffer: Ram::new(tags * max_read_request / 64),
+            out: Fifo::new(OUTPUT_BEATS).with_almost_full(MARGIN),
+            _tags: tags,
+            _max_read_request: max_read_request,
+            ..Self::default()
+        }
+    }
+}
+
+impl Logic for PayloadRead {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clk, busy, rest, tag, used, done, planned, carried, flush, plan1, plan2, beat,
+            carry
+        );
+        self.reads.clk.next = self.clk.val();
+        self.reads.rst.next = self.rst.val();
+        self.order.clk.next = self.clk.val();
+        self.order.rst.next = self.rst.val();
+        self.buffer.clk.next = self.clk.val();
+        self.out.clk.next = self.clk.val();
+        self.out.rst.next = self.rst.val();
+
+        // Split: one read a cycle.
+        let rest = self.rest.q.val();
+        let boundary = bits::<13>(4096) - bit_cast::<13, 12>(rest.address.get_bits::<12>(0));
+        let limit = bits::<13>(self._max_read_request as u64);
+        let limit = if boundary < limit { boundary } else { limit };
+        let limit = if rest.length < bit_cast::<14, 13>(limit) {
+            bit_cast::<13, 14>(rest.length)
+        } else {
+            limit
+        };
+        let wrap = rest.room <= bit_cast::<25, 13>(limit);
+        let bytes = if wrap { bit_cast::<13, 25>(rest.room) } else { limit };
+        let left = rest.length - bit_cast::<14, 13>(bytes);
+        let finished = !left.any();
+        let issue = self.busy.q.val()
+            & self.reads.s.ready.val()
+            & self.order.s.ready.val()
+            & (self.used.q.val() != bits::<8>(self._tags as u64));
+        self.reads.s.valid.next = issue;
+        self.reads.s.data.next = Read {
+            address: rest.address,
+            bytes,
+            tag: self.tag.q.val(),
+        };
+        self.order.s.valid.next = issue;
+        self.order.s.data.next = Piece {
+            bytes,
+            tag: self.tag.q.val(),
+            last: finished,
+        };
+        if issue {
+            self.rest.d.next.length = left;
+            if wrap {
+                self.rest.d.next.address = rest.ring;
+                self.rest.d.next.room = bits::<25>(0x1ff_ffff);
+            } else {
+                self.rest.d.next.address = rest.address + bit_cast::<64, 13>(bytes);
+                self.rest.d.next.room = rest.room - bit_cast::<25, 13>(bytes);
+            }
+            self.tag.d.next = if self.tag.q.val() == bits::<7>(self._tags as u64 - 1) {
+                bits::<7>(0)
+            } else {
+                self.tag.q.val() + bits::<7>(1)
+            };
+            self.busy.d.next = !finished;
+        }
+        let take = !self.busy.q.val() | (issue & finished);
+        self.s.ready.next = take;
+        if take & self.s.valid.val() {
+            let request = self.s.data.val();
+            self.busy.d.next = true;
+            self.rest.d.next = Rest {
+                address: request.address,
+                room: request.room,
+                ring: request.ring,
+                length: request.length,
+            };
+        }
+        let read = self.reads.m.data.val();
+        self.m_up.valid.next = self.reads.m.valid.val();
+        self.reads.m.ready.next = self.m_up.ready.val();
+        self.m_up.data.next = Up {
+            kind: bits::<2>(UP_READ),
+            address: read.address,
+            bytes: read.bytes,
+            tag: bit_cast::<8, 7>(read.tag),
+            vector: bits::<8>(0),
+            data: bits::<512>(0),
+            last: true,
+        };
+
+        // Completions go to the slot of their tag.
+        let slot_shift = (self._max_read_request / 64).trailing_zeros() as u64;
+        let completion = self.s_cpl.data.val();
+        let arrive = self.s_cpl.valid.val() & !completion.tag.get_bit(7);
+        let slot = bit_cast::<13, 7>(completion.tag.get_bits::<7>(0)) << slot_shift;
+        self.s_cpl.ready.next = true;
+        self.buffer.write_enable.next = arrive;
+        self.buffer.write_address.next =
+            slot | bit_cast::<13, 7>(completion.offset.get_bits::<7>(6));
+        self.buffer.write_data.next = completion.data;
+        let mut done = self.done.q.val();
+        if arrive & completion.last {
+            done = done | (bits::<128>(1) << completion.tag.get_bits::<7>(0));
+        }
+
+        // Plan: one beat of the oldest read a cycle, once the read is complete.
+        let oldest = self.order.m.data.val();
+        let room = !self.out.almost_full.val();
+        let flush = self.flush.q.val() & room;
+        let fetch = self.order.m.valid.val()
+            & self.done.q.val().get_bit(oldest.tag.index())
+            & !self.flush.q.val()
+            & room;
+        let unplanned = oldest.bytes - (bit_cast::<13, 7>(self.planned.q.val()) << 6);
+        let last_of_read = unplanned <= bits::<13>(64);
+        let count = if last_of_read { bit_cast::<7, 13>(unplanned) } else { bits::<7>(64) };
+        let total = bit_cast::<8, 6>(self.carried.q.val()) + bit_cast::<8, 7>(count);
+        let closes = last_of_read & oldest.last;
+        let spills = total > bits::<8>(64);
+        self.buffer.read_address.next = (bit_cast::<13, 7>(oldest.tag) << slot_shift)
+            | bit_cast::<13, 7>(self.planned.q.val());
+        self.plan1.d.next = Plan {
+            valid: fetch | flush,
+            bytes: if flush { bits::<7>(0) } else { count },
+            carried: self.carried.q.val(),
+            emit: flush | closes | (total >= bits::<8>(64)),
+            last: flush | (closes & !spills),
+        };
+        if flush {
+            self.flush.d.next = false;
+            self.carried.d.next = bits::<6>(0);
+        }
+        if fetch {
+            self.flush.d.next = closes & spills;
+            self.carried.d.next = if closes & !spills {
+                bits::<6>(0)
+            } else {
+                total.get_bits::<6>(0)
+            };
+            self.planned.d.next = self.planned.q.val() + bits::<7>(1);
+            if last_of_read {
+                self.planned.d.next = bits::<7>(0);
+                done = done & !(bits::<128>(1) << oldest.tag);
+            }
+        }
+        let retire = fetch & last_of_read;
+        self.order.m.ready.next = retire;
+        self.done.d.next = done;
+        if issue & !retire {
+            self.used.d.next = self.used.q.val() + bits::<8>(1);
+        }
+        if retire & !issue {
+            self.used.d.next = self.used.q.val() - bits::<8>(1);
+        }
+
+        // Mask: bytes that the completion does not hold become zero.
+        self.plan2.d.next = self.plan1.q.val();
+        let valid_bytes = first_bytes(self.plan1.q.val().bytes);
+        self.beat.d.next = self.buffer.read_data.val() & spread(valid_bytes);
+
+        // Rotate: behind the carried bytes; what does not fit is carried over.
+        let plan = self.plan2.q.val();
+        let distance = bit_cast::<10, 6>(plan.carried) << 3;
+        let front = self.carry.q.val() | (self.beat.q.val() << distance);
+        let back = self.beat.q.val() >> (bits::<10>(512) - distance);
+        if plan.valid {
+            self.carry.d.next = if plan.last {
+                bits::<512>(0)
+            } else if plan.emit {
+                back
+            } else {
+                front
+            };
+        }
+        self.out.s.valid.next = plan.valid & plan.emit;
+        self.out.s.data.next = PayloadBeat {
+            data: front,
+            last: plan.last,
+        };
+        self.m.data.next = self.out.m.data.val();
+        self.m.valid.next = self.out.m.valid.val();
+        self.out.m.ready.next = self.m.ready.val();
+
+        self.idle.next = !self.busy.q.val()
+            & !self.reads.m.valid.val()
+            & !self.used.q.val().any()
+            & !self.flush.q.val()
+            & !self.plan1.q.val().valid
+            & !self.plan2.q.val().valid
+            & !self.out.level.val().any();
+
+        if self.rst.val() {
+            self.busy.d.next = false;
+            self.tag.d.next = bits::<7>(0);
+            self.used.d.next = bits::<8>(0);
+            self.done.d.next = bits::<128>(0);
+            self.planned.d.next = bits::<7>(0);
+            self.carried.d.next = bits::<6>(0);
+            self.flush.d.next = false;
+            self.plan1.d.next.valid = false;
+            self.plan2.d.next.valid = false;
+            self.carry.d.next = bits::<512>(0);
+        }
+    }
+}

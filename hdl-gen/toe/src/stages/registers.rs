@@ -1,0 +1,591 @@
+//! Registers: the host's register file (BAR 0), command staging, counters.
+//!
+//! ```text
+//!          ┌──────┐ head   ┌─────┐──► enabled, mac, slow_base, slow_log2
+//!  s ─────►│ FIFO ├───┬───►│ act │──► m_fetch, m_notify   context registers
+//!          └──────┘   │    │     │──► m_table             flow-table entries
+//!                     ▼    │     │──► m_connection, m_cmd state commands
+//!                ┌────────┐│     │──► m_up                read completions
+//!                │ shadow ├►     │
+//!                │  RAM   │◄──┐  │
+//!                └────────┘   └──┘      pulses ──► counters ──latch──► window
+//! ```
+//!
+//! Accesses are executed in order, each in two cycles: the first reads the register's
+//! last value from `shadow`, the second acts. A write whose consumer is busy (a command
+//! in progress, a context write not yet taken) waits there; only `s.ready` feels it.
+//!
+//! A write covers 64 bits or either half; the other half keeps its value. Registers whose
+//! write is an action (COUNTER_LATCH, COMMAND, TABLE_COMMIT, INTERRUPT_ARM and the two
+//! ring indices of a context) act when the lower half is written. Registers read back
+//! what was written, the write-only COUNTER_LATCH, COMMAND and TABLE_COMMIT and all
+//! unknown addresses read 0.
+//!
+//! OPEN: the connection's slice is handed to post before the event enters the arbiter.
+//!
+//! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: 2 cycles an
+//! access. Latency from a read to its completion at `m_up`: 5 cycles.
+
+use crate::channels::{
+    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, TableEntry, TableWrite,
+    UP_COMPLETION, Up,
+};
+use crate::interface::{COMMAND_WORDS, COUNTERS, ID_MAGIC, Opcode, VERSION, context, register};
+use hallux_hdl::prelude::*;
+
+/// Accesses that may wait.
+const WAITING: usize = 16;
+/// Words of `shadow`: 16 for each of 32 contexts, then 64 for the rest.
+const SHADOW_WORDS: usize = 1024;
+/// First word of `shadow` of the staged command.
+const SHADOW_STAGE: u64 = 512;
+/// First word of `shadow` of the staged flow-table entry.
+const SHADOW_TABLE: u64 = 528;
+/// First word of `shadow` of the global registers.
+const SHADOW_GLOBAL: u64 = 544;
+
+/// What the design point is, as far as software can ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Contexts, the control plane's included; at most 32.
+    pub contexts: u64,
+    /// Flow ids.
+    pub connections: u64,
+    /// Buckets of each of the two flow tables.
+    pub buckets: u64,
+    /// Beats of the frame buffer.
+    pub frame_buffer_beats: u64,
+    /// Read tags of the payload reader.
+    pub payload_tags: u64,
+    /// Bits of the data bus.
+    pub bus_bits: u64,
+}
+
+impl Identity {
+    /// Value of [`register::CAPABILITIES`].
+    pub const fn capabilities(&self) -> u64 {
+        VERSION | self.contexts << 16 | self.connections << 32
+    }
+
+    /// Value of [`register::PARAMETERS`].
+    pub const fn parameters(&self) -> u64 {
+        self.buckets
+            | self.frame_buffer_beats << 16
+            | self.payload_tags << 32
+            | self.bus_bits << 48
+    }
+}
+
+/// What the stage does in this cycle.
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum State {
+    /// Wiping `shadow` after reset.
+    Clear,
+    /// Reading the last value of the oldest access's register.
+    Look,
+    /// Executing the access.
+    Act,
+    /// Waiting until post has taken the connection of an OPEN.
+    Command,
+}
+
+/// Where an address leads.
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum Region {
+    /// No register.
+    Nothing,
+    /// Global registers.
+    Global,
+    /// A context page.
+    Page,
+    /// Counter window.
+    Counter,
+    /// Command staging.
+    Stage,
+    /// Command start.
+    Command,
+    /// Flow-table staging.
+    Table,
+    /// Flow-table commit.
+    Commit,
+}
+
+/// The register file.
+#[derive(LogicBlock, Default)]
+pub struct Registers {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Accesses of the host.
+    pub s: StreamSink<Mmio>,
+    /// Completions of reads.
+    pub m_up: StreamSource<Up>,
+    /// Context registers of fetch.
+    pub m_fetch: StreamSource<ContextWrite>,
+    /// Context registers of notify.
+    pub m_notify: StreamSource<ContextWrite>,
+    /// Flow-table entries.
+    pub m_table: StreamSource<TableWrite>,
+    /// Connection slices of post.
+    pub m_connection: StreamSource<ConnectionWrite>,
+    /// State commands.
+    pub m_cmd: StreamSource<Event>,
+    /// Nothing is in flight in the NIC.
+    pub drained: Signal<In, Bit>,
+    /// Time in ns.
+    pub now: Signal<In, Bits<64>>,
+    /// Bit `i`: counter `i` of `interface::COUNTERS` counts one.
+    pub pulses: Signal<In, Bits<20>>,
+    /// Intake from the wire is enabled.
+    pub enabled: Signal<Out, Bit>,
+    /// Station address, first octet in bits 47..40.
+    pub mac: Signal<Out, Bits<48>>,
+    /// Bus address of the slow-path slots.
+    pub slow_base: Signal<Out, Bits<64>>,
+    /// log2 of the number of slow-path slots: of context 0's notification ring.
+    pub slow_log2: Signal<Out, Bits<5>>,
+    /// No access is held.
+    pub idle: Signal<Out, Bit>,
+    waiting: Fifo<Mmio>,
+    state: DFF<State>,
+    clear: DFF<Bits<10>>,
+    shadow: Ram<Bits<64>, 10>,
+    control: DFF<Bit>,
+    station: DFF<Bits<48>>,
+    slots: DFF<Bits<64>>,
+    slots_log2: DFF<Bits<5>>,
+    /// Staged command, word `i` in bits 64 i + 63 .. 64 i.
+    stage: DFF<Bits<640>>,
+    /// Staged flow-table entry: addresses below, ports above.
+    entry: DFF<Bits<128>>,
+    command: DFF<Bits<22>>,
+    fetch: StreamRegister<ContextWrite>,
+    notify: StreamRegister<ContextWrite>,
+    lookup: StreamRegister<TableWrite>,
+    connection: StreamRegister<ConnectionWrite>,
+    started: StreamRegister<Event>,
+    completion: StreamRegister<Completed>,
+    counters: Vec<DFF<Bits<64>>>,
+    latched: Vec<DFF<Bits<64>>>,
+    _identity: Identity,
+}
+
+/// A completed read.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Completed {
+    /// Tag of the read.
+    pub tag: Bits<8>,
+    /// Value.
+    pub value: Bits<64>,
+}
+
+impl Registers {
+    /// The register file of a design point.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            waiting: Fifo::new(WAITING),
+            shadow: Ram::new(SHADOW_WORDS),
+            counters: COUNTERS.iter().map(|_| DFF::default()).collect(),
+            latched: COUNTERS.iter().map(|_| DFF::default()).collect(),
+            _identity: identity,
+            ..Self::default()
+        }
+    }
+}
+
+/// Where offset `offset` of BAR 0 leads.
+#[hdl_fn]
+pub fn region(offset: Bits<24>, contexts: u64) -> Region {
+    let page = offset.get_bits::<12>(12);
+    let word = offset.get_bits::<9>(3);
+    if page == bits::<12>(0) {
+        if word < bits::<9>(16) { Region::Global } else { Region::Nothing }
+    } else if page <= bits::<12>(contexts) {
+        if word <= bits::<9>(context::ENABLE / 8) { Region::Page } else { Region::Nothing }
+    } else if page == bits::<12>(register::COUNTERS >> 12) {
+        if word < bits::<9>(COUNTERS.len() as u64) { Region::Counter } else { Region::Nothing }
+    } else if page == bits::<12>(register::COMMAND_STAGE >> 12) {
+        if word < bits::<9>(COMMAND_WORDS as u64) {
+            Region::Stage
+        } else if word == bits::<9>((register::COMMAND & 0xfff) / 8) {
+            Region::Command
+        } else {
+            Region::Nothing
+        }
+    } else if page == bits::<12>(register::TABLE_ADDRESSES >> 12) {
+        if word < bits::<9>(2) {
+            Region::Table
+        } else if word == bits::<9>(2) {
+            Region::Commit
+        } else {
+            Region::Nothing
+        }
+    } else {
+        Region::Nothing
+    }
+}
+
+impl Logic for Registers {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clk, state, clear, control, station, slots, slots_log2, stage, entry, command
+        );
+        self.waiting.clk.next = self.clk.val();
+        self.waiting.rst.next = self.rst.val();
+        self.shadow.clk.next = self.clk.val();
+        self.fetch.clk.next = self.clk.val();
+        self.fetch.rst.next = self.rst.val();
+        self.notify.clk.next = self.clk.val();
+        self.notify.rst.next = self.rst.val();
+        self.lookup.clk.next = self.clk.val();
+        self.lookup.rst.next = self.rst.val();
+        self.connection.clk.next = self.clk.val();
+        self.connection.rst.next = self.rst.val();
+        self.started.clk.next = self.clk.val();
+        self.started.rst.next = self.rst.val();
+        self.completion.clk.next = self.clk.val();
+        self.completion.rst.next = self.rst.val();
+
+        self.waiting.s.data.next = self.s.data.val();
+        self.waiting.s.valid.next = self.s.valid.val();
+        self.s.ready.next = self.waiting.s.ready.val();
+
+        // Where the oldest access leads, and its register's last value.
+        let access = self.waiting.m.data.val();
+        let word = access.address.get_bits::<9>(3);
+        let found = region(access.address, self._identity.contexts);
+        let target = if access.bar.any() { Region::Nothing } else { found };
+        let page = access.address.get_bits::<6>(12) - bits::<6>(1);
+        let mut place = bits::<10>(SHADOW_GLOBAL) | bit_cast::<10, 4>(word.get_bits::<4>(0));
+        match target {
+            Region::Page => {
+                place = cat::<6, 4, 10>(page & bits::<6>(31), word.get_bits::<4>(0));
+            }
+            Region::Stage => {
+                place = bits::<10>(SHADOW_STAGE) | bit_cast::<10, 4>(word.get_bits::<4>(0));
+            }
+            Region::Table => {
+                place = bits::<10>(SHADOW_TABLE) | bit_cast::<10, 1>(word.get_bits::<1>(0));
+            }
+            _ => {}
+        }
+        self.shadow.read_address.next = place;
+        let last = self.shadow.read_data.val();
+        let low = access.strobe.get_bit(0);
+        let high = access.strobe.get_bit(4);
+        let value = cat::<32, 32, 64>(
+            if high { access.data.get_bits::<32>(32) } else { last.get_bits::<32>(32) },
+            if low { access.data.get_bits::<32>(0) } else { last.get_bits::<32>(0) },
+        );
+
+        // Act.
+        let write = access.write;
+        let register = word.get_bits::<4>(0);
+        let command = target == Region::Command;
+        let commit = target == Region::Commit;
+        let in_page = target == Region::Page;
+        let is_index = (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
+            | (register == bits::<4>(context::RECORD_HEAD / 8))
+            | (register == bits::<4>(context::INTERRUPT_ARM / 8));
+        let is_enable = register == bits::<4>(context::ENABLE / 8);
+        let page_write = write & in_page & (low | !is_index);
+        let for_fetch = page_write
+            & (is_enable
+                | (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
+                | (register == bits::<4>(context::DESCRIPTOR_BASE / 8))
+                | (register == bits::<4>(context::DESCRIPTOR_LOG2 / 8))
+                | (register == bits::<4>(context::CONSUMED_ADDRESS / 8)));
+        let for_notify = page_write
+            & (is_enable
+                | (register == bits::<4>(context::RECORD_HEAD / 8))
+                | (register == bits::<4>(context::INTERRUPT_ARM / 8))
+                | (register == bits::<4>(context::RECORD_BASE / 8))
+                | (register == bits::<4>(context::RECORD_LOG2 / 8)));
+        let for_table = write & commit & low;
+        let for_command = write & command & low;
+        let opcode = access.data.get_bits::<8>(24);
+        let open = opcode == bits::<8>(Opcode::Open as u64);
+        let set = opcode == bits::<8>(Opcode::Set as u64);
+        let ready = (!for_fetch | self.fetch.s.ready.val())
+            & (!for_notify | self.notify.s.ready.val())
+            & (!for_table | self.lookup.s.ready.val())
+            & (!(for_command & open) | self.connection.s.ready.val())
+            & (write | self.completion.s.ready.val());
+        let act = (self.state.q.val() == State::Act) & ready;
+
+        match self.state.q.val() {
+            State::Clear => {
+                self.clear.d.next = self.clear.q.val() + bits::<10>(1);
+                if self.clear.q.val().all() {
+                    self.state.d.next = State::Look;
+                }
+            }
+            State::Look => {
+                if self.waiting.m.valid.val() {
+                    self.state.d.next = State::Act;
+                }
+            }
+            State::Act => {
+                if ready {
+                    self.state.d.next = if for_command { State::Command } else { State::Look };
+                }
+            }
+            State::Command => {
+                if self.started.s.ready.val() & !self.connection.m.valid.val() {
+                    self.state.d.next = State::Look;
+                }
+            }
+        }
+        // A command's access stays at the head until its event has left.
+        let start = (self.state.q.val() == State::Command)
+            & self.started.s.ready.val()
+            & !self.connection.m.valid.val();
+        self.waiting.m.ready.next = (act & !for_command) | start;
+
+        let clearing = self.state.q.val() == State::Clear;
+        let remembered =
+            in_page | (target == Region::Stage) | (target == Region::Table) | (target == Region::Global);
+        self.shadow.write_enable.next = clearing | (act & write & remembered);
+        self.shadow.write_address.next = if clearing { self.clear.q.val() } else { place };
+        self.shadow.write_data.next = if clearing { bits::<64>(0) } else { value };
+
+        // Global registers.
+        let in_global = act & write & (target == Region::Global);
+        if in_global & (register == bits::<4>(register::CONTROL / 8)) {
+            self.control.d.next = value.get_bit(0);
+        }
+        if in_global & (register == bits::<4>(register::MAC / 8)) {
+            self.station.d.next = value.get_bits::<48>(0);
+        }
+        if in_global & (register == bits::<4>(register::SLOW_BASE / 8)) {
+            self.slots.d.next = value;
+        }
+        let latch = in_global & low & (register == bits::<4>(register::COUNTER_LATCH / 8));
+        self.enabled.next = self.control.q.val();
+        self.mac.next = self.station.q.val();
+        self.slow_base.next = self.slots.q.val();
+        self.slow_log2.next = self.slots_log2.q.val();
+
+        // Context registers.
+        let context_write = ContextWrite {
+            context: bit_cast::<8, 6>(page),
+            register: bit_cast::<5, 4>(register),
+            value,
+        };
+        self.fetch.s.data.next = context_write;
+        self.fetch.s.valid.next = act & for_fetch;
+        self.notify.s.data.next = context_write;
+        self.notify.s.valid.next = act & for_notify;
+        if act
+            & for_notify
+            & !page.any()
+            & (register == bits::<4>(context::RECORD_LOG2 / 8))
+        {
+            self.slots_log2.d.next = value.get_bits::<5>(0);
+        }
+
+        // Flow table.
+        if act & write & (target == Region::Table) {
+            if register.get_bit(0) {
+                self.entry.d.next.set_bits(64, value);
+            } else {
+                self.entry.d.next.set_bits(0, value);
+            }
+        }
+        let entry = self.entry.q.val();
+        self.lookup.s.valid.next = act & for_table;
+        self.lookup.s.data.next = TableWrite {
+            table: access.data.get_bit(18),
+            bucket: access.data.get_bits::<16>(0),
+            way: access.data.get_bits::<2>(16),
+            entry: TableEntry {
+                valid: access.data.get_bit(19),
+                flow: entry.get_bits::<16>(96),
+                remote_ip: entry.get_bits::<32>(32),
+                local_ip: entry.get_bits::<32>(0),
+                remote_port: entry.get_bits::<16>(80),
+                local_port: entry.get_bits::<16>(64),
+            },
+        };
+
+        // State commands (`interface::OpenWords`).
+        for i in 0..COMMAND_WORDS {
+            if act & write & (target == Region::Stage) & (register == bits::<4>(i as u64)) {
+                self.stage.d.next.set_bits(64 * i, value);
+            }
+        }
+        let stage = self.stage.q.val();
+        self.connection.s.valid.next = act & for_command & open;
+        self.connection.s.data.next = ConnectionWrite {
+            flow: access.data.get_bits::<16>(0),
+            connection: Connection {
+                context: stage.get_bits::<8>(48),
+                ecn: stage.get_bit(25),
+                rx_log2: stage.get_bits::<5>(32),
+                tx_log2: stage.get_bits::<5>(40),
+                remote_mac: stage.get_bits::<48>(64),
+                local_ip: stage.get_bits::<32>(128),
+                remote_ip: stage.get_bits::<32>(160),
+                local_port: stage.get_bits::<16>(192),
+                remote_port: stage.get_bits::<16>(208),
+                rx_base: stage.get_bits::<64>(64 * 6),
+                tx_base: stage.get_bits::<64>(64 * 7),
+                opaque: stage.get_bits::<64>(64 * 8),
+            },
+        };
+        let mut work = Event {
+            kind: bits::<2>(KIND_CMD),
+            ticket: cat::<2, 22, 24>(bits::<2>(KIND_CMD), self.command.q.val()),
+            flow: access.data.get_bits::<16>(0),
+            generation: access.data.get_bits::<8>(16),
+            class: bits::<2>(0),
+            flags: opcode,
+            seq: bits::<32>(0),
+            ack: bits::<32>(0),
+            window: bits::<32>(0),
+            ts_val: bits::<32>(0),
+            ts_ecr: bits::<32>(0),
+            ts_present: false,
+            ce: false,
+            payload_offset: bits::<8>(0),
+            payload_len: bits::<14>(0),
+            frame_len: bits::<14>(0),
+            address: bits::<64>(0),
+        };
+        if open | set {
+            work.address = stage.get_bits::<64>(0);
+            work.window = stage.get_bits::<32>(64 * 5);
+        }
+        if open {
+            work.ack = stage.get_bits::<32>(64 * 4);
+            work.seq = stage.get_bits::<32>(64 * 4 + 32);
+            work.ts_val = stage.get_bits::<32>(64 * 5 + 32);
+            work.ts_ecr = stage.get_bits::<32>(64 * 3 + 32);
+        }
+        self.started.s.valid.next = start;
+        self.started.s.data.next = work;
+        if start {
+            self.command.d.next = self.command.q.val() + bits::<22>(1);
+        }
+
+        // Reads.
+        let mut answer = bits::<64>(0);
+        match target {
+            Region::Global => match register.index() {
+                0 => {
+                    answer = bits::<64>(ID_MAGIC);
+                }
+                1 => {
+                    answer = bits::<64>(self._identity.capabilities());
+                }
+                2 => {
+                    answer = bits::<64>(self._identity.parameters());
+                }
+                3 => {
+                    answer = bit_cast::<64, 1>(bit(self.control.q.val()));
+                }
+                4 => {
+                    answer = bit_cast::<64, 2>(cat::<1, 1, 2>(
+                        bit(self.drained.val()),
+                        bit(self.control.q.val()),
+                    ));
+                }
+                5 => {
+                    answer = bit_cast::<64, 48>(self.station.q.val());
+                }
+                6 => {
+                    answer = self.now.val();
+                }
+                7 => {
+                    answer = self.slots.q.val();
+                }
+                _ => {}
+            },
+            Region::Counter => {
+                for i in 0..self.latched.len() {
+                    if word == bits::<9>(i as u64) {
+                        answer = self.latched[i].q.val();
+                    }
+                }
+            }
+            Region::Page | Region::Stage | Region::Table => {
+                answer = last;
+            }
+            _ => {}
+        }
+        self.completion.s.valid.next = act & !write;
+        self.completion.s.data.next = Completed {
+            tag: access.tag,
+            value: answer,
+        };
+
+        // Counters.
+        for i in 0..self.counters.len() {
+            self.counters[i].clk.next = self.clk.val();
+            self.latched[i].clk.next = self.clk.val();
+            self.counters[i].d.next = self.counters[i].q.val();
+            self.latched[i].d.next = self.latched[i].q.val();
+            if self.pulses.val().get_bit(i) {
+                self.counters[i].d.next = self.counters[i].q.val() + bits::<64>(1);
+            }
+            if latch {
+                self.latched[i].d.next = self.counters[i].q.val();
+            }
+            if self.rst.val() {
+                self.counters[i].d.next = bits::<64>(0);
+                self.latched[i].d.next = bits::<64>(0);
+            }
+        }
+
+        self.m_fetch.data.next = self.fetch.m.data.val();
+        self.m_fetch.valid.next = self.fetch.m.valid.val();
+        self.fetch.m.ready.next = self.m_fetch.ready.val();
+        self.m_notify.data.next = self.notify.m.data.val();
+        self.m_notify.valid.next = self.notify.m.valid.val();
+        self.notify.m.ready.next = self.m_notify.ready.val();
+        self.m_table.data.next = self.lookup.m.data.val();
+        self.m_table.valid.next = self.lookup.m.valid.val();
+        self.lookup.m.ready.next = self.m_table.ready.val();
+        self.m_connection.data.next = self.connection.m.data.val();
+        self.m_connection.valid.next = self.connection.m.valid.val();
+        self.connection.m.ready.next = self.m_connection.ready.val();
+        self.m_cmd.data.next = self.started.m.data.val();
+        self.m_cmd.valid.next = self.started.m.valid.val();
+        self.started.m.ready.next = self.m_cmd.ready.val();
+        let completed = self.completion.m.data.val();
+        self.m_up.valid.next = self.completion.m.valid.val();
+        self.completion.m.ready.next = self.m_up.ready.val();
+        self.m_up.data.next = Up {
+            kind: bits::<2>(UP_COMPLETION),
+            address: bits::<64>(0),
+            bytes: bits::<13>(8),
+            tag: completed.tag,
+            vector: bits::<8>(0),
+            data: bit_cast::<512, 64>(completed.value),
+            last: true,
+        };
+
+        self.idle.next = (self.state.q.val() == State::Look)
+            & !self.waiting.level.val().any()
+            & !self.fetch.m.valid.val()
+            & !self.notify.m.valid.val()
+            & !self.lookup.m.valid.val()
+            & !self.connection.m.valid.val()
+            & !self.started.m.valid.val()
+            & !self.completion.m.valid.val();
+
+        if self.rst.val() {
+            self.state.d.next = State::Clear;
+            self.clear.d.next = bits::<10>(0);
+            self.control.d.next = false;
+            self.station.d.next = bits::<48>(0);
+            self.slots.d.next = bits::<64>(0);
+            self.slots_log2.d.next = bits::<5>(0);
+            self.stage.d.next = bits::<640>(0);
+            self.entry.d.next = bits::<128>(0);
+            self.command.d.next = bits::<22>(0);
+        }
+    }
+}

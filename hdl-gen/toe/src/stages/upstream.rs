@@ -1,0 +1,118 @@
+//! Upstream: one ordered queue towards the host.
+//!
+//! Everything the NIC asks of PCIe leaves through here, in the order of acceptance, so
+//! that a record follows the payload it announces, an MSI-X its record, and a read
+//! never passes an earlier write (contracts O3, O7).
+//!
+//! ```text
+//!  s_payload ─►┐
+//!  s_notify  ─►│ round robin   ┌──────────┐
+//!  s_read    ─►│ by request ──►│ register │─► m
+//!  s_fetch   ─►│               └──────────┘
+//!  s_mmio    ─►┘
+//! ```
+//!
+//! A request of several beats keeps the grant until its last beat: requests are never
+//! interleaved. The grant rotates behind the input that was served last and moves only
+//! when a beat moves. Latency 1 cycle, initiation interval 1.
+
+use crate::channels::Up;
+use hallux_hdl::prelude::*;
+
+/// Number of inputs.
+const INPUTS: usize = 5;
+
+/// Merges the requests of five stages into one ordered stream.
+#[derive(LogicBlock, Default)]
+pub struct Upstream {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Payload writes (payload write).
+    pub s_payload: StreamSink<Up>,
+    /// Records and interrupts (notify). Their mutual order is kept.
+    pub s_notify: StreamSink<Up>,
+    /// Payload reads (payload read).
+    pub s_read: StreamSink<Up>,
+    /// Descriptor reads and consumed counts (fetch).
+    pub s_fetch: StreamSink<Up>,
+    /// Completions of register reads (registers).
+    pub s_mmio: StreamSink<Up>,
+    /// The one queue.
+    pub m: StreamSource<Up>,
+    /// Nothing is held and no request is half through.
+    pub idle: Signal<Out, Bit>,
+    out: StreamRegister<Up>,
+    /// A request has begun and not ended: `owner` keeps the grant.
+    held: DFF<Bit>,
+    /// The input served last.
+    owner: DFF<Bits<3>>,
+}
+
+impl Logic for Upstream {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, held, owner);
+        self.out.clk.next = self.clk.val();
+        self.out.rst.next = self.rst.val();
+        self.m.data.next = self.out.m.data.val();
+        self.m.valid.next = self.out.m.valid.val();
+        self.out.m.ready.next = self.m.ready.val();
+
+        let valid = [
+            self.s_payload.valid.val(),
+            self.s_notify.valid.val(),
+            self.s_read.valid.val(),
+            self.s_fetch.valid.val(),
+            self.s_mmio.valid.val(),
+        ];
+        // The first requester behind the last owner, else the first of all.
+        let owner = self.owner.q.val();
+        let mut pick = owner;
+        if !self.held.q.val() {
+            for i in (0..INPUTS).rev() {
+                if valid[i] {
+                    pick = bits::<3>(i as u64);
+                }
+            }
+            for i in (1..INPUTS).rev() {
+                if valid[i] & (owner < bits::<3>(i as u64)) {
+                    pick = bits::<3>(i as u64);
+                }
+            }
+        }
+        let offered = match pick.index() {
+            0 => self.s_payload.valid.val(),
+            1 => self.s_notify.valid.val(),
+            2 => self.s_read.valid.val(),
+            3 => self.s_fetch.valid.val(),
+            _ => self.s_mmio.valid.val(),
+        };
+        let beat = match pick.index() {
+            0 => self.s_payload.data.val(),
+            1 => self.s_notify.data.val(),
+            2 => self.s_read.data.val(),
+            3 => self.s_fetch.data.val(),
+            _ => self.s_mmio.data.val(),
+        };
+        let free = self.out.s.ready.val();
+        self.out.s.data.next = beat;
+        self.out.s.valid.next = offered;
+        self.s_payload.ready.next = free & (pick == bits::<3>(0));
+        self.s_notify.ready.next = free & (pick == bits::<3>(1));
+        self.s_read.ready.next = free & (pick == bits::<3>(2));
+        self.s_fetch.ready.next = free & (pick == bits::<3>(3));
+        self.s_mmio.ready.next = free & (pick == bits::<3>(4));
+        if offered & free {
+            self.owner.d.next = pick;
+            self.held.d.next = !beat.last;
+        }
+        self.idle.next = !self.held.q.val() & !self.out.m.valid.val();
+
+        if self.rst.val() {
+            self.held.d.next = false;
+            self.owner.d.next = bits::<3>(0);
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Bench of `stages::assemble`.
+
+mod stage;
+
+use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
+use hallux_toe::stages::assemble::Assemble;
+use stage::{Dice, assert_lint_clean, bench_of};
+
+const STATION: u64 = 0x02_00_5e_10_20_30;
+const STORE_BEATS: usize = 64;
+
+/// A frame to assemble.
+#[derive(Clone, Debug, Default)]
+struct Order {
+    raw: bool,
+    remote_mac: u64,
+    local_ip: u32,
+    remote_ip: u32,
+    ports: (u16, u16),
+    seq: u32,
+    ack: u32,
+    window: u16,
+    flags: u8,
+    timestamps: Option<(u32, u32)>,
+    ecn: u8,
+    payload: Vec<u8>,
+}
+
+/// The Internet checksum (RFC 1071) of `bytes`, taken as big-endian words.
+fn checksum(bytes: &[u8]) -> u16 {
+    let mut sum: u64 = bytes
+        .chunks(2)
+        .map(|pair| u64::from(pair[0]) << 8 | u64::from(*pair.get(1).unwrap_or(&0)))
+        .sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+impl Order {
+    fn random(dice: &mut Dice, longest: u64) -> Self {
+        let raw = dice.chance(10);
+        let length = match dice.below(4) {
+            0 if !raw => 0,
+            1 => dice.within(14, 80),
+            _ => dice.within(1.max(14 * u64::from(raw)), longest),
+        };
+        Self {
+            raw,
+            remote_mac: dice.word() >> 16,
+            local_ip: dice.word() as u32,
+            remote_ip: dice.word() as u32,
+            ports: (dice.word() as u16, dice.word() as u16),
+            seq: dice.word() as u32,
+            ack: dice.word() as u32,
+            window: dice.word() as u16,
+            flags: dice.word() as u8,
+            timestamps: dice
+                .chance(60)
+                .then(|| (dice.word() as u32, dice.word() as u32)),
+            ecn: 2 * dice.below(2) as u8,
+            // Runs of ones and zeros exercise the carries of the checksum.
+            payload: match dice.below(4) {
+                0 => vec![0xff; length as usize],
+                1 => vec![0; length as usize],
+                _ => dice.bytes(length as usize),
+            },
+        }
+    }
+
+    /// The frame at time `now`, built from the RFCs.
+    fn frame(&self, now: u64) -> Vec<u8> {
+        if self.raw {
+            return self.payload.clone();
+        }
+        let mut tcp = vec![];
+        tcp.extend(self.ports.0.to_be_bytes());
+        tcp.extend(self.ports.1.to_be_bytes());
+        tcp.extend(self.seq.to_be_bytes());
+        tcp.extend(self.ack.to_be_bytes());
+        tcp.push(if self.timestamps.is_some() {
+            8 << 4
+        } else {
+            5 << 4
+        });
+        tcp.push(self.flags);
+        tcp.extend(self.window.to_be_bytes());
+        tcp.extend([0; 4]);
+        if let Some((offset, echo)) = self.timestamps {
+            let ticks = (now / 1024) as u32;
+            tcp.extend([1, 1, 8, 10]);
+            tcp.extend(ticks.wrapping_add(offset).to_be_bytes());
+            tcp.extend(echo.to_be_bytes());
+        }
+        tcp.extend(&self.payload);
+        let mut pseudo = vec![];
+        pseudo.extend(self.local_ip.to_be_bytes());
+        pseudo.extend(self.remote_ip.to_be_bytes());
+        pseudo.extend([0, 6]);
+        pseudo.extend((tcp.len() as u16).to_be_bytes());
+        pseudo.extend(&tcp);
+        let sum = checksum(&pseudo);
+        tcp[16..18].copy_from_slice(&sum.to_be_bytes());
+
+        let mut ip = vec![0x45, self.ecn];
+        ip.extend((20 + tcp.len() as u16).to_be_bytes());
+        ip.extend([0, 0, 0x40, 0, 64, 6, 0, 0]);
+        ip.extend(self.local_ip.to_be_bytes());
+        ip.extend(self.remote_ip.to_be_bytes());
+        let sum = checksum(&ip);
+        ip[10..12].copy_from_slice(&sum.to_be_bytes());
+
+        let mut frame = self.remote_mac.to_be_bytes()[2..].to_vec();
+        frame.extend(&STATION.to_be_bytes()[2..]);
+        frame.extend([8, 0]);
+        frame.extend(ip);
+        frame.extend(tcp);
+        frame
+    }
+}
+
+struct Wire {
+    bench: Bench,
+    s: Driver,
+    s_payload: Driver,
+    m: Monitor,
+}
+
+impl Wire {
+    fn new(seed: u64, now: u64) -> Self {
+        let mut bench = bench_of(&Assemble::new(STORE_BEATS), "assemble", seed);
+        let (s, s_payload) = (bench.driver("s"), bench.driver("s_payload"));
+        let m = bench.monitor("m");
+        bench.poke("mac", STATION);
+        bench.poke("now", now);
+        bench.reset();
+        Self {
+            bench,
+            s,
+            s_payload,
+            m,
+        }
+    }
+
+    fn order(&mut self, order: &Order) {
+        let (ts_offset, ts_ecr) = order.timestamps.unwrap_or((0x1234, 0x5678));
+        self.bench.send(
+            self.s,
+            fields! {
+                raw: order.raw,
+                remote_mac: order.remote_mac,
+                local_ip: order.local_ip,
+                remote_ip: order.remote_ip,
+                local_port: order.ports.0,
+                remote_port: order.ports.1,
+                seq: order.seq,
+                ack: order.ack,
+                window: order.window,
+                flags: order.flags,
+                ts_on: order.timestamps.is_some(),
+                ts_offset: ts_offset,
+                ts_ecr: ts_ecr,
+                ecn: order.ecn,
+                length: order.payload.len(),
+            },
+        );
+        let beats = order.payload.chunks(64);
+        let count = beats.len();
+        for (index, beat) in beats.enumerate() {
+            self.bench.send(
+                self.s_payload,
+                fields! { data: beat, last: index + 1 == count },
+            );
+        }
+    }
+}
+
+/// Splits received beats into frames; `keep` is contiguous and full but at the end.
+fn frames(beats: &[Record]) -> Vec<Vec<u8>> {
+    let mut all = vec![];
+    let mut frame: Vec<u8> = vec![];
+    for beat in beats {
+        let keep = beat.field("keep").u64();
+        let last = beat.field("last") == 1;
+        let count = keep.trailing_ones() as usize;
+        assert_eq!(keep.count_ones() as usize, count, "keep {keep:#x}");
+        assert!(count >= 1 && (last || count == 64), "keep {keep:#x}");
+        let data = beat.field("data").to_bytes(64);
+        assert!(data[count..].iter().all(|&byte| byte == 0));
+        frame.extend(&data[..count]);
+        if last {
+            all.push(std::mem::take(&mut frame));
+        }
+    }
+    assert!(frame.is_empty());
+    all
+}
+
+#[test]
+fn lint_clean() {
+    assert_lint_clean(&Assemble::new(STORE_BEATS), "assemble");
+}
+
+#[test]
+fn an_acknowledgement_with_timestamps() {
+    let now = 5_000_000;
+    let mut wire = Wire::new(1, now);
+    let order = Order {
+        remote_mac: 0x02_00_00_00_00_01,
+        local_ip: 0x0a00_0001,
+        remote_ip: 0x0a00_0002,
+        ports: (80, 49152),
+        seq: 1000,
+        ack: 2000,
+        window: 512,
+        flags: 0x10,
+        timestamps: Some((7, 99)),
+        ..Order::default()
+    };
+    wire.order(&order);
+    wire.bench.run_until_received(wire.m, 2, 40);
+    let got = frames(wire.bench.received(wire.m));
+    assert_eq!(got, [order.frame(now)]);
+    let octets: Vec<_> = got[0]
+        .chunks(16)
+        .map(|row| {
+            row.iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect();
+    insta::assert_snapshot!(octets.join("\n"), @r"
+    02 00 00 00 00 01 02 00 5e 10 20 30 08 00 45 00
+    00 34 00 00 40 00 40 06 26 c2 0a 00 00 01 0a 00
+    00 02 00 50 c0 00 00 00 03 e8 00 00 07 d0 80 10
+    02 00 81 36 00 00 01 01 08 0a 00 00 13 19 00 00
+    00 63
+    ");
+    wire.bench.run(2);
+    assert_eq!(wire.bench.peek("idle"), true);
+}
+
+/// Cycles from the first to the last beat of `count` equal frames.
+fn cycles(order: &Order, count: u64, beats: u64) -> u64 {
+    let mut wire = Wire::new(2, 0);
+    for _ in 0..count {
+        wire.order(order);
+    }
+    wire.bench.run_until_received(wire.m, 1, 100);
+    let first = wire.bench.cycles();
+    wire.bench
+        .run_until_received(wire.m, (count * beats) as usize, 10_000);
+    wire.bench.cycles() - first + 1
+}
+
+#[test]
+fn frames_leave_back_to_back() {
+    let of = |length, timestamps| Order {
+        payload: vec![0x5a; length],
+        timestamps,
+        ..Order::default()
+    };
+    let stamps = Some((0, 0));
+    // 66 + 64 bytes: three beats. Pure acknowledgements: two, without timestamps one.
+    assert_eq!(cycles(&of(64, stamps), 100, 3), 300);
+    assert_eq!(cycles(&of(0, stamps), 100, 2), 200);
+    assert_eq!(cycles(&of(0, None), 100, 1), 100);
+    assert_eq!(cycles(&of(10, None), 100, 1), 100);
+    assert_eq!(cycles(&of(1448, stamps), 20, 24), 480);
+}
+
+#[test]
+fn frames_are_right_and_without_gaps_under_stalls() {
+    for seed in 0..6 {
+        let mut dice = Dice::new(seed);
+        let now = dice.word() >> 8;
+        let mut wire = Wire::new(seed, now);
+        for driver in [wire.s, wire.s_payload] {
+            wire.bench
+                .stall(driver, Stalls::random(dice.below(70) as u32));
+        }
+        // The odd seeds never stall the wire: then there is no gap inside a frame.
+        let smooth = seed % 2 == 1;
+        wire.bench.stall(
+            wire.m,
+            Stalls::random(if smooth { 0 } else { dice.below(70) as u32 }),
+        );
+        let orders: Vec<_> = (0..300).map(|_| Order::random(&mut dice, 1514)).collect();
+        let mut beats = 0;
+        for order in &orders {
+            wire.order(order);
+            beats += order.frame(now).len().div_ceil(64);
+        }
+        let mut inside = false;
+        while wire.bench.received(wire.m).len() < beats {
+            assert!(wire.bench.cycles() < 100_000);
+            let before = wire.bench.received(wire.m).len();
+            wire.bench.cycle();
+            let beats = wire.bench.received(wire.m);
+            assert!(
+                !(smooth && inside && beats.len() == before),
+                "a gap inside a frame"
+            );
+            inside = beats.last().is_some_and(|beat| beat.field("last") == 0);
+        }
+        let expected: Vec<_> = orders.iter().map(|order| order.frame(now)).collect();
+        assert_eq!(frames(wire.bench.received(wire.m)), expected, "seed {seed}");
+        wire.bench.run(2);
+        assert_eq!(wire.bench.peek("idle"), true);
+    }
+}
