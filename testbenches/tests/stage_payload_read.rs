@@ -300,6 +300,10 @@ fn segments_arrive_whole_and_in_order_under_stalls() {
         host.bench.run(3);
         assert_eq!(host.bench.peek("idle"), true);
         // A completed read keeps its tag until its data has left.
-        assert!(host.most_in_flight > tags.min(32) / 2, "{} reads in flight", host.most_in_flight);
+        assert!(
+            host.most_in_flight > tags.min(32) / 2,
+            "{} reads in flight",
+            host.most_in_flight
+        );
     }
 }

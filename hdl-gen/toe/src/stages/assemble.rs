@@ -212,7 +212,11 @@ impl Logic for Assemble {
         }
         let running = fold(self.total.q.val() + bit_cast::<22, 16>(self.running.q.val()));
         if self.total_valid.q.val() {
-            self.running.d.next = if self.total_last.q.val() { bits::<16>(0) } else { running };
+            self.running.d.next = if self.total_last.q.val() {
+                bits::<16>(0)
+            } else {
+                running
+            };
         }
         self.sums.s.valid.next = self.total_valid.q.val() & self.total_last.q.val();
         self.sums.s.data.next = running;
@@ -227,7 +231,11 @@ impl Logic for Assemble {
         self.sums.m.ready.next = enter & has_payload;
         let payload_bytes = bit_cast::<16, 14>(header.length);
         let tcp_bytes = payload_bytes
-            + if header.ts_on { bits::<16>(32) } else { bits::<16>(20) };
+            + if header.ts_on {
+                bits::<16>(32)
+            } else {
+                bits::<16>(20)
+            };
         let ts_val = self.now.val().get_bits::<32>(10) + header.ts_offset;
         let mut octets = bits::<HEADER_BITS>(0);
         octets.set_bits(0, network48(header.remote_mac));
@@ -271,8 +279,11 @@ impl Logic for Assemble {
                 length: header.length,
                 bytes: header_bytes + bit_cast::<15, 14>(header.length),
             };
-            self.built_sum.d.next =
-                if has_payload { self.sums.m.data.val() } else { bits::<16>(0) };
+            self.built_sum.d.next = if has_payload {
+                self.sums.m.data.val()
+            } else {
+                bits::<16>(0)
+            };
         }
 
         // Add: the words of each part.
@@ -323,7 +334,9 @@ impl Logic for Assemble {
         // Checksum: fold, invert, insert.
         let totals = self.totals.q.val();
         let mut finished = self.totals_frame.q.val();
-        finished.header.set_bits(8 * 24, !fold(bit_cast::<22, 20>(totals.ip)));
+        finished
+            .header
+            .set_bits(8 * 24, !fold(bit_cast::<22, 20>(totals.ip)));
         finished.header.set_bits(8 * 50, !fold(totals.tcp));
         self.frames.s.valid.next = self.totals_valid.q.val();
         self.frames.s.data.next = finished;
@@ -343,9 +356,12 @@ impl Logic for Assemble {
         let consume = !(late & first)
             & ((bit_cast::<15, 8>(earlier) << 6) < bit_cast::<15, 14>(frame.length));
         let payload_ready = !consume | self.store.m.valid.val();
-        let advance =
-            self.frames.m.valid.val() & payload_ready & self.out.s.ready.val();
-        let payload = if consume { self.store.m.data.val().data } else { bits::<512>(0) };
+        let advance = self.frames.m.valid.val() & payload_ready & self.out.s.ready.val();
+        let payload = if consume {
+            self.store.m.data.val().data
+        } else {
+            bits::<512>(0)
+        };
         let previous = self.previous.q.val();
         let data = if frame.raw {
             payload
@@ -372,17 +388,16 @@ impl Logic for Assemble {
             !bits::<64>(0)
         };
         self.out.s.valid.next = self.frames.m.valid.val() & payload_ready;
-        self.out.s.data.next = Beat {
-            data,
-            keep,
-            last,
-        };
+        self.out.s.data.next = Beat { data, keep, last };
         self.store.m.ready.next = advance & consume;
         self.frames.m.ready.next = advance & last;
         if advance {
             self.previous.d.next = payload;
-            self.index.d.next =
-                if last { bits::<8>(0) } else { self.index.q.val() + bits::<8>(1) };
+            self.index.d.next = if last {
+                bits::<8>(0)
+            } else {
+                self.index.q.val() + bits::<8>(1)
+            };
         }
         self.m.data.next = self.out.m.data.val();
         self.m.valid.next = self.out.m.valid.val();

@@ -144,8 +144,8 @@ pub struct Fetch {
     done: DFF<Bits<16>>,
     /// One bit a slot: its context was disabled meanwhile.
     cancelled: DFF<Bits<16>>,
-    /// Five bits a slot: its context.
-    owners: DFF<Bits<80>>,
+    /// The context of each slot.
+    owners: Vec<DFF<Bits<5>>>,
     buffer: Ram<Bits<512>, 5>,
     bursts: Fifo<Burst>,
     /// Descriptor of the oldest burst that is next.
@@ -169,6 +169,7 @@ impl Fetch {
     pub fn new(contexts: usize, slots: usize) -> Self {
         Self {
             contexts: Ram::new(contexts.max(2)),
+            owners: (0..slots).map(|_| DFF::default()).collect(),
             buffer: Ram::new(2 * slots),
             bursts: Fifo::new(slots),
             events: Fifo::new(EVENTS).with_almost_full(2),
@@ -186,8 +187,11 @@ impl Logic for Fetch {
     fn update(&mut self) {
         dff_setup!(
             self, clk, state, clear, write, last, enabled, pending, slot, used, done, cancelled,
-            owners, step, decode, upper, from, ticket
+            step, decode, upper, from, ticket
         );
+        for i in 0..self.owners.len() {
+            dff_setup!(self, clk, owners[i]);
+        }
         self.contexts.clk.next = self.clk.val();
         self.buffer.clk.next = self.clk.val();
         self.bursts.clk.next = self.clk.val();
@@ -220,8 +224,11 @@ impl Logic for Fetch {
             & self.bursts.s.ready.val();
         self.s_context.ready.next = select;
         let written = self.s_context.data.val();
-        self.contexts.read_address.next =
-            if self.s_context.valid.val() { written.context.get_bits::<5>(0) } else { turn };
+        self.contexts.read_address.next = if self.s_context.valid.val() {
+            written.context.get_bits::<5>(0)
+        } else {
+            turn
+        };
         if select {
             if self.s_context.valid.val() {
                 self.state.d.next = State::Write;
@@ -236,7 +243,11 @@ impl Logic for Fetch {
         let ring = self.contexts.read_data.val();
         let write = self.write.q.val();
         let writes = self.state.q.val() == State::Write;
-        let at = if writes { write.context.get_bits::<5>(0) } else { self.last.q.val() };
+        let at = if writes {
+            write.context.get_bits::<5>(0)
+        } else {
+            self.last.q.val()
+        };
         let place = bits::<32>(1) << at;
         let mut ring_next = ring;
         let mut used = self.used.q.val();
@@ -309,7 +320,7 @@ impl Logic for Fetch {
                             ring_next.tail = bits::<32>(0);
                             ring_next.fetched = bits::<32>(0);
                             for i in 0..self._slots {
-                                if self.owners.q.val().get_bits::<5>(5 * i) == at {
+                                if self.owners[i].q.val() == at {
                                     cancelled = cancelled | bits::<16>(1 << i);
                                 }
                             }
@@ -335,7 +346,7 @@ impl Logic for Fetch {
             cancelled = cancelled & !(bits::<16>(1) << self.slot.q.val());
             for i in 0..self._slots {
                 if self.slot.q.val() == bits::<4>(i as u64) {
-                    self.owners.d.next.set_bits(5 * i, at);
+                    self.owners[i].d.next = at;
                 }
             }
         }
@@ -358,8 +369,11 @@ impl Logic for Fetch {
             };
         }
         self.contexts.write_enable.next = clearing | acting;
-        self.contexts.write_address.next =
-            if clearing { self.clear.q.val().get_bits::<5>(0) } else { at };
+        self.contexts.write_address.next = if clearing {
+            self.clear.q.val().get_bits::<5>(0)
+        } else {
+            at
+        };
         self.contexts.write_data.next = ring_next;
 
         // Completions go to the slot of their tag.
@@ -382,7 +396,8 @@ impl Logic for Fetch {
             & !self.events.almost_full.val()
             & self.counts.s.ready.val();
         let ends = go & (self.step.q.val() == burst.more);
-        self.buffer.read_address.next = cat::<4, 1, 5>(burst.slot, self.step.q.val().get_bits::<1>(1));
+        self.buffer.read_address.next =
+            cat::<4, 1, 5>(burst.slot, self.step.q.val().get_bits::<1>(1));
         self.decode.d.next = go & !dead;
         self.upper.d.next = self.step.q.val().get_bit(0);
         self.from.d.next = burst.ring;
@@ -465,15 +480,22 @@ impl Logic for Fetch {
         // Out: reads first; slots bound them, so that the counts get their turn.
         let reading = self.reads.m.valid.val();
         self.out.s.valid.next = reading | self.counts.m.valid.val();
-        self.out.s.data.next =
-            if reading { self.reads.m.data.val() } else { self.counts.m.data.val() };
+        self.out.s.data.next = if reading {
+            self.reads.m.data.val()
+        } else {
+            self.counts.m.data.val()
+        };
         self.reads.m.ready.next = self.out.s.ready.val();
         self.counts.m.ready.next = self.out.s.ready.val() & !reading;
         let request = self.out.m.data.val();
         self.m_up.valid.next = self.out.m.valid.val();
         self.out.m.ready.next = self.m_up.ready.val();
         self.m_up.data.next = Up {
-            kind: if request.write { bits::<2>(UP_WRITE) } else { bits::<2>(UP_READ) },
+            kind: if request.write {
+                bits::<2>(UP_WRITE)
+            } else {
+                bits::<2>(UP_READ)
+            },
             address: request.address,
             bytes: request.bytes,
             tag: if request.write {

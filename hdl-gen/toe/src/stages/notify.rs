@@ -243,7 +243,11 @@ impl Logic for Notify {
         } else {
             self.s.data.val().context.get_bits::<5>(0)
         };
-        self.bumps.read_address.next = if drain { entry.flow } else { self.s.data.val().flow };
+        self.bumps.read_address.next = if drain {
+            entry.flow
+        } else {
+            self.s.data.val().flow
+        };
 
         // Act. Defaults: nothing is written back.
         let ring = self.contexts.read_data.val();
@@ -275,7 +279,11 @@ impl Logic for Notify {
         let size = bits::<18>(1) << ring.log2;
         let update = (self.state.q.val() == State::Drain)
             | (notice.kind == bits::<8>(RecordKind::Update as u64));
-        let reserved = if update & !at.any() { bits::<18>(RESERVE) } else { bits::<18>(0) };
+        let reserved = if update & !at.any() {
+            bits::<18>(RESERVE)
+        } else {
+            bits::<18>(0)
+        };
         let room = !used.get_bits::<15>(17).any()
             & ((bit_cast::<18, 17>(used.get_bits::<17>(0)) + reserved) < size);
 
@@ -353,11 +361,27 @@ impl Logic for Notify {
                         waiting: true,
                         ring: notice.context,
                         generation: notice.generation,
-                        flags: if same { held.flags | notice.flags } else { notice.flags },
-                        rx_bump: if same { held.rx_bump + notice.rx_bump } else { notice.rx_bump },
-                        tx_bump: if same { held.tx_bump + notice.tx_bump } else { notice.tx_bump },
+                        flags: if same {
+                            held.flags | notice.flags
+                        } else {
+                            notice.flags
+                        },
+                        rx_bump: if same {
+                            held.rx_bump + notice.rx_bump
+                        } else {
+                            notice.rx_bump
+                        },
+                        tx_bump: if same {
+                            held.tx_bump + notice.tx_bump
+                        } else {
+                            notice.tx_bump
+                        },
                         opaque: notice.opaque,
-                        value: if same & !notice.value.any() { held.value } else { notice.value },
+                        value: if same & !notice.value.any() {
+                            held.value
+                        } else {
+                            notice.value
+                        },
                     };
                     enqueue = !held.waiting;
                 } else {
@@ -385,11 +409,17 @@ impl Logic for Notify {
         let clearing = self.state.q.val() == State::Clear;
         let acting = !clearing & (self.state.q.val() != State::Select);
         self.contexts.write_enable.next = clearing | acting;
-        self.contexts.write_address.next =
-            if clearing { self.clear.q.val().get_bits::<5>(0) } else { at };
+        self.contexts.write_address.next = if clearing {
+            self.clear.q.val().get_bits::<5>(0)
+        } else {
+            at
+        };
         self.bumps.write_enable.next = clearing | bumps_write;
-        self.bumps.write_address.next =
-            if clearing { self.clear.q.val().get_bits::<16>(0) } else { notice.flow };
+        self.bumps.write_address.next = if clearing {
+            self.clear.q.val().get_bits::<16>(0)
+        } else {
+            notice.flow
+        };
         if clearing {
             ring_next = Ring {
                 base: bits::<64>(0),
@@ -413,7 +443,11 @@ impl Logic for Notify {
         self.waiting.s.valid.next = enqueue;
         self.waiting.s.data.next = Waiting {
             flow: notice.flow,
-            ring: if self.state.q.val() == State::Drain { held.ring } else { notice.context },
+            ring: if self.state.q.val() == State::Drain {
+                held.ring
+            } else {
+                notice.context
+            },
         };
         if drain {
             self.queued.d.next = self.queued.q.val() - bits::<17>(1);
@@ -444,12 +478,28 @@ impl Logic for Notify {
         let go = self.out.m.valid.val() & self.m_up.ready.val();
         self.m_up.valid.next = self.out.m.valid.val();
         self.m_up.data.next = Up {
-            kind: if message { bits::<2>(UP_MSIX) } else { bits::<2>(UP_WRITE) },
-            address: if message { bits::<64>(0) } else { leaving.address },
-            bytes: if message { bits::<13>(0) } else { bits::<13>(32) },
+            kind: if message {
+                bits::<2>(UP_MSIX)
+            } else {
+                bits::<2>(UP_WRITE)
+            },
+            address: if message {
+                bits::<64>(0)
+            } else {
+                leaving.address
+            },
+            bytes: if message {
+                bits::<13>(0)
+            } else {
+                bits::<13>(32)
+            },
             tag: bits::<8>(0),
             vector: leaving.vector,
-            data: if message { bits::<512>(0) } else { bit_cast::<512, 256>(leaving.record) },
+            data: if message {
+                bits::<512>(0)
+            } else {
+                bit_cast::<512, 256>(leaving.record)
+            },
             last: true,
         };
         self.out.m.ready.next = self.m_up.ready.val() & (message | !leaving.interrupt);

@@ -177,7 +177,11 @@ impl Logic for PayloadRead {
             limit
         };
         let wrap = rest.room <= bit_cast::<25, 13>(limit);
-        let bytes = if wrap { bit_cast::<13, 25>(rest.room) } else { limit };
+        let bytes = if wrap {
+            bit_cast::<13, 25>(rest.room)
+        } else {
+            limit
+        };
         let left = rest.length - bit_cast::<14, 13>(bytes);
         let finished = !left.any();
         let issue = self.busy.q.val()
@@ -262,12 +266,16 @@ impl Logic for PayloadRead {
             & room;
         let unplanned = oldest.bytes - (bit_cast::<13, 7>(self.planned.q.val()) << 6);
         let last_of_read = unplanned <= bits::<13>(64);
-        let count = if last_of_read { bit_cast::<7, 13>(unplanned) } else { bits::<7>(64) };
+        let count = if last_of_read {
+            bit_cast::<7, 13>(unplanned)
+        } else {
+            bits::<7>(64)
+        };
         let total = bit_cast::<8, 6>(self.carried.q.val()) + bit_cast::<8, 7>(count);
         let closes = last_of_read & oldest.last;
         let spills = total > bits::<8>(64);
-        self.buffer.read_address.next = (bit_cast::<13, 7>(oldest.tag) << slot_shift)
-            | bit_cast::<13, 7>(self.planned.q.val());
+        self.buffer.read_address.next =
+            (bit_cast::<13, 7>(oldest.tag) << slot_shift) | bit_cast::<13, 7>(self.planned.q.val());
         self.plan1.d.next = Plan {
             valid: fetch | flush,
             bytes: if flush { bits::<7>(0) } else { count },

@@ -69,10 +69,7 @@ impl Identity {
 
     /// Value of [`register::PARAMETERS`].
     pub const fn parameters(&self) -> u64 {
-        self.buckets
-            | self.frame_buffer_beats << 16
-            | self.payload_tags << 32
-            | self.bus_bits << 48
+        self.buckets | self.frame_buffer_beats << 16 | self.payload_tags << 32 | self.bus_bits << 48
     }
 }
 
@@ -200,11 +197,23 @@ pub fn region(offset: Bits<24>, contexts: u64) -> Region {
     let page = offset.get_bits::<12>(12);
     let word = offset.get_bits::<9>(3);
     if page == bits::<12>(0) {
-        if word < bits::<9>(16) { Region::Global } else { Region::Nothing }
+        if word < bits::<9>(16) {
+            Region::Global
+        } else {
+            Region::Nothing
+        }
     } else if page <= bits::<12>(contexts) {
-        if word <= bits::<9>(context::ENABLE / 8) { Region::Page } else { Region::Nothing }
+        if word <= bits::<9>(context::ENABLE / 8) {
+            Region::Page
+        } else {
+            Region::Nothing
+        }
     } else if page == bits::<12>(register::COUNTERS >> 12) {
-        if word < bits::<9>(COUNTERS.len() as u64) { Region::Counter } else { Region::Nothing }
+        if word < bits::<9>(COUNTERS.len() as u64) {
+            Region::Counter
+        } else {
+            Region::Nothing
+        }
     } else if page == bits::<12>(register::COMMAND_STAGE >> 12) {
         if word < bits::<9>(COMMAND_WORDS as u64) {
             Region::Stage
@@ -256,7 +265,11 @@ impl Logic for Registers {
         let access = self.waiting.m.data.val();
         let word = access.address.get_bits::<9>(3);
         let found = region(access.address, self._identity.contexts);
-        let target = if access.bar.any() { Region::Nothing } else { found };
+        let target = if access.bar.any() {
+            Region::Nothing
+        } else {
+            found
+        };
         let page = access.address.get_bits::<6>(12) - bits::<6>(1);
         let mut place = bits::<10>(SHADOW_GLOBAL) | bit_cast::<10, 4>(word.get_bits::<4>(0));
         match target {
@@ -276,8 +289,16 @@ impl Logic for Registers {
         let low = access.strobe.get_bit(0);
         let high = access.strobe.get_bit(4);
         let value = cat::<32, 32, 64>(
-            if high { access.data.get_bits::<32>(32) } else { last.get_bits::<32>(32) },
-            if low { access.data.get_bits::<32>(0) } else { last.get_bits::<32>(0) },
+            if high {
+                access.data.get_bits::<32>(32)
+            } else {
+                last.get_bits::<32>(32)
+            },
+            if low {
+                access.data.get_bits::<32>(0)
+            } else {
+                last.get_bits::<32>(0)
+            },
         );
 
         // Act.
@@ -329,7 +350,11 @@ impl Logic for Registers {
             }
             State::Act => {
                 if ready {
-                    self.state.d.next = if for_command { State::Command } else { State::Look };
+                    self.state.d.next = if for_command {
+                        State::Command
+                    } else {
+                        State::Look
+                    };
                 }
             }
             State::Command => {
@@ -345,8 +370,10 @@ impl Logic for Registers {
         self.waiting.m.ready.next = (act & !for_command) | start;
 
         let clearing = self.state.q.val() == State::Clear;
-        let remembered =
-            in_page | (target == Region::Stage) | (target == Region::Table) | (target == Region::Global);
+        let remembered = in_page
+            | (target == Region::Stage)
+            | (target == Region::Table)
+            | (target == Region::Global);
         self.shadow.write_enable.next = clearing | (act & write & remembered);
         self.shadow.write_address.next = if clearing { self.clear.q.val() } else { place };
         self.shadow.write_data.next = if clearing { bits::<64>(0) } else { value };
@@ -378,11 +405,7 @@ impl Logic for Registers {
         self.fetch.s.valid.next = act & for_fetch;
         self.notify.s.data.next = context_write;
         self.notify.s.valid.next = act & for_notify;
-        if act
-            & for_notify
-            & !page.any()
-            & (register == bits::<4>(context::RECORD_LOG2 / 8))
-        {
+        if act & for_notify & !page.any() & (register == bits::<4>(context::RECORD_LOG2 / 8)) {
             self.slots_log2.d.next = value.get_bits::<5>(0);
         }
 
