@@ -326,7 +326,7 @@ fn a_few_frames_and_what_becomes_of_them() {
             },
         ),
     ];
-    let mut parser = Parser::new(64);
+    let mut parser = Parser::new(4096);
     let mut trace = String::new();
     for (name, frame) in list {
         parser.send(&frame.build());
@@ -349,7 +349,7 @@ fn a_few_frames_and_what_becomes_of_them() {
 
 #[test]
 fn flags_and_addresses_choose_the_path() {
-    let mut parser = Parser::new(64);
+    let mut parser = Parser::new(4096);
     let list: Vec<_> = (0..=255u8)
         .map(|flags| {
             TcpFrame {
@@ -609,7 +609,7 @@ fn every_length_of_options_and_payload_is_summed() {
 
 #[test]
 fn frames_up_to_the_largest_are_stored_and_longer_ones_are_cut_and_dropped() {
-    let mut parser = Parser::new(64);
+    let mut parser = Parser::new(4096);
     let list: Vec<_> = [1517, 1518, 1519, 1535, 1536, 1537, 1600, 4000, 60]
         .iter()
         .map(|length| {
@@ -625,7 +625,7 @@ fn frames_up_to_the_largest_are_stored_and_longer_ones_are_cut_and_dropped() {
 
 #[test]
 fn single_beat_frames_pass_at_one_a_clock() {
-    let mut parser = Parser::new(512);
+    let mut parser = Parser::new(4096);
     let frame = TcpFrame {
         payload: vec![1; 6],
         ..TcpFrame::default()
@@ -716,5 +716,5 @@ fn no_frame_is_admitted_whose_summary_would_find_no_place() {
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&Parse::new(256), "parse");
+    assert_lint_clean(&Parse::new(4096), "parse");
 }

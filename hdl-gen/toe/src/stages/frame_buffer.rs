@@ -64,7 +64,7 @@ impl Logic for FrameBuffer {
         StreamSource::<Beat>::link(&mut self.m, &mut self.beats.m);
         self.free.d.next = capacity - self.beats.level.val();
         self.room.next = self.free.q.val();
-        self.idle.next = self.beats.level.val() == bits::<16>(0);
+        self.idle.next = !self.beats.level.val().any() & (self.free.q.val() == capacity);
         if self.rst.val() {
             self.free.d.next = capacity;
         }

@@ -82,14 +82,23 @@ pub fn count_bytes(keep: Bits<64>) -> Bits<7> {
     }
 }
 
+/// A mask of the bits of the first `count` bytes of a beat, 0 to 64.
+#[hdl_fn]
+pub fn first_bits(count: Bits<7>) -> Bits<512> {
+    !(!bits::<512>(0) << cat::<7, 3, 10>(count, bits::<3>(0)))
+}
+
 /// A mask of bytes as a mask of bits.
 #[hdl_fn]
 pub fn spread(mask: Bits<64>) -> Bits<512> {
     let mut wide = bits::<512>(0);
     for i in 0..64 {
-        if mask.get_bit(i) {
-            wide.set_bits(8 * i, bits::<8>(0xff));
-        }
+        let byte = if mask.get_bit(i) {
+            bits::<8>(0xff)
+        } else {
+            bits::<8>(0)
+        };
+        wide.set_bits(8 * i, byte);
     }
     wide
 }

@@ -33,7 +33,7 @@ use hallux_hdl::prelude::*;
 use headers::{
     Arrival, Frame, MAX_FRAME, decode, ip_header_bytes, judge, option_words, sums_to_zero,
 };
-use options::{OptionWalk, WALK_STEPS, start_walk, walk_step};
+use options::{WALK_STEPS, WalkStep, start_walk};
 
 /// Beats of the largest frame; what follows them is cut.
 pub const FRAME_BEATS: u64 = 24;
@@ -109,10 +109,13 @@ pub struct Parse {
     occupied: DFF<Bits<6>>,
     arrival: DFF<Arrival>,
     frames: [DFF<Frame>; WALK_STEPS],
-    walks: [DFF<OptionWalk>; WALK_STEPS],
+    walks: [WalkStep; WALK_STEPS],
     summaries: Fifo<Summary>,
     dropped: DFF<Bit>,
     reason: DFF<Bits<4>>,
+
+    buffer_ready: Assert,
+    queue_ready: Assert,
 
     // Depth of `summaries`.
     _summaries: usize,
@@ -161,6 +164,8 @@ impl Parse {
             summaries: Fifo::new(summaries),
             dropped: Default::default(),
             reason: Default::default(),
+            buffer_ready: Assert::new("the frame buffer refuses a beat of an admitted frame"),
+            queue_ready: Assert::new("the summary of an admitted frame finds no place"),
             _summaries: summaries,
         }
     }
@@ -343,22 +348,21 @@ impl Logic for Parse {
             self.frames[i].clk.next = self.clk.val();
             self.frames[i].d.next = self.frames[i].q.val();
             self.walks[i].clk.next = self.clk.val();
-            self.walks[i].d.next = self.walks[i].q.val();
+            self.walks[i].enable.next = occupied.get_bit(i);
         }
         if occupied.get_bit(0) {
             self.frames[0].d.next = decode(self.arrival.q.val(), self.mac.val());
-            self.walks[0].d.next =
-                walk_step(start_walk(head.get_bits::<320>(8 * 54), option_words(head)));
         }
+        self.walks[0].walk.next = start_walk(head.get_bits::<320>(8 * 54), option_words(head));
         for i in 1..WALK_STEPS {
             if occupied.get_bit(i) {
                 self.frames[i].d.next = self.frames[i - 1].q.val();
-                self.walks[i].d.next = walk_step(self.walks[i - 1].q.val());
             }
+            self.walks[i].walk.next = self.walks[i - 1].walked.val();
         }
         let judged = judge(
             self.frames[WALK_STEPS - 1].q.val(),
-            self.walks[WALK_STEPS - 1].q.val(),
+            self.walks[WALK_STEPS - 1].walked.val(),
             self.header_good[WALK_STEPS - SUM_LATENCY - 1].q.val(),
             self.segment_good.q.val(),
         );
@@ -389,6 +393,13 @@ impl Logic for Parse {
             & !occupied.any()
             & !self.dropped.q.val()
             & (self.outstanding.q.val() == bits::<16>(0));
+
+        self.buffer_ready.clk.next = self.clk.val();
+        self.buffer_ready.holds.next =
+            self.rst.val() | !self.stored_valid.q.val() | self.m_beats.ready.val();
+        self.queue_ready.clk.next = self.clk.val();
+        self.queue_ready.holds.next =
+            self.rst.val() | !leaves | judged.refused | self.summaries.s.ready.val();
 
         if self.rst.val() {
             self.beat_valid.d.next = false;

@@ -75,6 +75,7 @@ pub struct PayloadWrite {
     taken: DFF<Bits<16>>,
     notices: StreamRegister<Notice>,
     headers: StreamRegister<Header>,
+    in_frame: Assert,
 }
 
 impl PayloadWrite {
@@ -103,6 +104,7 @@ impl PayloadWrite {
             taken: Default::default(),
             notices: Default::default(),
             headers: Default::default(),
+            in_frame: Assert::new("a placement ends behind its frame"),
         }
     }
 }
@@ -159,6 +161,9 @@ impl Logic for PayloadWrite {
         self.notices.s.valid.next = released & tail.notify;
         self.headers.s.data.next = tail.header;
         self.headers.s.valid.next = released & tail.send;
+
+        self.in_frame.clk.next = self.clk.val();
+        self.in_frame.holds.next = self.rst.val() | !self.engine.overrun.val();
 
         self.planner.record_left.next = self.m_notice.valid.val()
             & self.m_notice.ready.val()

@@ -62,9 +62,40 @@ pub fn start_walk(bytes: Bits<320>, words: Bits<4>) -> OptionWalk {
     }
 }
 
+/// All steps walked: the options are known and well formed, timestamps at most once.
+#[hdl_fn]
+pub fn walk_accepts(walk: OptionWalk) -> Bit {
+    (walk.complete | (!walk.closed & walk.starts.get_bit(0))) & !walk.ts_repeated
+}
+
+/// One step of the walk: eight bytes, one clock.
+#[derive(LogicBlock, Default)]
+pub struct WalkStep {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Take `walk` at the next clock edge.
+    pub enable: Signal<In, Bit>,
+    /// The walk before the step.
+    pub walk: Signal<In, OptionWalk>,
+    /// The walk behind it, one clock later.
+    pub walked: Signal<Out, OptionWalk>,
+    stepped: DFF<OptionWalk>,
+}
+
+impl Logic for WalkStep {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, stepped);
+        if self.enable.val() {
+            self.stepped.d.next = walk_step(self.walk.val());
+        }
+        self.walked.next = self.stepped.q.val();
+    }
+}
+
 /// Walks over eight bytes.
 #[hdl_fn]
-pub fn walk_step(walk: OptionWalk) -> OptionWalk {
+fn walk_step(walk: OptionWalk) -> OptionWalk {
     let mut starts = bit_cast::<42, 34>(walk.starts);
     let mut next = walk;
     let none_left = !walk.left.any();
@@ -115,10 +146,4 @@ pub fn walk_step(walk: OptionWalk) -> OptionWalk {
     next.bytes = walk.bytes >> 64;
     next.starts = starts.get_bits::<34>(8);
     next
-}
-
-/// All steps walked: the options are known and well formed, timestamps at most once.
-#[hdl_fn]
-pub fn walk_accepts(walk: OptionWalk) -> Bit {
-    (walk.complete | (!walk.closed & walk.starts.get_bit(0))) & !walk.ts_repeated
 }

@@ -18,7 +18,7 @@
 
 use super::planner::Chunk;
 use crate::channels::{Beat, UP_WRITE, Up};
-use crate::stages::octets::{first_bytes, spread};
+use crate::stages::octets::first_bits;
 use hallux_hdl::prelude::*;
 
 /// A window before rotation.
@@ -53,6 +53,8 @@ pub struct Engine {
     pub m_up: StreamSource<Up>,
     /// At the end of each event: write beats emitted so far, modulo 2^16.
     pub m_mark: StreamSource<Bits<16>>,
+    /// A placement ends behind its frame: a mistake upstream, and the stage hangs.
+    pub overrun: Signal<Out, Bit>,
     /// Nothing is held; a taken beat of a finished frame does not count.
     pub idle: Signal<Out, Bit>,
     held: DFF<Bits<512>>,
@@ -157,11 +159,12 @@ impl Logic for Engine {
             self.window_valid.d.next = emits;
         }
         if emits {
-            let arriving = spread(if starts_held {
-                first_bytes(bit_cast::<7, 6>(shift))
+            let from_arriving = if starts_held {
+                bit_cast::<7, 6>(shift)
             } else {
-                !bits::<64>(0)
-            });
+                bits::<7>(64)
+            };
+            let arriving = first_bits(from_arriving);
             self.window.d.next = Window {
                 data: (self.s_beats.data.val().data & arriving) | (self.held.q.val() & !arriving),
                 shift,
@@ -181,7 +184,7 @@ impl Logic for Engine {
             bytes: bit_cast::<13, 10>(window.length),
             tag: bits::<8>(0),
             vector: bits::<8>(0),
-            data: rotated & spread(first_bytes(window.bytes)),
+            data: rotated & first_bits(window.bytes),
             last: window.last,
         };
         self.outgoing.s.valid.next = self.window_valid.q.val();
@@ -195,6 +198,7 @@ impl Logic for Engine {
         self.emitted.d.next = emitted;
         self.m_mark.data.next = emitted;
         self.m_mark.valid.next = event_over;
+        self.overrun.next = active & writing & self.over.q.val() & !present;
         self.idle.next =
             !self.s_chunk.valid.val() & !self.window_valid.q.val() & !self.outgoing.m.valid.val();
 
