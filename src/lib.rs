@@ -5,6 +5,7 @@
 
 pub mod commands;
 pub mod model;
+pub mod output;
 pub mod results;
 pub mod scenario;
 pub mod simulation;

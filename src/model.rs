@@ -38,13 +38,20 @@ pub fn build(
     // The compiler cannot be fetched, so its absence is told before any work is done.
     let toolchain = Toolchain::discover(&mut |line| progress(line))?;
     let design = generate(point).with_context(|| format!("design point {}", point.name))?;
-    let sources: Vec<(String, String)> =
-        design.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+    let sources: Vec<(String, String)> = design
+        .files
+        .iter()
+        .map(|file| (file.name.clone(), file.text.clone()))
+        .collect();
     let library = Build::new(&design.manifest, &sources)
         .profile(Profile::Measure)
         .trace(abilities.waves.then_some(TraceFormat::Fst))
         .savable(abilities.savable)
         .progress(progress)
         .build(&toolchain)?;
-    Ok(BuiltModel { design, library, toolchain })
+    Ok(BuiltModel {
+        design,
+        library,
+        toolchain,
+    })
 }

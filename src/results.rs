@@ -153,7 +153,10 @@ impl ResultsDirectory {
             fs::remove_dir_all(&part)?;
         }
         fs::create_dir_all(&part)?;
-        Ok(Self { part, whole: whole.to_owned() })
+        Ok(Self {
+            part,
+            whole: whole.to_owned(),
+        })
     }
 
     /// Where to write `file` now.
@@ -211,7 +214,10 @@ mod tests {
         let second = ResultsDirectory::create(&whole).unwrap();
         second.write_json("summary.json", &2).unwrap();
         let place = second.publish().unwrap();
-        assert_eq!(fs::read_to_string(place.join("summary.json")).unwrap(), "2\n");
+        assert_eq!(
+            fs::read_to_string(place.join("summary.json")).unwrap(),
+            "2\n"
+        );
         assert!(!base.path().join("run.incomplete").exists());
     }
 }

@@ -47,6 +47,9 @@ pub struct Settings {
     /// The other end.
     #[serde(default)]
     pub peer: Peer,
+    /// When the client begins: until then the hosts bring their NICs up.
+    #[serde(default = "default_start")]
+    pub start: Duration,
     /// The work.
     pub app: App,
 }
@@ -56,6 +59,9 @@ fn one() -> u64 {
 }
 fn default_stop_quantum() -> Duration {
     Duration(10_000_000)
+}
+fn default_start() -> Duration {
+    Duration(20_000_000)
 }
 fn default_max_time() -> Duration {
     Duration(10_000_000_000_000)
@@ -206,7 +212,10 @@ pub struct Peer {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self { kind: PeerKind::Smoltcp, buffer: ByteCount(1 << 20) }
+        Self {
+            kind: PeerKind::Smoltcp,
+            buffer: ByteCount(1 << 20),
+        }
     }
 }
 
@@ -290,7 +299,11 @@ impl Scenario {
         settings.validate(&document)?;
         let here = path.parent().unwrap_or(Path::new("."));
         let based = |key: &str, file: &Path| {
-            if document.is_overridden(key) { file.to_path_buf() } else { here.join(file) }
+            if document.is_overridden(key) {
+                file.to_path_buf()
+            } else {
+                here.join(file)
+            }
         };
         let mut design = Document::read(&based("nic.design", &settings.nic.design))?;
         for (key, value) in &settings.nic.parameters {
@@ -301,20 +314,34 @@ impl Scenario {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),
         };
-        Ok(Self { settings, design, root })
+        Ok(Self {
+            settings,
+            design,
+            root,
+        })
     }
 }
 
 impl Settings {
     fn validate(&self, document: &Document) -> Result<(), DocumentError> {
         let check = |ok: bool, key: &str, message: String| {
-            if ok { Ok(()) } else { Err(document.error(key, format!("`{key}` {message}"))) }
+            if ok {
+                Ok(())
+            } else {
+                Err(document.error(key, format!("`{key}` {message}")))
+            }
         };
         check(
             !self.name.is_empty()
-                && self.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
+                && self
+                    .name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'),
             "name",
-            format!("names a directory: letters, digits, `-` and `_` only, not `{}`", self.name),
+            format!(
+                "names a directory: letters, digits, `-` and `_` only, not `{}`",
+                self.name
+            ),
         )?;
         for (key, value) in [
             ("link.loss", self.link.loss),
@@ -323,7 +350,11 @@ impl Settings {
             ("link.corrupt", self.link.corrupt),
         ] {
             let ok = (0.0..=1.0).contains(&value);
-            check(ok, key, format!("is a probability from 0 to 1, not {value}"))?;
+            check(
+                ok,
+                key,
+                format!("is a probability from 0 to 1, not {value}"),
+            )?;
         }
         for (key, value) in [
             ("stop_quantum", self.stop_quantum.0),
@@ -346,7 +377,10 @@ impl Settings {
         check(
             self.host.ring.0.is_power_of_two() && (8 << 10..=16 << 20).contains(&self.host.ring.0),
             "host.ring",
-            format!("must be a power of two from 8KiB to 16MiB, not {}", self.host.ring),
+            format!(
+                "must be a power of two from 8KiB to 16MiB, not {}",
+                self.host.ring
+            ),
         )?;
         check(
             (2 << 10..=16 << 20).contains(&self.peer.buffer.0),
@@ -364,18 +398,44 @@ impl Settings {
             format!("must be 1, 2, 4, 8 or 16, not {}", self.pcie.lanes),
         )?;
         match &self.app {
-            App::Http { connections, rounds, port, .. } => {
-                check(*connections > 0, "app.connections", "must be at least 1".into())?;
+            App::Http {
+                connections,
+                rounds,
+                port,
+                ..
+            } => {
+                check(
+                    *connections > 0,
+                    "app.connections",
+                    "must be at least 1".into(),
+                )?;
                 check(*rounds > 0, "app.rounds", "must be at least 1".into())?;
                 check(*port > 0, "app.port", "must be at least 1".into())
             }
-            App::Rpc { connections, requests, size, port } => {
-                check(*connections > 0, "app.connections", "must be at least 1".into())?;
+            App::Rpc {
+                connections,
+                requests,
+                size,
+                port,
+            } => {
+                check(
+                    *connections > 0,
+                    "app.connections",
+                    "must be at least 1".into(),
+                )?;
                 check(*requests > 0, "app.requests", "must be at least 1".into())?;
-                check(!size.as_slice().is_empty(), "app.size", "names no size".into())?;
+                check(
+                    !size.as_slice().is_empty(),
+                    "app.size",
+                    "names no size".into(),
+                )?;
                 for size in size.as_slice() {
                     let ok = (4..=16 << 20).contains(&size.0);
-                    check(ok, "app.size", format!("must lie between 4B and 16MiB, not {size}"))?;
+                    check(
+                        ok,
+                        "app.size",
+                        format!("must lie between 4B and 16MiB, not {size}"),
+                    )?;
                 }
                 check(*port > 0, "app.port", "must be at least 1".into())
             }

@@ -131,16 +131,18 @@ pub fn assemble(
                 ..SmoltcpConfig::new("client", CLIENT_MAC, CLIENT_IP, seed)
             });
             let network = peer.network();
-            (client, expected_bytes) =
-                spawn_client(scenario, files.as_ref(), network, |work| peer.run_to_end(work));
+            (client, expected_bytes) = spawn_client(scenario, files.as_ref(), network, |work| {
+                peer.run_to_end(work)
+            });
             let peer_id = simulation.add(peer)?;
             simulation.connect((peer_id, "eth0"), (wire, "b"), Time::from_ps(far))?;
         }
         PeerKind::Toe => {
             let peer = host(scenario, "client", CLIENT_MAC, CLIENT_IP)?;
             let network = peer.network();
-            (client, expected_bytes) =
-                spawn_client(scenario, files.as_ref(), network, |work| peer.run_to_end(work));
+            (client, expected_bytes) = spawn_client(scenario, files.as_ref(), network, |work| {
+                peer.run_to_end(work)
+            });
             let peer_id = simulation.add(peer)?;
             let peer_nic = add_nic(&mut simulation, scenario, PEER_NIC, make_nic, &mut nics)?;
             simulation.connect((peer_nic, "pcie"), (peer_id, "pcie"), pcie_delay)?;
@@ -148,9 +150,12 @@ pub fn assemble(
         }
     }
     {
-        let host: &Host = simulation.component(server_id).ok_or_else(|| anyhow!("no server"))?;
-        server_failure =
-            spawn_server(scenario, files.as_ref(), server_network, |work| host.run_in_background(work));
+        let host: &Host = simulation
+            .component(server_id)
+            .ok_or_else(|| anyhow!("no server"))?;
+        server_failure = spawn_server(scenario, files.as_ref(), server_network, |work| {
+            host.run_in_background(work)
+        });
     }
 
     let interface = simulation.tap((nic_id, "eth"), NIC)?;
@@ -160,10 +165,21 @@ pub fn assemble(
         simulation.tap((*peer_nic, "eth"), PEER_NIC)?;
     }
     if let Some(path) = capture {
-        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        simulation.add_sink(PcapngWriter::new(BufWriter::new(file), simulation.interfaces())?);
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        simulation.add_sink(PcapngWriter::new(
+            BufWriter::new(file),
+            simulation.interfaces(),
+        )?);
     }
-    Ok(Assembly { simulation, nics, client, server_failure, traffic, expected_bytes })
+    Ok(Assembly {
+        simulation,
+        nics,
+        client,
+        server_failure,
+        traffic,
+        expected_bytes,
+    })
 }
 
 fn line_rate(scenario: &Scenario) -> Result<LineRate> {
@@ -233,7 +249,10 @@ fn add_nic(
         .ok_or_else(|| anyhow!("a clock of {} has no period", design.clock))?;
     let nic = make_nic(RtlNicConfig {
         pcie,
-        mac: MacParameters { rate, ..MacParameters::default() },
+        mac: MacParameters {
+            rate,
+            ..MacParameters::default()
+        },
         ..RtlNicConfig::new(name, clock, Seed(settings.seed))
     })?;
     let id = simulation.add(nic)?;
@@ -247,8 +266,14 @@ fn spawn_client<N: Network>(
     network: N,
     spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
 ) -> (Client, u64) {
+    let start = Time::from_ps(scenario.settings.start.0);
     match &scenario.settings.app {
-        App::Http { connections, port, rounds, .. } => {
+        App::Http {
+            connections,
+            port,
+            rounds,
+            ..
+        } => {
             let report = Report::new();
             let once = files.map(|files| files.manifest()).unwrap_or_default();
             let files: Vec<_> = (0..*rounds).flat_map(|_| once.iter().cloned()).collect();
@@ -258,13 +283,21 @@ fn spawn_client<N: Network>(
                 connections: *connections as usize,
                 files,
             };
-            spawn(Box::pin(http::fetch_all(network, config, report.clone())));
+            let work = http::fetch_all(network.clone(), config, report.clone());
+            spawn(Box::pin(after(network, start, work)));
             (Client::Http(report), expected)
         }
-        App::Rpc { connections, requests, size, port } => {
+        App::Rpc {
+            connections,
+            requests,
+            size,
+            port,
+        } => {
             let report = Report::new();
             let sizes: Vec<usize> = size.as_slice().iter().map(|size| size.0 as usize).collect();
-            let expected = (0..*requests as usize).map(|i| sizes[i % sizes.len()] as u64).sum::<u64>()
+            let expected = (0..*requests as usize)
+                .map(|i| sizes[i % sizes.len()] as u64)
+                .sum::<u64>()
                 * u64::from(*connections);
             let config = rpc::ClientConfig {
                 server: SocketAddrV4::new(SERVER_IP, *port),
@@ -276,10 +309,17 @@ fn spawn_client<N: Network>(
                 think_time: Time::ZERO,
                 seed: Seed(scenario.settings.seed),
             };
-            spawn(Box::pin(rpc::call_all(network, config, report.clone())));
+            let work = rpc::call_all(network.clone(), config, report.clone());
+            spawn(Box::pin(after(network, start, work)));
             (Client::Rpc(report), expected)
         }
     }
+}
+
+/// Does `work` from `start` on.
+async fn after<N: Network>(network: N, start: Time, work: impl Future<Output = ()>) {
+    network.sleep(start).await;
+    work.await;
 }
 
 fn spawn_server<N: Network>(
@@ -289,18 +329,34 @@ fn spawn_server<N: Network>(
     spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
 ) -> Box<dyn Fn() -> Option<String> + Send> {
     match &scenario.settings.app {
-        App::Http { connections, port, .. } => {
+        App::Http {
+            connections, port, ..
+        } => {
             let report = Report::<http::ServerReport>::new();
-            let config =
-                http::ServerConfig { port: *port, backlog: (*connections as usize).max(16) };
+            let config = http::ServerConfig {
+                port: *port,
+                backlog: (*connections as usize).max(16),
+            };
             let files = files.map(Arc::clone).unwrap_or_default();
-            spawn(Box::pin(http::serve(network, files, config, report.clone())));
+            spawn(Box::pin(http::serve(
+                network,
+                files,
+                config,
+                report.clone(),
+            )));
             Box::new(move || report.get().failure.map(|failure| failure.to_string()))
         }
-        App::Rpc { connections, port, .. } => {
+        App::Rpc {
+            connections, port, ..
+        } => {
             let report = Report::<rpc::ServerReport>::new();
             let backlog = (*connections as usize).max(16);
-            spawn(Box::pin(rpc::serve(network, *port, backlog, report.clone())));
+            spawn(Box::pin(rpc::serve(
+                network,
+                *port,
+                backlog,
+                report.clone(),
+            )));
             Box::new(move || report.get().failure.map(|failure| failure.to_string()))
         }
     }
@@ -344,8 +400,11 @@ impl Assembly {
             Client::Rpc(report) => (None, Some(report.clone())),
         };
         move || {
-            http.as_ref().map_or(0, |report| report.with(|report| report.bytes_verified))
-                + rpc.as_ref().map_or(0, |report| report.with(|report| report.bytes_verified))
+            http.as_ref()
+                .map_or(0, |report| report.with(|report| report.bytes_verified))
+                + rpc
+                    .as_ref()
+                    .map_or(0, |report| report.with(|report| report.bytes_verified))
         }
     }
 
@@ -357,7 +416,9 @@ impl Assembly {
     /// The RTL NICs by name, the one under test first.
     pub fn nics(&self) -> impl Iterator<Item = (&str, &RtlNic)> {
         self.nics.iter().filter_map(|(name, id)| {
-            self.simulation.component::<RtlNic>(*id).map(|nic| (name.as_str(), nic))
+            self.simulation
+                .component::<RtlNic>(*id)
+                .map(|nic| (name.as_str(), nic))
         })
     }
 
@@ -375,16 +436,20 @@ impl Assembly {
             _ => 0,
         };
         let observer = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        let (received, sent) =
-            (observer.traffic(Direction::Received), observer.traffic(Direction::Sent));
+        let (received, sent) = (
+            observer.traffic(Direction::Received),
+            observer.traffic(Direction::Sent),
+        );
         let mut segments = BTreeMap::new();
         for (side, traffic) in [("received", received), ("sent", sent)] {
             for (kind, count) in traffic.segments.by_name() {
                 segments.insert(format!("{kind}_{side}"), count);
             }
         }
-        let nics: BTreeMap<String, NicSummary> =
-            self.nics().map(|(name, nic)| (name.to_owned(), nic_summary(nic))).collect();
+        let nics: BTreeMap<String, NicSummary> = self
+            .nics()
+            .map(|(name, nic)| (name.to_owned(), nic_summary(nic)))
+            .collect();
         let tested = nics.get(NIC).cloned().unwrap_or_default();
         Summary {
             schema: SUMMARY_SCHEMA,

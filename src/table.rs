@@ -7,26 +7,46 @@ use std::fmt::Write;
 /// Everything a person wants to know first.
 pub fn of(summary: &Summary, execution: &Execution) -> String {
     let mut text = String::new();
-    let title = if summary.complete { "" } else { "  (INCOMPLETE)" };
+    let title = if summary.complete {
+        ""
+    } else {
+        "  (INCOMPLETE)"
+    };
     let _ = writeln!(text, "{} on {}{title}", summary.scenario, summary.design);
 
     let mut figures = plain();
     figures.add_row(["bytes verified", &grouped(summary.bytes_verified)]);
     figures.add_row(["bytes mismatched", &grouped(summary.bytes_mismatched)]);
     figures.add_row(["goodput", &format!("{:.3} Gb/s", summary.goodput_gbps)]);
-    figures.add_row(["simulated", &format!("{:.3} us", summary.simulated_ps as f64 / 1e6)]);
+    figures.add_row([
+        "simulated",
+        &format!("{:.3} us", summary.simulated_ps as f64 / 1e6),
+    ]);
     figures.add_row(["clock cycles", &grouped(summary.clock_cycles)]);
-    for (name, values) in [("TCP round trip", summary.rtt_ps), ("request", summary.request_ps)] {
+    for (name, values) in [
+        ("TCP round trip", summary.rtt_ps),
+        ("request", summary.request_ps),
+    ] {
         figures.add_row([name, &percentiles(values)]);
     }
-    figures.add_row(["retransmitted segments", &grouped(summary.retransmitted_segments)]);
-    for (name, counts) in [("segments", &summary.segments), ("dropped frames", &summary.drops)] {
+    figures.add_row([
+        "retransmitted segments",
+        &grouped(summary.retransmitted_segments),
+    ]);
+    for (name, counts) in [
+        ("segments", &summary.segments),
+        ("dropped frames", &summary.drops),
+    ] {
         let some: Vec<String> = counts
             .iter()
             .filter(|(_, count)| **count > 0)
             .map(|(kind, count)| format!("{kind} {}", grouped(*count)))
             .collect();
-        let line = if some.is_empty() { "none".into() } else { some.join(", ") };
+        let line = if some.is_empty() {
+            "none".into()
+        } else {
+            wrapped(&some)
+        };
         figures.add_row([name, &line]);
     }
     let speed = format!(
@@ -61,7 +81,8 @@ pub fn of(summary: &Summary, execution: &Execution) -> String {
         }
         let _ = writeln!(text, "{}", numbers(pcie));
     }
-    text.trim_end().to_owned()
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n").trim_end().to_owned()
 }
 
 fn plain() -> Table {
@@ -90,6 +111,12 @@ fn percentiles(values: Percentiles) -> String {
         us(values.p9999),
         grouped(values.samples)
     )
+}
+
+/// Items on lines of at most four.
+fn wrapped(items: &[String]) -> String {
+    let lines: Vec<String> = items.chunks(4).map(|line| line.join(", ")).collect();
+    lines.join(",\n")
 }
 
 /// A count with thin groups of three digits.

@@ -1,5 +1,6 @@
 //! `hallux doctor`: what is found on this machine, what is missing, how to get it.
 
+use crate::output;
 use anyhow::Result;
 use comfy_table::{Table, presets};
 use hallux_verilator::{Environment, Fact, FactStatus, doctor};
@@ -44,10 +45,12 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         });
     }
     if arguments.json {
-        println!("{}", serde_json::to_string(&facts)?);
+        output::line(serde_json::to_string(&facts)?);
     } else {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(["", "what", "found", "remedy"]);
+        table
+            .load_preset(presets::NOTHING)
+            .set_header(["", "what", "found", "remedy"]);
         for fact in &facts {
             let mark = match fact.status {
                 FactStatus::Good => "ok",
@@ -56,8 +59,12 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
             };
             table.add_row([mark, fact.subject, &fact.finding, &fact.remedy]);
         }
-        println!("{table}");
+        output::line(table);
     }
     let usable = facts.iter().all(|fact| fact.status != FactStatus::Bad);
-    Ok(if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if usable {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -1,5 +1,6 @@
 //! `hallux gen`: the RTL of a design point.
 
+use crate::output;
 use anyhow::{Context, Result, bail};
 use hallux_toe::design::DesignPoint;
 use hallux_toe::generate::generate;
@@ -42,7 +43,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         let directory = arguments.out.join(&point.name);
         if arguments.list {
             for module in &design.manifest.modules {
-                println!("{}/{}  {}", point.name, module.file, module.source);
+                output::line(format_args!(
+                    "{}/{}  {}",
+                    point.name, module.file, module.source
+                ));
             }
         } else if arguments.check {
             let differing = design.differs(&directory);
@@ -54,7 +58,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
             design
                 .write(&directory)
                 .with_context(|| format!("cannot write {}", directory.display()))?;
-            println!("{}: {} modules", directory.display(), design.manifest.modules.len());
+            output::line(format_args!(
+                "{}: {} modules",
+                directory.display(),
+                design.manifest.modules.len()
+            ));
         }
     }
     if stale > 0 {
@@ -65,12 +73,18 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 
 fn committed_designs(directory: &Path) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(directory).with_context(|| {
-        format!("no design point named, and {} cannot be read", directory.display())
+        format!(
+            "no design point named, and {} cannot be read",
+            directory.display()
+        )
     })?;
     let mut paths = vec![];
     for entry in entries {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
             paths.push(path);
         }
     }

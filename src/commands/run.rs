@@ -1,6 +1,7 @@
 //! `hallux run`: a scenario, to the clock cycle.
 
 use crate::model::{self, Abilities, BuiltModel};
+use crate::output;
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::{NicModel, Scenario};
 use crate::simulation::{Assembly, MakeNic, assemble, load_files};
@@ -82,20 +83,23 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         savable: arguments.skip == SkipMode::Verify,
     };
     let model = match rtl {
-        true => {
-            Some(model::build(&scenario.design, abilities, &|line| eprintln!("hallux: {line}"))?)
-        }
+        true => Some(model::build(&scenario.design, abilities, &|line| {
+            eprintln!("hallux: {line}")
+        })?),
         false => None,
     };
 
     let directory = ResultsDirectory::create(&out)
         .with_context(|| format!("cannot make the results directory {}", out.display()))?;
-    let waves = arguments
-        .waves
-        .map(|window| WaveFile { window, path: directory.path("waves.fst") });
+    let waves = arguments.waves.map(|window| WaveFile {
+        window,
+        path: directory.path("waves.fst"),
+    });
     let mut first = true;
     let mut make_nic: Box<MakeNic<'_>> = Box::new(|mut config| {
-        let model = model.as_ref().ok_or_else(|| anyhow!("no model was built"))?;
+        let model = model
+            .as_ref()
+            .ok_or_else(|| anyhow!("no model was built"))?;
         config.skip = arguments.skip;
         config.trace = arguments.trace;
         if std::mem::take(&mut first) {
@@ -132,7 +136,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         Err(RunError::Deadlock { at, .. }) => *at,
         Err(_) => reached,
     };
-    let hash = model.as_ref().map_or("", |model| model.design.manifest.hash.as_str());
+    let hash = model
+        .as_ref()
+        .map_or("", |model| model.design.manifest.hash.as_str());
     let summary = assembly.summary(&scenario, hash, end, failure.is_none());
     let execution = execution(
         arguments,
@@ -169,7 +175,11 @@ fn verdict(
     }
     if let Some(first) = work.failures.first() {
         let more = work.failures.len() - 1;
-        let others = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        let others = if more == 0 {
+            String::new()
+        } else {
+            format!(" (and {more} more)")
+        };
         return Some(format!("{first}{others}"));
     }
     let expected = assembly.expected_bytes;
@@ -186,7 +196,10 @@ fn execution(
     (setup_seconds, wall_seconds): (f64, f64),
     incomplete: Option<String>,
 ) -> Execution {
-    let cycles: u64 = assembly.nics().map(|(_, nic)| nic.report().evaluated_cycles).sum();
+    let cycles: u64 = assembly
+        .nics()
+        .map(|(_, nic)| nic.report().evaluated_cycles)
+        .sum();
     let mut tools = BTreeMap::from([("hallux".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     if let Some(model) = model {
         let facts = model.library.facts();
@@ -231,15 +244,18 @@ fn conclude(
     execution: &Execution,
     failure: Option<String>,
 ) -> Result<ExitCode> {
-    println!("{}", table::of(summary, execution));
+    output::line(table::of(summary, execution));
     match failure {
         None => {
-            println!("results: {}", directory.publish()?.display());
+            output::line(format_args!("results: {}", directory.publish()?.display()));
             Ok(ExitCode::SUCCESS)
         }
         Some(reason) => {
             let place = directory.keep_incomplete();
-            Err(anyhow!("{reason}\npartial results, marked incomplete: {}", place.display()))
+            Err(anyhow!(
+                "{reason}\npartial results, marked incomplete: {}",
+                place.display()
+            ))
         }
     }
 }
@@ -263,7 +279,11 @@ impl Display {
             bar.set_style(style.progress_chars("=> "));
         }
         let nic = assembly.nics().next().map(|(name, _)| name.to_owned());
-        Self { bar, verified: Box::new(assembly.verified_bytes()), nic }
+        Self {
+            bar,
+            verified: Box::new(assembly.verified_bytes()),
+            nic,
+        }
     }
 
     fn show(&self, progress: &hallux_cosim::engine::Progress, since: Instant) {
@@ -276,7 +296,10 @@ impl Display {
             .map_or(0, |counter| counter.value);
         let rate = cycles as f64 / since.elapsed().as_secs_f64().max(1e-3) / 1000.0;
         self.bar.set_position((self.verified)());
-        self.bar.set_message(format!("{:.1} us simulated, {rate:.0} kcycles/s", progress.now.ps() as f64 / 1e6));
+        self.bar.set_message(format!(
+            "{:.1} us simulated, {rate:.0} kcycles/s",
+            progress.now.ps() as f64 / 1e6
+        ));
     }
 
     fn finish(&self) {

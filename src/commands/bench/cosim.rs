@@ -5,6 +5,7 @@
 //! library, same flags. Both are repeated in turn, and the medians are compared.
 
 use crate::model::{self, Abilities};
+use crate::output;
 use crate::scenario::Scenario;
 use crate::simulation::{assemble, load_files};
 use anyhow::{Context, Result, anyhow};
@@ -56,8 +57,9 @@ struct Figures {
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let scenario = Scenario::read(&arguments.scenario, &arguments.set)?;
     let files = load_files(&scenario)?;
-    let model =
-        model::build(&scenario.design, Abilities::default(), &|line| eprintln!("hallux: {line}"))?;
+    let model = model::build(&scenario.design, Abilities::default(), &|line| {
+        eprintln!("hallux: {line}")
+    })?;
     let library = &model.library;
     let run = |record: usize| -> Result<(f64, u64, Option<Recording>)> {
         let mut make_nic = |mut config: hallux_cosim::nic::RtlNicConfig| {
@@ -74,8 +76,15 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         let start = Instant::now();
         assembly.simulation.run(&options, &mut |_| {})?;
         let seconds = start.elapsed().as_secs_f64();
-        let (_, nic) = assembly.nics().next().context("the scenario has no RTL NIC")?;
-        Ok((seconds, nic.report().evaluated_cycles, nic.recording().cloned()))
+        let (_, nic) = assembly
+            .nics()
+            .next()
+            .context("the scenario has no RTL NIC")?;
+        Ok((
+            seconds,
+            nic.report().evaluated_cycles,
+            nic.recording().cloned(),
+        ))
     };
 
     let (_, cycles, recording) = run(usize::MAX)?;
@@ -98,12 +107,21 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         compiler_flags: facts.flags.clone(),
         verilator: facts.verilator.clone(),
     };
-    println!("{} cycles, {} repetitions, {}", cycles, arguments.repetitions, facts.compiler);
-    println!("co-simulation {:>10.1} kcycles/s", figures.kcycles_per_second);
-    println!("bare model    {:>10.1} kcycles/s", figures.bare_kcycles_per_second);
-    println!("ratio         {:>10.3}", figures.ratio);
+    output::line(format_args!(
+        "{} cycles, {} repetitions, {}",
+        cycles, arguments.repetitions, facts.compiler
+    ));
+    output::line(format_args!(
+        "co-simulation {:>10.1} kcycles/s",
+        figures.kcycles_per_second
+    ));
+    output::line(format_args!(
+        "bare model    {:>10.1} kcycles/s",
+        figures.bare_kcycles_per_second
+    ));
+    output::line(format_args!("ratio         {:>10.3}", figures.ratio));
     if arguments.json {
-        println!("{}", serde_json::to_string(&figures)?);
+        output::line(serde_json::to_string(&figures)?);
     }
     Ok(ExitCode::SUCCESS)
 }
