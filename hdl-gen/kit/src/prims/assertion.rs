@@ -28,6 +28,13 @@ impl Assert {
     }
 }
 
+impl Default for Assert {
+    /// An assertion that says no more than where it stands; give a message.
+    fn default() -> Self {
+        Self::new("assertion violated")
+    }
+}
+
 impl Logic for Assert {
     /// # Panics
     /// If the condition does not hold: that is what an assertion is for.

@@ -51,6 +51,13 @@ impl<T: Synth, const A: usize> RegisterFile<T, A> {
     }
 }
 
+impl<T: Synth, const A: usize> Default for RegisterFile<T, A> {
+    /// A register file of 2 words: a placeholder for `..Default::default()`.
+    fn default() -> Self {
+        Self::new(2)
+    }
+}
+
 impl<T: Synth, const A: usize> Logic for RegisterFile<T, A> {
     fn update(&mut self) {
         if self.clk.pos_edge() && self.write_enable.val() {

@@ -70,6 +70,13 @@ impl RoundRobin {
     }
 }
 
+impl Default for RoundRobin {
+    /// An arbiter for all 16 requesters.
+    fn default() -> Self {
+        Self::new(16)
+    }
+}
+
 impl Logic for RoundRobin {
     #[hdl]
     fn update(&mut self) {
