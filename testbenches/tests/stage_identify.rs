@@ -10,6 +10,9 @@ use hallux_toe::interface::{TABLE_WAYS, flow_hashes};
 use hallux_toe::stages::identify::Identify;
 use stage::{Dice, assert_lint_clean, bench_of};
 
+/// Clocks from a lookup to its segment.
+const LATENCY: u64 = 5;
+
 const BUCKETS: usize = 16;
 
 /// A connection's key and flow id.
@@ -175,6 +178,8 @@ fn one_lookup_a_clock() {
     id.bench.run_until_received(id.m, 100, 140);
     let cycles = cycles_of(id.bench.log(), "m");
     assert_eq!(cycles[99] - cycles[0], 99, "{cycles:?}");
+    let first = cycles_of(id.bench.log(), "s")[0];
+    assert_eq!(cycles[0] - first, LATENCY);
 }
 
 #[test]

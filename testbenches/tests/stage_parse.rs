@@ -14,6 +14,9 @@ use hallux_toe::stages::parse::{FRAME_BEATS, Parse};
 use stage::{Dice, assert_lint_clean, bench_of};
 use std::fmt::Write;
 
+/// Clocks from the last beat of a frame to its summary.
+const LATENCY: u64 = 9;
+
 /// What becomes of a frame that is admitted.
 #[derive(Clone, Debug, PartialEq)]
 enum Judgement {
@@ -635,6 +638,8 @@ fn single_beat_frames_pass_at_one_a_clock() {
     check_all(&mut parser, &vec![frame; 200]);
     let cycles = cycles_of(parser.bench.log(), "m");
     assert_eq!(cycles[199] - cycles[0], 199, "{cycles:?}");
+    let first = cycles_of(parser.bench.log(), "s")[0];
+    assert_eq!(cycles[0] - first, LATENCY);
 }
 
 /// Room and enable change at random; each frame is admitted or refused at its first

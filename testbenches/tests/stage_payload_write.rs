@@ -363,6 +363,9 @@ fn small_segments_pass_at_three_clocks_each_at_any_address() {
     stage.check(&events);
     let cycles = cycles_of(stage.bench.log(), "m_up");
     assert_eq!(cycles[99] - cycles[0], 3 * 99, "{cycles:?}");
+    // Beats 0 and 1 are taken before the first window can be emitted.
+    assert_eq!(cycles[0] - cycles_of(stage.bench.log(), "s")[0], 7);
+    assert_eq!(cycles_of(stage.bench.log(), "m_header")[0] - cycles[0], 2);
 }
 
 #[test]
@@ -393,6 +396,7 @@ fn large_segments_lose_one_clock_and_events_without_frames_none() {
     stage.check(&events);
     let cycles = cycles_of(stage.bench.log(), "m_header");
     assert_eq!(cycles[99] - cycles[20], 79, "{cycles:?}");
+    assert_eq!(cycles[20] - cycles_of(stage.bench.log(), "s")[20], 6);
 }
 
 fn random_event(ticket: u32, dice: &mut Dice) -> Event {

@@ -47,6 +47,8 @@ pub struct Identify {
     sweep: DFF<Bits<16>>,
     // Segments accepted and not yet gone.
     held: DFF<Bits<5>>,
+    // A table was written: its read port may change in this clock.
+    written: DFF<Bit>,
     // Hashed, read, compared: the three steps of the pipeline.
     valid: DFF<Bits<3>>,
     summaries: [DFF<Summary>; 2],
@@ -71,6 +73,7 @@ impl Identify {
             clearing: Default::default(),
             sweep: Default::default(),
             held: Default::default(),
+            written: Default::default(),
             valid: Default::default(),
             summaries: Default::default(),
             hash: [Crc32::new(0x82f6_3b78), Crc32::new(0xedb8_8320)],
@@ -113,6 +116,7 @@ impl Logic for Identify {
             clearing,
             sweep,
             held,
+            written,
             valid,
             summaries[0],
             summaries[1],
@@ -149,6 +153,7 @@ impl Logic for Identify {
         self.s_write.ready.next = !clearing;
         let write = self.s_write.data.val();
         let writes = self.s_write.valid.val() & !clearing;
+        self.written.d.next = clearing | writes;
         for way in 0..ENTRIES {
             let table = way / TABLE_WAYS;
             let in_table = if table == 1 {
@@ -211,10 +216,11 @@ impl Logic for Identify {
         } else if left & !taken {
             self.held.d.next = self.held.q.val() - bits::<5>(1);
         }
-        self.idle.next = !clearing & (self.held.q.val() == bits::<5>(0));
+        self.idle.next = !clearing & !self.written.q.val() & (self.held.q.val() == bits::<5>(0));
 
         if self.rst.val() {
             self.clearing.d.next = true;
+            self.written.d.next = false;
             self.sweep.d.next = bits::<16>(0);
             self.held.d.next = bits::<5>(0);
             self.valid.d.next = bits::<3>(0);

@@ -17,7 +17,7 @@
 //! as [`CLASS_DROP`](crate::channels::CLASS_DROP) occupy the frame buffer and travel as summaries; each dropped
 //! frame, refused or not, shows once on `drop_valid`, in arrival order.
 //!
-//! Latency from the last beat to `m`: 6 clocks and that of [`Fifo`]. Fields of a summary
+//! Latency from the last beat to `m`: 7 clocks and that of [`Fifo`]. Fields of a summary
 //! that is not fast are meaningless, `class` and `frame_len` excepted.
 //!
 //! The TCP checksum needs no knowledge of where the TCP header begins: the words of a

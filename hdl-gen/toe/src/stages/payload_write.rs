@@ -19,8 +19,9 @@
 //!
 //! Initiation interval: a frame costs as many clocks as it has beats, and one more when
 //! its last bytes need a write beat of their own; an event without a frame costs one.
-//! Latency from an action to its first write 8 clocks with the FIFO in between, to its
-//! notice or header 8 clocks without a payload.
+//! Latency from an action to its first write: 5 clocks, and one for each beat in front of
+//! the one that completes the first window. Notice and header show 2 clocks after the
+//! last write has left, without a payload 6 clocks after the action.
 
 mod engine;
 mod planner;
