@@ -20,6 +20,8 @@ struct Arguments {
 enum Command {
     /// Generate the RTL of a design point.
     Gen(commands::gen_rtl::Arguments),
+    /// Check the RTL of a design point with `verilator --lint-only -Wall`.
+    Lint(commands::lint::Arguments),
     /// Run a scenario to the clock cycle.
     Run(commands::run::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         .init();
     let result = match arguments.command {
         Command::Gen(arguments) => commands::gen_rtl::execute(&arguments),
+        Command::Lint(arguments) => commands::lint::execute(&arguments),
         Command::Run(arguments) => commands::run::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Bench(arguments) => commands::bench::execute(&arguments),

@@ -31,11 +31,7 @@ const DESIGNS: &str = "examples/designs";
 /// # Errors
 /// A design point is wrong, or the RTL cannot be read or written.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
-    let designs = if arguments.designs.is_empty() {
-        committed_designs(Path::new(DESIGNS))?
-    } else {
-        arguments.designs.clone()
-    };
+    let designs = named_or_committed(&arguments.designs)?;
     let mut stale = 0;
     for path in &designs {
         let point = DesignPoint::read(path)?;
@@ -69,6 +65,14 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         bail!("{stale} files differ from the generator's output; `hallux gen` writes them anew");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The design points named on the command line, or else those of the project.
+pub(super) fn named_or_committed(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    match named {
+        [] => committed_designs(Path::new(DESIGNS)),
+        named => Ok(named.to_vec()),
+    }
 }
 
 fn committed_designs(directory: &Path) -> Result<Vec<PathBuf>> {

@@ -3,4 +3,5 @@
 pub mod bench;
 pub mod doctor;
 pub mod gen_rtl;
+pub mod lint;
 pub mod run;

@@ -2,7 +2,7 @@
 //!
 //! Verilator is looked for in this order; the first usable one is taken:
 //!
-//! 1. `HALLUX_VERILATOR`: a program or an installation's root directory;
+//! 1. `HALLUX_VERILATOR`: a program or an installation's root directory; `own` asks for 6;
 //! 2. `VERILATOR_ROOT`;
 //! 3. `verilator_bin` on `PATH`, 5.006 or newer;
 //! 4. the project's own copy, if it is in the cache already;
@@ -167,6 +167,9 @@ pub(crate) fn find_compilers(
     })
 }
 
+/// Value of `HALLUX_VERILATOR` that asks for the project's own copy, whatever else is here.
+const OWN: &str = "own";
+
 /// What a search that fetches nothing came to.
 pub(crate) enum Search {
     /// A usable Verilator.
@@ -184,7 +187,7 @@ pub(crate) fn search_verilator(
         ("HALLUX_VERILATOR", Origin::Variable),
         ("VERILATOR_ROOT", Origin::Root),
     ] {
-        if let Some(value) = environment.get(variable) {
+        if let Some(value) = environment.get(variable).filter(|value| *value != OWN) {
             let value = PathBuf::from(value);
             return named_by_variable(environment, variable, value, origin).map(Search::Found);
         }
@@ -209,6 +212,9 @@ fn find_verilator(
     cache: &Cache,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Verilator, ToolError> {
+    if environment.get("HALLUX_VERILATOR").is_some_and(|value| value == OWN) {
+        return own_copy::install(environment, cache, progress).map_err(ToolError::NoVerilator);
+    }
     let too_old = match search_verilator(environment, cache)? {
         Search::Found(verilator) => return Ok(verilator),
         Search::Absent { too_old } => too_old,
