@@ -1,11 +1,14 @@
 //! Bench of `stages::protocol`: in lock step with the reference.
 
+mod channel;
 mod protocol;
 mod stage;
 
+use channel::{structure, value};
 use hallux_host::reference::{Command, Event, Open, Received, SeqNumber, flags};
+use hallux_toe::channels::Outcome;
 use hallux_toe::interface::OpenWords;
-use protocol::lockstep::{Conditions, FLOWS, check, describe, outcome, stage as stage_of, value};
+use protocol::lockstep::{Conditions, FLOWS, check, describe, stage as stage_of};
 use protocol::script::{Generator, Item, Work};
 
 const ISS: u32 = 1000;
@@ -98,13 +101,13 @@ fn a_connection_from_open_to_close() {
         segment(250, 10, 1448),
     ]);
     for item in &script {
-        bench.send_value(s, value(&item.event()));
+        bench.send_value(s, value(item.event()));
     }
     bench.run_until_received(m, script.len(), 100);
     let trace: Vec<String> = bench
         .received(m)
         .iter()
-        .map(|r| describe(&outcome(r)))
+        .map(|r| describe(&structure(r)))
         .collect();
     insta::assert_snapshot!(trace.join("\n"), @r"
     cmd flow=1 generation=3 ack=5000 rx_pos=1000 DONE opcode=1
@@ -143,7 +146,7 @@ fn one_event_a_clock_on_one_connection() {
     let mut works = vec![open()];
     works.extend((0..events).map(|n| segment(n, 1, 0)));
     for item in &script(works) {
-        bench.send_value(s, value(&item.event()));
+        bench.send_value(s, value(item.event()));
     }
     let start = bench.cycles();
     bench.run(u64::from(events) + 1);
@@ -157,7 +160,7 @@ fn one_event_a_clock_on_one_connection() {
     assert_eq!(received.len(), events as usize + 1);
     for (number, record) in received[1..].iter().enumerate() {
         assert_eq!(
-            outcome(record).ack.to_u64(),
+            structure::<Outcome>(record).ack.to_u64(),
             u64::from(IRS) + number as u64 + 1
         );
     }

@@ -2,13 +2,12 @@
 //! which they differ.
 
 use super::script::Item;
+use crate::channel::{structure, value};
 use crate::stage::bench_of;
-use hallux_hdl::prelude::{Flat, Synth};
 use hallux_host::reference::Connections;
-use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, Value};
-use hallux_toe::channels::{Event, Outcome};
+use hallux_testbenches::{Bench, Driver, Monitor, Stalls};
+use hallux_toe::channels::Outcome;
 use hallux_toe::stages::protocol::Protocol;
-use num_bigint::BigUint;
 
 /// Flow ids of the stage under test.
 pub const FLOWS: u16 = 4;
@@ -48,17 +47,6 @@ pub fn stage(conditions: &Conditions) -> (Bench, Driver, Monitor) {
     bench.run(u64::from(FLOWS) + 1);
     assert_eq!(bench.peek("idle"), true, "the sweep is over");
     (bench, s, m)
-}
-
-/// An event as the channel carries it.
-pub fn value(event: &Event) -> Value {
-    Value::from_bytes(&event.flat().to_bytes_le())
-}
-
-/// An outcome that the channel carried.
-pub fn outcome(record: &Record) -> Outcome {
-    let bytes = record.value().to_bytes(Outcome::BITS.div_ceil(8));
-    Outcome::from_flat(&BigUint::from_bytes_le(&bytes))
 }
 
 /// The fields that are not zero, for people.
@@ -114,7 +102,7 @@ pub fn describe(outcome: &Outcome) -> String {
 pub fn run(script: &[Item], conditions: &Conditions) -> Option<Mismatch> {
     let (mut bench, s, m) = stage(conditions);
     for item in script {
-        bench.send_value(s, value(&item.event()));
+        bench.send_value(s, value(item.event()));
     }
     let mut stale_events = 0u64;
     let limit = 100 + 20 * script.len() as u64;
@@ -128,7 +116,7 @@ pub fn run(script: &[Item], conditions: &Conditions) -> Option<Mismatch> {
     for (number, item) in script.iter().enumerate() {
         let (expected, stale) = item.expect(&mut model, conditions.now);
         stale_expected += u64::from(stale);
-        let found = received.get(number).map(outcome);
+        let found = received.get(number).map(structure::<Outcome>);
         if found != Some(expected) {
             return Some(Mismatch {
                 item: number,

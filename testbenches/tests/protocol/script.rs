@@ -1,5 +1,6 @@
 //! Scripts of events for the protocol stage, and what the reference says they cause.
 
+use crate::channel::narrow;
 use hallux_hdl::prelude::{Bits, bits};
 use hallux_host::reference::{
     Command, Connections, Event, Open, Outcome, Received, SeqNumber, State, flags,
@@ -33,10 +34,6 @@ pub enum Work {
     Frame(u64, u16),
     /// A raw frame of the control plane: bus address, bytes.
     Raw(u64, u16),
-}
-
-fn narrow<const N: usize>(value: impl Into<u64>) -> Bits<N> {
-    bits::<N>(value.into() & (u64::MAX >> (64 - N.min(64))))
 }
 
 impl Item {

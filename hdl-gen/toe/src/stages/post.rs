@@ -58,6 +58,8 @@ pub struct Post {
     actions: Fifo<Action>,
     reads: Fifo<ReadRequest>,
     updates: Fifo<Update>,
+    /// Every outcome finds room.
+    room: Assert,
 }
 
 impl Post {
@@ -68,6 +70,7 @@ impl Post {
             actions: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
             reads: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
             updates: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
+            room: Assert::new("every FIFO has room for every outcome"),
             ..Default::default()
         }
     }
@@ -233,6 +236,10 @@ impl Logic for Post {
         };
         self.updates.s.valid.next = valid & outcome.update;
 
+        self.room.clk.next = self.clk.val();
+        self.room.holds.next = self.rst.val()
+            | !valid
+            | (self.actions.s.ready.val() & self.reads.s.ready.val() & self.updates.s.ready.val());
         self.m_action.data.next = self.actions.m.data.val();
         self.m_action.valid.next = self.actions.m.valid.val();
         self.actions.m.ready.next = self.m_action.ready.val();
@@ -244,9 +251,9 @@ impl Logic for Post {
         self.updates.m.ready.next = self.m_update.ready.val();
 
         self.idle.next = !valid
-            & !self.actions.m.valid.val()
-            & !self.reads.m.valid.val()
-            & !self.updates.m.valid.val();
+            & !self.actions.level.val().any()
+            & !self.reads.level.val().any()
+            & !self.updates.level.val().any();
         if self.rst.val() {
             self.outcome_valid.d.next = false;
         }

@@ -92,6 +92,9 @@ pub struct Protocol {
     sweeping: DFF<Bit>,
     sweep_flow: DFF<Bits<16>>,
 
+    /// Every outcome finds room.
+    room: Assert,
+
     _connections: usize,
 }
 
@@ -101,6 +104,7 @@ impl Protocol {
         Self {
             states: Ram::new(connections),
             outcomes: Fifo::new(OUTCOMES).with_almost_full(UNDER_WAY),
+            room: Assert::new("the outcome FIFO has room for every outcome"),
             _connections: connections,
             ..Default::default()
         }
@@ -191,6 +195,9 @@ impl Logic for Protocol {
         }
         self.outcomes.s.data.next = self.outcome.q.val();
         self.outcomes.s.valid.next = self.outcome_valid.q.val();
+        self.room.clk.next = self.clk.val();
+        self.room.holds.next =
+            self.rst.val() | !self.outcome_valid.q.val() | self.outcomes.s.ready.val();
         self.m.data.next = self.outcomes.m.data.val();
         self.m.valid.next = self.outcomes.m.valid.val();
         self.outcomes.m.ready.next = self.m.ready.val();
@@ -215,7 +222,7 @@ impl Logic for Protocol {
 
         self.idle.next = !self.taken_valid.q.val()
             & !self.outcome_valid.q.val()
-            & !self.outcomes.m.valid.val()
+            & !self.outcomes.level.val().any()
             & !self.sweeping.q.val();
 
         if self.rst.val() {

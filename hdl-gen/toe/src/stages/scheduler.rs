@@ -8,7 +8,7 @@
 //!                                     entered := !left            left := entered
 //! ```
 //!
-//! Latency 3 clocks from an update to its grant; initiation interval 1 for updates and for
+//! Latency 5 clocks from an update to its grant; initiation interval 1 for updates and for
 //! grants. Every grant is for one segment. A grant takes its flow out of the queue; the
 //! update of the grant's outcome brings it back to the end.
 //!
@@ -64,6 +64,9 @@ pub struct Scheduler {
     sweeping: DFF<Bit>,
     sweep_flow: DFF<Bits<16>>,
 
+    /// No flow is queued twice.
+    room: Assert,
+
     _flows: usize,
 }
 
@@ -74,6 +77,7 @@ impl Scheduler {
             entered: Ram::new(connections),
             left: Ram::new(connections),
             queue: Fifo::new(connections),
+            room: Assert::new("the queue has room for every flow"),
             _flows: connections,
             ..Default::default()
         }
@@ -118,6 +122,8 @@ impl Logic for Scheduler {
         };
         self.queue.s.data.next = word;
         self.queue.s.valid.next = enters;
+        self.room.clk.next = self.clk.val();
+        self.room.holds.next = self.rst.val() | !enters | self.queue.s.ready.val();
         self.entered.write_enable.next = enters | sweeps;
         self.entered.write_address.next = if sweeps {
             self.sweep_flow.q.val()
@@ -161,7 +167,7 @@ impl Logic for Scheduler {
             }
         }
         self.idle.next = !self.fresh_valid.q.val()
-            & !self.queue.m.valid.val()
+            & !self.queue.level.val().any()
             & !self.granted.m.valid.val()
             & !sweeps;
         if self.rst.val() {
