@@ -140,19 +140,70 @@ pub struct ResultsDirectory {
     whole: PathBuf,
 }
 
+/// Why a directory cannot receive the results of a run.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The path has no last component, as `..` has none.
+    #[error("{} names no directory; name one to be made", .0.display())]
+    NoName(PathBuf),
+    /// Something else than a directory has the name.
+    #[error("{} is no directory; name one to be made, or an earlier result", .0.display())]
+    NoDirectory(PathBuf),
+    /// A directory with contents that no run has left.
+    #[error("{} holds something else than results; name a new directory", .0.display())]
+    Foreign(PathBuf),
+    /// The directory cannot be made or replaced.
+    #[error("cannot make the results directory {}: {error}", .path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
 impl ResultsDirectory {
+    /// Whether `whole` can take results, so that a mistake shows before a long run: it
+    /// must not exist, be empty, or hold an earlier result, since it will be replaced.
+    ///
+    /// # Errors
+    /// Something other than results has the name.
+    pub fn check(whole: &Path) -> Result<(), PlaceError> {
+        for place in [whole, &part_of(whole)?] {
+            let Ok(metadata) = fs::metadata(place) else {
+                continue;
+            };
+            if !metadata.is_dir() {
+                return Err(PlaceError::NoDirectory(place.to_owned()));
+            }
+            let ours = ["summary.json", "packets.pcapng"]
+                .iter()
+                .any(|file| place.join(file).is_file());
+            let empty = fs::read_dir(place).is_ok_and(|mut entries| entries.next().is_none());
+            if !ours && !empty {
+                return Err(PlaceError::Foreign(place.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
     /// Prepares `whole`: files are written to `<whole>.incomplete` until [`Self::publish`].
     ///
     /// # Errors
-    /// The directory cannot be made.
-    pub fn create(whole: &Path) -> io::Result<Self> {
-        let mut name = whole.file_name().unwrap_or_default().to_owned();
-        name.push(".incomplete");
-        let part = whole.with_file_name(name);
-        if part.exists() {
-            fs::remove_dir_all(&part)?;
-        }
-        fs::create_dir_all(&part)?;
+    /// [`Self::check`] fails, or the directory cannot be made.
+    pub fn create(whole: &Path) -> Result<Self, PlaceError> {
+        Self::check(whole)?;
+        let part = part_of(whole)?;
+        let renew = || {
+            if part.exists() {
+                fs::remove_dir_all(&part)?;
+            }
+            fs::create_dir_all(&part)
+        };
+        renew().map_err(|error| PlaceError::Io {
+            path: whole.to_owned(),
+            error,
+        })?;
         Ok(Self {
             part,
             whole: whole.to_owned(),
@@ -190,6 +241,16 @@ impl ResultsDirectory {
     pub fn keep_incomplete(self) -> PathBuf {
         self.part
     }
+}
+
+/// Where the results of `whole` stand until the run is whole.
+fn part_of(whole: &Path) -> Result<PathBuf, PlaceError> {
+    let mut name = whole
+        .file_name()
+        .ok_or_else(|| PlaceError::NoName(whole.to_owned()))?
+        .to_owned();
+    name.push(".incomplete");
+    Ok(whole.with_file_name(name))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Scenarios: what is connected to what, which work it does, read from TOML.
 
 use hallux_toe::design::DesignPoint;
-use hallux_toe::document::{Document, DocumentError};
+use hallux_toe::document::{Document, DocumentError, Place};
 use hallux_toe::units::{BitRate, ByteCount, Duration};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -221,7 +221,10 @@ impl Default for Peer {
 
 /// One value, or a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "write one size such as \"64B\", or a list of sizes"
+)]
 pub enum OneOrMore<T> {
     /// One value.
     One(T),
@@ -241,7 +244,7 @@ impl<T> OneOrMore<T> {
 
 /// The work of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+#[serde(tag = "kind", rename_all = "lowercase", try_from = "AppKeys")]
 pub enum App {
     /// The host serves the files of a directory over HTTP/1.1; the peer downloads every
     /// file and compares SHA-256 digests.
@@ -249,13 +252,10 @@ pub enum App {
         /// Directory, relative to the scenario file (to the working directory in an override).
         root: PathBuf,
         /// Connections of the client.
-        #[serde(default = "four")]
         connections: u32,
         /// TCP port.
-        #[serde(default = "http_port")]
         port: u16,
         /// Times every file is downloaded.
-        #[serde(default = "one_u32")]
         rounds: u32,
     },
     /// Closed-loop request and response, contents verified at both ends.
@@ -267,22 +267,68 @@ pub enum App {
         /// Bytes of a request and of its answer: one size, or several taken in turn.
         size: OneOrMore<ByteCount>,
         /// TCP port.
-        #[serde(default = "rpc_port")]
         port: u16,
     },
 }
 
-fn four() -> u32 {
-    4
+/// The keys of all applications in one structure, since a mistake inside a tagged
+/// enumeration would lose its key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppKeys {
+    kind: AppKind,
+    connections: Option<u32>,
+    port: Option<u16>,
+    root: Option<PathBuf>,
+    rounds: Option<u32>,
+    requests: Option<u32>,
+    size: Option<OneOrMore<ByteCount>>,
 }
-fn one_u32() -> u32 {
-    1
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum AppKind {
+    Http,
+    Rpc,
 }
-fn http_port() -> u16 {
-    80
-}
-fn rpc_port() -> u16 {
-    7
+
+impl TryFrom<AppKeys> for App {
+    type Error = String;
+
+    /// Sentences as serde's own, which documents know how to locate.
+    fn try_from(keys: AppKeys) -> Result<Self, String> {
+        fn need<T>(value: Option<T>, key: &str) -> Result<T, String> {
+            value.ok_or_else(|| format!("missing field `{key}`"))
+        }
+        let refuse = |given: bool, key: &str, known: &str| match given {
+            true => Err(format!("unknown field `{key}`, expected one of {known}")),
+            false => Ok(()),
+        };
+        match keys.kind {
+            AppKind::Http => {
+                let known = "`kind`, `root`, `connections`, `port`, `rounds`";
+                refuse(keys.requests.is_some(), "requests", known)?;
+                refuse(keys.size.is_some(), "size", known)?;
+                Ok(Self::Http {
+                    root: need(keys.root, "root")?,
+                    connections: keys.connections.unwrap_or(4),
+                    port: keys.port.unwrap_or(80),
+                    rounds: keys.rounds.unwrap_or(1),
+                })
+            }
+            AppKind::Rpc => {
+                let known = "`kind`, `connections`, `port`, `requests`, `size`";
+                refuse(keys.root.is_some(), "root", known)?;
+                refuse(keys.rounds.is_some(), "rounds", known)?;
+                Ok(Self::Rpc {
+                    connections: need(keys.connections, "connections")?,
+                    requests: need(keys.requests, "requests")?,
+                    size: need(keys.size, "size")?,
+                    port: keys.port.unwrap_or(7),
+                })
+            }
+        }
+    }
 }
 
 impl Scenario {
@@ -306,10 +352,19 @@ impl Scenario {
             }
         };
         let mut design = Document::read(&based("nic.design", &settings.nic.design))?;
+        // A mistake in a parameter is shown where the parameter stands: in the scenario.
+        let at_parameter = |key: &str, error: DocumentError| {
+            document.error(&format!("nic.parameters.{key}"), error.message)
+        };
         for (key, value) in &settings.nic.parameters {
-            design.set(&format!("{key}={value}"))?;
+            design
+                .set(&format!("{key}={value}"))
+                .map_err(|error| at_parameter(key, error))?;
         }
-        let design = DesignPoint::from_document(&design)?;
+        let design = DesignPoint::from_document(&design).map_err(|error| match &error.place {
+            Place::Override(_) => at_parameter(&error.key.clone(), error),
+            Place::File(..) => error,
+        })?;
         let root = match &settings.app {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),

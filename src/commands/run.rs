@@ -6,7 +6,7 @@ use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::{NicModel, Scenario};
 use crate::simulation::{Assembly, MakeNic, assemble, load_files};
 use crate::table;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use hallux_channel::Time;
 use hallux_cosim::engine::{RunError, RunOptions};
 use hallux_cosim::nic::{RtlNic, SkipMode};
@@ -70,9 +70,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from("results").join(&scenario.settings.name));
-    if out.file_name().is_none() {
-        bail!("--out {} names no directory", out.display());
-    }
+    ResultsDirectory::check(&out)?;
 
     let rtl = scenario.settings.nic.model == NicModel::Rtl;
     if !rtl && (arguments.trace || arguments.waves.is_some()) {
@@ -89,8 +87,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         false => None,
     };
 
-    let directory = ResultsDirectory::create(&out)
-        .with_context(|| format!("cannot make the results directory {}", out.display()))?;
+    let directory = ResultsDirectory::create(&out)?;
     let waves = arguments.waves.map(|window| WaveFile {
         window,
         path: directory.path("waves.fst"),
