@@ -106,7 +106,7 @@ impl Hosts {
     fn put(&mut self, ring: usize, descriptor: Descriptor) {
         let size = 1u32 << self.rings[ring].log2;
         let host = &mut self.rings[ring];
-        host.memory[(host.tail % size) as usize] = descriptor.encode(host.tail / size % 2 == 0);
+        host.memory[(host.tail % size) as usize] = descriptor.encode((host.tail / size) & 1 == 0);
         host.tail += 1;
         let skip = match descriptor {
             Descriptor::Update { .. } => false,

@@ -132,7 +132,7 @@ impl Hosts {
                     );
                     let bytes: [u8; 32] = up.field("data").to_bytes(64)[..32].try_into().unwrap();
                     let record = Record::decode(&bytes);
-                    assert_eq!(record.phase, ring.posted / size % 2 == 0);
+                    assert_eq!(record.phase, (ring.posted / size) & 1 == 0);
                     ring.posted += 1;
                     ring.unread.push_back(record);
                 }

@@ -169,7 +169,7 @@ fn lint_clean() {
 
 #[test]
 fn a_segment_is_cut_at_the_limits_of_ring_page_and_request() {
-    let mut host = Host::new(8, 512, 1);
+    let mut host = Host::new(64, 512, 1);
     let ranges = [
         // One piece; then a page boundary; then the end of the ring, unaligned.
         Range {
@@ -251,13 +251,8 @@ fn large_segments_flow_at_one_beat_a_cycle() {
 
 #[test]
 fn segments_arrive_whole_and_in_order_under_stalls() {
-    for (seed, tags, max_read_request) in [
-        (1, 1, 128),
-        (2, 5, 256),
-        (3, 16, 512),
-        (4, 128, 512),
-        (5, 128, 4096),
-    ] {
+    for (seed, tags, max_read_request) in [(1, 1, 128), (2, 64, 512), (3, 64, 512), (4, 128, 4096)]
+    {
         let mut host = Host::new(tags, max_read_request, seed);
         host.lazy = host.dice.within(1, 60);
         let stalls = [0; 4].map(|_| host.dice.below(70) as u32);

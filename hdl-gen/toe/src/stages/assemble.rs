@@ -190,36 +190,36 @@ impl Logic for Assemble {
         self.s_payload.ready.next = self.store.s.ready.val();
         self.add_valid.d.next = stored;
         self.add_last.d.next = payload.last;
-        let mut quads = bits::<144>(0);
+        let mut quads_next = bits::<144>(0);
         for i in 0..8 {
             let a = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i));
             let b = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 16));
             let c = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 32));
             let d = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 48));
-            quads.set_bits(18 * i, (a + b) + (c + d));
+            quads_next.set_bits(18 * i, (a + b) + (c + d));
         }
         if stored {
-            self.quads.d.next = quads;
+            self.quads.d.next = quads_next;
         }
         self.total_valid.d.next = self.add_valid.q.val();
         self.total_last.d.next = self.add_last.q.val();
-        let mut total = bits::<22>(0);
+        let mut total_next = bits::<22>(0);
         for i in 0..8 {
-            total = total + bit_cast::<22, 18>(self.quads.q.val().get_bits::<18>(18 * i));
+            total_next = total_next + bit_cast::<22, 18>(self.quads.q.val().get_bits::<18>(18 * i));
         }
         if self.add_valid.q.val() {
-            self.total.d.next = total;
+            self.total.d.next = total_next;
         }
-        let running = fold(self.total.q.val() + bit_cast::<22, 16>(self.running.q.val()));
+        let running_next = fold(self.total.q.val() + bit_cast::<22, 16>(self.running.q.val()));
         if self.total_valid.q.val() {
             self.running.d.next = if self.total_last.q.val() {
                 bits::<16>(0)
             } else {
-                running
+                running_next
             };
         }
         self.sums.s.valid.next = self.total_valid.q.val() & self.total_last.q.val();
-        self.sums.s.data.next = running;
+        self.sums.s.data.next = running_next;
 
         // Build: a header enters once its payload's sum is known.
         let header = self.s.data.val();
@@ -357,14 +357,14 @@ impl Logic for Assemble {
             & ((bit_cast::<15, 8>(earlier) << 6) < bit_cast::<15, 14>(frame.length));
         let payload_ready = !consume | self.store.m.valid.val();
         let advance = self.frames.m.valid.val() & payload_ready & self.out.s.ready.val();
-        let payload = if consume {
+        let arriving = if consume {
             self.store.m.data.val().data
         } else {
             bits::<512>(0)
         };
         let previous = self.previous.q.val();
         let data = if frame.raw {
-            payload
+            arriving
         } else if frame.long {
             let head = if first {
                 frame.header.get_bits::<512>(0)
@@ -373,14 +373,14 @@ impl Logic for Assemble {
             } else {
                 bit_cast::<512, 16>(previous.get_bits::<16>(496))
             };
-            head | (payload << 16)
+            head | (arriving << 16)
         } else {
             let head = if first {
                 bit_cast::<512, 432>(frame.header.get_bits::<432>(0))
             } else {
                 bit_cast::<512, 432>(previous.get_bits::<432>(80))
             };
-            head | (payload << 432)
+            head | (arriving << 432)
         };
         let keep = if last {
             first_bytes(left.get_bits::<7>(0))
@@ -392,7 +392,7 @@ impl Logic for Assemble {
         self.store.m.ready.next = advance & consume;
         self.frames.m.ready.next = advance & last;
         if advance {
-            self.previous.d.next = payload;
+            self.previous.d.next = arriving;
             self.index.d.next = if last {
                 bits::<8>(0)
             } else {

@@ -206,15 +206,15 @@ impl Logic for Fetch {
         self.out.rst.next = self.rst.val();
 
         // Select: a context write, else the next context with descriptors.
-        let pending = self.pending.q.val() & self.enabled.q.val();
+        let ringing = self.pending.q.val() & self.enabled.q.val();
         let mut turn = bits::<5>(0);
         for i in (0..self._contexts).rev() {
-            if pending.get_bit(i) {
+            if ringing.get_bit(i) {
                 turn = bits::<5>(i as u64);
             }
         }
         for i in (1..self._contexts).rev() {
-            if pending.get_bit(i) & (self.last.q.val() < bits::<5>(i as u64)) {
+            if ringing.get_bit(i) & (self.last.q.val() < bits::<5>(i as u64)) {
                 turn = bits::<5>(i as u64);
             }
         }
@@ -233,7 +233,7 @@ impl Logic for Fetch {
             if self.s_context.valid.val() {
                 self.state.d.next = State::Write;
                 self.write.d.next = written;
-            } else if pending.any() & free {
+            } else if ringing.any() & free {
                 self.state.d.next = State::Issue;
                 self.last.d.next = turn;
             }
@@ -250,10 +250,10 @@ impl Logic for Fetch {
         };
         let place = bits::<32>(1) << at;
         let mut ring_next = ring;
-        let mut used = self.used.q.val();
-        let mut done = self.done.q.val();
-        let mut cancelled = self.cancelled.q.val();
-        let mut enabled = self.enabled.q.val();
+        let mut used_next = self.used.q.val();
+        let mut done_next = self.done.q.val();
+        let mut cancelled_next = self.cancelled.q.val();
+        let mut enabled_next = self.enabled.q.val();
 
         // The burst: to the newest descriptor, the ring's end, the 128-byte boundary.
         let mask = (bits::<32>(1) << ring.log2) - bits::<32>(1);
@@ -314,14 +314,14 @@ impl Logic for Fetch {
                     }
                     ENABLE => {
                         if write.value.get_bit(0) {
-                            enabled = enabled | place;
+                            enabled_next = enabled_next | place;
                         } else {
-                            enabled = enabled & !place;
+                            enabled_next = enabled_next & !place;
                             ring_next.tail = bits::<32>(0);
                             ring_next.fetched = bits::<32>(0);
                             for i in 0..self._slots {
                                 if self.owners[i].q.val() == at {
-                                    cancelled = cancelled | bits::<16>(1 << i);
+                                    cancelled_next = cancelled_next | bits::<16>(1 << i);
                                 }
                             }
                         }
@@ -337,13 +337,13 @@ impl Logic for Fetch {
             }
         }
         if issue {
-            used = used + bits::<5>(1);
+            used_next = used_next + bits::<5>(1);
             self.slot.d.next = if self.slot.q.val() == bits::<4>(self._slots as u64 - 1) {
                 bits::<4>(0)
             } else {
                 self.slot.q.val() + bits::<4>(1)
             };
-            cancelled = cancelled & !(bits::<16>(1) << self.slot.q.val());
+            cancelled_next = cancelled_next & !(bits::<16>(1) << self.slot.q.val());
             for i in 0..self._slots {
                 if self.slot.q.val() == bits::<4>(i as u64) {
                     self.owners[i].d.next = at;
@@ -385,12 +385,12 @@ impl Logic for Fetch {
         self.buffer.write_address.next = cat::<4, 1, 5>(into, completion.offset.get_bits::<1>(6));
         self.buffer.write_data.next = completion.data;
         if arrive & completion.last {
-            done = done | (bits::<16>(1) << into);
+            done_next = done_next | (bits::<16>(1) << into);
         }
 
         // Take the oldest burst apart, one descriptor a cycle.
         let burst = self.bursts.m.data.val();
-        let dead = cancelled.get_bit(burst.slot.index());
+        let dead = cancelled_next.get_bit(burst.slot.index());
         let go = self.bursts.m.valid.val()
             & self.done.q.val().get_bit(burst.slot.index())
             & !self.events.almost_full.val()
@@ -415,13 +415,13 @@ impl Logic for Fetch {
         };
         if ends {
             self.step.d.next = bits::<2>(0);
-            used = used - bits::<5>(1);
-            done = done & !(bits::<16>(1) << burst.slot);
+            used_next = used_next - bits::<5>(1);
+            done_next = done_next & !(bits::<16>(1) << burst.slot);
         }
-        self.used.d.next = used;
-        self.done.d.next = done;
-        self.cancelled.d.next = cancelled;
-        self.enabled.d.next = enabled;
+        self.used.d.next = used_next;
+        self.done.d.next = done_next;
+        self.cancelled.d.next = cancelled_next;
+        self.enabled.d.next = enabled_next;
 
         // Decode.
         let beat = self.buffer.read_data.val();
@@ -509,7 +509,7 @@ impl Logic for Fetch {
         };
 
         self.idle.next = select
-            & !pending.any()
+            & !ringing.any()
             & !self.used.q.val().any()
             & !self.decode.q.val()
             & !self.events.level.val().any()

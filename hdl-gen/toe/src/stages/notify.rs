@@ -172,7 +172,8 @@ pub struct Notify {
     visit: DFF<Bits<17>>,
     /// The last work was a drained flow: a record is next.
     drained: DFF<Bit>,
-    room: DFF<Bit>,
+    /// Context 0 takes another slow-path frame.
+    frames_fit: DFF<Bit>,
     postings: Fifo<Posting>,
     out: StreamRegister<Posting>,
     /// The record of the oldest posting has left, its interrupt is next.
@@ -200,7 +201,8 @@ impl Logic for Notify {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, write, notice, enabled, queued, visit, drained, room, second
+            self, clk, state, clear, write, notice, enabled, queued, visit, drained, frames_fit,
+            second
         );
         self.contexts.clk.next = self.clk.val();
         self.bumps.clk.next = self.clk.val();
@@ -214,8 +216,8 @@ impl Logic for Notify {
         // Select: a context write, then records and waiting flows in turn.
         let select = (self.state.q.val() == State::Select) & !self.postings.almost_full.val();
         let wanted = self.s_context.valid.val();
-        let visit = self.visit.q.val().any() & self.waiting.m.valid.val();
-        let drain = select & !wanted & visit & !(self.s.valid.val() & self.drained.q.val());
+        let visiting = self.visit.q.val().any() & self.waiting.m.valid.val();
+        let drain = select & !wanted & visiting & !(self.s.valid.val() & self.drained.q.val());
         let record = select & !wanted & !drain;
         self.s_context.ready.next = select;
         self.s.ready.next = record;
@@ -260,9 +262,9 @@ impl Logic for Notify {
         } else {
             notice.context.get_bits::<5>(0)
         };
-        let enabled = self.enabled.q.val().get_bit(at.index());
+        let is_enabled = self.enabled.q.val().get_bit(at.index());
         let mut ring_next = ring;
-        let mut enabled_next = enabled;
+        let mut enabled_next = is_enabled;
         let mut bumps_next = held;
         let mut bumps_write = false;
         let mut posting = Posting {
@@ -328,8 +330,8 @@ impl Logic for Notify {
                     }
                     ARM => {
                         let differs = ring.posted != write.value.get_bits::<32>(0);
-                        ring_next.armed = enabled & !differs;
-                        posting.interrupt = enabled & differs;
+                        ring_next.armed = is_enabled & !differs;
+                        posting.interrupt = is_enabled & differs;
                     }
                     BASE => {
                         ring_next.base = write.value;
@@ -354,7 +356,7 @@ impl Logic for Notify {
             }
             State::Record => {
                 self.state.d.next = State::Select;
-                if enabled & update & (held.waiting | !room) {
+                if is_enabled & update & (held.waiting | !room) {
                     let same = held.waiting & (held.generation == notice.generation);
                     bumps_write = true;
                     bumps_next = Bumps {
@@ -385,7 +387,7 @@ impl Logic for Notify {
                     };
                     enqueue = !held.waiting;
                 } else {
-                    posting.write = enabled & room;
+                    posting.write = is_enabled & room;
                 }
             }
             State::Drain => {
@@ -393,8 +395,8 @@ impl Logic for Notify {
                 self.visit.d.next = self.visit.q.val() - bits::<17>(1);
                 // The flow id may have been opened again for another context.
                 let moved = held.ring != notice.context;
-                posting.write = enabled & room & !moved;
-                enqueue = moved | (enabled & !room);
+                posting.write = is_enabled & room & !moved;
+                enqueue = moved | (is_enabled & !room);
                 bumps_write = !enqueue;
                 bumps_next.waiting = false;
             }
@@ -462,12 +464,12 @@ impl Logic for Notify {
         let used_next = ring_next.posted - ring_next.head;
         let size_next = bits::<18>(1) << ring_next.log2;
         if acting & !at.any() {
-            self.room.d.next = enabled_next
+            self.frames_fit.d.next = enabled_next
                 & !used_next.get_bits::<15>(17).any()
                 & ((bit_cast::<18, 17>(used_next.get_bits::<17>(0)) + bits::<18>(RESERVE))
                     <= size_next);
         }
-        self.slow_room.next = self.room.q.val();
+        self.slow_room.next = self.frames_fit.q.val();
 
         // Emit: the record, then its interrupt.
         self.out.s.data.next = self.postings.m.data.val();
@@ -520,7 +522,7 @@ impl Logic for Notify {
             self.queued.d.next = bits::<17>(0);
             self.visit.d.next = bits::<17>(0);
             self.drained.d.next = false;
-            self.room.d.next = false;
+            self.frames_fit.d.next = false;
             self.second.d.next = false;
         }
     }

@@ -168,13 +168,13 @@ impl Logic for PayloadRead {
 
         // Split: one read a cycle.
         let rest = self.rest.q.val();
-        let boundary = bits::<13>(4096) - bit_cast::<13, 12>(rest.address.get_bits::<12>(0));
-        let limit = bits::<13>(self._max_read_request as u64);
-        let limit = if boundary < limit { boundary } else { limit };
-        let limit = if rest.length < bit_cast::<14, 13>(limit) {
+        let to_page = bits::<13>(4096) - bit_cast::<13, 12>(rest.address.get_bits::<12>(0));
+        let largest = bits::<13>(self._max_read_request as u64);
+        let whole = if to_page < largest { to_page } else { largest };
+        let limit = if rest.length < bit_cast::<14, 13>(whole) {
             bit_cast::<13, 14>(rest.length)
         } else {
-            limit
+            whole
         };
         let wrap = rest.room <= bit_cast::<25, 13>(limit);
         let bytes = if wrap {
@@ -251,15 +251,15 @@ impl Logic for PayloadRead {
         self.buffer.write_address.next =
             slot | bit_cast::<13, 7>(completion.offset.get_bits::<7>(6));
         self.buffer.write_data.next = completion.data;
-        let mut done = self.done.q.val();
+        let mut done_next = self.done.q.val();
         if arrive & completion.last {
-            done = done | (bits::<128>(1) << completion.tag.get_bits::<7>(0));
+            done_next = done_next | (bits::<128>(1) << completion.tag.get_bits::<7>(0));
         }
 
         // Plan: one beat of the oldest read a cycle, once the read is complete.
         let oldest = self.order.m.data.val();
         let room = !self.out.almost_full.val();
-        let flush = self.flush.q.val() & room;
+        let flushes = self.flush.q.val() & room;
         let fetch = self.order.m.valid.val()
             & self.done.q.val().get_bit(oldest.tag.index())
             & !self.flush.q.val()
@@ -277,13 +277,13 @@ impl Logic for PayloadRead {
         self.buffer.read_address.next =
             (bit_cast::<13, 7>(oldest.tag) << slot_shift) | bit_cast::<13, 7>(self.planned.q.val());
         self.plan1.d.next = Plan {
-            valid: fetch | flush,
-            bytes: if flush { bits::<7>(0) } else { count },
+            valid: fetch | flushes,
+            bytes: if flushes { bits::<7>(0) } else { count },
             carried: self.carried.q.val(),
-            emit: flush | closes | (total >= bits::<8>(64)),
-            last: flush | (closes & !spills),
+            emit: flushes | closes | (total >= bits::<8>(64)),
+            last: flushes | (closes & !spills),
         };
-        if flush {
+        if flushes {
             self.flush.d.next = false;
             self.carried.d.next = bits::<6>(0);
         }
@@ -297,12 +297,12 @@ impl Logic for PayloadRead {
             self.planned.d.next = self.planned.q.val() + bits::<7>(1);
             if last_of_read {
                 self.planned.d.next = bits::<7>(0);
-                done = done & !(bits::<128>(1) << oldest.tag);
+                done_next = done_next & !(bits::<128>(1) << oldest.tag);
             }
         }
         let retire = fetch & last_of_read;
         self.order.m.ready.next = retire;
-        self.done.d.next = done;
+        self.done.d.next = done_next;
         if issue & !retire {
             self.used.d.next = self.used.q.val() + bits::<8>(1);
         }

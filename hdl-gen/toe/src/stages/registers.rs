@@ -26,24 +26,20 @@
 //! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: 2 cycles an
 //! access. Latency from a read to its completion at `m_up`: 5 cycles.
 
+mod counters;
+mod map;
+
 use crate::channels::{
     Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, TableEntry, TableWrite,
     UP_COMPLETION, Up,
 };
-use crate::interface::{COMMAND_WORDS, COUNTERS, ID_MAGIC, Opcode, VERSION, context, register};
+use crate::interface::{COMMAND_WORDS, ID_MAGIC, Opcode, VERSION, context, register};
+use counters::Counters;
 use hallux_hdl::prelude::*;
+use map::{Region, SHADOW_WORDS, region, shadow};
 
 /// Accesses that may wait.
 const WAITING: usize = 16;
-/// Words of `shadow`: 16 for each of 32 contexts, then 64 for the rest.
-const SHADOW_WORDS: usize = 1024;
-/// First word of `shadow` of the staged command.
-const SHADOW_STAGE: u64 = 512;
-/// First word of `shadow` of the staged flow-table entry.
-const SHADOW_TABLE: u64 = 528;
-/// First word of `shadow` of the global registers.
-const SHADOW_GLOBAL: u64 = 544;
-
 /// What the design point is, as far as software can ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -84,27 +80,6 @@ pub enum State {
     Act,
     /// Waiting until post has taken the connection of an OPEN.
     Command,
-}
-
-/// Where an address leads.
-#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
-pub enum Region {
-    /// No register.
-    Nothing,
-    /// Global registers.
-    Global,
-    /// A context page.
-    Page,
-    /// Counter window.
-    Counter,
-    /// Command staging.
-    Stage,
-    /// Command start.
-    Command,
-    /// Flow-table staging.
-    Table,
-    /// Flow-table commit.
-    Commit,
 }
 
 /// The register file.
@@ -156,15 +131,15 @@ pub struct Registers {
     stage: DFF<Bits<640>>,
     /// Staged flow-table entry: addresses below, ports above.
     entry: DFF<Bits<128>>,
-    command: DFF<Bits<22>>,
+    /// Running number of commands.
+    tickets: DFF<Bits<22>>,
     fetch: StreamRegister<ContextWrite>,
     notify: StreamRegister<ContextWrite>,
     lookup: StreamRegister<TableWrite>,
     connection: StreamRegister<ConnectionWrite>,
     started: StreamRegister<Event>,
     completion: StreamRegister<Completed>,
-    counters: Vec<DFF<Bits<64>>>,
-    latched: Vec<DFF<Bits<64>>>,
+    counters: Counters,
     _identity: Identity,
 }
 
@@ -183,55 +158,10 @@ impl Registers {
         Self {
             waiting: Fifo::new(WAITING),
             shadow: Ram::new(SHADOW_WORDS),
-            counters: COUNTERS.iter().map(|_| DFF::default()).collect(),
-            latched: COUNTERS.iter().map(|_| DFF::default()).collect(),
+            counters: Counters::new(),
             _identity: identity,
             ..Self::default()
         }
-    }
-}
-
-/// Where offset `offset` of BAR 0 leads.
-#[hdl_fn]
-pub fn region(offset: Bits<24>, contexts: u64) -> Region {
-    let page = offset.get_bits::<12>(12);
-    let word = offset.get_bits::<9>(3);
-    if page == bits::<12>(0) {
-        if word < bits::<9>(16) {
-            Region::Global
-        } else {
-            Region::Nothing
-        }
-    } else if page <= bits::<12>(contexts) {
-        if word <= bits::<9>(context::ENABLE / 8) {
-            Region::Page
-        } else {
-            Region::Nothing
-        }
-    } else if page == bits::<12>(register::COUNTERS >> 12) {
-        if word < bits::<9>(COUNTERS.len() as u64) {
-            Region::Counter
-        } else {
-            Region::Nothing
-        }
-    } else if page == bits::<12>(register::COMMAND_STAGE >> 12) {
-        if word < bits::<9>(COMMAND_WORDS as u64) {
-            Region::Stage
-        } else if word == bits::<9>((register::COMMAND & 0xfff) / 8) {
-            Region::Command
-        } else {
-            Region::Nothing
-        }
-    } else if page == bits::<12>(register::TABLE_ADDRESSES >> 12) {
-        if word < bits::<9>(2) {
-            Region::Table
-        } else if word == bits::<9>(2) {
-            Region::Commit
-        } else {
-            Region::Nothing
-        }
-    } else {
-        Region::Nothing
     }
 }
 
@@ -239,7 +169,7 @@ impl Logic for Registers {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, control, station, slots, slots_log2, stage, entry, command
+            self, clk, state, clear, control, station, slots, slots_log2, stage, entry, tickets
         );
         self.waiting.clk.next = self.clk.val();
         self.waiting.rst.next = self.rst.val();
@@ -257,6 +187,10 @@ impl Logic for Registers {
         self.completion.clk.next = self.clk.val();
         self.completion.rst.next = self.rst.val();
 
+        self.counters.clk.next = self.clk.val();
+        self.counters.rst.next = self.rst.val();
+        self.counters.pulses.next = self.pulses.val();
+
         self.waiting.s.data.next = self.s.data.val();
         self.waiting.s.valid.next = self.s.valid.val();
         self.s.ready.next = self.waiting.s.ready.val();
@@ -270,20 +204,10 @@ impl Logic for Registers {
         } else {
             found
         };
+        // Context 0's page follows the page of the global registers.
         let page = access.address.get_bits::<6>(12) - bits::<6>(1);
-        let mut place = bits::<10>(SHADOW_GLOBAL) | bit_cast::<10, 4>(word.get_bits::<4>(0));
-        match target {
-            Region::Page => {
-                place = cat::<6, 4, 10>(page & bits::<6>(31), word.get_bits::<4>(0));
-            }
-            Region::Stage => {
-                place = bits::<10>(SHADOW_STAGE) | bit_cast::<10, 4>(word.get_bits::<4>(0));
-            }
-            Region::Table => {
-                place = bits::<10>(SHADOW_TABLE) | bit_cast::<10, 1>(word.get_bits::<1>(0));
-            }
-            _ => {}
-        }
+        let register = word.get_bits::<4>(0);
+        let place = shadow(target, page.get_bits::<5>(0), register);
         self.shadow.read_address.next = place;
         let last = self.shadow.read_data.val();
         let low = access.strobe.get_bit(0);
@@ -303,7 +227,6 @@ impl Logic for Registers {
 
         // Act.
         let write = access.write;
-        let register = word.get_bits::<4>(0);
         let command = target == Region::Command;
         let commit = target == Region::Commit;
         let in_page = target == Region::Page;
@@ -389,7 +312,9 @@ impl Logic for Registers {
         if in_global & (register == bits::<4>(register::SLOW_BASE / 8)) {
             self.slots.d.next = value;
         }
-        let latch = in_global & low & (register == bits::<4>(register::COUNTER_LATCH / 8));
+        self.counters.latch.next =
+            in_global & low & (register == bits::<4>(register::COUNTER_LATCH / 8));
+        self.counters.select.next = word.get_bits::<5>(0);
         self.enabled.next = self.control.q.val();
         self.mac.next = self.station.q.val();
         self.slow_base.next = self.slots.q.val();
@@ -460,7 +385,7 @@ impl Logic for Registers {
         };
         let mut work = Event {
             kind: bits::<2>(KIND_CMD),
-            ticket: cat::<2, 22, 24>(bits::<2>(KIND_CMD), self.command.q.val()),
+            ticket: cat::<2, 22, 24>(bits::<2>(KIND_CMD), self.tickets.q.val()),
             flow: access.data.get_bits::<16>(0),
             generation: access.data.get_bits::<8>(16),
             class: bits::<2>(0),
@@ -490,7 +415,7 @@ impl Logic for Registers {
         self.started.s.valid.next = start;
         self.started.s.data.next = work;
         if start {
-            self.command.d.next = self.command.q.val() + bits::<22>(1);
+            self.tickets.d.next = self.tickets.q.val() + bits::<22>(1);
         }
 
         // Reads.
@@ -527,11 +452,7 @@ impl Logic for Registers {
                 _ => {}
             },
             Region::Counter => {
-                for i in 0..self.latched.len() {
-                    if word == bits::<9>(i as u64) {
-                        answer = self.latched[i].q.val();
-                    }
-                }
+                answer = self.counters.value.val();
             }
             Region::Page | Region::Stage | Region::Table => {
                 answer = last;
@@ -543,24 +464,6 @@ impl Logic for Registers {
             tag: access.tag,
             value: answer,
         };
-
-        // Counters.
-        for i in 0..self.counters.len() {
-            self.counters[i].clk.next = self.clk.val();
-            self.latched[i].clk.next = self.clk.val();
-            self.counters[i].d.next = self.counters[i].q.val();
-            self.latched[i].d.next = self.latched[i].q.val();
-            if self.pulses.val().get_bit(i) {
-                self.counters[i].d.next = self.counters[i].q.val() + bits::<64>(1);
-            }
-            if latch {
-                self.latched[i].d.next = self.counters[i].q.val();
-            }
-            if self.rst.val() {
-                self.counters[i].d.next = bits::<64>(0);
-                self.latched[i].d.next = bits::<64>(0);
-            }
-        }
 
         self.m_fetch.data.next = self.fetch.m.data.val();
         self.m_fetch.valid.next = self.fetch.m.valid.val();
@@ -608,7 +511,7 @@ impl Logic for Registers {
             self.slots_log2.d.next = bits::<5>(0);
             self.stage.d.next = bits::<640>(0);
             self.entry.d.next = bits::<128>(0);
-            self.command.d.next = bits::<22>(0);
+            self.tickets.d.next = bits::<22>(0);
         }
     }
 }
