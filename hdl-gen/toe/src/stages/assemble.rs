@@ -133,6 +133,9 @@ pub struct Assemble {
     /// The payload beat before, part of which is still to leave.
     previous: DFF<Bits<512>>,
     out: StreamRegister<Beat>,
+    headers_fit: Assert,
+    sums_fit: Assert,
+    no_gap: Assert,
 }
 
 impl Assemble {
@@ -143,6 +146,9 @@ impl Assemble {
             // A segment has at least one beat, so there are never more sums than beats.
             sums: Fifo::new(store_beats),
             frames: Fifo::new(FRAMES).with_almost_full(MARGIN),
+            headers_fit: Assert::new("a header finds no place among the finished frames"),
+            sums_fit: Assert::new("there are more payload sums than payload beats"),
+            no_gap: Assert::new("a frame on the wire waits for its payload"),
             ..Self::default()
         }
     }
@@ -220,6 +226,10 @@ impl Logic for Assemble {
         }
         self.sums.s.valid.next = self.total_valid.q.val() & self.total_last.q.val();
         self.sums.s.data.next = running_next;
+        self.sums_fit.clk.next = self.clk.val();
+        self.sums_fit.holds.next = self.rst.val()
+            | !(self.total_valid.q.val() & self.total_last.q.val())
+            | self.sums.s.ready.val();
 
         // Build: a header enters once its payload's sum is known.
         let header = self.s.data.val();
@@ -340,6 +350,9 @@ impl Logic for Assemble {
         finished.header.set_bits(8 * 50, !fold(totals.tcp));
         self.frames.s.valid.next = self.totals_valid.q.val();
         self.frames.s.data.next = finished;
+        self.headers_fit.clk.next = self.clk.val();
+        self.headers_fit.holds.next =
+            self.rst.val() | !self.totals_valid.q.val() | self.frames.s.ready.val();
 
         // Emit: header and payload without a gap.
         let frame = self.frames.m.data.val();
@@ -389,6 +402,8 @@ impl Logic for Assemble {
         };
         self.out.s.valid.next = self.frames.m.valid.val() & payload_ready;
         self.out.s.data.next = Beat { data, keep, last };
+        self.no_gap.clk.next = self.clk.val();
+        self.no_gap.holds.next = self.rst.val() | !self.frames.m.valid.val() | payload_ready;
         self.store.m.ready.next = advance & consume;
         self.frames.m.ready.next = advance & last;
         if advance {

@@ -159,6 +159,7 @@ pub struct Fetch {
     reads: Fifo<Request>,
     counts: Fifo<Request>,
     out: StreamRegister<Request>,
+    events_fit: Assert,
     _contexts: usize,
     _slots: usize,
 }
@@ -175,6 +176,7 @@ impl Fetch {
             events: Fifo::new(EVENTS).with_almost_full(2),
             reads: Fifo::new(slots),
             counts: Fifo::new(slots),
+            events_fit: Assert::new("a decoded descriptor finds no place among the events"),
             _contexts: contexts,
             _slots: slots,
             ..Self::default()
@@ -469,6 +471,8 @@ impl Logic for Fetch {
         let known = self.decode.q.val() & (update | frame);
         self.events.s.data.next = work;
         self.events.s.valid.next = known;
+        self.events_fit.clk.next = self.clk.val();
+        self.events_fit.holds.next = self.rst.val() | !known | self.events.s.ready.val();
         if known {
             self.ticket.d.next = self.ticket.q.val() + bits::<22>(1);
         }

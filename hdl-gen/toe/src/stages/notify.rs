@@ -178,6 +178,8 @@ pub struct Notify {
     out: StreamRegister<Posting>,
     /// The record of the oldest posting has left, its interrupt is next.
     second: DFF<Bit>,
+    postings_fit: Assert,
+    record_fits: Assert,
     _contexts: usize,
     _flows: usize,
 }
@@ -190,6 +192,8 @@ impl Notify {
             bumps: Ram::new(flows.max(2)),
             waiting: Fifo::new(flows.clamp(2, 65_535)),
             postings: Fifo::new(POSTINGS).with_almost_full(2),
+            postings_fit: Assert::new("a posting finds no place in its queue"),
+            record_fits: Assert::new("a frame or command record finds its ring full"),
             _contexts: contexts,
             _flows: flows,
             ..Self::default()
@@ -459,6 +463,14 @@ impl Logic for Notify {
         }
         self.postings.s.valid.next = acting & (posting.write | posting.interrupt);
         self.postings.s.data.next = posting;
+        self.postings_fit.clk.next = self.clk.val();
+        self.postings_fit.holds.next = self.rst.val()
+            | !(acting & (posting.write | posting.interrupt))
+            | self.postings.s.ready.val();
+        // Updates add up; the others rely on the reserve of context 0.
+        self.record_fits.clk.next = self.clk.val();
+        self.record_fits.holds.next =
+            self.rst.val() | (self.state.q.val() != State::Record) | !is_enabled | update | room;
 
         // Room for a slow-path frame in context 0.
         let used_next = ring_next.posted - ring_next.head;

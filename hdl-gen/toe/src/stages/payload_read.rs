@@ -132,6 +132,7 @@ pub struct PayloadRead {
     beat: DFF<Bits<512>>,
     carry: DFF<Bits<512>>,
     out: Fifo<PayloadBeat>,
+    beats_fit: Assert,
     _tags: usize,
     _max_read_request: usize,
 }
@@ -144,6 +145,7 @@ impl PayloadRead {
             order: Fifo::new(tags.max(2)),
             buffer: Ram::new(tags * max_read_request / 64),
             out: Fifo::new(OUTPUT_BEATS).with_almost_full(MARGIN),
+            beats_fit: Assert::new("a planned beat finds no place in the output FIFO"),
             _tags: tags,
             _max_read_request: max_read_request,
             ..Self::default()
@@ -334,6 +336,9 @@ impl Logic for PayloadRead {
             data: front,
             last: plan.last,
         };
+        self.beats_fit.clk.next = self.clk.val();
+        self.beats_fit.holds.next =
+            self.rst.val() | !(plan.valid & plan.emit) | self.out.s.ready.val();
         self.m.data.next = self.out.m.data.val();
         self.m.valid.next = self.out.m.valid.val();
         self.out.m.ready.next = self.m.ready.val();
