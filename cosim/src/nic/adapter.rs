@@ -98,6 +98,8 @@ pub struct RtlNic {
     mac: Mac,
     /// The next clock edge that is not behind us.
     edge: u64,
+    /// Its simulated time.
+    now: Time,
     evaluated: u64,
     rest: Rest,
     gap: Option<Gap>,
@@ -139,6 +141,7 @@ impl RtlNic {
             outputs: PortBytes::zeroed(layout.outputs.size),
             mac: Mac::new(config.mac),
             edge: 0,
+            now: Time::ZERO,
             evaluated: 0,
             rest: Rest::default(),
             gap: None,
@@ -206,9 +209,10 @@ impl RtlNic {
         self.model.trace_close()
     }
 
-    /// Simulated time of the next edge.
-    fn now(&self) -> Time {
-        self.config.clock.edge(self.edge)
+    /// Goes on to clock edge `edge`.
+    fn advance_to(&mut self, edge: u64) {
+        self.edge = edge;
+        self.now = self.config.clock.edge(edge);
     }
 
     /// Takes the messages that are due before `horizon`.
@@ -228,7 +232,7 @@ impl RtlNic {
         if self.config.skip == SkipMode::Off || !self.rest.is_settled() {
             return None;
         }
-        let now = self.now();
+        let now = self.now;
         let wake = Time::from_ns(self.ports.wake_at(self.outputs.bytes()));
         let mut due = wake.min(self.pcie.next_due()).min(self.mac.next_due());
         if let Some(waves) = &self.config.waves {
@@ -244,7 +248,7 @@ impl RtlNic {
 
     /// One evaluated clock cycle.
     fn evaluate(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
-        let now = self.now();
+        let now = self.now;
         let in_reset = self.edge < RESET_CYCLES;
         self.pcie.edge(now);
         let (mut frame_beat, mut completion, mut access) = (None, None, None);
@@ -371,7 +375,7 @@ impl RtlNic {
     /// Passes over the quiescent edges before `target`.
     fn pass_over(&mut self, target: u64) -> Result<(), Fault> {
         if self.config.skip == SkipMode::On {
-            self.edge = target;
+            self.advance_to(target);
             return Ok(());
         }
         if self.gap.is_none() {
@@ -379,13 +383,13 @@ impl RtlNic {
         }
         self.idle_inputs();
         while self.edge < target {
-            let now = self.now();
+            let now = self.now;
             self.ports.drive_now(self.inputs.bytes_mut(), now.ns());
             self.step(now)?;
             if let Some(gap) = &self.gap {
                 gap.check_outputs(&self.model, &self.outputs)?;
             }
-            self.edge += 1;
+            self.advance_to(self.edge + 1);
         }
         Ok(())
     }
@@ -426,7 +430,7 @@ impl RtlNic {
 
     fn run(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), Fault> {
         loop {
-            let now = self.now();
+            let now = self.now;
             self.receive(horizon.min(now + Time::from_ps(1)), io)?;
             if now >= horizon {
                 // What arrives between the last edge and the horizon waits for the next.
@@ -442,7 +446,7 @@ impl RtlNic {
             }
             self.close_gap()?;
             self.evaluate(io)?;
-            self.edge += 1;
+            self.advance_to(self.edge + 1);
         }
     }
 }
@@ -457,7 +461,7 @@ impl Component for RtlNic {
     }
 
     fn next_action(&self) -> Time {
-        let now = self.now();
+        let now = self.now;
         match self.resting_until() {
             Some(Time::NEVER) => Time::NEVER,
             Some(due) => now.max(
@@ -475,7 +479,7 @@ impl Component for RtlNic {
                 cycle: self.edge,
                 fault,
             };
-            ComponentError::new(self.config.name.as_str(), self.now(), error)
+            ComponentError::new(self.config.name.as_str(), self.now, error)
         })
     }
 

@@ -3,15 +3,36 @@
 /// Bytes of one beat of the NIC's data bus.
 pub const BUS_BYTES: usize = 64;
 
+/// Bytes that hold 64 bits at any bit of the first: one load and one shift.
+const WINDOW: usize = 16;
+
+/// The window that begins at byte `first`; past the end zeros.
+#[inline]
+fn load(bytes: &[u8], first: usize) -> u128 {
+    if let Some(window) = bytes[first..].first_chunk::<WINDOW>() {
+        return u128::from_le_bytes(*window);
+    }
+    let mut window = [0; WINDOW];
+    window[..bytes.len() - first].copy_from_slice(&bytes[first..]);
+    u128::from_le_bytes(window)
+}
+
+/// Writes the window that begins at byte `first`, as far as there are bytes.
+#[inline]
+fn store(bytes: &mut [u8], first: usize, value: u128) {
+    if let Some(window) = bytes[first..].first_chunk_mut::<WINDOW>() {
+        *window = value.to_le_bytes();
+        return;
+    }
+    let available = bytes.len() - first;
+    bytes[first..].copy_from_slice(&value.to_le_bytes()[..available]);
+}
+
 /// Reads `width` (at most 64) bits at bit `offset`.
 #[inline]
 pub fn get(bytes: &[u8], offset: usize, width: usize) -> u64 {
     debug_assert!(width <= 64);
-    let (first, shift) = (offset / 8, offset % 8);
-    let mut window = [0; 16];
-    let available = (bytes.len() - first).min(9);
-    window[..available].copy_from_slice(&bytes[first..first + available]);
-    let value = (u128::from_le_bytes(window) >> shift) as u64;
+    let value = (load(bytes, offset / 8) >> (offset % 8)) as u64;
     if width == 64 {
         value
     } else {
@@ -24,20 +45,21 @@ pub fn get(bytes: &[u8], offset: usize, width: usize) -> u64 {
 pub fn set(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
     debug_assert!(width <= 64);
     let (first, shift) = (offset / 8, offset % 8);
-    let mut window = [0; 16];
-    let available = (bytes.len() - first).min(9);
-    window[..available].copy_from_slice(&bytes[first..first + available]);
     let mask = ((1_u128 << width) - 1) << shift;
-    let word = u128::from_le_bytes(window) & !mask | (u128::from(value) << shift) & mask;
-    bytes[first..first + available].copy_from_slice(&word.to_le_bytes()[..available]);
+    let word = load(bytes, first) & !mask | (u128::from(value) << shift) & mask;
+    store(bytes, first, word);
 }
 
 /// Reads one beat of data at bit `offset`.
 #[inline]
 pub fn get_data(bytes: &[u8], offset: usize) -> [u8; BUS_BYTES] {
     let mut data = [0; BUS_BYTES];
-    for (word, chunk) in data.chunks_exact_mut(8).enumerate() {
-        chunk.copy_from_slice(&get(bytes, offset + 64 * word, 64).to_le_bytes());
+    if offset.is_multiple_of(8) {
+        data.copy_from_slice(&bytes[offset / 8..offset / 8 + BUS_BYTES]);
+        return data;
+    }
+    for (word, chunk) in data.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        *chunk = get(bytes, offset + 64 * word, 64).to_le_bytes();
     }
     data
 }
@@ -45,10 +67,12 @@ pub fn get_data(bytes: &[u8], offset: usize) -> [u8; BUS_BYTES] {
 /// Writes one beat of data at bit `offset`.
 #[inline]
 pub fn set_data(bytes: &mut [u8], offset: usize, data: &[u8; BUS_BYTES]) {
-    for (word, chunk) in data.chunks_exact(8).enumerate() {
-        let mut value = [0; 8];
-        value.copy_from_slice(chunk);
-        set(bytes, offset + 64 * word, 64, u64::from_le_bytes(value));
+    if offset.is_multiple_of(8) {
+        bytes[offset / 8..offset / 8 + BUS_BYTES].copy_from_slice(data);
+        return;
+    }
+    for (word, chunk) in data.as_chunks::<8>().0.iter().enumerate() {
+        set(bytes, offset + 64 * word, 64, u64::from_le_bytes(*chunk));
     }
 }
 

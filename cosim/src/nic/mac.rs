@@ -112,6 +112,8 @@ impl Volume {
 #[derive(Debug)]
 pub struct Mac {
     parameters: MacParameters,
+    /// Time that a full transmit buffer takes on the wire.
+    buffer: Time,
     received: VecDeque<(Time, Bytes)>,
     /// Bytes of the first received frame that the NIC has got.
     delivered: usize,
@@ -130,6 +132,7 @@ impl Mac {
     pub fn new(parameters: MacParameters) -> Self {
         Self {
             parameters,
+            buffer: parameters.rate.span(parameters.transmit_buffer),
             received: VecDeque::new(),
             delivered: 0,
             receive_free: Time::ZERO,
@@ -195,7 +198,7 @@ impl Mac {
 
     /// The transmit buffer takes a beat at the edge `now`.
     pub fn ready(&self, now: Time) -> bool {
-        self.busy_until <= now + self.parameters.rate.span(self.parameters.transmit_buffer)
+        self.busy_until <= now + self.buffer
     }
 
     /// The NIC offers `beat` (data, keep, last) or nothing at the edge `now`, at which
