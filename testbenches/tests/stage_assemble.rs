@@ -4,7 +4,7 @@ mod stage;
 
 use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
 use hallux_toe::stages::assemble::Assemble;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 
 const STATION: u64 = 0x02_00_5e_10_20_30;
 const STORE_BEATS: usize = 64;
@@ -221,6 +221,10 @@ fn an_acknowledgement_with_timestamps() {
     wire.order(&order);
     wire.bench.run_until_received(wire.m, 2, 40);
     let got = frames(wire.bench.received(wire.m));
+    assert_eq!(
+        cycle_of(&wire.bench, "m", 0) - cycle_of(&wire.bench, "s", 0),
+        6
+    );
     assert_eq!(got, [order.frame(now)]);
     let octets: Vec<_> = got[0]
         .chunks(16)
@@ -249,6 +253,11 @@ fn cycles(order: &Order, count: u64, beats: u64) -> u64 {
         wire.order(order);
     }
     wire.bench.run_until_received(wire.m, 1, 100);
+    if !order.payload.is_empty() {
+        let last = order.payload.len().div_ceil(64) - 1;
+        let stored = cycle_of(&wire.bench, "s_payload", last);
+        assert_eq!(cycle_of(&wire.bench, "m", 0) - stored, 10);
+    }
     let first = wire.bench.cycles();
     wire.bench
         .run_until_received(wire.m, (count * beats) as usize, 10_000);

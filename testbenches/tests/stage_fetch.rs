@@ -6,7 +6,7 @@ use hallux_testbenches::{Bench, Channel, Driver, Monitor, Record, Stalls, fields
 use hallux_toe::channels::{CLASS_SLOW, KIND_HC, UP_READ, UP_WRITE};
 use hallux_toe::interface::{Descriptor, context};
 use hallux_toe::stages::fetch::Fetch;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 use std::collections::VecDeque;
 
 const CONTEXTS: usize = 8;
@@ -271,6 +271,12 @@ fn bursts_end_at_the_ring_and_at_128_bytes() {
     }
     hosts.doorbell(1);
     hosts.run_until_done(200);
+    let bench = &hosts.bench;
+    assert_eq!(
+        cycle_of(bench, "m_up", 0) - cycle_of(bench, "s_context", 4),
+        6
+    );
+    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 4);
     let requests: Vec<_> = hosts
         .bench
         .log()

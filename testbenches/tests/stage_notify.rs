@@ -6,7 +6,7 @@ use hallux_testbenches::{Bench, Channel, Driver, Monitor, Stalls, fields};
 use hallux_toe::channels::{UP_MSIX, UP_WRITE};
 use hallux_toe::interface::{Record, RecordKind, context, notice};
 use hallux_toe::stages::notify::Notify;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 use std::collections::{BTreeMap, VecDeque};
 
 const CONTEXTS: usize = 8;
@@ -179,6 +179,10 @@ fn an_interrupt_follows_its_record() {
     hosts.write(2, context::INTERRUPT_ARM, 1);
     hosts.settle();
     hosts.bench.run(5);
+    assert_eq!(
+        cycle_of(&hosts.bench, "m_up", 0) - cycle_of(&hosts.bench, "s", 0),
+        4
+    );
     let seen: Vec<_> = hosts
         .bench
         .received(hosts.m_up)

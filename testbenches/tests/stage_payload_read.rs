@@ -4,7 +4,7 @@ mod stage;
 
 use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
 use hallux_toe::stages::payload_read::PayloadRead;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 
 /// The byte that host memory holds at `address`.
 fn memory(address: u64) -> u8 {
@@ -197,6 +197,9 @@ fn a_segment_is_cut_at_the_limits_of_ring_page_and_request() {
         beats += range.length.div_ceil(64) as usize;
     }
     host.run(beats, 500);
+    let bench = &host.bench;
+    assert_eq!(cycle_of(bench, "m_up", 0) - cycle_of(bench, "s", 0), 2);
+    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 5);
     let cuts: Vec<_> = host
         .cuts
         .iter()

@@ -8,7 +8,7 @@ use hallux_toe::interface::{
     COMMAND_WORDS, COUNTERS, ID_MAGIC, Opcode, OpenWords, context, register,
 };
 use hallux_toe::stages::registers::{Identity, Registers};
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 
 const CONTEXTS: u64 = 4;
 
@@ -122,6 +122,10 @@ fn global_registers() {
     host.bench.poke("now", 123_456u64);
     host.bench.poke("drained", 1);
     assert_eq!(host.read(register::ID), ID_MAGIC);
+    assert_eq!(
+        cycle_of(&host.bench, "m_up", 0) - cycle_of(&host.bench, "s", 0),
+        4
+    );
     assert_eq!(host.read(register::CAPABILITIES), identity().capabilities());
     assert_eq!(host.read(register::PARAMETERS), identity().parameters());
     assert_eq!(host.read(register::TIME), 123_456);

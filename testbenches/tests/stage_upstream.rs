@@ -4,7 +4,7 @@ mod stage;
 
 use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
 use hallux_toe::stages::upstream::Upstream;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 
 const INPUTS: [&str; 5] = ["s_payload", "s_notify", "s_read", "s_fetch", "s_mmio"];
 
@@ -56,6 +56,10 @@ fn requests_take_turns() {
         );
     }
     bench.run_until_received(m, 12, 40);
+    assert_eq!(
+        cycle_of(&bench, "m", 0),
+        cycle_of(&bench, "s_notify", 0) + 1
+    );
     let order: Vec<String> = bench
         .received(m)
         .iter()

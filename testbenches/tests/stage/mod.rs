@@ -65,3 +65,16 @@ impl Dice {
         bytes
     }
 }
+
+/// The cycle of transfer `number` on `channel`.
+pub fn cycle_of(bench: &Bench, channel: &str, number: usize) -> u64 {
+    let transfers = bench.log().lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let cycle = words.next()?.parse().ok()?;
+        (words.next()? == channel).then_some(cycle)
+    });
+    transfers
+        .into_iter()
+        .nth(number)
+        .unwrap_or_else(|| panic!("no transfer {number} on {channel}"))
+}

@@ -30,7 +30,7 @@
 //! is its payload, untouched.
 //!
 //! Initiation interval: one header and one beat a cycle. Latency from a header without
-//! payload to its first beat: 7 cycles; from the last payload beat: 12.
+//! payload to its first beat: 6 cycles; from the last payload beat: 10.
 
 use super::octets::{first_bytes, network16, network32, network48};
 use crate::channels::{Beat, Header, PayloadBeat};

@@ -20,7 +20,8 @@
 //!
 //! Reading or changing a context takes two cycles: `Select` chooses the work and reads
 //! the context, `Write` or `Issue` acts. Initiation interval: 2 cycles a burst, 1 cycle a
-//! descriptor. Context writes are never held behind reads.
+//! descriptor. Latency from a doorbell to its read 6 cycles, from the last completion beat to
+//! the first event 4. Context writes are never held behind reads.
 //!
 //! An unknown kind, a frame of impossible length and a raw frame from an application's
 //! context are skipped (`skipped` pulses). Disabling a context cancels its bursts: they

@@ -13,7 +13,7 @@
 //!
 //! One item of work takes two cycles: `Select` chooses it and reads its memories, `Act`
 //! decides and writes back. Context writes come first, records and drained flows
-//! alternate. Initiation interval: 2 cycles a record. Latency from `s` to `m_up`: 5.
+//! alternate. Initiation interval: 2 cycles a record. Latency from `s` to `m_up`: 4.
 //!
 //! A record may be written while its ring has a free slot. When there is none, an update
 //! record adds up in its flow's entry of `bumps` and the flow is queued once in `waiting`.

@@ -24,7 +24,7 @@
 //! OPEN: the connection's slice is handed to post before the event enters the arbiter.
 //!
 //! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: 2 cycles an
-//! access. Latency from a read to its completion at `m_up`: 5 cycles.
+//! access. Latency from a read to its completion at `m_up`: 4 cycles.
 
 mod counters;
 mod map;
