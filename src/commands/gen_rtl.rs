@@ -47,7 +47,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         } else if arguments.check {
             let differing = design.differs(&directory);
             for file in &differing {
-                eprintln!("differs: {}", directory.join(file).display());
+                eprintln!("{}", directory.join(file).display());
             }
             stale += differing.len();
         } else {

@@ -1,0 +1,163 @@
+//! The `hallux` command, started as a user starts it, in a directory of its own.
+
+// Each test program uses a part of it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The directory of the project.
+pub const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A directory that is removed after the test, and the command in it.
+pub struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    /// An empty directory.
+    pub fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The path of `name` in it.
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Writes a file, with the directories above it.
+    pub fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    /// The text of a file.
+    pub fn read(&self, name: impl AsRef<Path>) -> String {
+        let path = self.path(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// A file of JSON.
+    pub fn json(&self, name: impl AsRef<Path>) -> serde_json::Value {
+        serde_json::from_str(&self.read(name)).unwrap()
+    }
+
+    /// Every file and directory in it, by path, sorted.
+    pub fn contents(&self) -> Vec<String> {
+        let mut found = vec![];
+        let mut open = vec![self.directory.path().to_owned()];
+        while let Some(directory) = open.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.strip_prefix(self.directory.path()).unwrap();
+                found.push(name.display().to_string());
+                if path.is_dir() && !path.is_symlink() {
+                    open.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// The command with `arguments`, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hallux"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_remove("RUST_LOG")
+            .env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Runs the command to its end.
+    pub fn hallux(&self, arguments: &[&str]) -> Ended {
+        Ended::of(&mut self.command(arguments))
+    }
+}
+
+/// What a command left behind when it had ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Exit code; none when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Runs `command` to its end.
+    pub fn of(command: &mut Command) -> Self {
+        command.output().unwrap().into()
+    }
+
+    /// Asserts success and hands on.
+    #[track_caller]
+    pub fn succeeds(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Asserts a failure that is told in one message, which holds every one of `parts`.
+    #[track_caller]
+    pub fn fails_with(self, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        self.tells(parts)
+    }
+
+    /// Asserts that the command line was refused in a message that holds `parts`.
+    #[track_caller]
+    pub fn is_misused_with(self, parts: &[&str]) -> Self {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        assert_eq!(self.stdout, "", "{self:#?}");
+        self.tells(parts)
+    }
+
+    #[track_caller]
+    fn tells(self, parts: &[&str]) -> Self {
+        let text = &self.stderr;
+        let errors = text.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "not one message: {self:#?}");
+        for part in parts {
+            assert!(text.contains(part), "no {part:?} in {self:#?}");
+        }
+        for noise in ["panicked", "RUST_BACKTRACE", "Error {", "\u{1b}["] {
+            assert!(!text.contains(noise), "{noise:?} in {self:#?}");
+        }
+        self
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// Whether a tool that a test consults is here. Where it must be
+/// (`HALLUX_REQUIRE_TOOLS=1`), its absence fails the test.
+pub fn has_tool(command: &str) -> bool {
+    let found = Command::new(command).arg("--version").output().is_ok();
+    if !found {
+        let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+        assert!(
+            !required,
+            "{command} is required (apt-get install {command})"
+        );
+        eprintln!("skipped: {command} is not installed");
+    }
+    found
+}
