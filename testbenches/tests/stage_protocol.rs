@@ -6,10 +6,12 @@ mod stage;
 
 use channel::{structure, value};
 use hallux_host::reference::{Command, Event, Open, Received, SeqNumber, flags};
+use hallux_testbenches::Stalls;
 use hallux_toe::channels::Outcome;
-use hallux_toe::interface::OpenWords;
+use hallux_toe::interface::{OpenWords, Status};
 use protocol::lockstep::{Conditions, FLOWS, check, describe, stage as stage_of};
 use protocol::script::{Generator, Item, Work};
+use std::collections::BTreeMap;
 
 const ISS: u32 = 1000;
 const IRS: u32 = 5000;
@@ -170,13 +172,17 @@ fn one_event_a_clock_on_one_connection() {
 #[test]
 fn lock_step_with_the_reference() {
     let length = 6000;
+    let mut coverage = BTreeMap::new();
     let kinds = [(0, 0), (0, 50), (50, 0), (30, 30)];
     for round in 0..20 {
         let (gaps, stalls) = kinds[round % kinds.len()];
         let seed = 100 + round as u64;
         let now = seed * 0x1234_5678_9abc;
         let mut generator = Generator::new(seed, FLOWS);
-        let script = (0..length).map(|_| generator.item(now)).collect();
+        let script: Vec<Item> = (0..length).map(|_| generator.item(now)).collect();
+        for (name, count) in protocol::script::coverage(&script, FLOWS, now) {
+            *coverage.entry(name).or_insert(0) += count;
+        }
         check(
             script,
             &Conditions {
@@ -187,4 +193,29 @@ fn lock_step_with_the_reference() {
             },
         );
     }
+    let rare: Vec<_> = coverage.iter().filter(|(_, count)| **count < 20).collect();
+    assert!(rare.is_empty(), "hardly tried: {rare:?} of {coverage:?}");
+}
+
+/// A reset closes every connection, also those of events under way.
+#[test]
+fn a_reset_closes_everything() {
+    let conditions = Conditions {
+        seed: 3,
+        gaps: 0,
+        stalls: 100,
+        now: 0,
+    };
+    let (mut bench, s, m) = stage_of(&conditions);
+    for item in &script(vec![open(), grant()]) {
+        bench.send_value(s, value(item.event()));
+    }
+    bench.run(3);
+    bench.reset();
+    bench.stall(m, Stalls::none());
+    bench.send_value(s, value(script(vec![command(Command::Read)])[0].event()));
+    bench.run_until_received(m, 1, 40);
+    let outcome: Outcome = structure(&bench.received(m)[0]);
+    assert!(outcome.done);
+    assert_eq!(outcome.status.to_u64(), Status::Stale as u64);
 }

@@ -207,7 +207,7 @@ fn text(
     } else {
         placed = false;
     }
-    placed.then(|| Placement {
+    placed.then_some(Placement {
         rx_pos,
         offset: front as u16,
         length: length as u16,

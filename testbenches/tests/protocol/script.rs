@@ -10,6 +10,7 @@ use hallux_toe::channels::{KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
 use hallux_toe::interface::OpenWords;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
+use std::collections::BTreeMap;
 
 /// Byte offset of the payload in every received frame of a script.
 pub const PAYLOAD_OFFSET: u16 = 66;
@@ -223,6 +224,65 @@ fn channel_outcome(
         o.ready = ready;
     }
     o
+}
+
+/// How often what the rules are about happens in a script.
+pub fn coverage(script: &[Item], flows: u16, now: u64) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    let mut model = Connections::new(flows.into());
+    for item in script {
+        let old = model.get(item.flow).copied().unwrap_or_default();
+        let (o, stale) = item.expect(&mut model, now);
+        let new = model.get(item.flow).copied().unwrap_or_default();
+        let kind = o.kind.to_u64();
+        let mut count =
+            |name, happens: bool| *counts.entry(name).or_insert(0) += usize::from(happens);
+        count("stale event", stale);
+        count("bytes placed in order", o.place && o.rx_bump.any());
+        count("interval begun", old.ooo_len == 0 && new.ooo_len > 0);
+        count(
+            "interval grown",
+            old.ooo_len > 0 && new.ooo_len > old.ooo_len,
+        );
+        count(
+            "interval closed",
+            o.place && o.rx_bump.to_u64() > o.place_len.to_u64(),
+        );
+        count(
+            "front trimmed",
+            o.place && o.place_offset.to_u64() > u64::from(PAYLOAD_OFFSET),
+        );
+        count("peer's FIN", !old.rx_fin && new.rx_fin);
+        count(
+            "our FIN",
+            o.send && (o.flags & bits::<8>(flags::FIN.into())).any(),
+        );
+        count("new data acknowledged", kind == KIND_RX && o.tx_bump.any());
+        count("round trip", o.rtt.any());
+        count(
+            "fast retransmission",
+            !old.recovering && new.recovering && kind == KIND_RX,
+        );
+        count(
+            "recovery over",
+            old.recovering && !new.recovering && new.open,
+        );
+        count(
+            "SND.NXT jumps",
+            kind == KIND_RX && old.snd_nxt != new.snd_nxt && new.tx_avail < old.tx_avail,
+        );
+        count("established", old.opening && !new.opening && new.open);
+        count("data sent", kind == KIND_TX && o.length.any());
+        count("window update", kind == KIND_HC && o.send);
+        count("probe", o.done && o.send);
+        count(
+            "timeout",
+            o.done && old.snd_nxt != new.snd_nxt && old.open && new.open,
+        );
+        count("closed", old.open && !new.open);
+        count("command refused", o.status.any());
+    }
+    counts
 }
 
 /// Random events that aim at the edges of the rules.
