@@ -47,6 +47,17 @@ fn flow(id: u16) -> Flow {
     }
 }
 
+/// The first change of `flow` that leaves its bucket of `table` as it is.
+fn neighbour(flow: &Flow, table: usize, change: impl Fn(&mut Flow, u32)) -> Flow {
+    let changed = (1..).map(|n| {
+        let mut stranger = *flow;
+        change(&mut stranger, n);
+        stranger
+    });
+    let mut here = changed.filter(|stranger| stranger.bucket(table) == flow.bucket(table));
+    here.next().unwrap()
+}
+
 struct Identification {
     bench: Bench,
     s: Driver,
@@ -113,23 +124,12 @@ fn every_way_of_both_tables_is_found_and_only_for_its_key() {
         for way in 0..TABLE_WAYS {
             let known = flow((table * TABLE_WAYS + way) as u16 + 1);
             id.write(&known, table, way, true);
+            // Each differs in one field and falls into the same bucket.
             let strangers = [
-                Flow {
-                    remote_ip: known.remote_ip ^ 0x8000_0000,
-                    ..known
-                },
-                Flow {
-                    local_ip: known.local_ip ^ 1,
-                    ..known
-                },
-                Flow {
-                    remote_port: known.remote_port ^ 0x8000,
-                    ..known
-                },
-                Flow {
-                    local_port: known.local_port ^ 1,
-                    ..known
-                },
+                neighbour(&known, table, |flow, n| flow.remote_ip ^= n),
+                neighbour(&known, table, |flow, n| flow.local_ip ^= n),
+                neighbour(&known, table, |flow, n| flow.remote_port ^= n as u16),
+                neighbour(&known, table, |flow, n| flow.local_port ^= n as u16),
             ];
             id.bench
                 .run_until(8, |bench| bench.pending(id.s_write) == 0);
