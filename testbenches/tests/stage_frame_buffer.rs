@@ -3,7 +3,7 @@
 mod frames;
 mod stage;
 
-use frames::{BEAT, beat, cycles_of};
+use frames::{BEAT, beat, cycles_of, trace};
 use hallux_testbenches::{Bench, Stalls};
 use hallux_toe::stages::frame_buffer::FrameBuffer;
 use stage::{Dice, assert_lint_clean, bench_of};
@@ -12,6 +12,28 @@ const BEATS: usize = 64;
 
 fn bench() -> Bench {
     bench_of(&FrameBuffer::new(BEATS), "frame_buffer", 1)
+}
+
+#[test]
+fn two_frames_pass_and_room_returns() {
+    let mut bench = bench();
+    let (s, m) = (bench.driver("s"), bench.monitor("m"));
+    bench.stall(
+        m,
+        Stalls::pattern(&[true, true, true, true, true, false, false, false]),
+    );
+    bench.reset();
+    for (byte, last) in [(1, false), (2, true), (3, true)] {
+        bench.send(s, beat(&[byte], last));
+    }
+    let mut shown = String::new();
+    for cycle in 0..10 {
+        let (room, idle) = (bench.peek("room").u64(), bench.peek("idle").u64());
+        shown += &format!("{cycle:>4} room {room} idle {idle}\n");
+        bench.cycle();
+    }
+    shown += &trace(bench.log(), &["data", "keep", "last"]);
+    insta::assert_snapshot!(shown);
 }
 
 #[test]

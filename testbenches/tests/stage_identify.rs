@@ -3,7 +3,7 @@
 mod frames;
 mod stage;
 
-use frames::cycles_of;
+use frames::{cycles_of, trace};
 use hallux_testbenches::{Bench, Driver, Monitor, Stalls, fields};
 use hallux_toe::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::interface::{TABLE_WAYS, flow_hashes};
@@ -114,6 +114,40 @@ impl Identification {
             .map(|s| (s.field("summary.class").u64(), s.field("flow").u64()))
             .collect()
     }
+}
+
+#[test]
+fn an_entry_is_written_found_moved_and_removed() {
+    let mut id = Identification::new();
+    let known = flow(7);
+    id.look_up(&known, CLASS_FAST, 1);
+    id.bench.run(1);
+    id.write(&known, 0, 2, true);
+    id.bench.run(1);
+    id.look_up(&known, CLASS_FAST, 2);
+    id.bench.run(1);
+    // Moved: the new place first, then the old one is cleared.
+    id.write(&known, 1, 0, true);
+    id.write(&known, 0, 2, false);
+    for seq in 3..6 {
+        id.look_up(&known, CLASS_FAST, seq);
+    }
+    id.bench.run(4);
+    id.write(&known, 1, 0, false);
+    id.bench.run(1);
+    id.look_up(&known, CLASS_FAST, 6);
+    id.bench.run_until_received(id.m, 6, 30);
+    let fields = [
+        "table",
+        "way",
+        "entry.valid",
+        "entry.flow",
+        "seq",
+        "summary.seq",
+        "summary.class",
+        "flow",
+    ];
+    insta::assert_snapshot!(trace(id.bench.log(), &fields));
 }
 
 #[test]

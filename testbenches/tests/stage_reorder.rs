@@ -3,7 +3,7 @@
 mod frames;
 mod stage;
 
-use frames::cycles_of;
+use frames::{cycles_of, trace};
 use hallux_testbenches::{Bench, Driver, Monitor, Stalls, fields};
 use hallux_toe::stages::reorder::Reorder;
 use stage::{Dice, assert_lint_clean, bench_of};
@@ -30,6 +30,16 @@ fn assert_in_order(bench: &Bench, m: Monitor) {
         assert_eq!(segment.field("summary.seq"), 3 * ticket);
         assert_eq!(segment.field("flow"), ticket & 0xffff ^ 0x55);
     }
+}
+
+#[test]
+fn the_first_ticket_releases_those_that_came_before_it() {
+    let (mut bench, s, m) = bench();
+    for ticket in [2, 1, 0, 3, 5, 4] {
+        send(&mut bench, s, ticket);
+    }
+    bench.run_until_received(m, 6, 30);
+    insta::assert_snapshot!(trace(bench.log(), &["summary.ticket", "summary.seq"]));
 }
 
 #[test]

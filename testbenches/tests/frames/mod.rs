@@ -191,3 +191,18 @@ pub fn cycles_of(log: &str, channel: &str) -> Vec<u64> {
     });
     lines.collect()
 }
+
+/// The transfers in a bench's log with only those of their fields that `fields` names: a
+/// trace that can be read in a minute.
+pub fn trace(log: &str, fields: &[&str]) -> String {
+    let lines = log.lines().map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let shown = words[2..].iter().filter(|word| {
+            let name = word.split('=').next();
+            name.is_some_and(|name| fields.contains(&name))
+        });
+        let shown: Vec<_> = shown.copied().collect();
+        format!("{:>4} {:<7} {}\n", words[0], words[1], shown.join(" "))
+    });
+    lines.collect()
+}

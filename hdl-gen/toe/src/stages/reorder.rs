@@ -12,7 +12,7 @@
 //! of the oldest one missing. Every ticket arrives: a dropped frame has one only if it
 //! stands in the frame buffer, and then protocol must see it to have it consumed.
 //!
-//! Latency 3, initiation interval 1. State: the ticket that leaves next.
+//! Latency 4, initiation interval 1. State: the ticket that leaves next.
 
 use crate::channels::Segment;
 use hallux_hdl::prelude::*;
