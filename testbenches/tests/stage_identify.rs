@@ -248,7 +248,7 @@ fn lookups_agree_with_a_model_of_the_tables_under_random_writes_and_stalls() {
                 flow,
                 dice.below(2) as usize,
                 dice.below(4) as usize,
-                !(dice.below(4) == 0),
+                dice.below(4) != 0,
             )
         })
         .collect();

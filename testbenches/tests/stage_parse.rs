@@ -662,7 +662,7 @@ fn admission_is_decided_once_a_frame_and_drops_are_reported_in_order() {
     let mut admitted = vec![];
     let mut drops = vec![];
     while parser.bench.pending(parser.s) > 0 || parser.bench.peek("idle") == 0 {
-        let (room, enabled) = (dice.below(56), !(dice.below(5) == 0));
+        let (room, enabled) = (dice.below(56), dice.below(5) != 0);
         parser.bench.poke("room", room);
         parser.bench.poke("enabled", enabled);
         let taken = parser.bench.accepted(parser.s);
