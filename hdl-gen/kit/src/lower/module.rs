@@ -215,38 +215,26 @@ fn write_group(printer: &mut Printer<'_>, group: &[Statement]) -> Group {
     }
 }
 
-fn nested_lets(list: &[Statement], out: &mut BTreeSet<usize>) {
-    writes(list, &mut |source| {
-        if let Source::Variable(number) = source {
-            out.insert(number);
-        }
-    });
-    // Only those declared here, not `let mut` variables set from outside.
-    fn lets(list: &[Statement], found: &mut BTreeSet<usize>) {
-        for statement in list {
-            match statement {
-                Statement::Let(number, _) => {
-                    found.insert(*number);
-                }
-                Statement::Assign(..) => {}
-                Statement::If(_, then, otherwise) => {
-                    lets(then, found);
-                    lets(otherwise, found);
-                }
-                Statement::Case(case) => {
-                    for (_, body) in &case.arms {
-                        lets(body, found);
-                    }
-                    if let Some(body) = &case.default {
-                        lets(body, found);
-                    }
+/// The variables declared anywhere in `list`.
+fn nested_lets(list: &[Statement], found: &mut BTreeSet<usize>) {
+    for statement in list {
+        match statement {
+            Statement::Let(number, _) => {
+                found.insert(*number);
+            }
+            Statement::Assign(..) => {}
+            Statement::If(_, then, otherwise) => {
+                nested_lets(then, found);
+                nested_lets(otherwise, found);
+            }
+            Statement::Case(case) => {
+                let bodies = case.arms.iter().map(|(_, body)| body);
+                for body in bodies.chain(&case.default) {
+                    nested_lets(body, found);
                 }
             }
         }
     }
-    let mut found = BTreeSet::new();
-    lets(list, &mut found);
-    out.retain(|number| found.contains(number));
 }
 
 fn write_instances(

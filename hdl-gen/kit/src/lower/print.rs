@@ -6,7 +6,9 @@
 
 use super::fields::Fields;
 use super::scope::Scope;
-use crate::ir::{Case, Kind, Node, Operator, Part, Reduction, Source, Statement, Target};
+use crate::ir::{
+    Case, Kind, Node, Operator, Part, Reduction, Source, Statement, Target, significant_bits,
+};
 use num_bigint::BigUint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -207,7 +209,7 @@ impl Printer<'_> {
             && reach <= BigUint::from(base.width)
         {
             self.fields.note(self.scope, source, 0, base.width);
-            let index = self.expression(index);
+            let index = self.position(index, 0, base.width);
             let name = self.scope.name(source);
             return if width == 1 {
                 format!("{name}[{index}]")
@@ -232,18 +234,34 @@ impl Printer<'_> {
                 dynamic: Some(index),
                 width,
             }) => {
-                let mut at = self.operand(index);
-                if *offset > 0 {
-                    // The index may be too narrow for the sum.
-                    at = format!("32'd{offset} + 32'({at})");
+                let name = self.scope.name(target.source).to_string();
+                let size = self.scope.signal(target.source).map_or(1, |s| s.width);
+                if size == *width {
+                    return name;
                 }
-                let name = self.scope.name(target.source);
+                let at = self.position(index, *offset, size);
                 if *width == 1 {
                     format!("{name}[{at}]")
                 } else {
                     format!("{name}[{at} +: {width}]")
                 }
             }
+        }
+    }
+
+    /// `offset + index` with exactly the bits that a vector of `size` wants.
+    fn position(&mut self, index: &Node, offset: usize, size: usize) -> String {
+        let width = significant_bits(&BigUint::from(size - 1));
+        let text = if index.width == width && offset == 0 {
+            return self.expression(index);
+        } else if index.width == width {
+            self.operand(index)
+        } else {
+            format!("{width}'({})", self.expression(index))
+        };
+        match offset {
+            0 => text,
+            _ => format!("{text} + {}", literal(&BigUint::from(offset), width)),
         }
     }
 
