@@ -107,6 +107,17 @@ fn classes_take_turns() {
     assert_eq!(bench.peek("idle"), true);
 }
 
+/// One clock from a class to the event.
+#[test]
+fn latency() {
+    let (mut bench, drivers, m) = bench(7);
+    send(&mut bench, &drivers, 2, 0, &mut Dice::new(7));
+    bench.cycle();
+    assert!(bench.received(m).is_empty());
+    bench.cycle();
+    assert_eq!(bench.received(m).len(), 1);
+}
+
 #[test]
 fn one_event_a_clock() {
     let (mut bench, drivers, m) = bench(2);

@@ -292,6 +292,27 @@ fn outcomes_become_actions_reads_and_updates() {
     assert_eq!(bench.peek("idle"), true);
 }
 
+/// Three clocks from an outcome to what it means.
+#[test]
+fn latency() {
+    let (mut bench, channels) = bench(7);
+    let outcome = Outcome {
+        kind: bits(KIND_TX),
+        send: true,
+        length: bits(100),
+        update: true,
+        ..Outcome::default()
+    };
+    bench.send_value(channels.s, value(outcome));
+    let count = |bench: &Bench| {
+        [channels.m_action, channels.m_read, channels.m_update].map(|m| bench.received(m).len())
+    };
+    bench.run(3);
+    assert_eq!(count(&bench), [0, 0, 0]);
+    bench.cycle();
+    assert_eq!(count(&bench), [1, 1, 1]);
+}
+
 #[test]
 fn one_outcome_a_clock() {
     let (mut bench, channels) = bench(2);

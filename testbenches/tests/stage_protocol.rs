@@ -134,6 +134,23 @@ fn a_connection_from_open_to_close() {
     assert_eq!(bench.peek("idle"), true);
 }
 
+/// Four clocks from an event to its outcome.
+#[test]
+fn latency() {
+    let conditions = Conditions {
+        seed: 4,
+        gaps: 0,
+        stalls: 0,
+        now: 0,
+    };
+    let (mut bench, s, m) = stage_of(&conditions);
+    bench.send_value(s, value(script(vec![open()])[0].event()));
+    bench.run(4);
+    assert!(bench.received(m).is_empty());
+    bench.cycle();
+    assert_eq!(bench.received(m).len(), 1);
+}
+
 /// One event a clock, all of one connection: nothing waits for the state of the event ahead.
 #[test]
 fn one_event_a_clock_on_one_connection() {

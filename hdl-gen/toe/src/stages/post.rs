@@ -13,7 +13,7 @@
 //!                                                                     └ FIFOs
 //! ```
 //!
-//! Latency 2 clocks to the FIFOs; initiation interval 1. `s_ready` is given only while
+//! Latency 3 clocks, 2 of them in the FIFOs; initiation interval 1. `s_ready` is given only while
 //! every FIFO has room for all that may be under way: an outcome reaches all of its
 //! destinations or waits whole, and no FIFO's output is waited for in the same clock.
 //!

@@ -12,7 +12,7 @@
 //!                              └─────────────┘
 //! ```
 //!
-//! * Latency: 3 clocks to the FIFO's input, and the FIFO's. Initiation interval: 1.
+//! * Latency: 4 clocks, 2 of them in the FIFO. Initiation interval: 1.
 //! * The state in *compute* comes from the event one ahead (`result`), from the one before
 //!   that (`written`), or from the memory, whichever is newest (contract O6).
 //! * The pipeline never stops: `s_ready` is given only while the FIFO has room for all that

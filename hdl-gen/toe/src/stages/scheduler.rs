@@ -8,7 +8,7 @@
 //!                                     entered := !left            left := entered
 //! ```
 //!
-//! Latency 5 clocks from an update to its grant; initiation interval 1 for updates and for
+//! Latency 4 clocks from an update to its grant; initiation interval 1 for updates and for
 //! grants. Every grant is for one segment. A grant takes its flow out of the queue; the
 //! update of the grant's outcome brings it back to the end.
 //!
