@@ -279,10 +279,13 @@ pub fn logic_state(input: &DeriveInput) -> Result<TokenStream> {
             }
             /// An unused code reads as the first state.
             fn from_flat(flat: &::hallux_hdl::rt::BigUint) -> Self {
-                #(if *flat == ::hallux_hdl::rt::BigUint::from(#numbers) {
-                    return #name::#variants;
-                })*
-                #name::#first
+                // A field of a structure comes with the fields above it.
+                let code = flat.iter_u64_digits().next().unwrap_or(0)
+                    & ((1 << <Self as ::hallux_hdl::rt::Synth>::BITS) - 1);
+                match code {
+                    #(#numbers => #name::#variants,)*
+                    _ => #name::#first,
+                }
             }
             fn constant(self) -> ::hallux_hdl::rt::Value<Self> {
                 ::hallux_hdl::rt::Value::variant(
