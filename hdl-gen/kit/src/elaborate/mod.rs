@@ -268,7 +268,7 @@ impl Elaborator {
         value: impl Lift<T = V>,
     ) {
         let source = Source::Signal(address(signal));
-        let part = structure::range::<T, F>(path, offset, V::BITS);
+        let part = structure::range::<T>(path, offset, V::BITS);
         self.assign_part(Some(source), Some(part), value.lift().into_node());
     }
 
@@ -298,7 +298,7 @@ impl Elaborator {
         offset: impl IntoIndex,
         value: impl Lift<T = V>,
     ) {
-        let part = structure::range::<T, F>(path, offset, V::BITS);
+        let part = structure::range::<T>(path, offset, V::BITS);
         self.assign_part(variable.source(), Some(part), value.lift().into_node());
     }
 

@@ -163,11 +163,7 @@ pub(super) fn part<T: Synth, F: Synth>(path: &[&str]) -> Part {
 }
 
 /// `width` bits from `offset` on inside field `path` of `T`.
-pub(super) fn range<T: Synth, F: Synth>(
-    path: &[&str],
-    offset: impl IntoIndex,
-    width: usize,
-) -> Part {
+pub(super) fn range<T: Synth>(path: &[&str], offset: impl IntoIndex, width: usize) -> Part {
     let base = offset_of(T::descriptor(), path);
     let (constant, dynamic) = offset.into_index();
     Part {

@@ -63,7 +63,7 @@ pub(crate) fn clocks(block: &str, scope: &Scope, statements: &[Statement]) -> Ve
     let mut chosen = BTreeSet::new();
     for statement in statements {
         let Statement::Assign(Target { source, part: None }, value) = statement else {
-            super::plan::writes(std::slice::from_ref(statement), &mut |source| {
+            super::traverse::writes(std::slice::from_ref(statement), &mut |source| {
                 chosen.extend(scope.find(source).filter(|id| scope.signals[*id].clock));
             });
             continue;

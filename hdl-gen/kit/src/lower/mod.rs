@@ -7,6 +7,7 @@ mod module;
 mod plan;
 mod print;
 mod scope;
+mod traverse;
 
 use crate::error::{EmitError, EmitErrors};
 use crate::ir::{Body, Logic, Primitive};

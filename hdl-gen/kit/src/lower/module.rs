@@ -1,8 +1,9 @@
 //! The body of one module.
 
-use super::plan::{Plan, expressions, writes};
+use super::plan::Plan;
 use super::print::{Printer, literal, range};
 use super::scope::{Class, Id, Scope};
+use super::traverse::{expressions, writes};
 use super::{fields, placeholder};
 use crate::ir::{Body, Node, Source, Statement};
 use crate::walk::Instance;

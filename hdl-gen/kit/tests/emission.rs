@@ -1,0 +1,165 @@
+//! What the RTL looks like, and how it is written to disk.
+#![allow(missing_docs)]
+
+use hallux_hdl::emit::{Design, Options, emit};
+use hallux_hdl::prelude::*;
+
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Segment {
+    pub flow: Bits<16>,
+    pub seq: Bits<32>,
+    pub last: Bit,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum Mode {
+    Idle,
+    Counting,
+    Full,
+}
+
+/// Counts segments up to a limit.
+#[derive(LogicBlock, Default)]
+pub struct Counter {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub s: StreamSink<Segment>,
+    pub newest: Signal<Out, Bits<32>>,
+    pub ahead: Signal<Out, Bit>,
+    mode: DFF<Mode>,
+    count: DFF<Bits<4>>,
+    held: DFF<Segment>,
+}
+
+#[hdl_fn]
+fn seq_lt(a: Bits<32>, b: Bits<32>) -> Bit {
+    (a - b).get_bit(31)
+}
+
+impl Logic for Counter {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, mode, count, held);
+        let segment = self.s.data.val();
+        let takes = self.s.valid.val() & (self.mode.q.val() != Mode::Full);
+        self.s.ready.next = takes;
+        self.newest.next = self.held.q.val().seq;
+        self.ahead.next = seq_lt(self.held.q.val().seq, segment.seq);
+        if takes {
+            self.held.d.next = segment;
+            self.held.d.next.flow = segment.flow & 0xff;
+        }
+        match self.mode.q.val() {
+            Mode::Idle => {
+                if takes {
+                    self.mode.d.next = Mode::Counting;
+                }
+            }
+            Mode::Counting => {
+                self.count.d.next = self.count.q.val() + 1;
+                if self.count.q.val().all() | segment.last {
+                    self.mode.d.next = Mode::Full;
+                }
+            }
+            Mode::Full => {}
+        }
+        if self.rst.val() {
+            self.mode.d.next = Mode::Idle;
+            self.count.d.next = bits::<4>(0);
+        }
+    }
+}
+
+fn counter() -> Design {
+    match emit(&Counter::default(), &Options::new("example", "counter")) {
+        Ok(design) => design,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+#[test]
+fn a_block_reads_like_its_source() {
+    let design = counter();
+    assert_eq!(design.files.len(), 1);
+    insta::assert_snapshot!(design.files[0].text);
+}
+
+#[test]
+fn equal_designs_give_equal_bytes() {
+    // Signals live at other addresses in another instance.
+    let first = counter();
+    let others: Vec<Design> = (0..3).map(|_| counter()).collect();
+    assert!(others.iter().all(|other| *other == first));
+}
+
+#[test]
+fn a_directory_follows_the_design() {
+    let dir = tempfile::tempdir().unwrap();
+    let rtl = dir.path().join("rtl");
+    let design = counter();
+    assert_eq!(
+        design.differs(&rtl),
+        ["counter.sv is missing", "manifest.json is missing"]
+    );
+    design.write(&rtl).unwrap();
+    assert!(design.differs(&rtl).is_empty());
+
+    std::fs::write(rtl.join("old_stage.sv"), "module old_stage; endmodule").unwrap();
+    std::fs::write(rtl.join("counter.sv"), "edited").unwrap();
+    assert_eq!(
+        design.differs(&rtl),
+        [
+            "counter.sv differs",
+            "old_stage.sv does not belong to the design"
+        ]
+    );
+    design.write(&rtl).unwrap();
+    assert!(design.differs(&rtl).is_empty());
+    assert_eq!(std::fs::read_dir(&rtl).unwrap().count(), 2);
+}
+
+#[test]
+fn the_manifest_survives_json() {
+    let design = counter();
+    let text = design.manifest_text();
+    let read: hallux_hdl::manifest::Manifest = serde_json::from_str(&text).unwrap();
+    assert_eq!(read, design.manifest);
+    assert_eq!(read.hash.len(), 64);
+}
+
+#[derive(LogicBlock, Default)]
+pub struct Wide<const N: usize> {
+    pub a: Signal<In, Bits<N>>,
+    pub b: Signal<Out, Bits<N>>,
+}
+
+impl<const N: usize> Logic for Wide<N> {
+    #[hdl]
+    fn update(&mut self) {
+        self.b.next = !self.a.val();
+    }
+}
+
+#[derive(LogicBlock, Default)]
+pub struct Pair {
+    pub a: Signal<In, Bits<12>>,
+    pub b: Signal<Out, Bits<12>>,
+    narrow: Wide<4>,
+    broad: Wide<8>,
+}
+
+impl Logic for Pair {
+    #[hdl]
+    fn update(&mut self) {
+        self.narrow.a.next = self.a.val().get_bits::<4>(0);
+        self.broad.a.next = self.a.val().get_bits::<8>(4);
+        self.b.next = cat::<8, 4, 12>(self.broad.b.val(), self.narrow.b.val());
+    }
+}
+
+#[test]
+fn different_bodies_of_one_type_carry_their_arguments() {
+    let design = emit(&Pair::default(), &Options::new("example", "pair")).unwrap();
+    let names: Vec<&str> = design.files.iter().map(|f| f.name.as_str()).collect();
+    assert_eq!(names, ["pair.sv", "wide_4.sv", "wide_8.sv"]);
+}
