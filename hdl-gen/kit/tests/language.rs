@@ -285,7 +285,7 @@ impl Logic for More {
         self.crc.key.next = self.data.val().get_bits::<96>(0);
         self.hash.next = self.crc.crc.val() ^ self.file.read_data.val().seq;
         self.never.clk.next = self.clk.val();
-        self.never.holds.next = self.rst.val() | !(self.sum.val() == bits::<16>(0xffff));
+        self.never.holds.next = self.rst.val() | (self.sum.val() != bits::<16>(0xffff));
     }
 }
 
