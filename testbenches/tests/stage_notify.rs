@@ -79,6 +79,10 @@ impl Hosts {
     }
 
     fn update(&mut self, ring: usize, flow: u64, rx: u64, tx: u64, flags: u8) {
+        self.update_of(ring, flow, 3, rx, tx, flags);
+    }
+
+    fn update_of(&mut self, ring: usize, flow: u64, generation: u8, rx: u64, tx: u64, flags: u8) {
         self.bench.send(
             self.s,
             fields! {
@@ -88,7 +92,7 @@ impl Hosts {
                 tx_bump: tx,
                 opaque: 0xabcd_0000_0000 + flow,
                 flow: flow,
-                generation: 3,
+                generation: generation,
                 flags: flags,
             },
         );
@@ -251,6 +255,70 @@ fn a_full_ring_adds_up_and_delays_no_other() {
         .collect();
     let sum = |flow: u16| (flow, 60, 6, 0xabcd_0000_0000 + u64::from(flow));
     assert_eq!(late, [sum(0), sum(1), sum(2), sum(3)]);
+}
+
+#[test]
+fn a_waiting_flow_is_not_overtaken() {
+    let mut hosts = Hosts::new(6);
+    hosts.enable(1, 6);
+    hosts.settle();
+    for _ in 0..64 {
+        hosts.update(1, 0, 1, 0, 0);
+    }
+    for flow in 1..40 {
+        hosts.update(1, flow, 10, 0, 0);
+    }
+    hosts.bench.run(300);
+    hosts.absorb();
+    hosts.consume(1, 64);
+    hosts.settle();
+    // The pass over the waiting flows has begun; the last ones finish meanwhile.
+    for flow in (30..40).rev() {
+        hosts.update(1, flow, 5, 0, notice::PEER_FINISHED);
+    }
+    hosts.bench.run(300);
+    hosts.absorb();
+    let records = hosts.consume(1, 64);
+    let merged = records.iter().filter(|record| record.rx_bump == 15).count();
+    assert!(merged > 0, "the bench came too late");
+    for flow in 30..40 {
+        let of_flow: Vec<_> = records.iter().filter(|r| r.flow == flow).collect();
+        let last = of_flow[of_flow.len() - 1];
+        assert_eq!(of_flow.iter().map(|r| r.rx_bump).sum::<u32>(), 15);
+        assert_eq!(
+            last.flags,
+            notice::PEER_FINISHED,
+            "flow {flow} was overtaken"
+        );
+    }
+}
+
+#[test]
+fn a_flow_opened_again_does_not_wait_for_its_old_context() {
+    let mut hosts = Hosts::new(7);
+    hosts.enable(1, 4);
+    hosts.enable(2, 4);
+    hosts.settle();
+    for flow in 0..20 {
+        hosts.update(1, flow, 10, 0, 0);
+    }
+    hosts.bench.run(100);
+    // Flow 18 waits for context 1; its id is used again in context 2.
+    hosts.update_of(2, 18, 4, 7, 0, 0);
+    hosts.bench.run(60);
+    hosts.absorb();
+    let records: Vec<_> = hosts
+        .consume(2, 9)
+        .iter()
+        .map(|r| (r.flow, r.generation, r.rx_bump))
+        .collect();
+    assert_eq!(records, [(18, 4, 7)]);
+    hosts.consume(1, 16);
+    hosts.bench.run(60);
+    hosts.absorb();
+    let mut late: Vec<_> = hosts.consume(1, 16).iter().map(|r| r.flow).collect();
+    late.sort_unstable();
+    assert_eq!(late, [16, 17, 19]);
 }
 
 #[test]

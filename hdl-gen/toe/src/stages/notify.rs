@@ -20,7 +20,8 @@
 //! A write that can make room (RECORD_HEAD, ENABLE) starts one pass over that queue: each
 //! flow that finds room leaves, the others go to the end, so a full ring delays no other
 //! context. A flow that waits keeps adding up even if its ring has room again, so its
-//! records never overtake each other.
+//! records never overtake each other. Bumps of an earlier generation of the flow id are
+//! replaced: nobody is left to read them.
 //!
 //! Frame and command records go to context 0 only and cannot add up. Updates of context 0
 //! therefore leave its last [`RESERVE`] slots alone, and `slow_room` falls while fewer
@@ -390,15 +391,24 @@ impl Logic for Notify {
                         },
                     };
                     enqueue = !held.waiting;
+                    if held.waiting & !same {
+                        // A new connection need not wait for the old one's context.
+                        self.visit.d.next = self.queued.q.val();
+                    }
                 } else {
                     posting.write = is_enabled & room;
                 }
             }
             State::Drain => {
                 self.state.d.next = State::Select;
-                self.visit.d.next = self.visit.q.val() - bits::<17>(1);
-                // The flow id may have been opened again for another context.
+                // The flow id may have been opened again for another context: then the flow
+                // goes to the end of the queue, and the pass goes on until it is there.
                 let moved = held.ring != notice.context;
+                self.visit.d.next = if moved {
+                    self.queued.q.val() + bits::<17>(1)
+                } else {
+                    self.visit.q.val() - bits::<17>(1)
+                };
                 posting.write = is_enabled & room & !moved;
                 enqueue = moved | (is_enabled & !room);
                 bumps_write = !enqueue;
