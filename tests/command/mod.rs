@@ -161,3 +161,48 @@ pub fn has_tool(command: &str) -> bool {
     }
     found
 }
+
+/// The small design point that all tests with RTL share, so that its model is compiled
+/// once: that of the examples with fewer connections.
+pub const SMALL_NIC: &str = r#"parameters = { connections = 64, contexts = 2 }"#;
+
+/// A place with files to serve and a scenario `scenario.toml` of [`SMALL_NIC`]: HTTP to an
+/// independent stack over a link of 100 Gb/s.
+pub fn small_place() -> Place {
+    let place = Place::new();
+    let scenario = format!(
+        "name = \"small\"\n\
+         [nic]\n\
+         design = \"{PROJECT}/examples/designs/toe-100g.toml\"\n\
+         {SMALL_NIC}\n\
+         [app]\n\
+         kind = \"http\"\n\
+         root = \"www\"\n\
+         connections = 3\n"
+    );
+    place.write("scenario.toml", scenario);
+    for (name, contents) in small_files() {
+        place.write(format!("www/{name}"), contents);
+    }
+    place
+}
+
+/// The files of [`small_place`]: around the size of a segment, and some of many.
+pub fn small_files() -> Vec<(&'static str, Vec<u8>)> {
+    let noise = |len: u32, factor: u32| -> Vec<u8> {
+        (0..len)
+            .map(|n| (n.wrapping_mul(factor) >> 13) as u8)
+            .collect()
+    };
+    vec![
+        (
+            "index.html",
+            b"<!doctype html><title>Hallux</title>".to_vec(),
+        ),
+        ("empty", vec![]),
+        ("deep/er/segment.bin", noise(1_448, 2_654_435_761)),
+        ("deep/more.bin", noise(1_449, 40_503)),
+        ("large.bin", noise(120_000, 2_246_822_519)),
+        ("other.bin", noise(40_001, 3_266_489_917)),
+    ]
+}
