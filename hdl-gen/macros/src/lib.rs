@@ -29,7 +29,7 @@ use syn::{DeriveInput, ItemFn, parse_macro_input};
 #[proc_macro_attribute]
 pub fn hdl(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemFn);
-    finish(function::block(&item))
+    finish(function::block(&item).map_err(|error| (error, item)))
 }
 
 /// Makes a combinational function usable inside [`macro@hdl`] bodies.
@@ -39,7 +39,7 @@ pub fn hdl(_attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn hdl_fn(_attribute: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as ItemFn);
-    finish(function::combinational(&item))
+    finish(function::combinational(&item).map_err(|error| (error, item)))
 }
 
 /// Derives rust-hdl's `Block` for a structure of signals and blocks.
@@ -48,7 +48,7 @@ pub fn hdl_fn(_attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(LogicBlock)]
 pub fn logic_block(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    finish(derives::logic_block(&input))
+    derived(derives::logic_block(&input))
 }
 
 /// Derives the traits of a bundle of signals that several blocks share.
@@ -57,14 +57,14 @@ pub fn logic_block(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(LogicInterface, attributes(join))]
 pub fn logic_interface(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    finish(derives::logic_interface(&input))
+    derived(derives::logic_interface(&input))
 }
 
 /// Derives `Synth` and `Flat` for a structure; field 0 is least significant.
 #[proc_macro_derive(LogicStruct)]
 pub fn logic_struct(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    finish(derives::logic_struct(&input))
+    derived(derives::logic_struct(&input))
 }
 
 /// Derives `Synth`, `Flat` and `Default` (the first variant) for a field-less
@@ -72,10 +72,21 @@ pub fn logic_struct(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(LogicState)]
 pub fn logic_state(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    finish(derives::logic_state(&input))
+    derived(derives::logic_state(&input))
 }
 
-fn finish(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
+/// Expanded tokens of an attribute. After an error the function itself stays, so that
+/// the compiler does not also complain that it is missing.
+fn finish(result: Result<proc_macro2::TokenStream, (syn::Error, ItemFn)>) -> TokenStream {
+    result
+        .unwrap_or_else(|(error, item)| {
+            let error = error.to_compile_error();
+            quote::quote!(#error #item)
+        })
+        .into()
+}
+
+fn derived(result: syn::Result<proc_macro2::TokenStream>) -> TokenStream {
     result
         .unwrap_or_else(|error| error.to_compile_error())
         .into()
