@@ -97,8 +97,11 @@ module assemble (
     logic out_s_ready;
     logic [576:0] out_m_data;
     logic out_m_valid;
-    logic [143:0] quads_1;
-    logic [21:0] total_1;
+    logic headers_fit_holds;
+    logic sums_fit_holds;
+    logic no_gap_holds;
+    logic [143:0] quads_next;
+    logic [21:0] total_next;
     logic [527:0] octets;
     logic [19:0] ip;
     logic [19:0] pseudo;
@@ -160,31 +163,32 @@ module assemble (
     wire [17:0] c_7 = {2'd0, s_payload_data[495:480] /* data[495:480] */};
     wire [17:0] d_7 = {2'd0, s_payload_data[511:496] /* data[511:496] */};
     always_comb begin
-        quads_1 = 144'd0;
-        quads_1[17:0] = a_0 + b_0 + (c_0 + d_0);
-        quads_1[35:18] = a_1 + b_1 + (c_1 + d_1);
-        quads_1[53:36] = a_2 + b_2 + (c_2 + d_2);
-        quads_1[71:54] = a_3 + b_3 + (c_3 + d_3);
-        quads_1[89:72] = a_4 + b_4 + (c_4 + d_4);
-        quads_1[107:90] = a_5 + b_5 + (c_5 + d_5);
-        quads_1[125:108] = a_6 + b_6 + (c_6 + d_6);
-        quads_1[143:126] = a_7 + b_7 + (c_7 + d_7);
+        quads_next = 144'd0;
+        quads_next[17:0] = a_0 + b_0 + (c_0 + d_0);
+        quads_next[35:18] = a_1 + b_1 + (c_1 + d_1);
+        quads_next[53:36] = a_2 + b_2 + (c_2 + d_2);
+        quads_next[71:54] = a_3 + b_3 + (c_3 + d_3);
+        quads_next[89:72] = a_4 + b_4 + (c_4 + d_4);
+        quads_next[107:90] = a_5 + b_5 + (c_5 + d_5);
+        quads_next[125:108] = a_6 + b_6 + (c_6 + d_6);
+        quads_next[143:126] = a_7 + b_7 + (c_7 + d_7);
     end
     always_comb begin
-        total_1 = 22'd0;
-        total_1 = total_1 + {4'd0, quads[17:0]};
-        total_1 = total_1 + {4'd0, quads[35:18]};
-        total_1 = total_1 + {4'd0, quads[53:36]};
-        total_1 = total_1 + {4'd0, quads[71:54]};
-        total_1 = total_1 + {4'd0, quads[89:72]};
-        total_1 = total_1 + {4'd0, quads[107:90]};
-        total_1 = total_1 + {4'd0, quads[125:108]};
-        total_1 = total_1 + {4'd0, quads[143:126]};
+        total_next = 22'd0;
+        total_next = total_next + {4'd0, quads[17:0]};
+        total_next = total_next + {4'd0, quads[35:18]};
+        total_next = total_next + {4'd0, quads[53:36]};
+        total_next = total_next + {4'd0, quads[71:54]};
+        total_next = total_next + {4'd0, quads[89:72]};
+        total_next = total_next + {4'd0, quads[107:90]};
+        total_next = total_next + {4'd0, quads[125:108]};
+        total_next = total_next + {4'd0, quads[143:126]};
     end
     wire [21:0] fold_x = total + {6'd0, running};
     wire [16:0] fold_once = {1'b0, fold_x[15:0]} + {11'd0, fold_x[21:16]};
-    wire [15:0] running_1 = fold_once[15:0] + {15'd0, fold_once[16]};
+    wire [15:0] running_next = fold_once[15:0] + {15'd0, fold_once[16]};
     assign sums_s_valid = total_valid & total_last;
+    assign sums_fit_holds = rst | !(total_valid & total_last) | sums_s_ready;
     wire has_payload = |s_data_length;
     wire room = !frames_almost_full;
     wire take = room & (!has_payload | sums_m_valid);
@@ -343,6 +347,7 @@ module assemble (
         finished[207:192] /* header[207:192] */ = ~(fold_once_1[15:0] + {15'd0, fold_once_1[16]});
         finished[415:400] /* header[415:400] */ = ~(fold_once_2[15:0] + {15'd0, fold_once_2[16]});
     end
+    assign headers_fit_holds = rst | !totals_valid | frames_s_ready;
     wire first = !(|index);
     wire [14:0] left_whole = {7'd0, index};
     wire [14:0] left = frames_m_data_bytes - {left_whole[8:0], 6'd0};
@@ -353,7 +358,7 @@ module assemble (
     wire consume = !(late & first) & ({consume_whole[8:0], 6'd0} < {1'b0, frames_m_data_length});
     wire payload_ready = !consume | store_m_valid;
     wire advance = frames_m_valid & payload_ready & out_s_ready;
-    wire [511:0] payload_1 = consume ? store_m_data_data : 512'd0;
+    wire [511:0] arriving = consume ? store_m_data_data : 512'd0;
     wire [511:0] head =
         first ? frames_m_data[511:0] /* header[511:0] */ :
         (index == 8'd1) ? {496'd0, frames_m_data[527:512] /* header[527:512] */} :
@@ -362,14 +367,15 @@ module assemble (
         first ? {80'd0, frames_m_data[431:0] /* header[431:0] */} :
         {80'd0, previous[511:80]};
     wire [511:0] data =
-        frames_m_data_raw ? payload_1 :
-        frames_m_data_long ? (head | {payload_1[495:0], 16'd0}) :
-        (head_1 | {payload_1[79:0], 432'd0});
+        frames_m_data_raw ? arriving :
+        frames_m_data_long ? (head | {arriving[495:0], 16'd0}) :
+        (head_1 | {arriving[79:0], 432'd0});
     wire [63:0] keep =
         last ? (left[6] ? 64'hffffffffffffffff : ~(64'hffffffffffffffff << left[5:0])) :
         64'hffffffffffffffff;
     assign out_s_valid = frames_m_valid & payload_ready;
     assign out_s_data = {last, keep, data};
+    assign no_gap_holds = rst | !frames_m_valid | payload_ready;
     assign store_m_ready = advance & consume;
     assign frames_m_ready = advance & last;
     assign m_data = out_m_data;
@@ -400,7 +406,7 @@ module assemble (
     fifo_16x128 u_sums (
         .clk(clk),
         .rst(rst),
-        .s_data(running_1),
+        .s_data(running_next),
         .s_valid(sums_s_valid),
         .s_ready(sums_s_ready),
         .m_data(sums_m_data),
@@ -431,20 +437,32 @@ module assemble (
         .m_valid(out_m_valid),
         .m_ready(m_ready)
     );
+    assertion_11 u_headers_fit (
+        .clk(clk),
+        .holds(headers_fit_holds)
+    );
+    assertion_12 u_sums_fit (
+        .clk(clk),
+        .holds(sums_fit_holds)
+    );
+    assertion_13 u_no_gap (
+        .clk(clk),
+        .holds(no_gap_holds)
+    );
 
     always_ff @(posedge clk) begin
         add_valid <= stored;
         add_last <= s_payload_data_last;
         if (stored) begin
-            quads <= quads_1;
+            quads <= quads_next;
         end
         total_valid <= add_valid;
         total_last <= add_last;
         if (add_valid) begin
-            total <= total_1;
+            total <= total_next;
         end
         if (total_valid) begin
-            running <= total_last ? 16'd0 : running_1;
+            running <= total_last ? 16'd0 : running_next;
         end
         built_valid <= enter;
         if (enter) begin
@@ -471,7 +489,7 @@ module assemble (
             };
         end
         if (advance) begin
-            previous <= payload_1;
+            previous <= arriving;
             index <= last ? 8'd0 : (index + 8'd1);
         end
         if (rst) begin
@@ -488,8 +506,7 @@ module assemble (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[39:0], now[9:0], now[63:42], store_m_data[512], store_almost_full,
-        sums_s_ready, sums_almost_full, frames_s_ready, previous[79:0], left_whole[14:9],
-        consume_whole[14:9]
+        sums_almost_full, previous[79:0], left_whole[14:9], consume_whole[14:9]
     };
 
 endmodule

@@ -141,12 +141,13 @@ module fetch (
     logic out_s_ready;
     logic [113:0] out_m_data;
     logic out_m_valid;
+    logic events_fit_holds;
     logic [4:0] turn;
     logic [196:0] ring_next;
-    logic [4:0] used_1;
-    logic [15:0] done_1;
-    logic [15:0] cancelled_1;
-    logic [31:0] enabled_1;
+    logic [4:0] used_next;
+    logic [15:0] done_next;
+    logic [15:0] cancelled_next;
+    logic [31:0] enabled_next;
     logic [1:0] more;
     logic choice_1;
     logic [321:0] work;
@@ -172,52 +173,52 @@ module fetch (
     wire [3:0] out_m_data_slot = out_m_data[81:78];
     wire [31:0] out_m_data_count = out_m_data[113:82];
 
-    wire [31:0] pending_1 = pending & enabled;
+    wire [31:0] ringing = pending & enabled;
     always_comb begin
         turn = 5'd0;
-        if (pending_1[7]) begin
+        if (ringing[7]) begin
             turn = 5'd7;
         end
-        if (pending_1[6]) begin
+        if (ringing[6]) begin
             turn = 5'd6;
         end
-        if (pending_1[5]) begin
+        if (ringing[5]) begin
             turn = 5'd5;
         end
-        if (pending_1[4]) begin
+        if (ringing[4]) begin
             turn = 5'd4;
         end
-        if (pending_1[3]) begin
+        if (ringing[3]) begin
             turn = 5'd3;
         end
-        if (pending_1[2]) begin
+        if (ringing[2]) begin
             turn = 5'd2;
         end
-        if (pending_1[1]) begin
+        if (ringing[1]) begin
             turn = 5'd1;
         end
-        if (pending_1[0]) begin
+        if (ringing[0]) begin
             turn = 5'd0;
         end
-        if (pending_1[7] & (last < 5'd7)) begin
+        if (ringing[7] & (last < 5'd7)) begin
             turn = 5'd7;
         end
-        if (pending_1[6] & (last < 5'd6)) begin
+        if (ringing[6] & (last < 5'd6)) begin
             turn = 5'd6;
         end
-        if (pending_1[5] & (last < 5'd5)) begin
+        if (ringing[5] & (last < 5'd5)) begin
             turn = 5'd5;
         end
-        if (pending_1[4] & (last < 5'd4)) begin
+        if (ringing[4] & (last < 5'd4)) begin
             turn = 5'd4;
         end
-        if (pending_1[3] & (last < 5'd3)) begin
+        if (ringing[3] & (last < 5'd3)) begin
             turn = 5'd3;
         end
-        if (pending_1[2] & (last < 5'd2)) begin
+        if (ringing[2] & (last < 5'd2)) begin
             turn = 5'd2;
         end
-        if (pending_1[1] & (last < 5'd1)) begin
+        if (ringing[1] & (last < 5'd1)) begin
             turn = 5'd1;
         end
     end
@@ -257,18 +258,20 @@ module fetch (
     wire [3:0] into = s_cpl_data[3:0] /* tag[3:0] */;
     assign s_cpl_ready = 1'b1;
     assign buffer_write_address = {into, s_cpl_data[14] /* offset[6] */};
-    wire dead = cancelled_1[bursts_m_data_slot];
+    wire dead = cancelled_next[bursts_m_data_slot];
     wire go = bursts_m_valid & done[bursts_m_data_slot] & !events_almost_full & counts_s_ready;
     wire ends = go & (step == bursts_m_data_more);
     assign buffer_read_address = {bursts_m_data_slot, step[1]};
     assign counts_s_valid = ends & !dead;
     assign counts_s_data = {bursts_m_data_count, 17'd8, bursts_m_data_consumed, 1'b1};
     always_comb begin
+        choice_1 = 1'b0;
+        pending_next = 32'd0;
         ring_next = contexts_read_data;
-        used_1 = used;
-        done_1 = done;
-        cancelled_1 = cancelled;
-        enabled_1 = enabled;
+        used_next = used;
+        done_next = done;
+        cancelled_next = cancelled;
+        enabled_next = enabled;
         case (state)
             STATE_CLEAR: ;
             STATE_SELECT: ;
@@ -288,58 +291,58 @@ module fetch (
                     end
                     5'd8: begin
                         if (write[13] /* value[0] */) begin
-                            enabled_1 = enabled_1 | place;
+                            enabled_next = enabled_next | place;
                         end else begin
-                            enabled_1 = enabled_1 & ~place;
+                            enabled_next = enabled_next & ~place;
                             ring_next[100:69] /* tail */ = 32'd0;
                             ring_next[132:101] /* fetched */ = 32'd0;
                             if (owners_0 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h1;
+                                cancelled_next = cancelled_next | 16'h1;
                             end
                             if (owners_1 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h2;
+                                cancelled_next = cancelled_next | 16'h2;
                             end
                             if (owners_2 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h4;
+                                cancelled_next = cancelled_next | 16'h4;
                             end
                             if (owners_3 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h8;
+                                cancelled_next = cancelled_next | 16'h8;
                             end
                             if (owners_4 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h10;
+                                cancelled_next = cancelled_next | 16'h10;
                             end
                             if (owners_5 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h20;
+                                cancelled_next = cancelled_next | 16'h20;
                             end
                             if (owners_6 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h40;
+                                cancelled_next = cancelled_next | 16'h40;
                             end
                             if (owners_7 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h80;
+                                cancelled_next = cancelled_next | 16'h80;
                             end
                             if (owners_8 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h100;
+                                cancelled_next = cancelled_next | 16'h100;
                             end
                             if (owners_9 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h200;
+                                cancelled_next = cancelled_next | 16'h200;
                             end
                             if (owners_10 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h400;
+                                cancelled_next = cancelled_next | 16'h400;
                             end
                             if (owners_11 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h800;
+                                cancelled_next = cancelled_next | 16'h800;
                             end
                             if (owners_12 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h1000;
+                                cancelled_next = cancelled_next | 16'h1000;
                             end
                             if (owners_13 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h2000;
+                                cancelled_next = cancelled_next | 16'h2000;
                             end
                             if (owners_14 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h4000;
+                                cancelled_next = cancelled_next | 16'h4000;
                             end
                             if (owners_15 == at) begin
-                                cancelled_1 = cancelled_1 | 16'h8000;
+                                cancelled_next = cancelled_next | 16'h8000;
                             end
                         end
                     end
@@ -353,8 +356,8 @@ module fetch (
             end
         endcase
         if (issue) begin
-            used_1 = used_1 + 5'd1;
-            cancelled_1 = cancelled_1 & ~(16'd1 << slot);
+            used_next = used_next + 5'd1;
+            cancelled_next = cancelled_next & ~(16'd1 << slot);
         end
         if (acting) begin
             choice_1 = ring_next[100:69] /* tail */ == ring_next[132:101] /* fetched */;
@@ -364,11 +367,11 @@ module fetch (
             ring_next = 197'd0;
         end
         if (arrive & s_cpl_data_last) begin
-            done_1 = done_1 | (16'd1 << into);
+            done_next = done_next | (16'd1 << into);
         end
         if (ends) begin
-            used_1 = used_1 - 5'd1;
-            done_1 = done_1 & ~(16'd1 << bursts_m_data_slot);
+            used_next = used_next - 5'd1;
+            done_next = done_next & ~(16'd1 << bursts_m_data_slot);
         end
     end
     wire [255:0] descriptor = upper ? buffer_read_data[511:256] : buffer_read_data[255:0];
@@ -390,6 +393,7 @@ module fetch (
         end
     end
     wire known = decode & (update | frame);
+    assign events_fit_holds = rst | !known | events_s_ready;
     assign skipped = decode & !(update | frame);
     assign m_data = events_m_data;
     assign m_valid = events_m_valid;
@@ -408,7 +412,7 @@ module fetch (
     };
     assign idle =
         select
-        & !(|pending_1)
+        & !(|ringing)
         & !(|used)
         & !decode
         & !(|events_level)
@@ -489,13 +493,17 @@ module fetch (
         .m_valid(out_m_valid),
         .m_ready(m_up_ready)
     );
+    assertion_9 u_events_fit (
+        .clk(clk),
+        .holds(events_fit_holds)
+    );
 
     always_ff @(posedge clk) begin
         if (select) begin
             if (s_context_valid) begin
                 state <= STATE_WRITE;
                 write <= s_context_data;
-            end else if ((|pending_1) & free) begin
+            end else if ((|ringing) & free) begin
                 state <= STATE_ISSUE;
                 last <= turn;
             end
@@ -578,10 +586,10 @@ module fetch (
         if (ends) begin
             step <= 2'd0;
         end
-        used <= used_1;
-        done <= done_1;
-        cancelled <= cancelled_1;
-        enabled <= enabled_1;
+        used <= used_next;
+        done <= done_next;
+        cancelled <= cancelled_next;
+        enabled <= enabled_next;
         if (known) begin
             ticket <= ticket + 22'd1;
         end
@@ -604,9 +612,9 @@ module fetch (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_cpl_data[6:4], s_cpl_data[13:8], s_cpl_data[20:15], s_cpl_data[539:533], write[7:5],
-        bursts_level, bursts_almost_full, events_s_ready, reads_level, reads_almost_full,
-        counts_almost_full, descriptor[127:96], descriptor[239:208], descriptor[255:248],
-        address_whole[63:59], reads_s_data_whole[12:8]
+        bursts_level, bursts_almost_full, reads_level, reads_almost_full, counts_almost_full,
+        descriptor[127:96], descriptor[239:208], descriptor[255:248], address_whole[63:59],
+        reads_s_data_whole[12:8]
     };
 
 endmodule

@@ -83,7 +83,7 @@ module notify (
     logic [16:0] queued;
     logic [16:0] visit;
     logic drained;
-    logic room;
+    logic frames_fit;
     logic postings_s_valid;
     logic postings_s_ready;
     logic [329:0] postings_m_data;
@@ -95,6 +95,8 @@ module notify (
     logic out_m_valid;
     logic out_m_ready;
     logic second;
+    logic postings_fit_holds;
+    logic record_fits_holds;
     logic [133:0] ring_next;
     logic enabled_next;
     logic [184:0] bumps_next;
@@ -154,8 +156,8 @@ module notify (
     wire [31:0] fresh_value = fresh[239:208];
 
     wire select = (state == STATE_SELECT) & !postings_almost_full;
-    wire visit_1 = (|visit) & waiting_m_valid;
-    wire drain = select & !s_context_valid & visit_1 & !(s_valid & drained);
+    wire visiting = (|visit) & waiting_m_valid;
+    wire drain = select & !s_context_valid & visiting & !(s_valid & drained);
     wire record = select & !s_context_valid & !drain;
     assign s_context_ready = select;
     assign s_ready = record;
@@ -166,12 +168,12 @@ module notify (
     assign bumps_read_address = drain ? waiting_m_data_flow : s_data_flow;
     wire acts_on_write = state == STATE_WRITE;
     wire [4:0] at = acts_on_write ? write[4:0] /* context[4:0] */ : notice[4:0] /* context[4:0] */;
-    wire enabled_1 = enabled[at];
+    wire is_enabled = enabled[at];
     wire [31:0] used = contexts_read_data_posted - contexts_read_data_head;
     wire [17:0] size = 18'd1 << contexts_read_data_log2;
     wire update = (state == STATE_DRAIN) | (notice_kind == 8'd1);
     wire [17:0] reserved = (update & !(|at)) ? 18'd16 : 18'd0;
-    wire room_1 = !(|used[31:17]) & (({1'b0, used[16:0]} + reserved) < size);
+    wire room = !(|used[31:17]) & (({1'b0, used[16:0]} + reserved) < size);
     always_comb begin
         fresh = notice;
         if (state == STATE_DRAIN) begin
@@ -221,7 +223,7 @@ module notify (
     assign bumps_write_address = clearing ? clear[15:0] : notice_flow;
     always_comb begin
         ring_next = contexts_read_data;
-        enabled_next = enabled_1;
+        enabled_next = is_enabled;
         bumps_next = bumps_read_data;
         bumps_write = 1'b0;
         posting = {323'd0, at, 2'd0};
@@ -237,8 +239,8 @@ module notify (
                         ring_next[100:69] /* head */ = write[44:13] /* value[31:0] */;
                     end
                     5'd2: begin
-                        ring_next[133] /* armed */ = enabled_1 & !differs;
-                        posting[1] /* interrupt */ = enabled_1 & differs;
+                        ring_next[133] /* armed */ = is_enabled & !differs;
+                        posting[1] /* interrupt */ = is_enabled & differs;
                     end
                     5'd5: begin
                         ring_next[63:0] /* base */ = write_value;
@@ -258,7 +260,7 @@ module notify (
                 endcase
             end
             STATE_RECORD: begin
-                if (enabled_1 & update & (bumps_read_data_waiting | !room_1)) begin
+                if (is_enabled & update & (bumps_read_data_waiting | !room)) begin
                     bumps_write = 1'b1;
                     bumps_next = {
                         (same & !(|notice_value)) ? bumps_read_data_value : notice_value,
@@ -272,12 +274,12 @@ module notify (
                     };
                     enqueue = !bumps_read_data_waiting;
                 end else begin
-                    posting[0] /* write */ = enabled_1 & room_1;
+                    posting[0] /* write */ = is_enabled & room;
                 end
             end
             default: begin // STATE_DRAIN
-                posting[0] /* write */ = enabled_1 & room_1 & !moved;
-                enqueue = moved | (enabled_1 & !room_1);
+                posting[0] /* write */ = is_enabled & room & !moved;
+                enqueue = moved | (is_enabled & !room);
                 bumps_write = !enqueue;
                 bumps_next[0] /* waiting */ = 1'b0;
             end
@@ -298,9 +300,14 @@ module notify (
         notice_flow
     };
     assign postings_s_valid = acting & (posting_write | posting_interrupt);
+    assign postings_fit_holds =
+        rst
+        | !(acting & (posting_write | posting_interrupt))
+        | postings_s_ready;
+    assign record_fits_holds = rst | (state != STATE_RECORD) | !is_enabled | update | room;
     wire [31:0] used_next = ring_next_posted - ring_next_head;
     wire [17:0] size_next = 18'd1 << ring_next_log2;
-    assign slow_room = room;
+    assign slow_room = frames_fit;
     wire message = out_m_data_interrupt & (!out_m_data_write | second);
     wire go = out_m_valid & m_up_ready;
     assign m_up_valid = out_m_valid;
@@ -367,6 +374,14 @@ module notify (
         .m_valid(out_m_valid),
         .m_ready(out_m_ready)
     );
+    assertion_6 u_postings_fit (
+        .clk(clk),
+        .holds(postings_fit_holds)
+    );
+    assertion_7 u_record_fits (
+        .clk(clk),
+        .holds(record_fits_holds)
+    );
 
     always_ff @(posedge clk) begin
         if (select & s_context_valid) begin
@@ -400,10 +415,15 @@ module notify (
             end
             STATE_RECORD: begin
                 state <= STATE_SELECT;
+                if (is_enabled & update & (bumps_read_data_waiting | !room)) begin
+                    if (bumps_read_data_waiting & !same) begin
+                        visit <= queued;
+                    end
+                end
             end
             default: begin // STATE_DRAIN
                 state <= STATE_SELECT;
-                visit <= visit - 17'd1;
+                visit <= moved ? (queued + 17'd1) : (visit - 17'd1);
             end
         endcase
         if (acting) begin
@@ -416,7 +436,7 @@ module notify (
             queued <= queued + 17'd1;
         end
         if (acting & !(|at)) begin
-            room <=
+            frames_fit <=
                 enabled_next
                 & !(|used_next[31:17])
                 & (({1'b0, used_next[16:0]} + 18'd16) <= size_next);
@@ -431,15 +451,15 @@ module notify (
             queued <= 17'd0;
             visit <= 17'd0;
             drained <= 1'b0;
-            room <= 1'b0;
+            frames_fit <= 1'b0;
             second <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, write[7:5], waiting_s_ready, waiting_level, waiting_almost_full, postings_s_ready,
-        fresh[7:0], fresh[263:240], phase_whole[31:1], posting_whole[63:59]
+        1'b0, write[7:5], waiting_s_ready, waiting_level, waiting_almost_full, fresh[7:0],
+        fresh[263:240], phase_whole[31:1], posting_whole[63:59]
     };
 
 endmodule

@@ -87,7 +87,8 @@ module payload_read (
     logic out_m_valid;
     logic [15:0] out_level;
     logic out_almost_full;
-    logic [127:0] done_1;
+    logic beats_fit_holds;
+    logic [127:0] done_next;
     logic [511:0] spread_wide;
 
     wire [63:0] s_data_address = s_data[103:40];
@@ -112,11 +113,11 @@ module payload_read (
     wire plan2_emit = plan2[14];
     wire plan2_last = plan2[15];
 
-    wire [12:0] boundary = 13'h1000 - {1'b0, rest[11:0] /* address[11:0] */};
-    wire [12:0] limit = (boundary < 13'd512) ? boundary : 13'd512;
-    wire [12:0] limit_1 = (rest_length < {1'b0, limit}) ? rest[165:153] /* length[12:0] */ : limit;
-    wire wrap = rest_room <= {12'd0, limit_1};
-    wire [12:0] bytes = wrap ? rest[76:64] /* room[12:0] */ : limit_1;
+    wire [12:0] to_page = 13'h1000 - {1'b0, rest[11:0] /* address[11:0] */};
+    wire [12:0] whole = (to_page < 13'd512) ? to_page : 13'd512;
+    wire [12:0] limit = (rest_length < {1'b0, whole}) ? rest[165:153] /* length[12:0] */ : whole;
+    wire wrap = rest_room <= {12'd0, limit};
+    wire [12:0] bytes = wrap ? rest[76:64] /* room[12:0] */ : limit;
     wire [13:0] left = rest_length - {1'b0, bytes};
     wire finished = !(|left);
     wire issue = busy & reads_s_ready & order_s_ready & (used != 8'd64);
@@ -138,7 +139,7 @@ module payload_read (
     assign s_cpl_ready = 1'b1;
     assign buffer_write_address = slot | {6'd0, s_cpl_data[20:14] /* offset[12:6] */};
     wire room = !out_almost_full;
-    wire flush_1 = flush & room;
+    wire flushes = flush & room;
     wire fetch = order_m_valid & done[order_m_data_tag] & !flush & room;
     wire [12:0] unplanned = order_m_data_bytes - {planned, 6'd0};
     wire last_of_read = unplanned <= 13'd64;
@@ -149,13 +150,13 @@ module payload_read (
     wire [12:0] buffer_read_address_whole = {6'd0, order_m_data_tag};
     assign buffer_read_address = {buffer_read_address_whole[9:0], 3'd0} | {6'd0, planned};
     always_comb begin
-        done_1 = done;
+        done_next = done;
         if (arrive & s_cpl_data_last) begin
-            done_1 = done_1 | (128'd1 << s_cpl_data[6:0] /* tag[6:0] */);
+            done_next = done_next | (128'd1 << s_cpl_data[6:0] /* tag[6:0] */);
         end
         if (fetch) begin
             if (last_of_read) begin
-                done_1 = done_1 & ~(128'd1 << order_m_data_tag);
+                done_next = done_next & ~(128'd1 << order_m_data_tag);
             end
         end
     end
@@ -300,6 +301,7 @@ module payload_read (
     wire [511:0] back = beat >> (10'd512 - distance);
     assign out_s_valid = plan2_valid & plan2_emit;
     assign out_s_data = {plan2_last, front};
+    assign beats_fit_holds = rst | !(plan2_valid & plan2_emit) | out_s_ready;
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
     assign idle =
@@ -353,6 +355,10 @@ module payload_read (
         .level(out_level),
         .almost_full(out_almost_full)
     );
+    assertion_10 u_beats_fit (
+        .clk(clk),
+        .holds(beats_fit_holds)
+    );
 
     always_ff @(posedge clk) begin
         if (issue) begin
@@ -372,13 +378,13 @@ module payload_read (
             rest <= {s_data_length, s_data_ring, s_data_room, s_data_address};
         end
         plan1 <= {
-            flush_1 | (closes & !spills),
-            flush_1 | closes | (total >= 8'd64),
+            flushes | (closes & !spills),
+            flushes | closes | (total >= 8'd64),
             carried,
-            flush_1 ? 7'd0 : count,
-            fetch | flush_1
+            flushes ? 7'd0 : count,
+            fetch | flushes
         };
-        if (flush_1) begin
+        if (flushes) begin
             flush <= 1'b0;
             carried <= 6'd0;
         end
@@ -390,7 +396,7 @@ module payload_read (
                 planned <= 7'd0;
             end
         end
-        done <= done_1;
+        done <= done_next;
         if (issue & !retire) begin
             used <= used + 8'd1;
         end
@@ -419,8 +425,7 @@ module payload_read (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[39:0], s_cpl_data[13:8], s_cpl_data[539:533], order_level, order_almost_full,
-        plan2[7:1], out_s_ready, slot_whole[12:10], buffer_read_address_whole[12:10],
-        distance_whole[9:7]
+        plan2[7:1], slot_whole[12:10], buffer_read_address_whole[12:10], distance_whole[9:7]
     };
 
 endmodule

@@ -155,7 +155,7 @@ module registers (
     logic [4:0] slots_log2;
     logic [639:0] stage;
     logic [127:0] entry;
-    logic [21:0] command;
+    logic [21:0] tickets;
     logic fetch_s_valid;
     logic fetch_s_ready;
     logic [76:0] fetch_m_data;
@@ -219,7 +219,7 @@ module registers (
         low ? waiting_m_data[59:28] /* data[31:0] */ : shadow_read_data[31:0]
     };
     wire write = waiting_m_data_write;
-    wire command_1 = target == REGION_COMMAND;
+    wire command = target == REGION_COMMAND;
     wire commit = target == REGION_COMMIT;
     wire in_page = target == REGION_PAGE;
     wire is_index = (register == 4'd0) | (register == 4'd1) | (register == 4'd2);
@@ -232,7 +232,7 @@ module registers (
         page_write
         & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd5) | (register == 4'd6));
     wire for_table = write & commit & low;
-    wire for_command = write & command_1 & low;
+    wire for_command = write & command & low;
     wire [7:0] opcode = waiting_m_data[59:52] /* data[31:24] */;
     wire open = opcode == 8'd1;
     wire set = opcode == 8'd5;
@@ -299,7 +299,7 @@ module registers (
             waiting_m_data[51:44] /* data[23:16] */,
             waiting_m_data[43:28] /* data[15:0] */,
             2'd3,
-            command,
+            tickets,
             2'd3
         };
         if (open | set) begin
@@ -547,7 +547,7 @@ module registers (
             stage[639:576] <= value;
         end
         if (start) begin
-            command <= command + 22'd1;
+            tickets <= tickets + 22'd1;
         end
         if (rst) begin
             state <= STATE_CLEAR;
@@ -558,7 +558,7 @@ module registers (
             slots_log2 <= 5'd0;
             stage <= 640'd0;
             entry <= 128'd0;
-            command <= 22'd0;
+            tickets <= 22'd0;
         end
     end
 
