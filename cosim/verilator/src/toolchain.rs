@@ -212,7 +212,10 @@ fn find_verilator(
     cache: &Cache,
     progress: &mut dyn FnMut(&str),
 ) -> Result<Verilator, ToolError> {
-    if environment.get("HALLUX_VERILATOR").is_some_and(|value| value == OWN) {
+    if environment
+        .get("HALLUX_VERILATOR")
+        .is_some_and(|value| value == OWN)
+    {
         return own_copy::install(environment, cache, progress).map_err(ToolError::NoVerilator);
     }
     let too_old = match search_verilator(environment, cache)? {

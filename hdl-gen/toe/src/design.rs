@@ -109,16 +109,25 @@ impl DesignPoint {
 
     fn validate(&self, document: &Document) -> Result<(), DocumentError> {
         let check = |ok: bool, key: &str, message: String| {
-            if ok { Ok(()) } else { Err(document.error(key, format!("`{key}` {message}"))) }
+            if ok {
+                Ok(())
+            } else {
+                Err(document.error(key, format!("`{key}` {message}")))
+            }
         };
         let word = |name: &str| {
             !name.is_empty()
-                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         check(
             word(&self.name),
             "name",
-            format!("must be lower-case letters, digits and dashes, not `{}`", self.name),
+            format!(
+                "must be lower-case letters, digits and dashes, not `{}`",
+                self.name
+            ),
         )?;
         check(
             (1_000_000..=2_000_000_000).contains(&self.clock.0),
@@ -128,12 +137,18 @@ impl DesignPoint {
         check(
             self.bus_bits == 512,
             "bus_bits",
-            format!("must be 512, not {}; other widths are not built yet", self.bus_bits),
+            format!(
+                "must be 512, not {}; other widths are not built yet",
+                self.bus_bits
+            ),
         )?;
         check(
             (16..=16384).contains(&self.connections) && self.connections.is_power_of_two(),
             "connections",
-            format!("must be a power of two from 16 to 16384, not {}", self.connections),
+            format!(
+                "must be a power of two from 16 to 16384, not {}",
+                self.connections
+            ),
         )?;
         check(
             (2..=32).contains(&self.contexts),
@@ -144,7 +159,10 @@ impl DesignPoint {
             self.flow_table_buckets.is_power_of_two()
                 && (4..=32768).contains(&self.flow_table_buckets),
             "flow_table_buckets",
-            format!("must be a power of two from 4 to 32768, not {}", self.flow_table_buckets),
+            format!(
+                "must be a power of two from 4 to 32768, not {}",
+                self.flow_table_buckets
+            ),
         )?;
         let places = u64::from(self.flow_table_buckets) * 8;
         check(
@@ -159,7 +177,10 @@ impl DesignPoint {
             self.frame_buffer.0.is_power_of_two()
                 && (4 << 10..=512 << 10).contains(&self.frame_buffer.0),
             "frame_buffer",
-            format!("must be a power of two from 4KiB to 512KiB, not {}", self.frame_buffer),
+            format!(
+                "must be a power of two from 4KiB to 512KiB, not {}",
+                self.frame_buffer
+            ),
         )?;
         check(
             (1..=128).contains(&self.read_tags),
@@ -175,12 +196,18 @@ impl DesignPoint {
             self.max_read_request.is_power_of_two()
                 && (128..=4096).contains(&self.max_read_request),
             "max_read_request",
-            format!("must be a power of two from 128 to 4096, not {}", self.max_read_request),
+            format!(
+                "must be a power of two from 128 to 4096, not {}",
+                self.max_read_request
+            ),
         )?;
         check(
             self.reorder_depth.is_power_of_two() && (4..=256).contains(&self.reorder_depth),
             "reorder_depth",
-            format!("must be a power of two from 4 to 256, not {}", self.reorder_depth),
+            format!(
+                "must be a power of two from 4 to 256, not {}",
+                self.reorder_depth
+            ),
         )
     }
 
@@ -221,12 +248,18 @@ mod tests {
 
     #[test]
     fn impossible_points_are_refused_at_their_line() {
-        let error =
-            read("name = \"toe\"\nclock = \"250MHz\"\nconnections = 1000\n").unwrap_err().to_string();
-        assert!(error.starts_with("d.toml:3:1: `connections` must be a power of two"), "{error}");
+        let error = read("name = \"toe\"\nclock = \"250MHz\"\nconnections = 1000\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("d.toml:3:1: `connections` must be a power of two"),
+            "{error}"
+        );
         let error = read("name = \"toe\"\nclock = \"250MHz\"\nbus_bits = 1024\n").unwrap_err();
         assert_eq!(error.key, "bus_bits");
-        let error = read("name = \"toe\"\nclock = \"250MHz\"\nconnections = 1024\nflow_table_buckets = 64\n");
+        let error = read(
+            "name = \"toe\"\nclock = \"250MHz\"\nconnections = 1024\nflow_table_buckets = 64\n",
+        );
         assert!(error.unwrap_err().message.contains("too few"));
     }
 }

@@ -36,7 +36,11 @@ impl fmt::Display for DocumentError {
                 if let Some(text) = &self.line {
                     let number = line.to_string();
                     let pad = " ".repeat(number.len());
-                    write!(f, "\n {pad} |\n {number} | {text}\n {pad} | {}^", " ".repeat(column - 1))?;
+                    write!(
+                        f,
+                        "\n {pad} |\n {number} | {text}\n {pad} | {}^",
+                        " ".repeat(column - 1)
+                    )?;
                 }
                 Ok(())
             }
@@ -76,11 +80,18 @@ impl Document {
     /// The text is not TOML.
     pub fn parse(path: &Path, text: String) -> Result<Self, DocumentError> {
         match text.parse::<toml::Table>() {
-            Ok(table) => Ok(Self { path: path.into(), text, table, overrides: vec![] }),
+            Ok(table) => Ok(Self {
+                path: path.into(),
+                text,
+                table,
+                overrides: vec![],
+            }),
             Err(error) => {
                 let at = error.span().map(|span| position(&text, span.start));
                 Err(DocumentError {
-                    line: at.and_then(|(line, _)| text.lines().nth(line - 1)).map(str::to_owned),
+                    line: at
+                        .and_then(|(line, _)| text.lines().nth(line - 1))
+                        .map(str::to_owned),
                     place: Place::File(path.into(), at),
                     key: String::new(),
                     message: format!("not valid TOML: {}", error.message().replace('\n', ", ")),
@@ -108,7 +119,11 @@ impl Document {
         let (key, value) = assignment
             .split_once('=')
             .ok_or_else(|| fail("write it as KEY=VALUE, for example link.loss=0.01".into()))?;
-        let path: Vec<String> = key.trim().split('.').map(|part| part.trim().to_owned()).collect();
+        let path: Vec<String> = key
+            .trim()
+            .split('.')
+            .map(|part| part.trim().to_owned())
+            .collect();
         if path.iter().any(String::is_empty) {
             return Err(fail(format!("`{key}` is not a dotted key")));
         }
@@ -178,7 +193,10 @@ impl Document {
                 Some((_, key)) => format!("did you mean `{key}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };
-            return self.locate(path.clone(), format!("unknown key `{}`; {hint}", path.join(".")));
+            return self.locate(
+                path.clone(),
+                format!("unknown key `{}`; {hint}", path.join(".")),
+            );
         }
         if message.starts_with("missing field") {
             let name = quoted.next().unwrap_or_default();
@@ -193,14 +211,21 @@ impl Document {
     fn locate(&self, path: Vec<String>, message: String) -> DocumentError {
         let key = path.join(".");
         if let Some((_, text)) = self.overrides.iter().rev().find(|(set, _)| *set == path) {
-            return DocumentError { place: Place::Override(text.clone()), key, message, line: None };
+            return DocumentError {
+                place: Place::Override(text.clone()),
+                key,
+                message,
+                line: None,
+            };
         }
         let at = Spans::parse(self.text.as_str())
             .ok()
             .and_then(|document| span_of(document.as_table(), &path))
             .map(|offset| position(&self.text, offset));
         DocumentError {
-            line: at.and_then(|(line, _)| self.text.lines().nth(line - 1)).map(str::to_owned),
+            line: at
+                .and_then(|(line, _)| self.text.lines().nth(line - 1))
+                .map(str::to_owned),
             place: Place::File(self.path.clone(), at),
             key,
             message,
@@ -258,16 +283,25 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_located_and_corrected() {
-        let error = document("[link]\nrate = \"1Gbps\"\nlos = 0.1\n").decode::<Sample>().unwrap_err();
+        let error = document("[link]\nrate = \"1Gbps\"\nlos = 0.1\n")
+            .decode::<Sample>()
+            .unwrap_err();
         assert_eq!(error.place, Place::File("s.toml".into(), Some((3, 1))));
-        assert_eq!(error.message, "unknown key `link.los`; did you mean `loss`?");
+        assert_eq!(
+            error.message,
+            "unknown key `link.los`; did you mean `loss`?"
+        );
     }
 
     #[test]
     fn wrong_units_are_located() {
-        let error =
-            document("[link]\nloss = 0\nrate = \"1Gb\"\n").decode::<Sample>().unwrap_err();
-        assert!(error.to_string().starts_with("s.toml:3:1: `link.rate`"), "{error}");
+        let error = document("[link]\nloss = 0\nrate = \"1Gb\"\n")
+            .decode::<Sample>()
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with("s.toml:3:1: `link.rate`"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -275,7 +309,10 @@ mod tests {
         let mut d = document("[link]\nloss = 0.0\nrate = \"1Gbps\"\n");
         d.set("link.rate=7").unwrap();
         let error = d.decode::<Sample>().unwrap_err();
-        assert!(error.to_string().starts_with("--set link.rate=7: "), "{error}");
+        assert!(
+            error.to_string().starts_with("--set link.rate=7: "),
+            "{error}"
+        );
         d.set("link.rate=10Gbps").unwrap();
         assert_eq!(d.decode::<Sample>().unwrap().link.rate.0, 10_000_000_000);
         assert!(d.set("nonsense").is_err());
@@ -284,9 +321,14 @@ mod tests {
 
     #[test]
     fn missing_keys_and_bad_syntax_are_told() {
-        let error = document("[link]\nloss = 0.0\n").decode::<Sample>().unwrap_err();
+        let error = document("[link]\nloss = 0.0\n")
+            .decode::<Sample>()
+            .unwrap_err();
         assert!(error.message.contains("`link.rate` is missing"), "{error}");
         let error = Document::parse(Path::new("s.toml"), "[link\n".into()).unwrap_err();
-        assert!(matches!(error.place, Place::File(_, Some((1, _)))), "{error}");
+        assert!(
+            matches!(error.place, Place::File(_, Some((1, _)))),
+            "{error}"
+        );
     }
 }

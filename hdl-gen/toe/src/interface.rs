@@ -145,7 +145,13 @@ impl Descriptor {
     pub fn encode(&self, phase: bool) -> [u8; 32] {
         let mut b = [0; 32];
         match *self {
-            Self::Update { flow, generation, rx_bump, tx_bump, finish } => {
+            Self::Update {
+                flow,
+                generation,
+                rx_bump,
+                tx_bump,
+                finish,
+            } => {
                 b[0..4].copy_from_slice(&rx_bump.to_le_bytes());
                 b[4..8].copy_from_slice(&tx_bump.to_le_bytes());
                 b[8..10].copy_from_slice(&flow.to_le_bytes());
@@ -386,7 +392,10 @@ impl OpenWords {
     /// | 8 | opaque |
     /// | 9 | reserved, 0 |
     pub fn encode(&self) -> [u64; COMMAND_WORDS] {
-        let mac = self.remote_mac.iter().fold(0, |m, &b| m << 8 | u64::from(b));
+        let mac = self
+            .remote_mac
+            .iter()
+            .fold(0, |m, &b| m << 8 | u64::from(b));
         [
             u64::from(self.mss)
                 | u64::from(self.send_shift & 15) << 16
@@ -561,8 +570,17 @@ mod tests {
     #[test]
     fn descriptors_survive_a_round_trip() {
         for d in [
-            Descriptor::Update { flow: 0x1234, generation: 7, rx_bump: 0xdead_beef, tx_bump: 3, finish: true },
-            Descriptor::SendFrame { address: 0x0123_4567_89ab_cdef, length: 1514 },
+            Descriptor::Update {
+                flow: 0x1234,
+                generation: 7,
+                rx_bump: 0xdead_beef,
+                tx_bump: 3,
+                finish: true,
+            },
+            Descriptor::SendFrame {
+                address: 0x0123_4567_89ab_cdef,
+                length: 1514,
+            },
         ] {
             assert_eq!(Descriptor::decode(&d.encode(true)), Some(d));
             assert_eq!(d.encode(true)[31], 0x80);

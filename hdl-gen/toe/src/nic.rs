@@ -200,7 +200,9 @@ fn probe(valid: Bit, ready: Bit, ticket: Bits<24>, flow: Bits<16>) -> Probe {
 impl Logic for Nic {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, rx_beat, rx_valid, cpl_beat, cpl_valid, clock, slow_drops);
+        dff_setup!(
+            self, clk, rx_beat, rx_valid, cpl_beat, cpl_valid, clock, slow_drops
+        );
         self.parse.clk.next = self.clk.val();
         self.parse.rst.next = self.rst.val();
         self.frame_buffer.clk.next = self.clk.val();
@@ -267,7 +269,9 @@ impl Logic for Nic {
         self.arbiter.m.join(&mut self.protocol.s);
         self.protocol.now.next = self.clock.q.val();
         self.protocol.m.join(&mut self.post.s);
-        self.registers.m_connection.join(&mut self.post.s_connection);
+        self.registers
+            .m_connection
+            .join(&mut self.post.s_connection);
         self.post.m_update.join(&mut self.scheduler.s);
         self.post.m_read.join(&mut self.payload_read.s);
         self.post.m_action.join(&mut self.payload_write.s);
@@ -453,8 +457,12 @@ impl Logic for Nic {
             self.payload_write.m_header.data.val().ticket,
             self.payload_write.m_header.data.val().flow,
         );
-        self.probe_upstream.next =
-            probe(self.upstream.m.valid.val(), self.up.ready.val(), none, no_flow);
+        self.probe_upstream.next = probe(
+            self.upstream.m.valid.val(),
+            self.up.ready.val(),
+            none,
+            no_flow,
+        );
 
         if self.rst.val() {
             self.rx_valid.d.next = false;

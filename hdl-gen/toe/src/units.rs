@@ -56,17 +56,31 @@ pub fn parse_quantity(
     let (number, unit) = (trimmed[..split].replace('_', ""), trimmed[split..].trim());
     let (whole, fraction) = number.split_once('.').unwrap_or((&number, ""));
     if whole.is_empty() || fraction.contains('.') {
-        return Err(UnitError::Number { text: text.into(), example });
+        return Err(UnitError::Number {
+            text: text.into(),
+            example,
+        });
     }
     let Some((_, factor)) = units.iter().find(|(name, _)| *name == unit) else {
         return Err(UnitError::Unit {
             text: text.into(),
-            found: if unit.is_empty() { "no unit".into() } else { format!("the unit `{unit}`") },
-            expected: units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", "),
+            found: if unit.is_empty() {
+                "no unit".into()
+            } else {
+                format!("the unit `{unit}`")
+            },
+            expected: units
+                .iter()
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
+                .join(", "),
             example,
         });
     };
-    let range = || UnitError::Range { text: text.into(), base };
+    let range = || UnitError::Range {
+        text: text.into(),
+        base,
+    };
     let fraction = fraction.trim_end_matches('0');
     let scale = 10u128
         .checked_pow(u32::try_from(fraction.len()).map_err(|_| range())?)
@@ -157,11 +171,20 @@ mod tests {
     #[test]
     fn mistakes_name_the_remedy() {
         let message = "100".parse::<BitRate>().unwrap_err().to_string();
-        assert!(message.contains("no unit") && message.contains("Gbps"), "{message}");
+        assert!(
+            message.contains("no unit") && message.contains("Gbps"),
+            "{message}"
+        );
         let message = "fast".parse::<BitRate>().unwrap_err().to_string();
-        assert!(message.contains("does not start with a number"), "{message}");
+        assert!(
+            message.contains("does not start with a number"),
+            "{message}"
+        );
         let message = "1 parsec".parse::<Duration>().unwrap_err().to_string();
-        assert!(message.contains("`parsec`") && message.contains("ns"), "{message}");
+        assert!(
+            message.contains("`parsec`") && message.contains("ns"),
+            "{message}"
+        );
     }
 
     #[test]

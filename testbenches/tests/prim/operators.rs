@@ -85,7 +85,7 @@ impl<const N: usize> Logic for Operators<N> {
             14 => (a & b).any() | (a ^ b).all(),
             15 => a == 1,
             16 => (a + b) < a,
-            17 => !(a == b) & self.flip.val(),
+            17 => !(a == b && self.flip.val()),
             _ => self.flip.val() ^ a.get_bit(0),
         };
     }
