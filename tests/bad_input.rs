@@ -504,7 +504,7 @@ fn the_command_line_is_checked_before_anything_is_read() {
         (&["bench", "nosuch"], "nosuch"),
         (&["walk"], "unrecognized subcommand 'walk'"),
     ] {
-        place.hallux(arguments).is_misused_with(&[part]);
+        place.hallux(arguments).misused_with(&[part]);
     }
     assert_eq!(place.contents(), Vec::<String>::new());
 }

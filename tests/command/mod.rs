@@ -116,7 +116,7 @@ impl Ended {
 
     /// Asserts that the command line was refused in a message that holds `parts`.
     #[track_caller]
-    pub fn is_misused_with(self, parts: &[&str]) -> Self {
+    pub fn misused_with(self, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(2), "{self:#?}");
         assert_eq!(self.stdout, "", "{self:#?}");
         self.tells(parts)
