@@ -521,7 +521,10 @@ mod tests {
 
     /// The first column of the tables below the heading `heading`.
     fn documented(heading: &str) -> BTreeSet<String> {
-        let section = DOCUMENT.split("\n# ").find(|part| part.contains(heading)).unwrap();
+        let section = DOCUMENT
+            .split("\n# ")
+            .find(|part| part.contains(heading))
+            .unwrap();
         section
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
@@ -531,7 +534,10 @@ mod tests {
 
     fn settings(app: &str) -> Settings {
         let text = format!("name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[app]\n{app}");
-        Document::parse(Path::new("s.toml"), text).unwrap().decode().unwrap()
+        Document::parse(Path::new("s.toml"), text)
+            .unwrap()
+            .decode()
+            .unwrap()
     }
 
     #[test]
@@ -541,7 +547,11 @@ mod tests {
             "kind = \"http\"\nroot = \"www\"",
             "kind = \"rpc\"\nconnections = 1\nrequests = 1\nsize = \"64B\"",
         ] {
-            keys("", &toml::Table::try_from(settings(app)).unwrap(), &mut known);
+            keys(
+                "",
+                &toml::Table::try_from(settings(app)).unwrap(),
+                &mut known,
+            );
         }
         assert_eq!(documented("Scenarios"), known);
         let design = "name = \"d\"\nclock = \"250MHz\"\n";
@@ -557,13 +567,21 @@ mod tests {
         let table = toml::Table::try_from(settings("kind = \"http\"\nroot = \"www\"")).unwrap();
         for line in DOCUMENT.lines() {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let [_, key, default, ..] = cells[..] else { continue };
-            let Some((section, name)) = key.trim_matches('`').split_once('.') else { continue };
+            let [_, key, default, ..] = cells[..] else {
+                continue;
+            };
+            let Some((section, name)) = key.trim_matches('`').split_once('.') else {
+                continue;
+            };
             let Some(default) = default.strip_prefix('`').and_then(|d| d.strip_suffix('`')) else {
                 continue;
             };
             let documented = format!("v = {default}").parse::<toml::Table>().unwrap();
-            assert_eq!(table[section][name].to_string(), documented["v"].to_string(), "{key}");
+            assert_eq!(
+                table[section][name].to_string(),
+                documented["v"].to_string(),
+                "{key}"
+            );
         }
     }
 }

@@ -24,8 +24,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let toolchain = Toolchain::discover(&mut |line| eprintln!("hallux: {line}"))?;
     for path in named_or_committed(&arguments.designs)? {
         let design = generate(&DesignPoint::read(&path)?)?;
-        let sources: Vec<(String, String)> =
-            design.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+        let sources: Vec<(String, String)> = design
+            .files
+            .iter()
+            .map(|file| (file.name.clone(), file.text.clone()))
+            .collect();
         lint(&toolchain, &design.manifest, &sources)?;
         output::line(format_args!(
             "{}: {} modules clean under -Wall of Verilator {}",

@@ -90,10 +90,13 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let directory = ResultsDirectory::create(&out)?;
     // The model knows the format: VCD where the libraries of FST are missing.
     let format = model.as_ref().and_then(|model| model.library.trace());
-    let waves = arguments.waves.zip(format).map(|(window, format)| WaveFile {
-        window,
-        path: directory.path(&format!("waves.{}", format.extension())),
-    });
+    let waves = arguments
+        .waves
+        .zip(format)
+        .map(|(window, format)| WaveFile {
+            window,
+            path: directory.path(&format!("waves.{}", format.extension())),
+        });
     let mut first = true;
     let mut make_nic: Box<MakeNic<'_>> = Box::new(|mut config| {
         let model = model

@@ -24,7 +24,11 @@ pub struct Arguments {
     #[arg(default_value = "examples/http-file.toml")]
     scenario: PathBuf,
     /// Replace a value of the scenario.
-    #[arg(long = "set", value_name = "KEY=VALUE", default_value = "app.rounds=10")]
+    #[arg(
+        long = "set",
+        value_name = "KEY=VALUE",
+        default_value = "app.rounds=10"
+    )]
     set: Vec<String>,
     /// Repetitions of each side.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
