@@ -123,14 +123,13 @@ module arbiter (
     wire [23:0] s_tx_data_ticket = s_tx_data[23:0];
     wire [15:0] s_tx_data_flow = s_tx_data[39:24];
 
-    wire [1:0] turn =
-        (last == 2'd0) ? (s_tx_valid ? 2'd1 : s_hc_valid ? 2'd2 : s_cmd_valid ? 2'd3 : 2'd0) :
-        (last == 2'd1) ? (s_hc_valid ? 2'd2 : s_cmd_valid ? 2'd3 : s_rx_valid ? 2'd0 : 2'd1) :
-        (last == 2'd2) ? (s_cmd_valid ? 2'd3 : s_rx_valid ? 2'd0 : s_tx_valid ? 2'd1 : 2'd2) :
-        s_rx_valid ? 2'd0 :
+    wire [1:0] lower =
+        (last == 2'd1) ? (s_hc_valid ? 2'd2 : s_cmd_valid ? 2'd3 : 2'd1) :
+        (last == 2'd2) ? (s_cmd_valid ? 2'd3 : s_tx_valid ? 2'd1 : 2'd2) :
         s_tx_valid ? 2'd1 :
         s_hc_valid ? 2'd2 :
         2'd3;
+    wire [1:0] turn = s_rx_valid ? 2'd0 : lower;
     assign s_rx_ready = merged_s_ready & (turn == 2'd0);
     assign s_tx_ready = merged_s_ready & (turn == 2'd1);
     assign s_hc_ready = merged_s_ready & (turn == 2'd2);
@@ -171,11 +170,11 @@ module arbiter (
     );
 
     always_ff @(posedge clk) begin
-        if (any & merged_s_ready) begin
+        if (any & merged_s_ready & !s_rx_valid) begin
             last <= turn;
         end
         if (rst) begin
-            last <= 2'd0;
+            last <= 2'd3;
         end
     end
 
