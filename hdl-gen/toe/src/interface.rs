@@ -81,7 +81,8 @@ pub mod context {
     pub const DESCRIPTOR_LOG2: u64 = 0x20;
     /// Bus address of the notification ring, 64-byte aligned.
     pub const RECORD_BASE: u64 = 0x28;
-    /// log2 of the notification ring's length in records, 4 to 16.
+    /// log2 of the notification ring's length in records, 4 to 16; at least 5 for context 0,
+    /// where 16 records are kept for frames and commands.
     pub const RECORD_LOG2: u64 = 0x30;
     /// Bus address of the 8-byte word where the NIC writes how many descriptors it consumed.
     pub const CONSUMED_ADDRESS: u64 = 0x38;
