@@ -73,7 +73,7 @@ step "build" cargo build --release --workspace --all-targets --locked
 # The README's test command: its last line is the summary that counts.
 test_log=$(mktemp)
 tests() {
-    cargo test --release --workspace --locked 2>&1 | tee "$test_log"
+    cargo test --release --workspace 2>&1 | tee "$test_log"
 }
 step "tests" tests
 step "format" cargo fmt --all --check
