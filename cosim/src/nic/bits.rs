@@ -71,9 +71,19 @@ pub fn set_data(bytes: &mut [u8], offset: usize, data: &[u8; BUS_BYTES]) {
         bytes[offset / 8..offset / 8 + BUS_BYTES].copy_from_slice(data);
         return;
     }
-    for (word, chunk) in data.as_chunks::<8>().0.iter().enumerate() {
-        set(bytes, offset + 64 * word, 64, u64::from_le_bytes(*chunk));
+    // Whole words are stored without being read back: a load that straddles two recent
+    // stores would wait for both.
+    let (first, shift) = (offset / 8, offset % 8);
+    let kept = (1_u8 << shift) - 1;
+    let end = first + BUS_BYTES;
+    let mut carry = u64::from(bytes[first] & kept);
+    let words = bytes[first..end].as_chunks_mut::<8>().0.iter_mut();
+    for (word, chunk) in words.zip(data.as_chunks::<8>().0) {
+        let value = u64::from_le_bytes(*chunk);
+        *word = (value << shift | carry).to_le_bytes();
+        carry = value >> (64 - shift);
     }
+    bytes[end] = bytes[end] & !kept | carry as u8;
 }
 
 #[cfg(test)]
