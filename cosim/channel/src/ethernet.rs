@@ -47,6 +47,9 @@ impl LineRate {
 
     /// How long `bytes` take, rounded up to a picosecond.
     pub fn span(self, bytes: u64) -> Time {
+        if let Some(product) = bytes.checked_mul(8_000_000_000_000) {
+            return Time::from_ps(product.div_ceil(self.0));
+        }
         let ps = (u128::from(bytes) * 8_000_000_000_000).div_ceil(u128::from(self.0));
         u64::try_from(ps).map_or(Time::NEVER, Time::from_ps)
     }

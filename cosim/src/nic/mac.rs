@@ -239,13 +239,15 @@ impl Mac {
         }
         self.busy_until = self.busy_until.max(now) + self.parameters.rate.span(count as u64);
         if last {
-            let mut frame = std::mem::take(&mut self.open);
-            let padding = MINIMUM.saturating_sub(frame.len());
-            frame.resize(frame.len() + padding, 0);
+            let padding = MINIMUM.saturating_sub(self.open.len());
+            self.open.resize(self.open.len() + padding, 0);
             self.busy_until += self.parameters.rate.span(padding as u64 + FCS_BYTES);
-            self.tx.add(frame.len());
+            self.tx.add(self.open.len());
+            // Copied to its size, so that the buffer need not grow anew for every frame.
+            let frame = Bytes::copy_from_slice(&self.open);
+            self.open.clear();
             self.outgoing
-                .push_back((self.busy_until, Message::Frame(frame.into())));
+                .push_back((self.busy_until, Message::Frame(frame)));
             self.busy_until += self.parameters.rate.span(GAP_BYTES);
         }
         Ok(())
