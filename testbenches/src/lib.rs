@@ -58,6 +58,7 @@
 //! ```
 
 mod bench;
+pub mod fuzz;
 mod stream;
 mod value;
 

@@ -11,12 +11,14 @@
 mod functions;
 mod ops;
 mod structure;
+mod untyped;
 mod value;
 
 pub use functions::*;
 pub use ops::*;
 pub(crate) use structure::descriptor_width;
 pub use structure::{Flat, Packer, Structure, Unpacker, field, literal, pack, state_bits, unpack};
+pub use untyped::{Record, Untyped, Wire, WireBlock, WireKind, WireRegister};
 pub use value::{
     Bundle, Index, IntoBundle, IntoIndex, Lift, Num, Value, bundle, lift, number, typed,
 };
@@ -26,7 +28,9 @@ use crate::ir::{
 };
 use crate::register::DFF;
 use rust_hdl_core::atom::{Atom, AtomKind};
-use rust_hdl_core::prelude::{Block, Clock, Direction, In, Probe, Signal, Synth, Verilog};
+use rust_hdl_core::prelude::{
+    Block, Clock, Direction, In, Probe, Signal, Synth, TypeDescriptor, Verilog,
+};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -167,6 +171,17 @@ impl Elaborator {
     }
 
     fn declare<T: Synth>(&self, name: &str, automatic: bool, mutable: bool) -> usize {
+        self.declare_variable(name, T::BITS, Some(T::descriptor()), automatic, mutable)
+    }
+
+    fn declare_variable(
+        &self,
+        name: &str,
+        width: usize,
+        descriptor: Option<TypeDescriptor>,
+        automatic: bool,
+        mutable: bool,
+    ) -> usize {
         let mut state = self.state.borrow_mut();
         let mut full = state.prefix.last().cloned().unwrap_or_default();
         if !full.is_empty() {
@@ -176,11 +191,10 @@ impl Elaborator {
         for index in &state.suffix {
             full.push_str(&format!("_{index}"));
         }
-        let descriptor = T::descriptor();
         state.variables.push(Variable {
             name: full,
-            width: T::BITS,
-            descriptor: Some(descriptor),
+            width,
+            descriptor,
             automatic,
             mutable,
         });

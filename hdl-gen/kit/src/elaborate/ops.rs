@@ -2,7 +2,7 @@
 //! legal; the traits here only say which type comes out.
 
 use super::value::{Index, Lift, Num, Value};
-use crate::ir::{Kind, Node, Operator, significant_bits};
+use crate::ir::{Kind, Node, Operator, Reduction, significant_bits};
 use rust_hdl_core::prelude::{Bits, Synth};
 use std::rc::Rc;
 
@@ -245,17 +245,39 @@ impl Count for Num {}
 impl Count for Index {}
 impl<const N: usize> Count for Bits<N> {}
 
+/// Counts of up to this width shift correctly everywhere; of wider ones Verilator 5.006
+/// takes the remainder by the host's word.
+const WIDEST_COUNT: usize = 32;
+
+/// A shift count or position that keeps its meaning in few bits: one that does not fit
+/// becomes the largest, which lies beyond the end of any vector.
+pub(super) fn narrow_count(count: Rc<Node>) -> Rc<Node> {
+    let width = count.width;
+    if width <= WIDEST_COUNT {
+        return count;
+    }
+    let high = Node::slice(&count, WIDEST_COUNT, width - WIDEST_COUNT);
+    let beyond = match high.width {
+        1 => high,
+        _ => Node::new(Kind::Reduce(Reduction::Any, high), 1),
+    };
+    let largest = Node::constant(u32::MAX, WIDEST_COUNT);
+    let low = Node::slice(&count, 0, WIDEST_COUNT);
+    Node::new(Kind::Mux(beyond, largest, low), WIDEST_COUNT)
+}
+
 fn shift<const N: usize>(op: Operator, a: Rc<Node>, count: Rc<Node>) -> Value<Bits<N>> {
+    let width = a.width;
     if let Some(count) = count.known() {
-        let count = usize::try_from(&count).unwrap_or(N).min(N);
+        let count = usize::try_from(&count).unwrap_or(width).min(width);
         let zeros = Node::constant(0u8, count);
         return Value::from_node(match op {
-            _ if count == N => Node::constant(0u8, N),
-            Operator::Shl => Node::concat(vec![Node::slice(&a, 0, N - count), zeros]),
-            _ => Node::concat(vec![zeros, Node::slice(&a, count, N - count)]),
+            _ if count == width => Node::constant(0u8, width),
+            Operator::Shl => Node::concat(vec![Node::slice(&a, 0, width - count), zeros]),
+            _ => Node::concat(vec![zeros, Node::slice(&a, count, width - count)]),
         });
     }
-    Value::from_node(Node::new(Kind::Binary(op, a, count), N))
+    Value::from_node(Node::new(Kind::Binary(op, a, narrow_count(count)), width))
 }
 
 /// `a << count`

@@ -1,6 +1,7 @@
 //! Typed values of a description, and what can be turned into one.
 
 use super::Elaborator;
+use super::ops::narrow_count;
 use super::structure::Flat;
 use crate::ir::{Kind, Node, Operator, Reduction, Source};
 use rust_hdl_core::prelude::{Bits, Synth};
@@ -274,10 +275,12 @@ impl<const N: usize> Value<Bits<N>> {
         Value::from_node(self.part(index, M))
     }
 
-    fn part(self, index: impl IntoIndex, width: usize) -> Rc<Node> {
+    pub(super) fn part(self, index: impl IntoIndex, width: usize) -> Rc<Node> {
         match index.into_index() {
             (offset, None) => Node::slice(&self.node, offset, width),
-            (_, Some(index)) => Node::new(Kind::DynamicSlice(self.node, index), width),
+            (_, Some(index)) => {
+                Node::new(Kind::DynamicSlice(self.node, narrow_count(index)), width)
+            }
         }
     }
 
@@ -293,6 +296,7 @@ impl<const N: usize> Value<Bits<N>> {
             }
             (index, None) => Value::from_node(Node::slice(&self.node, index, width)),
             (_, Some(index)) => {
+                let index = narrow_count(index);
                 let shifted = |node: Rc<Node>| {
                     let wide = Node::resize(&node, width);
                     Node::new(Kind::Binary(Operator::Shl, wide, index.clone()), width)

@@ -67,6 +67,15 @@ pub(crate) fn snake(name: &str) -> String {
     out
 }
 
+/// Whether the operands of an expression take part in a wider context.
+fn widens(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Binary(op, ..) => !op.is_comparison(),
+        Kind::Not(_) | Kind::Mux(..) => true,
+        _ => false,
+    }
+}
+
 /// Writes text and remembers what it used.
 pub(crate) struct Printer<'a> {
     pub scope: &'a Scope,
@@ -217,7 +226,11 @@ impl Printer<'_> {
                 format!("{name}[{index} +: {width}]")
             };
         }
-        let (base, index) = (self.operand(base), self.operand(index));
+        let base = match base.width < width {
+            true => self.operand(&Node::resize(&Rc::new(base.clone()), width)),
+            false => self.operand(base),
+        };
+        let index = self.operand(index);
         format!("{width}'({base} >> {index})")
     }
 
@@ -256,6 +269,9 @@ impl Printer<'_> {
             return self.expression(index);
         } else if index.width == width {
             self.operand(index)
+        } else if index.width < width && widens(index) {
+            // A cast would pass its width on to the operands and let a carry through.
+            self.expression(&Node::resize(&Rc::new(index.clone()), width))
         } else {
             format!("{width}'({})", self.expression(index))
         };
