@@ -83,10 +83,7 @@ pub fn compare(toolchain: &Toolchain, cases: &[Case]) -> Result<Vec<Mismatch>, S
     let design = emit(&block, &Options::new("fuzz", "fuzz")).map_err(|error| error.to_string())?;
     let quiet = |text: &str| {
         // What an author would like to hear about is here by chance.
-        format!(
-            "/* verilator lint_off CMPCONST */\n/* verilator lint_off UNSIGNED */\n\
-             /* verilator lint_off UNOPTFLAT */\n{text}"
-        )
+        format!("/* verilator lint_off CMPCONST */\n/* verilator lint_off UNSIGNED */\n{text}")
     };
     let files = design.files.iter();
     let sources: Vec<_> = files

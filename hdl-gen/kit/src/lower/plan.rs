@@ -11,7 +11,7 @@
 use super::scope::{Class, Id, Scope};
 use super::traverse::{count, expressions, rebuild, writes};
 use crate::ir::{Case, Kind, Node, Source, Statement, Target};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 /// The parts of a module.
@@ -473,7 +473,8 @@ fn tie_pins(scope: &Scope, combinational: &mut Vec<Statement>, plan: &mut Plan) 
 /// Cuts the combinational statements into independent groups.
 ///
 /// Statements that write a common target, or that read a value which a later
-/// statement still changes, stay together and in order.
+/// statement still changes, stay together and in order. So do groups that read from each
+/// other.
 fn group(scope: &Scope, list: Vec<Statement>) -> Vec<Vec<Statement>> {
     let last = last_writes(scope, &list);
     let mut parent: Vec<usize> = (0..list.len()).collect();
@@ -506,10 +507,44 @@ fn group(scope: &Scope, list: Vec<Statement>) -> Vec<Vec<Statement>> {
             });
         });
     }
+    // Groups that read from each other would look like a loop: they become one.
+    let mut needs: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); list.len()];
+    for (position, statement) in list.iter().enumerate() {
+        let reader = root(&mut parent, position);
+        expressions(std::slice::from_ref(statement), &mut |node| {
+            node.reads(&mut |source| {
+                if let Some(last) = last.get(&source) {
+                    needs[reader].insert(root(&mut parent, *last));
+                }
+            });
+        });
+    }
+    let reached: Vec<BTreeSet<usize>> = (0..list.len()).map(|at| reach(&needs, at)).collect();
+    for (position, below) in reached.iter().enumerate() {
+        for other in below {
+            if *other != position && reached[*other].contains(&position) {
+                unite(&mut parent, position, *other);
+            }
+        }
+    }
     let mut groups: BTreeMap<usize, Vec<Statement>> = BTreeMap::new();
     for (position, statement) in list.into_iter().enumerate() {
         let root = root(&mut parent, position);
         groups.entry(root).or_default().push(statement);
     }
     groups.into_values().collect()
+}
+
+/// Everything that `from` needs, directly or not.
+fn reach(needs: &[BTreeSet<usize>], from: usize) -> BTreeSet<usize> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![from];
+    while let Some(at) = open.pop() {
+        for next in &needs[at] {
+            if reached.insert(*next) {
+                open.push(*next);
+            }
+        }
+    }
+    reached
 }
