@@ -42,7 +42,10 @@ fn commands() -> Vec<(PathBuf, Vec<String>)> {
                 // A comment or another command ends it.
                 let snippet = snippet.split(['#', '|', ';']).next().unwrap_or_default();
                 let snippet = snippet.split(" && ").next().unwrap_or_default().trim();
-                let cargo = snippet.strip_prefix("cargo run ");
+                // An example is a program of its own.
+                let cargo = snippet
+                    .strip_prefix("cargo run ")
+                    .filter(|rest| !rest.contains("--example"));
                 let words = cargo
                     .and_then(|rest| Some(rest.split_once("-- ")?.1))
                     .or(snippet.strip_prefix("hallux "));
