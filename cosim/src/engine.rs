@@ -17,7 +17,7 @@
 //!
 //! The result cannot depend on this: components obey the order law of
 //! [`hallux_channel::Component`], a run ends at a time that follows from the
-//! components' votes alone ([`RunOptions::stop_quantum`]), and taps see frames
+//! components' votes alone ([`RunOptions::stop_quantum`]), and taps see messages
 //! merged by (time, interface, direction, sequence).
 
 mod fused;
@@ -30,4 +30,4 @@ mod reference_tests;
 
 pub use fused::{Outcome, Progress, RunError, RunOptions, Waiting};
 pub use simulation::{BuildError, ComponentId, Simulation};
-pub use tap::{Direction, FrameSink, TappedFrame};
+pub use tap::{Direction, Interface, MessageSink, Tapped};

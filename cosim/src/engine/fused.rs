@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hallux_channel::{ComponentError, Counter, Message, Time, Violation};
+use hallux_channel::{ComponentError, Counter, Time, Violation};
 
 use super::paths::Paths;
 use super::simulation::{Node, Simulation};
@@ -100,8 +100,8 @@ pub enum RunError {
         /// Everything before this time was simulated.
         at: Time,
     },
-    /// A sink could not write frames.
-    #[error("cannot write captured frames: {0}")]
+    /// A sink could not write what passed.
+    #[error("cannot write a capture: {0}")]
     Capture(#[from] io::Error),
 }
 
@@ -347,13 +347,12 @@ impl<'a> Run<'a> {
             let end = &nodes[from].ports[sent.port];
             let Some(peer) = end.peer else { continue };
             let arrival = sent.at + peer.latency;
-            if let Message::Frame(frame) = &sent.message {
-                if let Some(interface) = end.interface {
-                    merger.see(sent.at, interface, Direction::Sent, frame.clone());
-                }
-                if let Some(interface) = nodes[peer.node].ports[peer.port].interface {
-                    merger.see(arrival, interface, Direction::Received, frame.clone());
-                }
+            if let Some(interface) = end.interface {
+                merger.see(sent.at, interface, Direction::Sent, sent.message.clone());
+            }
+            if let Some(interface) = nodes[peer.node].ports[peer.port].interface {
+                let message = sent.message.clone();
+                merger.see(arrival, interface, Direction::Received, message);
             }
             nodes[peer.node]
                 .mailbox

@@ -239,14 +239,11 @@ type Seen = (Time, usize, Direction, Bytes);
 #[derive(Default)]
 struct Eyes(Vec<Seen>);
 
-impl FrameSink for Eyes {
-    fn frame(&mut self, frame: &TappedFrame<'_>) -> std::io::Result<()> {
-        self.0.push((
-            frame.at,
-            frame.interface,
-            frame.direction,
-            frame.frame.clone(),
-        ));
+impl MessageSink for Eyes {
+    fn message(&mut self, tapped: &Tapped<'_>) -> std::io::Result<()> {
+        let frame = Bytes::copy_from_slice(tapped.message.payload());
+        let seen = (tapped.at, tapped.interface, tapped.direction, frame);
+        self.0.push(seen);
         Ok(())
     }
 }

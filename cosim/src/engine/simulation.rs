@@ -2,7 +2,7 @@
 
 use hallux_channel::{Component, Counter, Mailbox, Protocol, Time};
 
-use super::tap::{FrameSink, Merger};
+use super::tap::{Interface, Merger, MessageSink};
 
 /// A component of a [`Simulation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub struct ComponentId(pub(super) usize);
 pub struct Simulation {
     pub(super) nodes: Vec<Node>,
     pub(super) merger: Merger,
-    pub(super) interfaces: Vec<String>,
+    pub(super) interfaces: Vec<Interface>,
 }
 
 /// A component with its inbox and outbox.
@@ -89,9 +89,6 @@ pub enum BuildError {
         /// The other port.
         to: String,
     },
-    /// Only frames can be captured.
-    #[error("{0} is no Ethernet port and cannot be tapped for frames")]
-    NotEthernet(String),
 }
 
 impl Simulation {
@@ -178,12 +175,13 @@ impl Simulation {
         Ok(())
     }
 
-    /// Makes every frame at an Ethernet port visible to the sinks, as the
-    /// interface `name`. Returns the number of the interface.
+    /// Makes every message at a port visible to the sinks, as the interface
+    /// `name`. Returns the number of the interface. A port that is tapped
+    /// already keeps its number and name.
     ///
     /// # Errors
     ///
-    /// [`BuildError::NoSuchPort`] and [`BuildError::NotEthernet`].
+    /// [`BuildError::NoSuchPort`].
     pub fn tap(
         &mut self,
         at: (ComponentId, &str),
@@ -191,25 +189,25 @@ impl Simulation {
     ) -> Result<usize, BuildError> {
         let port = self.port(at)?;
         let node = &mut self.nodes[at.0.0];
-        if node.component.ports()[port].protocol != Protocol::Ethernet {
-            return Err(BuildError::NotEthernet(self.port_name(at)));
-        }
         let number = *node.ports[port]
             .interface
             .get_or_insert(self.interfaces.len());
         if number == self.interfaces.len() {
-            self.interfaces.push(name.into());
+            self.interfaces.push(Interface {
+                name: name.into(),
+                protocol: node.component.ports()[port].protocol,
+            });
         }
         Ok(number)
     }
 
-    /// Names of the tapped interfaces, by number.
-    pub fn interfaces(&self) -> &[String] {
+    /// The tapped interfaces, by number.
+    pub fn interfaces(&self) -> &[Interface] {
         &self.interfaces
     }
 
-    /// Hands every frame of the tapped interfaces to `sink`.
-    pub fn add_sink(&mut self, sink: impl FrameSink + 'static) {
+    /// Hands every message of the tapped interfaces to `sink`.
+    pub fn add_sink(&mut self, sink: impl MessageSink + 'static) {
         self.merger.add_sink(Box::new(sink));
     }
 

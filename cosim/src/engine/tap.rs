@@ -1,13 +1,21 @@
-//! Frames seen at named interfaces, in one order for all who look.
+//! Messages seen at named interfaces, in one order for all who look.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-use hallux_channel::Time;
+use hallux_channel::{Message, Protocol, Time};
 
-/// Which way a frame passed an interface. Inputs of an instant come before
+/// A port at which messages are seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name in captures.
+    pub name: String,
+    /// What it speaks, and in which role.
+    pub protocol: Protocol,
+}
+
+/// Which way a message passed an interface. Inputs of an instant come before
 /// what the component sends at that instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
@@ -17,31 +25,32 @@ pub enum Direction {
     Sent,
 }
 
-/// A frame at a tapped interface.
+/// A message at a tapped interface.
 #[derive(Clone, Copy, Debug)]
-pub struct TappedFrame<'a> {
-    /// When its last bit passed the interface.
+pub struct Tapped<'a> {
+    /// When it passed the interface: a frame with its last bit.
     pub at: Time,
     /// Number of the interface, in the order of tapping.
     pub interface: usize,
     /// Which way it passed.
     pub direction: Direction,
-    /// The frame without preamble and FCS.
-    pub frame: &'a Bytes,
+    /// The message.
+    pub message: &'a Message,
 }
 
-/// Sees every frame of every tapped interface in the order
+/// Sees every message of every tapped interface in the order
 /// (time, interface, direction, sequence), which is the same for equal runs.
 ///
 /// `Arc<Mutex<S>>` is a sink too, for those who want to look at it after the
 /// run.
-pub trait FrameSink: Send {
-    /// Takes one frame.
+pub trait MessageSink: Send {
+    /// Takes one message. A sink passes over what is not its business: a
+    /// capture of frames, for one, over PCIe.
     ///
     /// # Errors
     ///
     /// When it cannot be written; this ends the run.
-    fn frame(&mut self, frame: &TappedFrame<'_>) -> io::Result<()>;
+    fn message(&mut self, tapped: &Tapped<'_>) -> io::Result<()>;
 
     /// Called once when the run has ended at `end`, complete or not.
     ///
@@ -54,10 +63,10 @@ pub trait FrameSink: Send {
     }
 }
 
-impl<S: FrameSink> FrameSink for Arc<Mutex<S>> {
-    fn frame(&mut self, frame: &TappedFrame<'_>) -> io::Result<()> {
+impl<S: MessageSink> MessageSink for Arc<Mutex<S>> {
+    fn message(&mut self, tapped: &Tapped<'_>) -> io::Result<()> {
         let mut sink = self.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.frame(frame)
+        sink.message(tapped)
     }
 
     fn finish(&mut self, end: Time) -> io::Result<()> {
@@ -66,41 +75,47 @@ impl<S: FrameSink> FrameSink for Arc<Mutex<S>> {
     }
 }
 
-/// Brings frames, seen out of order because components run in batches, into
+/// Brings messages, seen out of order because components run in batches, into
 /// order and hands them to the sinks.
 #[derive(Default)]
 pub(super) struct Merger {
-    sinks: Vec<Box<dyn FrameSink>>,
-    waiting: BTreeMap<(Time, usize, Direction, u64), Bytes>,
+    sinks: Vec<Box<dyn MessageSink>>,
+    waiting: BTreeMap<(Time, usize, Direction, u64), Message>,
     seen: u64,
 }
 
 impl Merger {
-    pub(super) fn add_sink(&mut self, sink: Box<dyn FrameSink>) {
+    pub(super) fn add_sink(&mut self, sink: Box<dyn MessageSink>) {
         self.sinks.push(sink);
     }
 
-    /// Notes a frame. Those of one interface and direction come in order.
-    pub(super) fn see(&mut self, at: Time, interface: usize, direction: Direction, frame: Bytes) {
+    /// Notes a message. Those of one interface and direction come in order.
+    pub(super) fn see(
+        &mut self,
+        at: Time,
+        interface: usize,
+        direction: Direction,
+        message: Message,
+    ) {
         self.waiting
-            .insert((at, interface, direction, self.seen), frame);
+            .insert((at, interface, direction, self.seen), message);
         self.seen += 1;
     }
 
-    /// Hands out all frames before `before`; no earlier one may follow.
+    /// Hands out all messages before `before`; no earlier one may follow.
     pub(super) fn flush(&mut self, before: Time) -> io::Result<()> {
         while let Some(entry) = self.waiting.first_entry() {
             let &(at, interface, direction, _) = entry.key();
             if at >= before {
                 break;
             }
-            let frame = entry.remove();
+            let message = entry.remove();
             for sink in &mut self.sinks {
-                sink.frame(&TappedFrame {
+                sink.message(&Tapped {
                     at,
                     interface,
                     direction,
-                    frame: &frame,
+                    message: &message,
                 })?;
             }
         }

@@ -8,17 +8,20 @@
 
 use std::io::{self, Write};
 
-use hallux_channel::Time;
+use hallux_channel::{Message, Protocol, Time};
 
-use crate::engine::{Direction, FrameSink, TappedFrame};
+use crate::engine::{Direction, Interface, MessageSink, Tapped};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const LINKTYPE_ETHERNET: u16 = 1;
+/// For private use; here PCIe messages as [`super::pcie_packet`] lays them out.
+pub(super) const LINKTYPE_USER0: u16 = 147;
 
 const OPTION_END: u16 = 0;
+const OPTION_COMMENT: u16 = 1;
 const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
@@ -54,24 +57,23 @@ impl Resolution {
     }
 }
 
-/// Writes frames of the tapped interfaces to a pcapng stream.
+/// Writes the frames of the tapped Ethernet interfaces to a pcapng stream.
 ///
 /// The stream gets many small writes; hand in a [`std::io::BufWriter`].
 #[derive(Debug)]
 pub struct PcapngWriter<W: Write> {
-    output: W,
-    resolution: Resolution,
-    block: Vec<u8>,
+    blocks: BlockWriter<W>,
+    numbers: Numbers,
 }
 
 impl<W: Write> PcapngWriter<W> {
-    /// Starts a capture, to the picosecond, of interfaces with these names, in
-    /// the order of their numbers.
+    /// Starts a capture, to the picosecond, of the Ethernet ports among the
+    /// tapped interfaces, in the order of their numbers.
     ///
     /// # Errors
     ///
     /// When `output` cannot be written.
-    pub fn new<N: AsRef<str>>(output: W, interfaces: &[N]) -> io::Result<Self> {
+    pub fn new(output: W, interfaces: &[Interface]) -> io::Result<Self> {
         PcapngWriter::with_resolution(output, interfaces, Resolution::default())
     }
 
@@ -80,22 +82,16 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     ///
     /// When `output` cannot be written.
-    pub fn with_resolution<N: AsRef<str>>(
+    pub fn with_resolution(
         output: W,
-        interfaces: &[N],
+        interfaces: &[Interface],
         resolution: Resolution,
     ) -> io::Result<Self> {
-        let block = Vec::new();
-        let mut writer = PcapngWriter {
-            output,
-            resolution,
-            block,
-        };
-        writer.section_header()?;
-        for name in interfaces {
-            writer.interface(name.as_ref())?;
-        }
-        Ok(writer)
+        let mut blocks = BlockWriter::new(output, resolution, None)?;
+        let numbers = Numbers::new(&mut blocks, interfaces, |interface| {
+            interface.protocol == Protocol::Ethernet
+        })?;
+        Ok(PcapngWriter { blocks, numbers })
     }
 
     /// The output, with everything written to it.
@@ -103,52 +99,155 @@ impl<W: Write> PcapngWriter<W> {
     /// # Errors
     ///
     /// When it cannot be flushed.
-    pub fn into_inner(mut self) -> io::Result<W> {
-        self.output.flush()?;
+    pub fn into_inner(self) -> io::Result<W> {
+        self.blocks.into_inner()
+    }
+}
+
+impl<W: Write + Send> MessageSink for PcapngWriter<W> {
+    fn message(&mut self, tapped: &Tapped<'_>) -> io::Result<()> {
+        let Message::Frame(frame) = tapped.message else {
+            return Ok(());
+        };
+        match self.numbers.of(tapped.interface) {
+            Some(number) => self
+                .blocks
+                .packet(number, tapped.at, tapped.direction, &[frame]),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, _: Time) -> io::Result<()> {
+        self.blocks.flush()
+    }
+}
+
+/// Link type of a port's packets; PCIe has none of its own.
+pub(super) fn link_type(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Ethernet => LINKTYPE_ETHERNET,
+        Protocol::PcieDevice | Protocol::PcieHost => LINKTYPE_USER0,
+    }
+}
+
+/// Numbers in a file of those tapped interfaces that it holds.
+#[derive(Clone, Debug)]
+pub(super) struct Numbers(Vec<Option<u32>>);
+
+impl Numbers {
+    /// Describes the `wanted` interfaces in `blocks`, in their order.
+    pub(super) fn new<W: Write>(
+        blocks: &mut BlockWriter<W>,
+        interfaces: &[Interface],
+        wanted: impl Fn(&Interface) -> bool,
+    ) -> io::Result<Self> {
+        let mut count = 0;
+        let mut numbers = Vec::with_capacity(interfaces.len());
+        for interface in interfaces {
+            if !wanted(interface) {
+                numbers.push(None);
+                continue;
+            }
+            blocks.interface(&interface.name, link_type(interface.protocol))?;
+            numbers.push(Some(count));
+            count += 1;
+        }
+        Ok(Self(numbers))
+    }
+
+    /// The number in the file of a tapped interface, if the file holds it.
+    pub(super) fn of(&self, interface: usize) -> Option<u32> {
+        self.0.get(interface).copied().flatten()
+    }
+}
+
+/// Writes pcapng blocks.
+#[derive(Debug)]
+pub(super) struct BlockWriter<W: Write> {
+    output: W,
+    resolution: Resolution,
+    block: Vec<u8>,
+}
+
+impl<W: Write> BlockWriter<W> {
+    /// Starts a section, with a comment for those who know how to read it.
+    pub(super) fn new(
+        output: W,
+        resolution: Resolution,
+        comment: Option<&str>,
+    ) -> io::Result<Self> {
+        let block = Vec::new();
+        let mut writer = BlockWriter {
+            output,
+            resolution,
+            block,
+        };
+        writer.section_header(comment)?;
+        Ok(writer)
+    }
+
+    /// The output, with everything written to it.
+    pub(super) fn into_inner(mut self) -> io::Result<W> {
+        self.flush()?;
         Ok(self.output)
     }
 
-    fn section_header(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+
+    fn section_header(&mut self, comment: Option<&str>) -> io::Result<()> {
         self.begin(SECTION_HEADER);
         self.put(&BYTE_ORDER_MAGIC.to_le_bytes());
         // Version 1.0; section length not given.
         self.put(&1_u16.to_le_bytes());
         self.put(&0_u16.to_le_bytes());
         self.put(&u64::MAX.to_le_bytes());
-        self.option(SHB_USERAPPL, b"Hallux");
-        self.option(OPTION_END, &[]);
+        self.option(SHB_USERAPPL, b"Hallux")?;
+        if let Some(comment) = comment {
+            self.option(OPTION_COMMENT, comment.as_bytes())?;
+        }
+        self.option(OPTION_END, &[])?;
         self.end()
     }
 
-    fn interface(&mut self, name: &str) -> io::Result<()> {
+    /// Describes the next interface.
+    pub(super) fn interface(&mut self, name: &str, link_type: u16) -> io::Result<()> {
         self.begin(INTERFACE_DESCRIPTION);
-        self.put(&LINKTYPE_ETHERNET.to_le_bytes());
+        self.put(&link_type.to_le_bytes());
         self.put(&0_u16.to_le_bytes());
-        // No snapshot length: frames are whole.
+        // No snapshot length: packets are whole.
         self.put(&0_u32.to_le_bytes());
-        self.option(IF_NAME, name.as_bytes());
-        self.option(IF_TSRESOL, &[self.resolution.exponent()]);
-        self.option(OPTION_END, &[]);
+        self.option(IF_NAME, name.as_bytes())?;
+        self.option(IF_TSRESOL, &[self.resolution.exponent()])?;
+        self.option(OPTION_END, &[])?;
         self.end()
     }
 
-    fn packet(&mut self, frame: &TappedFrame<'_>) -> io::Result<()> {
-        let flags: u32 = match frame.direction {
+    /// A packet that consists of `parts`, at the interface with this number.
+    pub(super) fn packet(
+        &mut self,
+        interface: u32,
+        at: Time,
+        direction: Direction,
+        parts: &[&[u8]],
+    ) -> io::Result<()> {
+        let flags: u32 = match direction {
             Direction::Received => 1,
             Direction::Sent => 2,
         };
-        let length = frame.frame.len() as u32;
+        let length = parts.iter().map(|part| part.len() as u32).sum::<u32>();
         self.begin(ENHANCED_PACKET);
-        self.put(&(frame.interface as u32).to_le_bytes());
-        let stamp = self.resolution.stamp(frame.at);
-        self.put(&((stamp >> 32) as u32).to_le_bytes());
-        self.put(&(stamp as u32).to_le_bytes());
+        self.put(&interface.to_le_bytes());
+        self.stamp(at);
         self.put(&length.to_le_bytes());
         self.put(&length.to_le_bytes());
-        self.put(frame.frame);
+        for part in parts {
+            self.put(part);
+        }
         self.pad();
-        self.option(EPB_FLAGS, &flags.to_le_bytes());
-        self.option(OPTION_END, &[]);
+        self.option(EPB_FLAGS, &flags.to_le_bytes())?;
+        self.option(OPTION_END, &[])?;
         self.end()
     }
 
@@ -163,16 +262,26 @@ impl<W: Write> PcapngWriter<W> {
         self.block.extend_from_slice(bytes);
     }
 
+    /// A time stamp: its upper half first.
+    fn stamp(&mut self, at: Time) {
+        let stamp = self.resolution.stamp(at);
+        self.put(&((stamp >> 32) as u32).to_le_bytes());
+        self.put(&(stamp as u32).to_le_bytes());
+    }
+
     /// Fields are aligned to 32 bits.
     fn pad(&mut self) {
         self.block.resize(self.block.len().next_multiple_of(4), 0);
     }
 
-    fn option(&mut self, code: u16, value: &[u8]) {
+    fn option(&mut self, code: u16, value: &[u8]) -> io::Result<()> {
+        let length = u16::try_from(value.len())
+            .map_err(|_| io::Error::other("an option of a capture is longer than 64 KiB"))?;
         self.put(&code.to_le_bytes());
-        self.put(&(value.len() as u16).to_le_bytes());
+        self.put(&length.to_le_bytes());
         self.put(value);
         self.pad();
+        Ok(())
     }
 
     fn end(&mut self) -> io::Result<()> {
@@ -180,16 +289,6 @@ impl<W: Write> PcapngWriter<W> {
         self.block[4..8].copy_from_slice(&length);
         self.put(&length);
         self.output.write_all(&self.block)
-    }
-}
-
-impl<W: Write + Send> FrameSink for PcapngWriter<W> {
-    fn frame(&mut self, frame: &TappedFrame<'_>) -> io::Result<()> {
-        self.packet(frame)
-    }
-
-    fn finish(&mut self, _: Time) -> io::Result<()> {
-        self.output.flush()
     }
 }
 
@@ -202,22 +301,34 @@ mod tests {
     use super::*;
 
     fn capture(resolution: Resolution) -> Vec<u8> {
-        let names = ["server", "client"];
-        let mut writer = PcapngWriter::with_resolution(Vec::new(), &names, resolution).unwrap();
+        // Only Ethernet is captured; PCIe in between shifts no number.
+        let interfaces = [
+            ("server", Protocol::Ethernet),
+            ("pcie", Protocol::PcieDevice),
+            ("client", Protocol::Ethernet),
+        ]
+        .map(|(name, protocol)| Interface {
+            name: name.to_owned(),
+            protocol,
+        });
+        let mut writer =
+            PcapngWriter::with_resolution(Vec::new(), &interfaces, resolution).unwrap();
         for (at, interface, direction, len) in [
             (1, 0, Direction::Sent, 60),
-            (6_000_000_123_456, 1, Direction::Received, 61),
+            (2, 1, Direction::Sent, 0),
+            (6_000_000_123_456, 2, Direction::Received, 61),
         ] {
-            let frame = Bytes::from(vec![0xff; len]);
-            let at = Time::from_ps(at);
-            writer
-                .frame(&TappedFrame {
-                    at,
-                    interface,
-                    direction,
-                    frame: &frame,
-                })
-                .unwrap();
+            let message = match interface {
+                1 => Message::DmaWriteCompletion { req_id: 1 },
+                _ => Message::Frame(Bytes::from(vec![0xff; len])),
+            };
+            let tapped = Tapped {
+                at: Time::from_ps(at),
+                interface,
+                direction,
+                message: &message,
+            };
+            writer.message(&tapped).unwrap();
         }
         writer.into_inner().unwrap()
     }
@@ -240,10 +351,7 @@ mod tests {
     /// The referee: Wireshark reads names, directions and times.
     #[test]
     fn tshark_reads_the_capture() {
-        let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
-        if Command::new("tshark").arg("--version").output().is_err() {
-            assert!(!required, "tshark is required (apt-get install tshark)");
-            eprintln!("skipped: tshark is not installed");
+        if !crate::observe::has_tshark() {
             return;
         }
         for resolution in [Resolution::Picoseconds, Resolution::Nanoseconds] {

@@ -11,10 +11,10 @@ use std::io;
 use std::net::SocketAddrV4;
 
 use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
-use hallux_channel::Time;
+use hallux_channel::{Message, Time};
 use hdrhistogram::Histogram;
 
-use crate::engine::{Direction, FrameSink, TappedFrame};
+use crate::engine::{Direction, MessageSink, Tapped};
 
 /// Segments by kind. Each segment counts once, under the first kind of this
 /// list that fits.
@@ -180,10 +180,12 @@ impl TcpObserver {
     }
 }
 
-impl FrameSink for TcpObserver {
-    fn frame(&mut self, frame: &TappedFrame<'_>) -> io::Result<()> {
-        if frame.interface == self.interface {
-            self.observe(frame.at, frame.direction, frame.frame);
+impl MessageSink for TcpObserver {
+    fn message(&mut self, tapped: &Tapped<'_>) -> io::Result<()> {
+        if let Message::Frame(frame) = tapped.message
+            && tapped.interface == self.interface
+        {
+            self.observe(tapped.at, tapped.direction, frame);
         }
         Ok(())
     }
