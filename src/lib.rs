@@ -9,4 +9,5 @@ pub mod output;
 pub mod results;
 pub mod scenario;
 pub mod simulation;
+pub mod synth;
 pub mod table;

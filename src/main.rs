@@ -23,6 +23,8 @@ enum Command {
     Gen(commands::gen_rtl::Arguments),
     /// Check the RTL of a design point with `verilator --lint-only -Wall`.
     Lint(commands::lint::Arguments),
+    /// Estimate what a design point costs in an FPGA and how fast it may run.
+    Synth(commands::synth::Arguments),
     /// Run a scenario to the clock cycle.
     Run(commands::run::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Gen(arguments) => commands::gen_rtl::execute(&arguments),
         Command::Lint(arguments) => commands::lint::execute(&arguments),
+        Command::Synth(arguments) => commands::synth::execute(&arguments),
         Command::Run(arguments) => commands::run::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Bench(arguments) => commands::bench::execute(&arguments),

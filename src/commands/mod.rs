@@ -5,3 +5,4 @@ pub mod doctor;
 pub mod gen_rtl;
 pub mod lint;
 pub mod run;
+pub mod synth;

@@ -1,9 +1,11 @@
-//! The user's cache of compiled models, run-time objects and the project's own Verilator.
+//! The user's cache of compiled models, run-time objects, mapped netlists and the project's
+//! own copies of tools.
 //!
 //! ```text
 //! <root>/models/<key>/    model.so, entry.json
 //!        runtime/<key>/   verilated.o …, entry.json
-//!        tools/<name>/    an unpacked Verilator
+//!        netlists/<key>/  netlist.json.gz, yosys.log, entry.json
+//!        tools/<name>/    an unpacked tool
 //!        probes/<key>     yes or no: a property of a compiler
 //!        locks/           one file a key, held while an entry is made, read or evicted
 //!        staging/         entries in the making; published by rename
@@ -61,9 +63,13 @@ fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CacheError
 
 /// The rooms of the cache that hold entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub enum Room {
+    /// Compiled models; bounded in size.
     Models,
+    /// Objects that every model is linked with.
     Runtime,
+    /// Mapped netlists; bounded in size as the models are, each room by itself.
+    Netlists,
 }
 
 impl Room {
@@ -71,17 +77,23 @@ impl Room {
         match self {
             Room::Models => "models",
             Room::Runtime => "runtime",
+            Room::Netlists => "netlists",
         }
+    }
+
+    fn is_bounded(self) -> bool {
+        self != Room::Runtime
     }
 }
 
 /// Accumulates what an entry depends on; lengths go in as well, so that two lists of
 /// parts never hash alike.
 #[derive(Default)]
-pub(crate) struct Key(Sha256);
+pub struct Key(Sha256);
 
 impl Key {
-    pub(crate) fn add(&mut self, part: impl AsRef<[u8]>) -> &mut Self {
+    /// Takes in `part`.
+    pub fn add(&mut self, part: impl AsRef<[u8]>) -> &mut Self {
         let part = part.as_ref();
         self.0.update((part.len() as u64).to_le_bytes());
         self.0.update(part);
@@ -89,7 +101,7 @@ impl Key {
     }
 
     /// 32 hexadecimal digits.
-    pub(crate) fn finish(&self) -> String {
+    pub fn finish(&self) -> String {
         hex(&self.0.clone().finalize()[..16])
     }
 }
@@ -108,7 +120,7 @@ struct Entry {
     files: BTreeMap<String, String>,
 }
 
-/// A directory of compiled models and what they are made with.
+/// A directory of what takes long to make, by content: compiled models first of all.
 #[derive(Clone, Debug)]
 pub struct Cache {
     root: PathBuf,
@@ -116,7 +128,7 @@ pub struct Cache {
 }
 
 /// Held while an entry is made, read or evicted; released on drop.
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
@@ -172,7 +184,10 @@ impl Cache {
 
     /// The compiled models' total size, in bytes.
     pub fn size(&self) -> u64 {
-        self.models().iter().map(|model| model.bytes).sum()
+        self.entries(Room::Models)
+            .iter()
+            .map(|entry| entry.bytes)
+            .sum()
     }
 
     /// The directory of the tool `name`, whether it exists or not.
@@ -181,7 +196,10 @@ impl Cache {
     }
 
     /// An empty directory on the cache's file system, removed on drop.
-    pub(crate) fn staging(&self) -> Result<TempDir, CacheError> {
+    ///
+    /// # Errors
+    /// The cache cannot be written.
+    pub fn staging(&self) -> Result<TempDir, CacheError> {
         let parent = self.directory("staging")?;
         tempfile::Builder::new()
             .prefix("entry-")
@@ -190,10 +208,13 @@ impl Cache {
     }
 
     /// Waits until nobody else makes, reads or evicts entry `key`.
-    pub(crate) fn lock(&self, key: &str) -> Result<Lock, CacheError> {
+    ///
+    /// # Errors
+    /// The cache cannot be written.
+    pub fn lock(&self, key: &str) -> Result<Lock, CacheError> {
         let (path, file) = self.lock_file(key)?;
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            tracing::info!("waiting for another process that builds the same model");
+            tracing::info!("waiting for another process that makes the same entry of the cache");
         }
         file.lock().map_err(at("lock", &path))?;
         Ok(Lock { _file: file })
@@ -217,7 +238,7 @@ impl Cache {
     }
 
     /// The directory of entry `key` if it is there and undamaged; marks it as used.
-    pub(crate) fn get(&self, room: Room, key: &str) -> Option<PathBuf> {
+    pub fn get(&self, room: Room, key: &str) -> Option<PathBuf> {
         let directory = self.root.join(room.name()).join(key);
         let manifest = directory.join("entry.json");
         let text = fs::read(&manifest).ok()?;
@@ -242,8 +263,11 @@ impl Cache {
     }
 
     /// Makes the files in `staging` the entry `key` and returns its directory; then
-    /// evicts the models used longest ago until the bound holds again.
-    pub(crate) fn publish(
+    /// evicts the entries used longest ago until the bound holds again.
+    ///
+    /// # Errors
+    /// The cache cannot be written.
+    pub fn publish(
         &self,
         room: Room,
         key: &str,
@@ -271,8 +295,8 @@ impl Cache {
         let _ = fs::remove_dir_all(&target);
         let staged = staging.keep();
         fs::rename(&staged, &target).map_err(at("rename a new entry to", &target))?;
-        if room == Room::Models {
-            self.evict(key);
+        if room.is_bounded() {
+            self.evict(room, key);
         }
         Ok(target)
     }
@@ -282,23 +306,23 @@ impl Cache {
         let _ = fs::remove_dir_all(self.root.join(room.name()).join(key));
     }
 
-    /// Removes the models used longest ago, but neither `keep` nor one in use, until
-    /// the bound holds.
-    fn evict(&self, keep: &str) {
-        let mut models = self.models();
-        let mut total: u64 = models.iter().map(|model| model.bytes).sum();
-        models.sort_by_key(|model| model.used);
-        for model in models {
+    /// Removes the entries of `room` used longest ago, but neither `keep` nor one in use,
+    /// until the bound holds.
+    fn evict(&self, room: Room, keep: &str) {
+        let mut entries = self.entries(room);
+        let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
+        entries.sort_by_key(|entry| entry.used);
+        for entry in entries {
             if total <= self.limit {
                 break;
             }
-            let Ok((_, lock)) = self.lock_file(&model.key) else {
+            let Ok((_, lock)) = self.lock_file(&entry.key) else {
                 break;
             };
-            if model.key != keep && lock.try_lock().is_ok() {
-                tracing::info!("evicting compiled model {} from the cache", model.key);
-                self.remove(Room::Models, &model.key);
-                total -= model.bytes;
+            if entry.key != keep && lock.try_lock().is_ok() {
+                tracing::info!("evicting {}/{} from the cache", room.name(), entry.key);
+                self.remove(room, &entry.key);
+                total -= entry.bytes;
             }
         }
         self.sweep_staging();
@@ -320,8 +344,8 @@ impl Cache {
         }
     }
 
-    fn models(&self) -> Vec<CachedModel> {
-        let Ok(listing) = self.root.join(Room::Models.name()).read_dir() else {
+    fn entries(&self, room: Room) -> Vec<CachedEntry> {
+        let Ok(listing) = self.root.join(room.name()).read_dir() else {
             return vec![];
         };
         listing
@@ -340,7 +364,7 @@ impl Cache {
                     .modified()
                     .ok()?;
                 let key = entry.file_name().to_string_lossy().into();
-                Some(CachedModel { key, bytes, used })
+                Some(CachedEntry { key, bytes, used })
             })
             .collect()
     }
@@ -362,7 +386,7 @@ impl Cache {
     }
 }
 
-struct CachedModel {
+struct CachedEntry {
     key: String,
     bytes: u64,
     used: SystemTime,

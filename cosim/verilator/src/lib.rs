@@ -66,7 +66,7 @@ mod trace;
 mod verilator;
 
 pub use build::{Build, BuildError, Profile, lint, read_sources};
-pub use cache::{Cache, CacheError};
+pub use cache::{Cache, CacheError, Key, Lock, Room};
 pub use compiler::Compiler;
 pub use doctor::{Fact, FactStatus, doctor};
 pub use environment::Environment;

@@ -1,0 +1,349 @@
+//! Synthesis estimates: what a generated design costs in an FPGA and how fast it may run.
+//!
+//! ```text
+//!  manifest + SystemVerilog ─► yosys ─► mapped netlist ─► counts
+//!                              (cached by content)   └──► walk with fixed delays ─► paths
+//! ```
+//!
+//! Each module is flattened and mapped by itself with everything below it, so that its
+//! paths run through the primitives inside. `docs/synthesis.md` has the delay model and
+//! how far it is from real place and route.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use hallux::synth::{Options, estimate_directory};
+//! use std::path::Path;
+//!
+//! let options = Options {
+//!     modules: vec!["protocol".into()],
+//!     ..Options::default()
+//! };
+//! let report = estimate_directory(Path::new("rtl/toe-100g"), &options, &mut |_| {})?;
+//! for module in &report.modules {
+//!     println!("{}: {} LUTs, {:?} MHz", module.name, module.area.luts, module.fmax_mhz);
+//! }
+//! # Ok::<(), hallux::synth::SynthError>(())
+//! ```
+
+mod hierarchy;
+mod mapping;
+pub mod netlist;
+pub mod report;
+pub mod technology;
+mod tool;
+pub mod walk;
+
+pub use mapping::MappingError;
+pub use netlist::{Netlist, NetlistError};
+pub use report::{ModuleReport, Report};
+pub use technology::{Area, Family};
+pub use tool::{ToolError, Yosys};
+pub use walk::{Path as TimingPath, PathKind, Terminal, WalkError};
+
+use hallux_hdl::manifest::{MANIFEST_SCHEMA, Manifest, Module};
+use hallux_toe::units::{Frequency, UnitError};
+use hallux_verilator::{BuildError, Cache, CacheError, Environment, read_sources};
+use hierarchy::Hierarchy;
+use std::fs;
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What is to be estimated, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The FPGA family.
+    pub family: Family,
+    /// Names of the modules; all of the design if empty.
+    pub modules: Vec<String>,
+    /// Paths to list for each module, to different ends, longest first.
+    pub paths: usize,
+    /// The clock to compare with, instead of the design point's.
+    pub clock: Option<Frequency>,
+    /// Modules mapped at a time; the number of processors if `None`.
+    pub jobs: Option<NonZero<usize>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            family: Family::UltraScalePlus,
+            modules: vec![],
+            paths: 1,
+            clock: None,
+            jobs: None,
+        }
+    }
+}
+
+/// Why there is no estimate.
+#[derive(Debug, thiserror::Error)]
+pub enum SynthError {
+    /// No yosys.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    /// A module could not be mapped.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// A mapped module could not be walked.
+    #[error(transparent)]
+    Walk(#[from] WalkError),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The directory holds no manifest.
+    #[error("cannot read {path}: {error}; `hallux gen` writes it beside the RTL")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The manifest is damaged.
+    #[error("{path} is no manifest: {error}; `hallux gen` writes it anew")]
+    Damaged {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong.
+        error: serde_json::Error,
+    },
+    /// The manifest is of another version.
+    #[error("manifest schema {0} is unknown; this version reads {MANIFEST_SCHEMA}: generate again")]
+    Schema(u32),
+    /// The manifest and the RTL beside it do not fit together.
+    #[error("design `{design}` has no module `{module}`{}", hint(closest))]
+    NoModule {
+        /// The design.
+        design: String,
+        /// The module asked for.
+        module: String,
+        /// The module whose name is closest.
+        closest: Option<String>,
+    },
+    /// A source file cannot be read.
+    #[error(transparent)]
+    Source(#[from] BuildError),
+    /// The manifest's clock is no frequency.
+    #[error("clock of design `{design}`: {error}")]
+    Clock {
+        /// The design.
+        design: String,
+        /// What is wrong.
+        error: UnitError,
+    },
+}
+
+fn hint(closest: &Option<String>) -> String {
+    match closest {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => "; `hallux gen --list` names them".into(),
+    }
+}
+
+/// Estimates the design in `directory`, as `hallux gen` wrote it. `progress` receives a
+/// line for each module that is done.
+///
+/// # Errors
+/// As [`estimate`]; or the directory holds no generated design.
+pub fn estimate_directory(
+    directory: &Path,
+    options: &Options,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Report, SynthError> {
+    let path = directory.join("manifest.json");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) => return Err(SynthError::Manifest { path, error }),
+    };
+    let manifest: Manifest = match serde_json::from_slice(&text) {
+        Ok(manifest) => manifest,
+        Err(error) => return Err(SynthError::Damaged { path, error }),
+    };
+    let sources = read_sources(directory, &manifest)?;
+    estimate(&manifest, &sources, options, progress)
+}
+
+/// Estimates the modules of a generated design: `sources` holds file names and texts.
+///
+/// # Errors
+/// There is no yosys, a module does not exist, has latches, a combinational loop or a
+/// memory that the family lacks, or yosys refuses it.
+pub fn estimate(
+    manifest: &Manifest,
+    sources: &[(String, String)],
+    options: &Options,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Report, SynthError> {
+    estimate_in(
+        &Environment::process(),
+        manifest,
+        sources,
+        options,
+        progress,
+    )
+}
+
+/// As [`estimate`], with the tools and the cache of `environment`.
+///
+/// # Errors
+/// As [`estimate`].
+pub fn estimate_in(
+    environment: &Environment,
+    manifest: &Manifest,
+    sources: &[(String, String)],
+    options: &Options,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Report, SynthError> {
+    if manifest.schema != MANIFEST_SCHEMA {
+        return Err(SynthError::Schema(manifest.schema));
+    }
+    let hierarchy = Hierarchy::of(manifest);
+    let modules = choose(manifest, &hierarchy, &options.modules)?;
+    let clock = clock_of(manifest, options)?;
+    let yosys = Yosys::discover(environment)?;
+    let cache = Cache::locate(environment)?;
+    let job = Job {
+        yosys: &yosys,
+        cache: &cache,
+        hierarchy: &hierarchy,
+        sources,
+        options,
+        clock,
+    };
+    let jobs = options.jobs.map_or_else(processors, NonZero::get);
+    let reports = in_parallel(jobs, &modules, |module| job.report(module), progress)?;
+    Ok(Report {
+        schema: report::SCHEMA,
+        design: manifest.design.clone(),
+        top: manifest.top.clone(),
+        family: options.family,
+        yosys: yosys.banner().into(),
+        clock_mhz: clock.map(|clock| clock.0 as f64 / 1e6),
+        modules: reports,
+    })
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn choose<'m>(
+    manifest: &'m Manifest,
+    hierarchy: &Hierarchy<'m>,
+    names: &[String],
+) -> Result<Vec<&'m Module>, SynthError> {
+    if names.is_empty() {
+        return Ok(hierarchy.top_down().collect());
+    }
+    let find = |name: &String| {
+        manifest.module(name).ok_or_else(|| {
+            let closest = manifest
+                .modules
+                .iter()
+                .map(|module| (strsim::jaro_winkler(name, &module.name), &module.name))
+                .filter(|(likeness, _)| *likeness > 0.8)
+                .max_by(|(a, _), (b, _)| a.total_cmp(b))
+                .map(|(_, name)| name.clone());
+            SynthError::NoModule {
+                design: manifest.design.clone(),
+                module: name.clone(),
+                closest,
+            }
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+fn clock_of(manifest: &Manifest, options: &Options) -> Result<Option<Frequency>, SynthError> {
+    if options.clock.is_some() {
+        return Ok(options.clock);
+    }
+    let Some(text) = manifest.parameters.get("clock") else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|error| SynthError::Clock {
+        design: manifest.design.clone(),
+        error,
+    })
+}
+
+/// What the estimate of a module needs.
+struct Job<'a> {
+    yosys: &'a Yosys,
+    cache: &'a Cache,
+    hierarchy: &'a Hierarchy<'a>,
+    sources: &'a [(String, String)],
+    options: &'a Options,
+    clock: Option<Frequency>,
+}
+
+impl Job<'_> {
+    fn report(&self, module: &Module) -> Result<ModuleReport, SynthError> {
+        let below = self.hierarchy.below(&module.name);
+        let sources: Vec<&(String, String)> = self
+            .sources
+            .iter()
+            .filter(|(file, _)| below.iter().any(|module| module.file == *file))
+            .collect();
+        let technology = self.options.family.technology();
+        let mapped = mapping::map(self.yosys, self.cache, technology, &module.name, &sources)?;
+        let walk = walk::walk(&mapped.netlist, technology, self.options.paths)?;
+        Ok(report::of_module(
+            module,
+            self.hierarchy,
+            mapped,
+            walk,
+            self.clock,
+        ))
+    }
+}
+
+/// Applies `work` to `items` with up to `workers` threads; results in the order of the
+/// items, the first error in that order if there is one.
+fn in_parallel<R: Send>(
+    workers: usize,
+    items: &[&Module],
+    work: impl Fn(&Module) -> Result<R, SynthError> + Sync,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Vec<R>, SynthError> {
+    let next = AtomicUsize::new(0);
+    let progress = Mutex::new((0, progress));
+    let results: Vec<Mutex<Option<Result<R, SynthError>>>> =
+        items.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..workers.clamp(1, items.len().max(1)) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(module) = items.get(index) else {
+                        break;
+                    };
+                    let result = work(module);
+                    let failed = result.is_err();
+                    *results[index].lock().expect("no thread panics with it") = Some(result);
+                    if failed {
+                        // What has been begun is finished, nothing more is begun.
+                        next.fetch_max(items.len(), Ordering::Relaxed);
+                        break;
+                    }
+                    let mut guard = progress.lock().expect("no thread panics with it");
+                    let (done, line) = &mut *guard;
+                    *done += 1;
+                    line(&format!("{done} of {}: {}", items.len(), module.name));
+                }
+            });
+        }
+    });
+    let mut reports = vec![];
+    for result in results {
+        match result.into_inner().expect("no thread panics with it") {
+            Some(Ok(report)) => reports.push(report),
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+    }
+    Ok(reports)
+}
