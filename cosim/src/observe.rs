@@ -3,6 +3,7 @@
 pub mod pcapng;
 pub mod pcie_log;
 pub mod pcie_packet;
+pub mod recording;
 pub mod rtt;
 pub mod stages;
 pub mod trace;

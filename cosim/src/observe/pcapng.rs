@@ -14,6 +14,7 @@ use crate::engine::{Direction, Interface, MessageSink, Tapped};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
+const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const LINKTYPE_ETHERNET: u16 = 1;
@@ -26,6 +27,7 @@ const SHB_USERAPPL: u16 = 4;
 const IF_NAME: u16 = 2;
 const IF_TSRESOL: u16 = 9;
 const EPB_FLAGS: u16 = 2;
+const ISB_ENDTIME: u16 = 3;
 
 /// Unit of the time stamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +44,7 @@ pub enum Resolution {
 
 impl Resolution {
     /// Value of `if_tsresol`: the negative power of ten.
-    fn exponent(self) -> u8 {
+    pub(super) fn exponent(self) -> u8 {
         match self {
             Resolution::Picoseconds => 12,
             Resolution::Nanoseconds => 9,
@@ -87,9 +89,28 @@ impl<W: Write> PcapngWriter<W> {
         interfaces: &[Interface],
         resolution: Resolution,
     ) -> io::Result<Self> {
-        let mut blocks = BlockWriter::new(output, resolution, None)?;
-        let numbers = Numbers::new(&mut blocks, interfaces, |interface| {
-            interface.protocol == Protocol::Ethernet
+        let blocks = BlockWriter::new(output, resolution, None)?;
+        PcapngWriter::start(blocks, interfaces, |_| true)
+    }
+
+    /// Starts a capture, to the picosecond, of the tapped interfaces with
+    /// these numbers.
+    ///
+    /// # Errors
+    ///
+    /// When `output` cannot be written.
+    pub fn of(output: W, interfaces: &[Interface], numbers: &[usize]) -> io::Result<Self> {
+        let blocks = BlockWriter::new(output, Resolution::default(), None)?;
+        PcapngWriter::start(blocks, interfaces, |number| numbers.contains(&number))
+    }
+
+    fn start(
+        mut blocks: BlockWriter<W>,
+        interfaces: &[Interface],
+        wanted: impl Fn(usize) -> bool,
+    ) -> io::Result<Self> {
+        let numbers = Numbers::new(&mut blocks, interfaces, |number, interface| {
+            interface.protocol == Protocol::Ethernet && wanted(number)
         })?;
         Ok(PcapngWriter { blocks, numbers })
     }
@@ -139,12 +160,12 @@ impl Numbers {
     pub(super) fn new<W: Write>(
         blocks: &mut BlockWriter<W>,
         interfaces: &[Interface],
-        wanted: impl Fn(&Interface) -> bool,
+        wanted: impl Fn(usize, &Interface) -> bool,
     ) -> io::Result<Self> {
         let mut count = 0;
         let mut numbers = Vec::with_capacity(interfaces.len());
-        for interface in interfaces {
-            if !wanted(interface) {
+        for (number, interface) in interfaces.iter().enumerate() {
+            if !wanted(number, interface) {
                 numbers.push(None);
                 continue;
             }
@@ -247,6 +268,18 @@ impl<W: Write> BlockWriter<W> {
         }
         self.pad();
         self.option(EPB_FLAGS, &flags.to_le_bytes())?;
+        self.option(OPTION_END, &[])?;
+        self.end()
+    }
+
+    /// States that the interface was watched until `end`.
+    pub(super) fn statistics(&mut self, interface: u32, end: Time) -> io::Result<()> {
+        self.begin(INTERFACE_STATISTICS);
+        self.put(&interface.to_le_bytes());
+        self.stamp(end);
+        let stamp = self.resolution.stamp(end);
+        let halves = [(stamp >> 32) as u32, stamp as u32].map(u32::to_le_bytes);
+        self.option(ISB_ENDTIME, halves.as_flattened())?;
         self.option(OPTION_END, &[])?;
         self.end()
     }

@@ -122,7 +122,7 @@ impl<W: Write> PcieCapture<W> {
     /// When `output` cannot be written.
     pub fn new(output: W, interfaces: &[Interface]) -> io::Result<Self> {
         let mut blocks = BlockWriter::new(output, Resolution::default(), None)?;
-        let numbers = Numbers::new(&mut blocks, interfaces, is_pcie)?;
+        let numbers = Numbers::new(&mut blocks, interfaces, |_, interface| is_pcie(interface))?;
         Ok(PcieCapture {
             blocks,
             numbers,
