@@ -5,7 +5,9 @@
 
 pub mod commands;
 pub mod model;
+pub mod observation;
 pub mod output;
+pub mod recording;
 pub mod results;
 pub mod scenario;
 pub mod simulation;

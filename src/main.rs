@@ -27,6 +27,8 @@ enum Command {
     Synth(commands::synth::Arguments),
     /// Run a scenario to the clock cycle.
     Run(commands::run::Arguments),
+    /// Feed what a NIC was given back to it, and tell where its outputs first differ.
+    Replay(commands::replay::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
     Doctor(commands::doctor::Arguments),
     /// Measure, and print each figure beside its reference.
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => commands::lint::execute(&arguments),
         Command::Synth(arguments) => commands::synth::execute(&arguments),
         Command::Run(arguments) => commands::run::execute(&arguments),
+        Command::Replay(arguments) => commands::replay::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Bench(arguments) => commands::bench::execute(&arguments),
     };

@@ -8,7 +8,7 @@
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
-use crate::scenario::{App, CpuProfileName, NicModel, PeerKind, Scenario};
+use crate::scenario::{App, CpuProfileName, NicModel, Pcie, PeerKind, Scenario};
 use anyhow::{Context, Result, anyhow};
 use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{ComponentId, Direction, Simulation};
@@ -27,6 +27,7 @@ use hallux_host::cpu::CpuProfile;
 use hallux_host::host::Host;
 use hallux_host::network::{Impairments, Wire};
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
+use hallux_toe::design::DesignPoint;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
@@ -167,10 +168,8 @@ pub fn assemble(
     if let Some(path) = capture {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        simulation.add_sink(PcapngWriter::new(
-            BufWriter::new(file),
-            simulation.interfaces(),
-        )?);
+        let file = BufWriter::new(file);
+        simulation.add_sink(PcapngWriter::new(file, simulation.interfaces())?);
     }
     Ok(Assembly {
         simulation,
@@ -182,7 +181,7 @@ pub fn assemble(
     })
 }
 
-fn line_rate(scenario: &Scenario) -> Result<LineRate> {
+pub(crate) fn line_rate(scenario: &Scenario) -> Result<LineRate> {
     LineRate::from_bps(scenario.settings.link.rate.0)
         .ok_or_else(|| anyhow!("link.rate {} is out of range", scenario.settings.link.rate))
 }
@@ -235,29 +234,44 @@ fn add_nic(
             ..BehaviouralConfig::default()
         }))?);
     }
+    let config = rtl_nic_config(name, Seed(settings.seed), rate, &settings.pcie, design)?;
+    let nic = make_nic(config)?;
+    let id = simulation.add(nic)?;
+    nics.push((name.to_owned(), id));
+    Ok(id)
+}
+
+/// What the RTL NIC `name` of `design` is like, with nothing observed.
+///
+/// # Errors
+/// A value that no NIC accepts.
+pub fn rtl_nic_config(
+    name: &str,
+    seed: Seed,
+    rate: LineRate,
+    pcie: &Pcie,
+    design: &DesignPoint,
+) -> Result<RtlNicConfig> {
     let pcie = LinkParameters {
-        generation: Generation::from_number(settings.pcie.generation)
-            .ok_or_else(|| anyhow!("PCIe generation {}", settings.pcie.generation))?,
-        lanes: settings.pcie.lanes,
+        generation: Generation::from_number(pcie.generation)
+            .ok_or_else(|| anyhow!("PCIe generation {}", pcie.generation))?,
+        lanes: pcie.lanes,
         max_payload: design.max_payload.into(),
         max_read_request: design.max_read_request.into(),
-        root_latency: Time::from_ps(settings.pcie.root_latency.0),
-        root_spread: Time::from_ps(settings.pcie.root_spread.0),
+        root_latency: Time::from_ps(pcie.root_latency.0),
+        root_spread: Time::from_ps(pcie.root_spread.0),
         ..LinkParameters::default()
     };
     let clock = ClockPeriod::from_hz(design.clock.0)
         .ok_or_else(|| anyhow!("a clock of {} has no period", design.clock))?;
-    let nic = make_nic(RtlNicConfig {
+    Ok(RtlNicConfig {
         pcie,
         mac: MacParameters {
             rate,
             ..MacParameters::default()
         },
-        ..RtlNicConfig::new(name, clock, Seed(settings.seed))
-    })?;
-    let id = simulation.add(nic)?;
-    nics.push((name.to_owned(), id));
-    Ok(id)
+        ..RtlNicConfig::new(name, clock, seed)
+    })
 }
 
 fn spawn_client<N: Network>(
@@ -420,6 +434,12 @@ impl Assembly {
                 .component::<RtlNic>(*id)
                 .map(|nic| (name.as_str(), nic))
         })
+    }
+
+    /// The NICs of either kind by name, the one under test first.
+    pub fn devices(&self) -> Vec<(String, ComponentId)> {
+        let named = |name: &str| Some((name.to_owned(), self.simulation.find(name)?));
+        [NIC, PEER_NIC].into_iter().filter_map(named).collect()
     }
 
     /// The RTL NIC at `index`, to change.

@@ -4,5 +4,6 @@ pub mod bench;
 pub mod doctor;
 pub mod gen_rtl;
 pub mod lint;
+pub mod replay;
 pub mod run;
 pub mod synth;

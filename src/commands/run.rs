@@ -1,10 +1,12 @@
 //! `hallux run`: a scenario, to the clock cycle.
 
 use crate::model::{self, Abilities, BuiltModel};
+use crate::observation::{FrameCapture, Observation, PcieLog};
 use crate::output;
+use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::{NicModel, Scenario};
-use crate::simulation::{Assembly, MakeNic, assemble, load_files};
+use crate::simulation::{Assembly, MakeNic, NIC, assemble, load_files};
 use crate::table;
 use anyhow::{Result, anyhow, bail};
 use hallux_channel::Time;
@@ -44,6 +46,15 @@ pub struct Arguments {
     /// Write all signals of the NIC under test in a span of simulated time, `10us..12us`.
     #[arg(long, value_name = "FROM..TO")]
     waves: Option<WaveWindow>,
+    /// Write the frames at these Ethernet ports too, `wire.b=far.pcapng`; repeat for more files.
+    #[arg(long, value_name = "PORT[,PORT]=FILE")]
+    pcapng: Vec<FrameCapture>,
+    /// Write every message between each NIC and its host, as a table or as a capture.
+    #[arg(long, value_name = "FILE.tsv|FILE.pcapng")]
+    pcie_log: Option<PcieLog>,
+    /// Write everything that passes the ports of the NIC under test, for `hallux replay`.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 /// How the components run.
@@ -76,6 +87,14 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     if !rtl && (arguments.trace || arguments.waves.is_some()) {
         bail!("--trace and --waves look into RTL; nic.model = \"behavioural\" has none");
     }
+    if !rtl && arguments.record.is_some() {
+        bail!("--record is for replays into RTL; nic.model = \"behavioural\" has none");
+    }
+    let mut observation = Observation::create(
+        &arguments.pcapng,
+        arguments.pcie_log.as_ref(),
+        arguments.record.as_deref(),
+    )?;
     let abilities = Abilities {
         waves: arguments.waves.is_some(),
         savable: arguments.skip == SkipMode::Verify,
@@ -112,6 +131,22 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let capture = directory.path("packets.pcapng");
     let mut assembly = assemble(&scenario, files, Some(&capture), &mut *make_nic)?;
     drop(make_nic);
+    let hash = model
+        .as_ref()
+        .map_or("", |model| model.design.manifest.hash.as_str());
+    let devices = assembly.devices();
+    observation.attach(&mut assembly.simulation, &devices, || {
+        let settings = &scenario.settings;
+        Ok(Description {
+            schema: RECORDING_SCHEMA.to_owned(),
+            nic: NIC.to_owned(),
+            rtl: hash.to_owned(),
+            seed: settings.seed,
+            rate: settings.link.rate,
+            pcie: settings.pcie.clone(),
+            design: scenario.design.clone(),
+        })
+    })?;
 
     // A second handler in one process is refused, which only tests could notice.
     let _ = ctrlc::set_handler(|| CANCEL.store(true, Ordering::Relaxed));
@@ -138,9 +173,6 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         Err(RunError::Deadlock { at, .. }) => *at,
         Err(_) => reached,
     };
-    let hash = model
-        .as_ref()
-        .map_or("", |model| model.design.manifest.hash.as_str());
     let summary = assembly.summary(&scenario, hash, end, failure.is_none());
     let execution = execution(
         arguments,
@@ -160,7 +192,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         write_trace(&directory, &assembly)?;
     }
     drop(assembly);
-    conclude(directory, &summary, &execution, failure)
+    conclude(directory, observation, &summary, &execution, failure)
 }
 
 /// Why the run is not a success, if it is not.
@@ -242,6 +274,7 @@ fn write_trace(directory: &ResultsDirectory, assembly: &Assembly) -> Result<()> 
 
 fn conclude(
     directory: ResultsDirectory,
+    observation: Observation,
     summary: &Summary,
     execution: &Execution,
     failure: Option<String>,
@@ -250,13 +283,20 @@ fn conclude(
     match failure {
         None => {
             output::line(format_args!("results: {}", directory.publish()?.display()));
+            for path in observation.publish()? {
+                output::line(format_args!("written: {}", path.display()));
+            }
             Ok(ExitCode::SUCCESS)
         }
         Some(reason) => {
-            let place = directory.keep_incomplete();
+            let places = [directory.keep_incomplete()]
+                .into_iter()
+                .chain(observation.keep_incomplete())
+                .map(|place| place.display().to_string())
+                .collect::<Vec<_>>();
             Err(anyhow!(
                 "{reason}\npartial results, marked incomplete: {}",
-                place.display()
+                places.join(", ")
             ))
         }
     }

@@ -1,6 +1,6 @@
 //! Components and links, put together.
 
-use hallux_channel::{Component, Counter, Mailbox, Protocol, Time};
+use hallux_channel::{Component, Counter, Mailbox, PortSpec, Protocol, Time};
 
 use super::tap::{Interface, Merger, MessageSink};
 
@@ -214,6 +214,17 @@ impl Simulation {
     /// The names of the components, in the order of adding.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.component.name())
+    }
+
+    /// The component of this name.
+    pub fn find(&self, name: &str) -> Option<ComponentId> {
+        let mut names = self.names();
+        names.position(|other| other == name).map(ComponentId)
+    }
+
+    /// The ports of a component.
+    pub fn ports(&self, id: ComponentId) -> &[PortSpec] {
+        self.nodes[id.0].component.ports()
     }
 
     /// The counters of every component by name, in the order of adding.

@@ -5,6 +5,7 @@ pub mod bits;
 mod error;
 pub mod mac;
 pub mod pcie;
+pub mod playback;
 pub mod ports;
 mod record;
 mod report;
