@@ -74,7 +74,7 @@ fn shows(text: &str, word: &str) -> bool {
 #[test]
 fn every_command_that_is_shown_exists() {
     let commands = commands();
-    let subcommands = ["gen", "run", "doctor", "bench"];
+    let subcommands = ["gen", "run", "replay", "doctor", "bench"];
     for subcommand in subcommands {
         let shown = commands.iter().any(|(_, words)| words[0] == subcommand);
         assert!(shown, "no document shows `hallux {subcommand}`");
@@ -111,6 +111,7 @@ fn every_command_that_is_shown_exists() {
 fn every_option_of_the_program_that_is_named_exists() {
     let known: String = [
         &["run"][..],
+        &["replay"],
         &["gen"],
         &["doctor"],
         &["bench", "cosim"],
