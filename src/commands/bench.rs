@@ -4,6 +4,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 
 mod cosim;
+mod datapath;
 
 /// Arguments of `hallux bench`.
 #[derive(clap::Args)]
@@ -16,6 +17,8 @@ pub struct Arguments {
 enum Bench {
     /// Co-simulated cycles per second over those of the bare model, same stimulus.
     Cosim(cosim::Arguments),
+    /// Rates, latencies and curves of the data path, each beside its limit.
+    Datapath(datapath::Arguments),
 }
 
 /// Runs the command.
@@ -25,5 +28,6 @@ enum Bench {
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.bench {
         Bench::Cosim(arguments) => cosim::execute(arguments),
+        Bench::Datapath(arguments) => datapath::execute(arguments),
     }
 }

@@ -12,9 +12,10 @@
 //! valid and ready meet at an edge. While the NIC is quiescent and nothing is due the
 //! edges in between need no evaluation; see [`SkipMode`].
 
+use super::edges::{Edge, EdgeLog};
 use super::error::{CycleError, Fault, NicError};
 use super::mac::{Mac, MacParameters};
-use super::pcie::{LinkParameters, PcieLink};
+use super::pcie::{LinkParameters, PcieLink, UpBeat};
 use super::ports::{PortBytes, Ports};
 use super::record::Recording;
 use super::report::NicReport;
@@ -66,6 +67,8 @@ pub struct RtlNicConfig {
     pub waves: Option<WaveFile>,
     /// Record the inputs of this many cycles.
     pub record: usize,
+    /// Log what crosses the NIC's edges.
+    pub edges: bool,
 }
 
 impl RtlNicConfig {
@@ -82,6 +85,7 @@ impl RtlNicConfig {
             trace: false,
             waves: None,
             record: 0,
+            edges: false,
         }
     }
 }
@@ -109,6 +113,7 @@ pub struct RtlNic {
     monitor: StageMonitor,
     trace: Option<StageTrace>,
     recording: Option<Recording>,
+    edges: Option<EdgeLog>,
     waves_open: bool,
 }
 
@@ -151,6 +156,7 @@ impl RtlNic {
             trace: config.trace.then(|| StageTrace::new(ports.stages())),
             recording: (config.record > 0)
                 .then(|| Recording::new(layout.inputs.size, config.record)),
+            edges: config.edges.then(EdgeLog::default),
             waves_open: false,
             config,
             model,
@@ -193,6 +199,11 @@ impl RtlNic {
     /// The recorded inputs, if they are recorded.
     pub fn recording(&self) -> Option<&Recording> {
         self.recording.as_ref()
+    }
+
+    /// What crossed the edges, if it is logged.
+    pub fn edges(&self) -> Option<&EdgeLog> {
+        self.edges.as_ref()
     }
 
     /// Busy, blocked, starved and waiting cycles of all stages, as a table.
@@ -278,8 +289,9 @@ impl RtlNic {
             moved = true;
         }
         let up_valid = !in_reset && self.ports.up_valid(outputs);
-        if up_valid && up_ready {
-            self.pcie.accept(now, &self.ports.up(outputs))?;
+        let up = (up_valid && up_ready).then(|| self.ports.up(outputs));
+        if let Some(up) = &up {
+            self.pcie.accept(now, up)?;
             moved = true;
         }
         let tx = if in_reset {
@@ -287,6 +299,30 @@ impl RtlNic {
         } else {
             self.ports.tx(outputs)
         };
+        if let Some(log) = &mut self.edges {
+            let crossings = [
+                frame_beat
+                    .as_ref()
+                    .filter(|beat| beat.last)
+                    .map(|_| Edge::FrameIn {
+                        bytes: self.mac.last_received(),
+                    }),
+                completion
+                    .as_ref()
+                    .filter(|beat| beat.last)
+                    .map(|beat| Edge::Completed { tag: beat.tag }),
+                access
+                    .filter(|word| word.write && self.ports.mmio_ready(outputs))
+                    .map(|word| Edge::RegisterWrite {
+                        offset: word.address,
+                    }),
+                up.as_ref().and_then(UpBeat::crossing),
+                (tx_ready && tx.is_some() && self.mac.is_idle()).then_some(Edge::FrameOut),
+            ];
+            for edge in crossings.into_iter().flatten() {
+                log.push(self.edge, edge);
+            }
+        }
         if tx_ready {
             let beat = tx.as_ref().map(|(data, keep, last)| (data, *keep, *last));
             self.mac.accept(now, beat)?;

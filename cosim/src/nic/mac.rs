@@ -117,6 +117,8 @@ pub struct Mac {
     received: VecDeque<(Time, Bytes)>,
     /// Bytes of the first received frame that the NIC has got.
     delivered: usize,
+    /// Bytes of the frame whose last beat went to the NIC last.
+    last_received: usize,
     /// Until when the receive side is busy with the frame before.
     receive_free: Time,
     /// The frame that the NIC is sending, and until when its bytes keep the wire busy.
@@ -135,6 +137,7 @@ impl Mac {
             buffer: parameters.rate.span(parameters.transmit_buffer),
             received: VecDeque::new(),
             delivered: 0,
+            last_received: 0,
             receive_free: Time::ZERO,
             open: Vec::new(),
             busy_until: Time::ZERO,
@@ -166,6 +169,11 @@ impl Mac {
         self.received.push_back((start, frame));
     }
 
+    /// Bytes of the frame whose last beat went to the NIC last.
+    pub fn last_received(&self) -> usize {
+        self.last_received
+    }
+
     /// When the next beat can go to the NIC.
     pub fn next_due(&self) -> Time {
         match self.received.front() {
@@ -190,6 +198,7 @@ impl Mac {
         self.delivered += piece.len();
         beat.last = self.delivered == frame.len();
         if beat.last {
+            self.last_received = self.delivered;
             self.delivered = 0;
             self.received.pop_front();
         }

@@ -2,6 +2,7 @@
 
 mod adapter;
 pub mod bits;
+mod edges;
 mod error;
 pub mod mac;
 pub mod pcie;
@@ -15,6 +16,7 @@ mod skip;
 mod tests;
 
 pub use adapter::{ETH, PCIE, RtlNic, RtlNicConfig};
+pub use edges::{Edge, EdgeLog};
 pub use error::{CycleError, Fault, NicError};
 pub use record::{Recording, Replay, replay};
 pub use report::NicReport;

@@ -76,7 +76,7 @@ pub struct ParameterError {
 
 impl LinkParameters {
     /// Time of `bytes` on the wire.
-    pub(super) fn wire_time(&self, bytes: u64) -> Time {
+    pub fn wire_time(&self, bytes: u64) -> Time {
         tlp::wire_time(
             self.generation,
             self.lanes,

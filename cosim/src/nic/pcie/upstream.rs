@@ -3,6 +3,7 @@
 use super::traffic::Cost;
 use super::{Error, LinkParameters, Traffic, tlp};
 use crate::nic::bits::BUS_BYTES;
+use crate::nic::edges::Edge;
 use hallux_channel::Time;
 use std::collections::VecDeque;
 
@@ -35,6 +36,23 @@ pub struct UpBeat {
     pub data: [u8; BUS_BYTES],
     /// Last beat of the request.
     pub last: bool,
+}
+
+impl UpBeat {
+    /// What the acceptance of this beat completes, if it is a write or a read.
+    pub(in crate::nic) fn crossing(&self) -> Option<Edge> {
+        match self.kind {
+            WRITE if self.last => Some(Edge::Write {
+                address: self.address,
+                bytes: self.bytes,
+            }),
+            READ => Some(Edge::Read {
+                tag: self.tag,
+                bytes: self.bytes,
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// A whole request of the NIC.

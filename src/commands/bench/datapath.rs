@@ -1,0 +1,193 @@
+//! `hallux bench datapath`: what the data path achieves, beside what is possible.
+//!
+//! Every figure but the events at the protocol stage's own port is measured on the whole
+//! co-simulation: host, PCIe link, RTL and MAC; see `rig`.
+
+mod apps;
+mod bounds;
+mod events;
+mod latency;
+mod meter;
+mod pattern;
+mod peer;
+mod report;
+mod rig;
+mod throughput;
+
+use crate::model::{self, Abilities};
+use crate::output;
+use anyhow::{Context, Result};
+use hallux_channel::{LineRate, Time};
+use hallux_toe::design::DesignPoint;
+use hallux_toe::document::Document;
+use report::{DesignFigures, Figures};
+use rig::Subject;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Arguments of `hallux bench datapath`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Design points; the first is the one whose figures stand at the top. Without one:
+    /// toe-100g.
+    designs: Vec<PathBuf>,
+    /// Shorter runs and fewer points of the curves.
+    #[arg(long)]
+    quick: bool,
+    /// Measure only these.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Measure>,
+    /// Print busy, blocked and starved cycles of all stages behind every run.
+    #[arg(long)]
+    stalls: bool,
+    /// End with one line of JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Measure {
+    /// Events per clock, of one connection and of many.
+    Events,
+    /// 64-byte segments.
+    Small,
+    /// Bulk transfer of one connection.
+    Bulk,
+    /// 64-byte echoes.
+    Rpc,
+    /// Latencies in cycles.
+    Latency,
+    /// Goodput over loss.
+    Loss,
+    /// Goodput over connections.
+    Connections,
+}
+
+/// The default design point, as in `examples/designs/`.
+const TOE_100G: &str = include_str!("../../../examples/designs/toe-100g.toml");
+
+/// How long things are measured.
+struct Effort {
+    /// Of each rate.
+    span: Time,
+    events: u64,
+    round_trips: u64,
+    losses: &'static [f64],
+    connections: &'static [usize],
+}
+
+const QUICK: Effort = Effort {
+    span: Time::from_us(40),
+    events: 100_000,
+    round_trips: 200,
+    losses: &[0.001, 0.01],
+    connections: &[1, 16, 256],
+};
+
+const WHOLE: Effort = Effort {
+    span: Time::from_us(200),
+    events: 200_000,
+    round_trips: 10_000,
+    losses: &[0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.02],
+    connections: &[1, 4, 16, 64, 256, 1024, 4096, 16_384],
+};
+
+/// Runs the bench.
+///
+/// # Errors
+/// A design point is wrong, a tool is missing, or a measurement went wrong.
+pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
+    let effort = if arguments.quick { QUICK } else { WHOLE };
+    let mut points = Vec::new();
+    for path in &arguments.designs {
+        points.push(DesignPoint::read(path)?);
+    }
+    if points.is_empty() {
+        points.push(embedded("toe-100g.toml", TOE_100G)?);
+    }
+    let mut figures = Figures::default();
+    for point in &points {
+        let subject = subject(point, arguments.stalls)?;
+        let measured = measure(arguments, &effort, &subject)
+            .with_context(|| format!("design point {}", point.name))?;
+        output::line(report::table(&measured));
+        figures.designs.push(measured);
+    }
+    if arguments.json {
+        output::line(serde_json::to_string(&figures.with_keys())?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn embedded(name: &str, text: &str) -> Result<DesignPoint> {
+    let document = Document::parse(Path::new(name), text.to_owned())?;
+    Ok(DesignPoint::from_document(&document)?)
+}
+
+/// The compiled model of a point, on the wire of its name's rate.
+fn subject(point: &DesignPoint, stalls: bool) -> Result<Subject> {
+    let model = model::build(point, Abilities::default(), &tell)?;
+    let rate = LineRate::from_bps(100_000_000_000).context("a rate")?;
+    Ok(Subject {
+        point: point.clone(),
+        library: model.library,
+        rate,
+        stalls,
+    })
+}
+
+fn tell(line: &str) {
+    eprintln!("hallux: {line}");
+}
+
+fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<DesignFigures> {
+    let wanted = |measure| arguments.only.is_empty() || arguments.only.contains(&measure);
+    let span = effort.span;
+    let connections = subject.point.connections as usize;
+    let mut figures = DesignFigures::new(&subject.point);
+    if wanted(Measure::Events) {
+        tell("events at the protocol stage");
+        figures.events = Some(events::measure(subject, effort.events, &tell)?);
+        tell("64-byte segments of one connection");
+        figures.one_flow = Some(throughput::one_flow(subject, span)?);
+    }
+    if wanted(Measure::Small) {
+        tell("64-byte segments");
+        figures.small = Some(throughput::small_segments(subject, 64, span)?);
+    }
+    if wanted(Measure::Bulk) {
+        tell("bulk transfer of one connection");
+        figures.bulk = Some(throughput::bulk(subject, span)?);
+    }
+    if wanted(Measure::Rpc) {
+        tell("64-byte echoes");
+        figures.rpc = Some(throughput::rpc(subject, 256.min(connections), span)?);
+    }
+    if wanted(Measure::Latency) {
+        tell("latencies");
+        figures.latency = Some(latency::measure(subject, effort.round_trips)?);
+    }
+    if wanted(Measure::Loss) {
+        for &loss in effort.losses {
+            tell(&format!("loss of {loss}"));
+            let span = span * 10;
+            figures
+                .loss
+                .push(throughput::with_loss(subject, loss, span)?);
+        }
+    }
+    if wanted(Measure::Connections) {
+        for &count in effort
+            .connections
+            .iter()
+            .filter(|&&count| count <= connections)
+        {
+            tell(&format!("{count} connections"));
+            figures
+                .connections
+                .push(throughput::with_connections(subject, count, span)?);
+        }
+    }
+    Ok(figures)
+}

@@ -1,0 +1,77 @@
+//! What no NIC on this wire, this link and this clock can exceed.
+
+use super::rig::Subject;
+use hallux_channel::ethernet::wire_bytes;
+use hallux_cosim::nic::pcie::LinkParameters;
+use serde::Serialize;
+
+/// Bytes of the headers of a segment with timestamps: Ethernet 14, IPv4 20, TCP 32.
+pub const HEADERS: u64 = 66;
+/// Upstream bytes that one 64-byte RPC may cost (contracts §6).
+pub const RPC_UPSTREAM_BYTES: u64 = 150;
+/// Protocol events of one RPC: its request, the application's answer, the grant, and the
+/// acknowledgement of the answer.
+pub const RPC_EVENTS: f64 = 4.0;
+
+/// A limit with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Bound {
+    /// What limits.
+    pub name: &'static str,
+    /// Where it stands.
+    pub value: f64,
+}
+
+/// The lowest of several limits.
+pub fn binding(bounds: &[Bound]) -> Bound {
+    let lowest = bounds
+        .iter()
+        .copied()
+        .min_by(|a, b| a.value.total_cmp(&b.value));
+    lowest.unwrap_or(Bound {
+        name: "none",
+        value: f64::INFINITY,
+    })
+}
+
+/// Frames a second of `payload` bytes of TCP payload each.
+pub fn wire_frames(subject: &Subject, payload: u64) -> Bound {
+    let bits = 8 * wire_bytes((HEADERS + payload) as usize);
+    Bound {
+        name: "wire",
+        value: subject.rate.bps() as f64 / bits as f64,
+    }
+}
+
+/// Payload bits a second in segments of `payload` bytes, in Gb/s. Pure acknowledgements
+/// are not deducted.
+pub fn wire_goodput(subject: &Subject, payload: u64) -> f64 {
+    wire_frames(subject, payload).value * (8 * payload) as f64 * 1e-9
+}
+
+/// Frames a second that one direction of the bus carries: a frame is whole beats.
+pub fn bus_frames(subject: &Subject, payload: u64) -> Bound {
+    let beats = (HEADERS + payload).div_ceil(u64::from(subject.point.bus_bits / 8));
+    Bound {
+        name: "bus",
+        value: subject.point.clock.0 as f64 / beats as f64,
+    }
+}
+
+/// How often a second `bytes` upstream bytes go over the PCIe link.
+pub fn pcie(bytes: u64) -> Bound {
+    // Over a long stretch, so that rounding to picoseconds does not matter.
+    let span = LinkParameters::default().wire_time(1_000 * bytes);
+    Bound {
+        name: "PCIe",
+        value: 1e15 / span.ps() as f64,
+    }
+}
+
+/// How often a second `events` events pass the protocol units.
+pub fn protocol(subject: &Subject, events: f64) -> Bound {
+    Bound {
+        name: "protocol",
+        value: subject.point.clock.0 as f64 / events,
+    }
+}

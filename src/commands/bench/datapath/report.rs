@@ -1,0 +1,205 @@
+//! The table and the JSON object of the bench.
+
+use super::events;
+use super::latency::Latencies;
+use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments};
+use comfy_table::{CellAlignment, Table, presets};
+use hallux_toe::design::DesignPoint;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// What was measured of one design point; what was not is absent.
+pub struct DesignFigures {
+    pub design: String,
+    pub events: Option<events::Figures>,
+    pub one_flow: Option<OneFlow>,
+    pub small: Option<SmallSegments>,
+    pub bulk: Option<Bulk>,
+    pub rpc: Option<Rpc>,
+    pub latency: Option<Latencies>,
+    pub loss: Vec<Point>,
+    pub connections: Vec<Point>,
+}
+
+impl DesignFigures {
+    pub fn new(point: &DesignPoint) -> Self {
+        Self {
+            design: point.name.clone(),
+            events: None,
+            one_flow: None,
+            small: None,
+            bulk: None,
+            rpc: None,
+            latency: None,
+            loss: Vec::new(),
+            connections: Vec::new(),
+        }
+    }
+
+    /// Every figure under its key.
+    fn object(&self) -> Map<String, Value> {
+        let mut keys = Map::new();
+        let mut put = |key: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                keys.insert(key.into(), value);
+            }
+        };
+        put("design", Some(json!(self.design)));
+        let events = self.events.as_ref();
+        put(
+            "events_per_clock_many_flows",
+            events.map(|e| json!(e.many_flows.per_clock())),
+        );
+        put(
+            "events_per_clock_one_flow",
+            events.map(|e| json!(e.one_flow.per_clock())),
+        );
+        put("protocol_events", events.map(|e| json!(e.one_flow.events)));
+        put("nic_one_flow", value(&self.one_flow));
+        put(
+            "small_segments_of_wire_rate",
+            self.small.as_ref().map(|s| json!(s.mpps.ratio)),
+        );
+        put("small_segments", value(&self.small));
+        put(
+            "bulk_one_flow_of_wire_limit",
+            self.bulk.as_ref().map(|b| json!(b.worst())),
+        );
+        put("bulk_one_flow", value(&self.bulk));
+        put(
+            "rpc_of_binding_limit",
+            self.rpc.as_ref().map(|r| json!(r.mrps.ratio)),
+        );
+        put("rpc", value(&self.rpc));
+        put("latency_cycles", value(&self.latency));
+        let curve = |points: &Vec<Point>| (!points.is_empty()).then(|| json!(points));
+        put("loss_curve", curve(&self.loss));
+        put("connection_curve", curve(&self.connections));
+        keys
+    }
+}
+
+fn value<T: Serialize>(figure: &Option<T>) -> Option<Value> {
+    figure.as_ref().map(|figure| json!(figure))
+}
+
+/// Everything that was measured.
+#[derive(Default)]
+pub struct Figures {
+    pub designs: Vec<DesignFigures>,
+}
+
+impl Figures {
+    /// The first design's keys at the top, the others' below `others`.
+    pub fn with_keys(&self) -> Value {
+        let mut objects = self.designs.iter().map(DesignFigures::object);
+        let mut top = objects.next().unwrap_or_default();
+        let others: Vec<_> = objects.map(Value::Object).collect();
+        if !others.is_empty() {
+            top.insert("others".into(), others.into());
+        }
+        Value::Object(top)
+    }
+}
+
+fn plain(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// The figures of one design point for people.
+pub fn table(figures: &DesignFigures) -> String {
+    let mut rates = plain(&["measure", "measured", "limit", "by", "ratio"]);
+    let mut row = |name: &str, unit: &str, figure: &Figure| {
+        rates.add_row([
+            format!("{name}, {unit}"),
+            format!("{:.4}", figure.value),
+            format!("{:.4}", figure.limit),
+            figure.bound.to_owned(),
+            format!("{:.4}", figure.ratio),
+        ]);
+    };
+    if let Some(events) = &figures.events {
+        for (name, rate) in [
+            ("many flows", events.many_flows),
+            ("one flow", events.one_flow),
+        ] {
+            let name = format!("protocol stage, {name}");
+            let figure = Figure {
+                value: rate.per_clock(),
+                limit: 1.0,
+                bound: "clock",
+                ratio: rate.per_clock(),
+            };
+            row(&name, "events per clock", &figure);
+        }
+    }
+    if let Some(flow) = &figures.one_flow {
+        row(
+            "whole NIC, one flow",
+            "events per clock",
+            &flow.events_per_clock,
+        );
+    }
+    if let Some(small) = &figures.small {
+        row("64-B segments", "Mpps", &small.mpps);
+    }
+    if let Some(bulk) = &figures.bulk {
+        row("bulk, one flow, receive", "Gb/s", &bulk.receive);
+        row("bulk, one flow, send", "Gb/s", &bulk.send);
+        row("bulk, one flow, both ways", "Gb/s", &bulk.both);
+    }
+    if let Some(rpc) = &figures.rpc {
+        row("64-B echoes", "M/s", &rpc.mrps);
+    }
+    let mut text = format!("{}\n{rates}\n", figures.design);
+    if let Some(small) = &figures.small {
+        text += &format!("64-B segments: {} frames dropped\n", small.drops);
+    }
+    if let Some(rpc) = &figures.rpc {
+        text += &format!(
+            "64-B echoes: {:.1} PCIe bytes up and {:.1} down each; p50 {} ns, p99.99 {} ns\n",
+            rpc.upstream_bytes, rpc.downstream_bytes, rpc.p50_ns, rpc.p9999_ns
+        );
+    }
+    if let Some(latency) = &figures.latency {
+        let mut cycles = plain(&["latency, cycles", "p50", "p99.99", "samples"]);
+        for (name, of) in [
+            ("wire to host", latency.wire_to_host),
+            ("wire to ACK", latency.wire_to_ack),
+            ("doorbell to wire", latency.doorbell_to_wire),
+        ] {
+            cycles.add_row([
+                name.to_owned(),
+                of.p50.to_string(),
+                of.p9999.to_string(),
+                of.samples.to_string(),
+            ]);
+        }
+        text += &format!("\n{cycles}\n");
+    }
+    for (name, points) in [
+        ("loss", &figures.loss),
+        ("connections", &figures.connections),
+    ] {
+        if points.is_empty() {
+            continue;
+        }
+        let mut curve = plain(&[name, "receive Gb/s", "send Gb/s"]);
+        for point in points {
+            curve.add_row([
+                point.at.to_string(),
+                format!("{:.3}", point.receive_gbps),
+                format!("{:.3}", point.send_gbps),
+            ]);
+        }
+        text += &format!("\n{curve}\n");
+    }
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}

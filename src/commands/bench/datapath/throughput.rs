@@ -1,0 +1,275 @@
+//! Rates: small segments, bulk transfer of one connection, small RPCs.
+
+use super::apps::Service;
+use super::bounds::{self, Bound};
+use super::peer::Work;
+use super::rig::{self, Load, Measured, Subject};
+use anyhow::Result;
+use hallux_channel::Time;
+use serde::Serialize;
+
+/// Payload of a small segment and of a small RPC.
+pub const SMALL: u64 = 64;
+/// Payload of a full segment with timestamps at an MTU of 1500 bytes.
+pub const FULL: u64 = 1448;
+
+/// A figure beside its limit.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figure {
+    /// What was measured.
+    pub value: f64,
+    /// What is possible.
+    pub limit: f64,
+    /// What limits.
+    pub bound: &'static str,
+    /// `value / limit`.
+    pub ratio: f64,
+}
+
+impl Figure {
+    fn new(value: f64, bound: Bound) -> Self {
+        Self {
+            value,
+            limit: bound.value,
+            bound: bound.name,
+            ratio: value / bound.value,
+        }
+    }
+}
+
+/// Small segments of many connections into the NIC.
+#[derive(Clone, Debug, Serialize)]
+pub struct SmallSegments {
+    /// Millions a second.
+    pub mpps: Figure,
+    /// Frames that were dropped.
+    pub drops: u64,
+}
+
+fn to_host(measured: &Measured) -> f64 {
+    measured.host_bytes.rate()
+}
+
+/// 64-byte segments of `connections` connections, as fast as the wire is.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn small_segments(subject: &Subject, connections: usize, span: Time) -> Result<SmallSegments> {
+    let measured = rig::run(
+        subject,
+        &Load {
+            segment: SMALL,
+            span,
+            ..Load::new(connections, Work::Send, Service::Sink)
+        },
+    )?;
+    let rate = to_host(&measured) / SMALL as f64 * 1e-6;
+    let bound = bounds::wire_frames(subject, SMALL);
+    Ok(SmallSegments {
+        mpps: Figure::new(
+            rate,
+            Bound {
+                value: bound.value * 1e-6,
+                ..bound
+            },
+        ),
+        drops: measured.drops(),
+    })
+}
+
+/// The NIC as a whole on the data of one connection.
+#[derive(Clone, Debug, Serialize)]
+pub struct OneFlow {
+    /// Segments placed and announced per clock.
+    pub events_per_clock: Figure,
+    /// All limits, in segments per clock.
+    pub bounds: Vec<Bound>,
+}
+
+/// 64-byte segments of one connection.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn one_flow(subject: &Subject, span: Time) -> Result<OneFlow> {
+    let measured = small_segments(subject, 1, span)?;
+    let clock = subject.point.clock.0 as f64;
+    // Payload and record, each a write of its own.
+    let bytes = SMALL + 24 + 32 + 24;
+    let bounds = [
+        bounds::wire_frames(subject, SMALL),
+        bounds::bus_frames(subject, SMALL),
+        bounds::pcie(bytes),
+        bounds::protocol(subject, 1.0),
+    ]
+    .map(|bound| Bound {
+        value: bound.value / clock,
+        ..bound
+    });
+    let rate = measured.mpps.value * 1e6 / clock;
+    Ok(OneFlow {
+        events_per_clock: Figure::new(rate, bounds::binding(&bounds)),
+        bounds: bounds.to_vec(),
+    })
+}
+
+/// Bulk transfer of one connection, in Gb/s of payload.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bulk {
+    pub receive: Figure,
+    pub send: Figure,
+    /// Both directions at once: the lower of the two.
+    pub both: Figure,
+}
+
+impl Bulk {
+    /// The worst of the three.
+    pub fn worst(&self) -> f64 {
+        let ratios = [&self.receive, &self.send, &self.both].map(|figure| figure.ratio);
+        ratios.into_iter().fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// Full segments of one connection: in, out, and both at once.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn bulk(subject: &Subject, span: Time) -> Result<Bulk> {
+    let limit = Bound {
+        name: "wire",
+        value: bounds::wire_goodput(subject, FULL),
+    };
+    let gigabits = |rate: f64| Figure::new(rate * 8e-9, limit);
+    let run = |work, service| {
+        let load = Load {
+            span,
+            warm_up: Time::from_us(60),
+            ..Load::new(1, work, service)
+        };
+        rig::run(subject, &load)
+    };
+    let receive = run(Work::Send, Service::Sink)?;
+    let send = run(Work::Receive, Service::Source)?;
+    let both = run(Work::Send, Service::Echo)?;
+    Ok(Bulk {
+        receive: gigabits(to_host(&receive)),
+        send: gigabits(send.peer_bytes.rate()),
+        both: gigabits(to_host(&both).min(both.peer_bytes.rate())),
+    })
+}
+
+/// Small RPCs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rpc {
+    /// Millions of echoes a second.
+    pub mrps: Figure,
+    /// All limits, in millions a second.
+    pub bounds: Vec<Bound>,
+    /// Upstream bytes on the PCIe link an RPC.
+    pub upstream_bytes: f64,
+    /// Downstream bytes.
+    pub downstream_bytes: f64,
+    /// Round trip at this load, in ns.
+    pub p50_ns: u64,
+    pub p9999_ns: u64,
+}
+
+/// 64-byte echoes of `connections` connections, one on its way on each.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
+    let load = Load {
+        span,
+        ..Load::new(
+            connections,
+            Work::Request(SMALL),
+            Service::Answer(SMALL as usize),
+        )
+    };
+    let measured = rig::run(subject, &load)?;
+    let bounds = [
+        bounds::wire_frames(subject, SMALL),
+        bounds::protocol(subject, bounds::RPC_EVENTS),
+        bounds::pcie(bounds::RPC_UPSTREAM_BYTES),
+    ]
+    .map(|bound| Bound {
+        value: bound.value * 1e-6,
+        ..bound
+    });
+    let answers = measured.answers.total().max(1) as f64;
+    let up = measured.pcie(&["mwr_up", "mrd_up", "msix_up", "cpld_up"]) as f64;
+    let down = measured.pcie(&["cpld_down", "mmio_write_down", "mmio_read_down"]) as f64;
+    let latency = &measured.seen.latency;
+    Ok(Rpc {
+        mrps: Figure::new(measured.answers.rate() * 1e-6, bounds::binding(&bounds)),
+        bounds: bounds.to_vec(),
+        upstream_bytes: up / answers,
+        downstream_bytes: down / answers,
+        p50_ns: latency.quantile(5_000).ns(),
+        p9999_ns: latency.quantile(9_999).ns(),
+    })
+}
+
+/// One point of a curve.
+#[derive(Clone, Debug, Serialize)]
+pub struct Point {
+    /// What is varied.
+    pub at: f64,
+    /// Gb/s of payload into the NIC.
+    pub receive_gbps: f64,
+    /// Gb/s of payload out of the NIC.
+    pub send_gbps: f64,
+    /// Segments that the generator sent again.
+    pub retransmitted: u64,
+}
+
+/// Bulk transfer of four connections each way at a loss of `loss`.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn with_loss(subject: &Subject, loss: f64, span: Time) -> Result<Point> {
+    let run = |work, service| {
+        let load = Load {
+            span,
+            loss,
+            ..Load::new(4, work, service)
+        };
+        rig::run(subject, &load)
+    };
+    let (receive, send) = (
+        run(Work::Send, Service::Sink)?,
+        run(Work::Receive, Service::Source)?,
+    );
+    Ok(Point {
+        at: loss,
+        receive_gbps: to_host(&receive) * 8e-9,
+        send_gbps: send.peer_bytes.rate() * 8e-9,
+        retransmitted: receive.seen.retransmitted,
+    })
+}
+
+/// 2-KB echoes over so many connections.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn with_connections(subject: &Subject, connections: usize, span: Time) -> Result<Point> {
+    const SIZE: u64 = 2048;
+    let load = Load {
+        span,
+        ring: 8 << 10,
+        // All begin at once; it takes a while until the first burst is worked off.
+        warm_up: Time::from_us(60) + Time::from_ns(400) * connections as u64,
+        ..Load::new(
+            connections,
+            Work::Request(SIZE),
+            Service::Answer(SIZE as usize),
+        )
+    };
+    let measured = rig::run(subject, &load)?;
+    Ok(Point {
+        at: connections as f64,
+        receive_gbps: to_host(&measured) * 8e-9,
+        send_gbps: measured.answers.rate() * (8 * SIZE) as f64 * 1e-9,
+        retransmitted: measured.seen.retransmitted,
+    })
+}

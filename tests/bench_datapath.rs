@@ -1,0 +1,43 @@
+//! `hallux bench datapath`, short: every key is there, and no figure beats its limit.
+
+mod command;
+
+use command::Place;
+
+#[test]
+fn the_bench_reports_each_figure_beside_its_limit() {
+    let place = Place::new();
+    let output = place.run(&["bench", "datapath", "--quick", "--json"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}\n{errors}");
+    let line = text.lines().last().unwrap_or_default();
+    let figures: serde_json::Value = serde_json::from_str(line).unwrap();
+    // What the whole NIC cannot do: more than the limit, but for one in the count.
+    for (key, least) in [
+        ("events_per_clock_many_flows", 0.99),
+        ("events_per_clock_one_flow", 0.99),
+        ("small_segments_of_wire_rate", 0.99),
+        ("bulk_one_flow_of_wire_limit", 0.9),
+        ("rpc_of_binding_limit", 0.3),
+    ] {
+        let ratio = figures[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("no {key} in {line}"));
+        assert!((least..=1.004).contains(&ratio), "{key} is {ratio}");
+    }
+    assert_eq!(figures["small_segments"]["drops"], 0);
+    assert!(figures["protocol_events"].as_u64() >= Some(100_000));
+    for latency in ["wire_to_host", "wire_to_ack", "doorbell_to_wire"] {
+        let latency = &figures["latency_cycles"][latency];
+        assert!(latency["samples"].as_u64() >= Some(100), "{latency}");
+    }
+    for curve in ["loss_curve", "connection_curve"] {
+        assert!(
+            figures[curve]
+                .as_array()
+                .is_some_and(|points| points.len() >= 2),
+            "{curve}"
+        );
+    }
+}
