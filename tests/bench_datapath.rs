@@ -7,11 +7,10 @@ use command::Place;
 #[test]
 fn the_bench_reports_each_figure_beside_its_limit() {
     let place = Place::new();
-    let output = place.run(&["bench", "datapath", "--quick", "--json"]);
-    let text = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}\n{errors}");
-    let line = text.lines().last().unwrap_or_default();
+    let ended = place
+        .hallux(&["bench", "datapath", "--quick", "--json"])
+        .succeeds();
+    let line = ended.stdout.lines().last().unwrap_or_default();
     let figures: serde_json::Value = serde_json::from_str(line).unwrap();
     // What the whole NIC cannot do: more than the limit, but for one in the count.
     for (key, least) in [
