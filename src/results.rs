@@ -100,8 +100,10 @@ pub struct Summary {
 pub struct Execution {
     /// [`EXECUTION_SCHEMA`].
     pub schema: &'static str,
-    /// How the components ran: `fused`.
+    /// How the components ran: `fused` or `threads`.
     pub mode: &'static str,
+    /// Workers that the components were distributed over.
+    pub workers: usize,
     /// Skipping of quiescent cycles: `on`, `off` or `verify`.
     pub skip: String,
     /// Clock cycles evaluated in all RTL models.

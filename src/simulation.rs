@@ -11,7 +11,7 @@ use crate::results::{
 use crate::scenario::{App, CpuProfileName, NicModel, Pcie, PeerKind, Scenario};
 use anyhow::{Context, Result, anyhow};
 use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
-use hallux_cosim::engine::{ComponentId, Direction, Simulation};
+use hallux_cosim::engine::{ComponentId, Direction, Partition, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::{Generation, LinkParameters};
 use hallux_cosim::nic::{RtlNic, RtlNicConfig};
@@ -446,6 +446,18 @@ impl Assembly {
     pub fn nic_mut(&mut self, index: usize) -> Option<&mut RtlNic> {
         let (_, id) = self.nics.get(index)?;
         self.simulation.component_mut::<RtlNic>(*id)
+    }
+
+    /// The components distributed over `workers` workers.
+    pub fn partition(&self, workers: usize) -> Partition {
+        /// What an RTL model costs beside a component that only reacts.
+        const RTL_WEIGHT: u64 = 100;
+        let is_rtl = |name: &str| self.nics.iter().any(|(nic, _)| nic == name);
+        self.simulation
+            .distribute(workers, |name| match is_rtl(name) {
+                true => RTL_WEIGHT,
+                false => 1,
+            })
     }
 
     /// The summary of a run that ended at `end`.

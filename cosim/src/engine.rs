@@ -20,14 +20,24 @@
 //! components' votes alone ([`RunOptions::stop_quantum`]), and taps see messages
 //! merged by (time, interface, direction, sequence).
 
+mod boundary;
+mod council;
 mod fused;
+mod group;
+mod partition;
 mod paths;
+mod run;
 mod simulation;
 mod tap;
+mod threads;
+mod worker;
 
 #[cfg(test)]
 mod reference_tests;
 
-pub use fused::{Outcome, Progress, RunError, RunOptions, Waiting};
+pub use boundary::{Boundary, LinkError};
+pub use partition::Partition;
+pub use run::{Outcome, Progress, RunError, RunOptions, Waiting};
 pub use simulation::{BuildError, ComponentId, Simulation};
 pub use tap::{Direction, Interface, MessageSink, Tapped};
+pub use worker::WaitPolicy;

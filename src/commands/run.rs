@@ -10,7 +10,7 @@ use crate::simulation::{Assembly, MakeNic, NIC, assemble, load_files};
 use crate::table;
 use anyhow::{Result, anyhow, bail};
 use hallux_channel::Time;
-use hallux_cosim::engine::{RunError, RunOptions};
+use hallux_cosim::engine::{Progress, RunError, RunOptions, WaitPolicy};
 use hallux_cosim::nic::{RtlNic, SkipMode};
 use hallux_cosim::observe::waves::{WaveFile, WaveWindow};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,9 +37,12 @@ pub struct Arguments {
     /// evaluates them, `verify` evaluates them and fails on any change.
     #[arg(long, default_value = "on")]
     skip: SkipMode,
-    /// How the components run.
+    /// How the components run; the results are the same.
     #[arg(long, value_enum, default_value = "fused")]
     mode: Mode,
+    /// Threads that the components are distributed over [default: one a core].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    workers: Option<u32>,
     /// Write each event's passage through the stages as trace.json (opens in Perfetto).
     #[arg(long)]
     trace: bool,
@@ -62,6 +65,17 @@ pub struct Arguments {
 enum Mode {
     /// All in one thread.
     Fused,
+    /// Distributed over threads.
+    Threads,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Mode::Fused => "fused",
+            Mode::Threads => "threads",
+        }
+    }
 }
 
 /// Set by Ctrl-C: the run ends with what was measured so far.
@@ -74,7 +88,9 @@ static CANCEL: AtomicBool = AtomicBool::new(false);
 /// not what was sent.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let started = Instant::now();
-    let Mode::Fused = arguments.mode;
+    if arguments.workers.is_some() && arguments.mode != Mode::Threads {
+        bail!("--workers counts threads; add --mode threads");
+    }
     let scenario = Scenario::read(&arguments.scenario, &arguments.set)?;
     let files = load_files(&scenario)?;
     let out = arguments
@@ -159,10 +175,25 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let display = Display::new(&assembly);
     let simulated = Instant::now();
     let mut reached = Time::ZERO;
-    let outcome = assembly.simulation.run(&options, &mut |progress| {
+    let mut show = |progress: &Progress| {
         reached = progress.now;
         display.show(progress, simulated);
-    });
+    };
+    let mut workers = 1;
+    let outcome = match arguments.mode {
+        Mode::Fused => assembly.simulation.run(&options, &mut show),
+        Mode::Threads => {
+            let wanted = arguments
+                .workers
+                .map_or_else(cores, |workers| workers as usize);
+            let partition = assembly.partition(wanted);
+            workers = partition.count();
+            let policy = WaitPolicy::default();
+            assembly
+                .simulation
+                .run_in_threads(&partition, policy, &options, &mut show)
+        }
+    };
     let wall_seconds = simulated.elapsed().as_secs_f64();
     display.finish();
 
@@ -178,6 +209,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         arguments,
         model.as_ref(),
         &assembly,
+        workers,
         (setup_seconds, wall_seconds),
         failure.clone(),
     );
@@ -227,6 +259,7 @@ fn execution(
     arguments: &Arguments,
     model: Option<&BuiltModel>,
     assembly: &Assembly,
+    workers: usize,
     (setup_seconds, wall_seconds): (f64, f64),
     incomplete: Option<String>,
 ) -> Execution {
@@ -241,10 +274,10 @@ fn execution(
         tools.insert("compiler".into(), facts.compiler.clone());
         tools.insert("compiler_flags".into(), facts.flags.clone());
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Execution {
         schema: EXECUTION_SCHEMA,
-        mode: "fused",
+        mode: arguments.mode.name(),
+        workers,
         skip: arguments.skip.name().to_owned(),
         cycles_evaluated: cycles,
         wall_seconds,
@@ -256,9 +289,13 @@ fn execution(
         host: BTreeMap::from([
             ("os".to_owned(), std::env::consts::OS.to_owned()),
             ("architecture".to_owned(), std::env::consts::ARCH.to_owned()),
-            ("cores".to_owned(), cores.to_string()),
+            ("cores".to_owned(), cores().to_string()),
         ]),
     }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn write_trace(directory: &ResultsDirectory, assembly: &Assembly) -> Result<()> {
@@ -328,7 +365,7 @@ impl Display {
         }
     }
 
-    fn show(&self, progress: &hallux_cosim::engine::Progress, since: Instant) {
+    fn show(&self, progress: &Progress, since: Instant) {
         let cycles = progress
             .counters
             .iter()

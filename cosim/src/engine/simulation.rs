@@ -2,6 +2,7 @@
 
 use hallux_channel::{Component, Counter, Mailbox, PortSpec, Protocol, Time};
 
+use super::run::Waiting;
 use super::tap::{Interface, Merger, MessageSink};
 
 /// A component of a [`Simulation`].
@@ -37,10 +38,34 @@ pub(super) struct PortEnd {
 
 /// The other end of a link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
-    pub(super) node: usize,
-    pub(super) port: usize,
-    pub(super) latency: Time,
+pub(super) enum Peer {
+    /// Runs in the same thread.
+    Node {
+        /// Place of the component.
+        node: usize,
+        /// Index of its port.
+        port: usize,
+        /// Of the link.
+        latency: Time,
+    },
+    /// Is reached over a cut of the group.
+    Cut {
+        /// Place of the cut.
+        cut: usize,
+    },
+}
+
+/// Who has not finished.
+pub(super) fn waiting(nodes: &[Node]) -> Vec<Waiting> {
+    let unfinished = nodes
+        .iter()
+        .filter(|node| node.component.finished_at().is_none());
+    unfinished
+        .map(|node| Waiting {
+            component: node.component.name().to_owned(),
+            what: node.component.waiting_for(),
+        })
+        .collect()
 }
 
 /// Why components cannot be put together like that.
@@ -164,7 +189,7 @@ impl Simulation {
             }
         }
         let mut join = |end: (usize, usize), peer: (usize, usize)| {
-            self.nodes[end.0].ports[end.1].peer = Some(Peer {
+            self.nodes[end.0].ports[end.1].peer = Some(Peer::Node {
                 node: peer.0,
                 port: peer.1,
                 latency,

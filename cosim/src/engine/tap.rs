@@ -75,6 +75,26 @@ impl<S: MessageSink> MessageSink for Arc<Mutex<S>> {
     }
 }
 
+/// A message that passed a tapped port.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) at: Time,
+    pub(super) interface: usize,
+    pub(super) direction: Direction,
+    pub(super) message: Message,
+}
+
+impl Seen {
+    pub(super) fn new(at: Time, interface: usize, direction: Direction, message: &Message) -> Self {
+        Seen {
+            at,
+            interface,
+            direction,
+            message: message.clone(),
+        }
+    }
+}
+
 /// Brings messages, seen out of order because components run in batches, into
 /// order and hands them to the sinks.
 #[derive(Default)]
@@ -90,15 +110,9 @@ impl Merger {
     }
 
     /// Notes a message. Those of one interface and direction come in order.
-    pub(super) fn see(
-        &mut self,
-        at: Time,
-        interface: usize,
-        direction: Direction,
-        message: Message,
-    ) {
-        self.waiting
-            .insert((at, interface, direction, self.seen), message);
+    pub(super) fn see(&mut self, seen: Seen) {
+        let key = (seen.at, seen.interface, seen.direction, self.seen);
+        self.waiting.insert(key, seen.message);
         self.seen += 1;
     }
 

@@ -1,0 +1,410 @@
+//! What the workers of a run tell each other, beside messages and promises.
+//!
+//! ```text
+//!   header   verdict and its time · nothing happens anywhere before
+//!   row 0    next · sent · received · floor · reached · clock · state
+//!   row 1    …
+//! ```
+//!
+//! Each worker writes its own row and reads all others; nobody leads. Three
+//! things follow from the rows:
+//!
+//! - **The limit.** The latest floor is a lower bound of the last vote, so
+//!   nobody needs to stop before the end that would follow from it, and
+//!   nobody passes an end that could still come. The worker that is last
+//!   raises it by going on.
+//! - **The floor of everything.** Rows of workers at rest that did not change
+//!   between two readings stood still together for a moment. If as many
+//!   messages had been received as sent, none was on its way, and nothing
+//!   happens before the earliest `next`. All may jump there at once, however
+//!   small the latencies; if it is never, the run is stuck.
+//! - **The verdict.** Whoever first finds that all have voted, that the time
+//!   limit is reached or that all stand frozen writes down how and when the
+//!   run ends, once and for all.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::time::Duration;
+
+use hallux_channel::Time;
+use rustix::thread::futex;
+
+use super::group::Standing;
+use super::run::{Outcome, RunError, Waiting};
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(super) enum Verdict {
+    /// All have voted.
+    Complete = 1,
+    /// The time limit came first.
+    Deadline = 2,
+    /// Asked from outside.
+    Cancelled = 3,
+    /// Nothing will happen any more.
+    Deadlock = 4,
+    /// A part has failed: all stop where they are.
+    Failed = 5,
+}
+
+impl Verdict {
+    fn from_code(code: u32) -> Option<Self> {
+        use Verdict::*;
+        [Complete, Deadline, Cancelled, Deadlock, Failed]
+            .into_iter()
+            .find(|&verdict| verdict as u32 == code)
+    }
+}
+
+/// Shared by all.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+struct Header {
+    /// Nothing happens anywhere before this time.
+    floor: AtomicU64,
+    /// A [`Verdict`] for which all should freeze; zero if there is none.
+    freeze: AtomicU32,
+    /// The [`Verdict`]; whoever writes it first has decided.
+    verdict: AtomicU32,
+    /// Completion, if that is the verdict; valid once `end` is.
+    completed: AtomicU64,
+    /// The end plus one; zero while it is not decided.
+    end: AtomicU64,
+    /// Raised by whoever wants to see counters.
+    wanted: AtomicU32,
+}
+
+/// Written by one worker.
+#[derive(Debug, Default)]
+#[repr(C, align(128))]
+struct Row {
+    /// Odd while the worker is at work; even while the row tells the truth.
+    version: AtomicU64,
+    next: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+    floor: AtomicU64,
+    reached: AtomicU64,
+    clock: AtomicU64,
+    /// 1: all of this worker have voted, `floor` is the latest vote.
+    done: AtomicU32,
+    /// 1: stands still until there is a verdict.
+    frozen: AtomicU32,
+    /// 1: sleeps and wants to be woken.
+    asleep: AtomicU32,
+}
+
+/// The rows of all workers of one machine.
+#[derive(Debug)]
+pub(super) struct Board {
+    header: Header,
+    rows: Box<[Row]>,
+    rule: Rule,
+}
+
+/// What an end follows from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    pub(super) stop_quantum: Time,
+    pub(super) max_time: Time,
+    pub(super) largest_path: Time,
+}
+
+impl Rule {
+    pub(super) fn end_after(&self, completed: Time) -> Time {
+        (completed + self.largest_path).next_multiple_after(self.stop_quantum)
+    }
+}
+
+/// How and when a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Decision {
+    pub(super) verdict: Verdict,
+    pub(super) completed: Time,
+    pub(super) end: Time,
+}
+
+impl Decision {
+    /// The decision as the result of the run; `waiting` tells who has not
+    /// finished.
+    pub(super) fn outcome(
+        self,
+        waiting: impl FnOnce() -> Vec<Waiting>,
+    ) -> Result<Outcome, RunError> {
+        let at = self.end;
+        match self.verdict {
+            Verdict::Complete => Ok(Outcome {
+                completed: self.completed,
+                end: self.end,
+            }),
+            Verdict::Deadline => Err(RunError::Deadline {
+                at,
+                waiting: waiting(),
+            }),
+            Verdict::Deadlock => Err(RunError::Deadlock {
+                at,
+                waiting: waiting(),
+            }),
+            Verdict::Cancelled => Err(RunError::Cancelled { at }),
+            Verdict::Failed => Err(RunError::Elsewhere),
+        }
+    }
+}
+
+impl Board {
+    pub(super) fn new(workers: usize, rule: Rule) -> Self {
+        Board {
+            header: Header::default(),
+            rows: (0..workers).map(|_| Row::default()).collect(),
+            rule,
+        }
+    }
+
+    pub(super) fn workers(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Nothing happens anywhere before this time.
+    pub(super) fn floor(&self) -> Time {
+        Time::from_ps(self.header.floor.load(Ordering::Acquire))
+    }
+
+    /// No worker may handle this time or later, as things stand.
+    pub(super) fn limit(&self) -> Time {
+        let floors = self.rows.iter().map(|row| load(&row.floor));
+        let last_vote = floors.max().unwrap_or(Time::ZERO);
+        self.rule.end_after(last_vote).min(self.rule.max_time)
+    }
+
+    /// Everything before this time has been handled by all. Not later than
+    /// the end.
+    pub(super) fn reached(&self) -> Time {
+        let reached = self.rows.iter().map(|row| load(&row.reached));
+        reached.min().unwrap_or(Time::NEVER).min(self.limit())
+    }
+
+    pub(super) fn decision(&self) -> Option<Decision> {
+        let end = self.header.end.load(Ordering::Acquire);
+        let verdict = Verdict::from_code(self.header.verdict.load(Ordering::Acquire))?;
+        if verdict == Verdict::Failed {
+            return Some(Decision {
+                verdict,
+                completed: Time::ZERO,
+                end: Time::ZERO,
+            });
+        }
+        Some(Decision {
+            verdict,
+            completed: load(&self.header.completed),
+            end: Time::from_ps(end.checked_sub(1)?),
+        })
+    }
+
+    fn decide(&self, verdict: Verdict, completed: Time, end: Time) {
+        let first = self.header.verdict.compare_exchange(
+            0,
+            verdict as u32,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if first.is_ok() {
+            self.header
+                .completed
+                .store(completed.ps(), Ordering::Relaxed);
+            let end = end.ps().saturating_add(1);
+            self.header.end.store(end, Ordering::Release);
+            self.wake_all();
+        }
+    }
+
+    /// Ends the run at once: a part has failed.
+    pub(super) fn fail(&self) {
+        // A failure after another verdict still keeps the others from
+        // waiting for ever.
+        let failed = Verdict::Failed as u32;
+        self.header.verdict.store(failed, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// Asks all to freeze, so that the run can end for this reason.
+    pub(super) fn freeze(&self, reason: Verdict) {
+        let _first = self.header.freeze.compare_exchange(
+            0,
+            reason as u32,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        self.wake_all();
+    }
+
+    /// True if the worker should stand still until there is a decision.
+    pub(super) fn is_freezing(&self) -> bool {
+        self.header.freeze.load(Ordering::Acquire) != 0
+    }
+
+    /// The worker is about to act: what its row says of rest is void.
+    pub(super) fn act(&self, worker: usize) {
+        let version = &self.rows[worker].version;
+        let now = version.load(Ordering::Relaxed);
+        if now.is_multiple_of(2) {
+            version.store(now + 1, Ordering::SeqCst);
+        }
+    }
+
+    /// The worker does nothing more by itself before `standing.next`.
+    pub(super) fn rest(&self, worker: usize, standing: &Standing) {
+        let row = &self.rows[worker];
+        let version = row.version.load(Ordering::Relaxed);
+        let same = version.is_multiple_of(2)
+            && version > 0
+            && load(&row.next) == standing.next
+            && row.sent.load(Ordering::Relaxed) == standing.sent
+            && row.received.load(Ordering::Relaxed) == standing.received;
+        if same {
+            return;
+        }
+        self.act(worker);
+        row.next.store(standing.next.ps(), Ordering::SeqCst);
+        row.sent.store(standing.sent, Ordering::SeqCst);
+        row.received.store(standing.received, Ordering::SeqCst);
+        row.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Tells how far the worker is.
+    pub(super) fn tell(&self, worker: usize, standing: &Standing) {
+        let row = &self.rows[worker];
+        row.clock.store(standing.clock.ps(), Ordering::Release);
+        row.floor.store(standing.floor.ps(), Ordering::Release);
+        row.done.store(u32::from(standing.done), Ordering::Release);
+        row.reached.store(standing.reached.ps(), Ordering::Release);
+    }
+
+    /// The worker stands still.
+    pub(super) fn stand(&self, worker: usize) {
+        self.rows[worker].frozen.store(1, Ordering::SeqCst);
+    }
+
+    /// Draws the conclusions that the rows allow. Anyone may call it.
+    pub(super) fn conclude(&self) {
+        // Looked for before the votes: they are told before a worker rests.
+        let floor = self.find_floor();
+        let all = |is: fn(&Row) -> bool| self.rows.iter().all(is);
+        if all(|row| row.done.load(Ordering::Acquire) == 1) {
+            let votes = self.rows.iter().map(|row| load(&row.floor));
+            let completed = votes.max().unwrap_or(Time::ZERO);
+            let end = self.rule.end_after(completed);
+            return self.decide(Verdict::Complete, completed, end);
+        }
+        let freeze = Verdict::from_code(self.header.freeze.load(Ordering::Acquire));
+        if let Some(reason) = freeze {
+            if all(|row| row.frozen.load(Ordering::SeqCst) == 1) {
+                let clocks = self.rows.iter().map(|row| load(&row.clock));
+                let end = clocks.max().unwrap_or(Time::ZERO);
+                self.decide(reason, Time::ZERO, end);
+            }
+            return;
+        }
+        let Some(floor) = floor else { return };
+        if floor.is_never() {
+            return self.freeze(Verdict::Deadlock);
+        }
+        if floor >= self.rule.max_time {
+            return self.decide(Verdict::Deadline, Time::ZERO, self.rule.max_time);
+        }
+        let before = self.header.floor.fetch_max(floor.ps(), Ordering::AcqRel);
+        if before < floor.ps() {
+            self.wake_due(floor);
+        }
+    }
+
+    /// The earliest time at which anything happens, if all are at rest and
+    /// no message is on its way.
+    fn find_floor(&self) -> Option<Time> {
+        let mut next = Time::NEVER;
+        let (mut sent, mut received) = (0_u64, 0_u64);
+        let mut versions = 0_u64;
+        for row in &self.rows {
+            let version = row.version.load(Ordering::SeqCst);
+            // Version 0: the worker has not begun.
+            if !version.is_multiple_of(2) || version == 0 {
+                return None;
+            }
+            versions = versions.wrapping_add(version);
+            next = next.min(Time::from_ps(row.next.load(Ordering::SeqCst)));
+            sent = sent.wrapping_add(row.sent.load(Ordering::SeqCst));
+            received = received.wrapping_add(row.received.load(Ordering::SeqCst));
+        }
+        if sent != received {
+            return None;
+        }
+        // Versions only grow, so an equal sum means that none has changed.
+        let again = self
+            .rows
+            .iter()
+            .map(|row| row.version.load(Ordering::SeqCst));
+        (again.fold(0, u64::wrapping_add) == versions).then_some(next)
+    }
+
+    /// Waits until woken, but not longer than `timeout`. `last_look` is asked
+    /// once more before falling asleep.
+    pub(super) fn sleep(&self, worker: usize, timeout: Duration, last_look: impl FnOnce() -> bool) {
+        let asleep = &self.rows[worker].asleep;
+        asleep.store(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if !last_look() {
+            let timeout = futex::Timespec {
+                tv_sec: timeout.as_secs() as i64,
+                tv_nsec: timeout.subsec_nanos().into(),
+            };
+            // However it ends, the worker looks around again.
+            let _ended = futex::wait(asleep, futex::Flags::empty(), 1, Some(&timeout));
+        }
+        asleep.store(0, Ordering::SeqCst);
+    }
+
+    /// Wakes `worker` if it sleeps.
+    pub(super) fn wake(&self, worker: usize) {
+        let asleep = &self.rows[worker].asleep;
+        // What was sent before is seen by the sleeper's last look, or its
+        // flag is seen here.
+        fence(Ordering::SeqCst);
+        if asleep.load(Ordering::SeqCst) == 1 && asleep.swap(0, Ordering::SeqCst) == 1 {
+            let _woken = futex::wake(asleep, futex::Flags::empty(), 1);
+        }
+    }
+
+    /// Wakes `worker` if it sleeps and can do something before `bound`.
+    pub(super) fn wake_before(&self, worker: usize, bound: Time) {
+        if load(&self.rows[worker].next) < bound {
+            self.wake(worker);
+        }
+    }
+
+    fn wake_due(&self, at: Time) {
+        for worker in 0..self.rows.len() {
+            if load(&self.rows[worker].next) <= at {
+                self.wake(worker);
+            }
+        }
+    }
+
+    fn wake_all(&self) {
+        for worker in 0..self.rows.len() {
+            self.wake(worker);
+        }
+    }
+
+    /// Asks the workers for their counters.
+    pub(super) fn want_counters(&self) {
+        self.header.wanted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often counters have been asked for.
+    pub(super) fn counters_wanted(&self) -> u32 {
+        self.header.wanted.load(Ordering::Relaxed)
+    }
+}
+
+fn load(time: &AtomicU64) -> Time {
+    Time::from_ps(time.load(Ordering::Acquire))
+}

@@ -1,0 +1,131 @@
+//! The mode law: the same scenario and seed leave the same bytes, however the
+//! components run.
+
+mod command;
+
+use command::{Ended, Place, small_place};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// Two RTL NICs, requests of sizes around that of a segment, on a bad link.
+const TWO_TOES: [&str; 6] = [
+    "app={ kind = \"rpc\", connections = 8, requests = 6, \
+     size = [\"4B\", \"64B\", \"1449B\", \"20000B\"] }",
+    "peer.kind=toe",
+    "link.loss=0.02",
+    "link.duplicate=0.02",
+    "link.reorder=0.02",
+    "link.corrupt=0.02",
+];
+
+/// Ways to run, beside fused.
+const MODES: [&[&str]; 3] = [
+    &["--mode", "threads"],
+    &["--mode", "threads", "--workers", "3"],
+    &["--mode", "threads", "--workers", "16", "--skip", "off"],
+];
+
+fn start(place: &Place, out: &str, assignments: &[&str], options: &[&str]) -> Ended {
+    let mut arguments = vec!["run", "scenario.toml", "--out", out, "--trace"];
+    for assignment in assignments {
+        arguments.extend(["--set", assignment]);
+    }
+    arguments.extend(options);
+    place.hallux(&arguments)
+}
+
+/// Everything that depends on nothing but scenario and seed.
+fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
+    ["summary.json", "packets.pcapng", "trace.json"]
+        .into_iter()
+        .map(|file| (file, fs::read(place.path(out).join(file)).unwrap()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_law(assignments: &[&str]) {
+    let place = small_place();
+    start(&place, "fused", assignments, &[]).succeeds();
+    let expected = results(&place, "fused");
+    for options in MODES {
+        start(&place, "other", assignments, options).succeeds();
+        for (file, contents) in results(&place, "other") {
+            assert!(
+                contents == expected[file],
+                "{file} differs with {options:?}"
+            );
+        }
+        let execution = place.json("other/execution.json");
+        assert_eq!(execution["mode"], options[1]);
+        assert!(execution["workers"].as_u64().unwrap() > 1);
+    }
+}
+
+#[test]
+fn files_arrive_in_the_same_bytes_in_every_mode() {
+    assert_law(&[]);
+}
+
+#[test]
+fn two_toes_on_a_bad_link_leave_the_same_bytes_in_every_mode() {
+    assert_law(&TWO_TOES);
+}
+
+/// A run that cannot be completed says so in every mode, and leaves marked parts.
+#[test]
+fn the_time_limit_ends_a_run_in_every_mode() {
+    let place = small_place();
+    let mut summaries = vec![];
+    for options in [&[][..], MODES[0], MODES[1]] {
+        start(&place, "late", &["max_time=45us"], options)
+            .fails_with(&["not done at the time limit of 45us: client waits for"]);
+        let summary = place.read("late.incomplete/summary.json");
+        assert!(summary.contains("\"complete\": false"));
+        summaries.push(summary);
+    }
+    assert!(summaries.iter().all(|summary| *summary == summaries[0]));
+}
+
+/// Ctrl-C ends a run with what was simulated so far.
+#[test]
+fn an_interrupted_run_keeps_its_parts_in_every_mode() {
+    let place = small_place();
+    for options in [&[][..], MODES[0], MODES[1]] {
+        let endless = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
+        let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", endless];
+        arguments.extend(options);
+        let mut command = place.command(&arguments);
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        while !place.path("out.incomplete/packets.pcapng").exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(300));
+        interrupt(child.id());
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        ended.fails_with(&["cancelled at", "partial results, marked incomplete"]);
+        let summary = place.json("out.incomplete/summary.json");
+        assert_eq!(summary["complete"], false);
+        assert!(
+            summary["bytes_verified"].as_u64().unwrap() > 0,
+            "{options:?}"
+        );
+    }
+}
+
+fn interrupt(process: u32) {
+    let process = process.to_string();
+    let status = Command::new("kill").args(["-INT", &process]).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn workers_without_threads_are_refused() {
+    let place = small_place();
+    start(&place, "out", &[], &["--workers", "2"]).fails_with(&["--mode threads"]);
+}
