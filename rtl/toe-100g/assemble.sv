@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    354  s_data
+// in    355  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        raw
@@ -21,6 +21,7 @@
 //        32    [337:306]   ts_ecr
 //         2    [339:338]   ecn
 //        14    [353:340]   length
+//         1    [354]       plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in    513  s_payload_data
@@ -30,6 +31,7 @@
 // out     1  s_payload_ready
 // in     48  mac
 // in     64  now
+// in      1  released
 // out   577  m_data
 //       512    [511:0]     data
 //        64    [575:512]   keep
@@ -42,7 +44,7 @@
 module assemble (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [353:0] s_data,
+    input  wire  [354:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [512:0] s_payload_data,
@@ -50,11 +52,22 @@ module assemble (
     output logic         s_payload_ready,
     input  wire  [47:0]  mac,
     input  wire  [63:0]  now,
+    input  wire          released,
     output logic [576:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
 );
+    logic [355:0] held;
+    logic held_valid;
+    logic [355:0] egress_s_data;
+    logic egress_s_valid;
+    logic egress_s_ready;
+    logic [355:0] egress_m_data;
+    logic egress_m_valid;
+    logic [15:0] egress_level;
+    logic egress_almost_full;
+    logic [11:0] releases;
     logic store_s_ready;
     logic [512:0] store_m_data;
     logic store_m_valid;
@@ -76,16 +89,16 @@ module assemble (
     logic [15:0] sums_level;
     logic sums_almost_full;
     logic built_valid;
-    logic [558:0] built;
+    logic [559:0] built;
     logic [15:0] built_sum;
     logic partial_valid;
-    logic [558:0] partial_frame;
+    logic [559:0] partial_frame;
     logic [79:0] partial;
     logic totals_valid;
-    logic [558:0] totals_frame;
+    logic [559:0] totals_frame;
     logic [41:0] totals;
     logic frames_s_ready;
-    logic [558:0] frames_m_data;
+    logic [559:0] frames_m_data;
     logic frames_m_valid;
     logic frames_m_ready;
     logic [15:0] frames_level;
@@ -93,7 +106,6 @@ module assemble (
     logic [7:0] index;
     logic [511:0] previous;
     logic [576:0] out_s_data;
-    logic out_s_valid;
     logic out_s_ready;
     logic [576:0] out_m_data;
     logic out_m_valid;
@@ -107,15 +119,17 @@ module assemble (
     logic [19:0] pseudo;
     logic [19:0] tcp;
     logic [19:0] options;
-    logic [558:0] finished;
+    logic [559:0] finished;
 
+    wire [15:0] s_data_flow = s_data[39:24];
     wire s_data_raw = s_data[40];
-    wire [7:0] s_data_flags = s_data[272:265];
-    wire s_data_ts_on = s_data[273];
-    wire [31:0] s_data_ts_offset = s_data[305:274];
-    wire [1:0] s_data_ecn = s_data[339:338];
     wire [13:0] s_data_length = s_data[353:340];
+    wire s_data_plain_ack = s_data[354];
     wire s_payload_data_last = s_payload_data[512];
+    wire [15:0] held_header_flow = held[39:24];
+    wire held_header_plain_ack = held[354];
+    wire [354:0] egress_m_data_header = egress_m_data[354:0];
+    wire egress_m_data_merged = egress_m_data[355];
     wire [511:0] store_m_data_data = store_m_data[511:0];
     wire [14:0] built_bytes = built[558:544];
     wire [19:0] partial_ip = partial[19:0];
@@ -127,6 +141,7 @@ module assemble (
     wire frames_m_data_long = frames_m_data[529];
     wire [13:0] frames_m_data_length = frames_m_data[543:530];
     wire [14:0] frames_m_data_bytes = frames_m_data[558:544];
+    wire frames_m_data_merged = frames_m_data[559];
 
     wire stored = s_payload_valid & store_s_ready;
     assign s_payload_ready = store_s_ready;
@@ -189,27 +204,47 @@ module assemble (
     wire [15:0] running_next = fold_once[15:0] + {15'd0, fold_once[16]};
     assign sums_s_valid = total_valid & total_last;
     assign sums_fit_holds = rst | !(total_valid & total_last) | sums_s_ready;
-    wire has_payload = |s_data_length;
+    wire arrives = s_valid & egress_s_ready;
+    wire backlog = |egress_level;
+    wire joins =
+        arrives
+        & held_valid
+        & held_header_plain_ack
+        & (held_header_flow == s_data_flow)
+        & (|s_data_length)
+        & !s_data_raw;
+    wire stays = held_valid & held_header_plain_ack & backlog & !arrives;
+    wire direct = arrives & (joins | (!held_valid & !(s_data_plain_ack & backlog)));
+    assign s_ready = egress_s_ready;
+    assign egress_s_valid = direct | (held_valid & !stays & !joins);
+    assign egress_s_data = direct ? {joins, s_data} : held;
+    wire [354:0] header = egress_m_data_header;
+    wire header_raw = header[40];
+    wire [7:0] header_flags = header[272:265];
+    wire header_ts_on = header[273];
+    wire [31:0] header_ts_offset = header[305:274];
+    wire [1:0] header_ecn = header[339:338];
+    wire [13:0] header_length = header[353:340];
+    wire has_payload = |header_length;
     wire room = !frames_almost_full;
     wire take = room & (!has_payload | sums_m_valid);
-    wire enter = take & s_valid;
-    assign s_ready = take;
+    wire enter = take & egress_m_valid;
     assign sums_m_ready = enter & has_payload;
-    wire [15:0] payload_bytes = {2'd0, s_data_length};
-    wire [15:0] tcp_bytes = payload_bytes + (s_data_ts_on ? 16'd32 : 16'd20);
-    wire [31:0] ts_val = now[41:10] + s_data_ts_offset;
+    wire [15:0] payload_bytes = {2'd0, header_length};
+    wire [15:0] tcp_bytes = payload_bytes + (header_ts_on ? 16'd32 : 16'd20);
+    wire [31:0] ts_val = now[41:10] + header_ts_offset;
     wire [15:0] network32_high = {
-        s_data[48:41] /* remote_mac[7:0] */,
-        s_data[56:49] /* remote_mac[15:8] */
+        header[48:41] /* remote_mac[7:0] */,
+        header[56:49] /* remote_mac[15:8] */
     };
     wire [15:0] network32_low = {
-        s_data[64:57] /* remote_mac[23:16] */,
-        s_data[72:65] /* remote_mac[31:24] */
+        header[64:57] /* remote_mac[23:16] */,
+        header[72:65] /* remote_mac[31:24] */
     };
     wire [31:0] network48_high = {network32_high, network32_low};
     wire [15:0] network48_low = {
-        s_data[80:73] /* remote_mac[39:32] */,
-        s_data[88:81] /* remote_mac[47:40] */
+        header[80:73] /* remote_mac[39:32] */,
+        header[88:81] /* remote_mac[47:40] */
     };
     wire [15:0] network32_high_1 = {mac[7:0], mac[15:8]};
     wire [15:0] network32_low_1 = {mac[23:16], mac[31:24]};
@@ -217,46 +252,46 @@ module assemble (
     wire [15:0] network48_low_1 = {mac[39:32], mac[47:40]};
     wire [15:0] network16_x = tcp_bytes + 16'd20;
     wire [15:0] network32_high_2 = {
-        s_data[96:89] /* local_ip[7:0] */,
-        s_data[104:97] /* local_ip[15:8] */
+        header[96:89] /* local_ip[7:0] */,
+        header[104:97] /* local_ip[15:8] */
     };
     wire [15:0] network32_low_2 = {
-        s_data[112:105] /* local_ip[23:16] */,
-        s_data[120:113] /* local_ip[31:24] */
+        header[112:105] /* local_ip[23:16] */,
+        header[120:113] /* local_ip[31:24] */
     };
     wire [15:0] network32_high_3 = {
-        s_data[128:121] /* remote_ip[7:0] */,
-        s_data[136:129] /* remote_ip[15:8] */
+        header[128:121] /* remote_ip[7:0] */,
+        header[136:129] /* remote_ip[15:8] */
     };
     wire [15:0] network32_low_3 = {
-        s_data[144:137] /* remote_ip[23:16] */,
-        s_data[152:145] /* remote_ip[31:24] */
+        header[144:137] /* remote_ip[23:16] */,
+        header[152:145] /* remote_ip[31:24] */
     };
     wire [15:0] network32_high_4 = {
-        s_data[192:185] /* seq[7:0] */,
-        s_data[200:193] /* seq[15:8] */
+        header[192:185] /* seq[7:0] */,
+        header[200:193] /* seq[15:8] */
     };
     wire [15:0] network32_low_4 = {
-        s_data[208:201] /* seq[23:16] */,
-        s_data[216:209] /* seq[31:24] */
+        header[208:201] /* seq[23:16] */,
+        header[216:209] /* seq[31:24] */
     };
     wire [15:0] network32_high_5 = {
-        s_data[224:217] /* ack[7:0] */,
-        s_data[232:225] /* ack[15:8] */
+        header[224:217] /* ack[7:0] */,
+        header[232:225] /* ack[15:8] */
     };
     wire [15:0] network32_low_5 = {
-        s_data[240:233] /* ack[23:16] */,
-        s_data[248:241] /* ack[31:24] */
+        header[240:233] /* ack[23:16] */,
+        header[248:241] /* ack[31:24] */
     };
     wire [15:0] network32_high_6 = {ts_val[7:0], ts_val[15:8]};
     wire [15:0] network32_low_6 = {ts_val[23:16], ts_val[31:24]};
     wire [15:0] network32_high_7 = {
-        s_data[313:306] /* ts_ecr[7:0] */,
-        s_data[321:314] /* ts_ecr[15:8] */
+        header[313:306] /* ts_ecr[7:0] */,
+        header[321:314] /* ts_ecr[15:8] */
     };
     wire [15:0] network32_low_7 = {
-        s_data[329:322] /* ts_ecr[23:16] */,
-        s_data[337:330] /* ts_ecr[31:24] */
+        header[329:322] /* ts_ecr[23:16] */,
+        header[337:330] /* ts_ecr[31:24] */
     };
     always_comb begin
         octets = 528'd0;
@@ -264,7 +299,7 @@ module assemble (
         octets[95:48] = {network48_high_1, network48_low_1};
         octets[111:96] = 16'd8;
         octets[119:112] = 8'd69;
-        octets[121:120] = s_data_ecn;
+        octets[121:120] = header_ecn;
         octets[143:128] = {network16_x[7:0], network16_x[15:8]};
         octets[175:160] = 16'd64;
         octets[183:176] = 8'd64;
@@ -272,18 +307,18 @@ module assemble (
         octets[239:208] = {network32_high_2, network32_low_2};
         octets[271:240] = {network32_high_3, network32_low_3};
         octets[287:272] = {
-            s_data[160:153] /* local_port[7:0] */,
-            s_data[168:161] /* local_port[15:8] */
+            header[160:153] /* local_port[7:0] */,
+            header[168:161] /* local_port[15:8] */
         };
         octets[303:288] = {
-            s_data[176:169] /* remote_port[7:0] */,
-            s_data[184:177] /* remote_port[15:8] */
+            header[176:169] /* remote_port[7:0] */,
+            header[184:177] /* remote_port[15:8] */
         };
         octets[335:304] = {network32_high_4, network32_low_4};
         octets[367:336] = {network32_high_5, network32_low_5};
-        octets[383:376] = s_data_flags;
-        octets[399:384] = {s_data[256:249] /* window[7:0] */, s_data[264:257] /* window[15:8] */};
-        if (s_data_ts_on) begin
+        octets[383:376] = header_flags;
+        octets[399:384] = {header[256:249] /* window[7:0] */, header[264:257] /* window[15:8] */};
+        if (header_ts_on) begin
             octets[375:368] = 8'd128;
             octets[463:432] = 32'ha080101;
             octets[495:464] = {network32_high_6, network32_low_6};
@@ -292,7 +327,7 @@ module assemble (
             octets[375:368] = 8'd80;
         end
     end
-    wire [14:0] header_bytes = s_data_raw ? 15'd0 : s_data_ts_on ? 15'd66 : 15'd54;
+    wire [14:0] header_bytes = header_raw ? 15'd0 : header_ts_on ? 15'd66 : 15'd54;
     always_comb begin
         ip = 20'd0;
         ip = ip + {4'd0, built[127:112] /* header[127:112] */};
@@ -357,7 +392,11 @@ module assemble (
     wire [14:0] consume_whole = {7'd0, earlier};
     wire consume = !(late & first) & ({consume_whole[8:0], 6'd0} < {1'b0, frames_m_data_length});
     wire payload_ready = !consume | store_m_valid;
-    wire advance = frames_m_valid & payload_ready & out_s_ready;
+    wire one_is_enough = !frames_m_data_merged & (|releases);
+    wire may_leave = !first | one_is_enough | (|releases[11:1]);
+    wire leaves = frames_m_valid & payload_ready & may_leave;
+    wire advance = leaves & out_s_ready;
+    wire [11:0] spent = (advance & first) ? (12'd1 + {11'd0, frames_m_data_merged}) : 12'd0;
     wire [511:0] arriving = consume ? store_m_data_data : 512'd0;
     wire [511:0] head =
         first ? frames_m_data[511:0] /* header[511:0] */ :
@@ -373,7 +412,6 @@ module assemble (
     wire [63:0] keep =
         last ? (left[6] ? 64'hffffffffffffffff : ~(64'hffffffffffffffff << left[5:0])) :
         64'hffffffffffffffff;
-    assign out_s_valid = frames_m_valid & payload_ready;
     assign out_s_data = {last, keep, data};
     assign no_gap_holds = rst | !frames_m_valid | payload_ready;
     assign store_m_ready = advance & consume;
@@ -385,12 +423,26 @@ module assemble (
         & !add_valid
         & !total_valid
         & !(|sums_level)
+        & !held_valid
+        & !(|egress_level)
         & !built_valid
         & !partial_valid
         & !totals_valid
         & !(|frames_level)
         & !out_m_valid;
 
+    fifo_356x256 u_egress (
+        .clk(clk),
+        .rst(rst),
+        .s_data(egress_s_data),
+        .s_valid(egress_s_valid),
+        .s_ready(egress_s_ready),
+        .m_data(egress_m_data),
+        .m_valid(egress_m_valid),
+        .m_ready(take),
+        .level(egress_level),
+        .almost_full(egress_almost_full)
+    );
     fifo_513x128 u_store (
         .clk(clk),
         .rst(rst),
@@ -415,7 +467,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_559x16_margin_5 u_frames (
+    fifo_560x16_margin_5 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),
@@ -431,7 +483,7 @@ module assemble (
         .clk(clk),
         .rst(rst),
         .s_data(out_s_data),
-        .s_valid(out_s_valid),
+        .s_valid(leaves),
         .s_ready(out_s_ready),
         .m_data(out_m_data),
         .m_valid(out_m_valid),
@@ -464,13 +516,20 @@ module assemble (
         if (total_valid) begin
             running <= total_last ? 16'd0 : running_next;
         end
+        if (egress_s_ready) begin
+            held_valid <= stays | (arrives & !direct);
+        end
+        if (arrives & !direct) begin
+            held <= {1'b0, s_data};
+        end
         built_valid <= enter;
         if (enter) begin
             built <= {
-                header_bytes + {1'b0, s_data_length},
-                s_data_length,
-                s_data_ts_on,
-                s_data_raw,
+                egress_m_data_merged,
+                header_bytes + {1'b0, header_length},
+                header_length,
+                header_ts_on,
+                header_raw,
                 octets
             };
             built_sum <= has_payload ? sums_m_data : 16'd0;
@@ -488,6 +547,7 @@ module assemble (
                 partial_ip
             };
         end
+        releases <= (releases + {11'd0, released}) - spent;
         if (advance) begin
             previous <= arriving;
             index <= last ? 8'd0 : (index + 8'd1);
@@ -500,13 +560,16 @@ module assemble (
             partial_valid <= 1'b0;
             totals_valid <= 1'b0;
             index <= 8'd0;
+            held_valid <= 1'b0;
+            releases <= 12'd0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_data[39:0], now[9:0], now[63:42], store_m_data[512], store_almost_full,
-        sums_almost_full, previous[79:0], left_whole[14:9], consume_whole[14:9]
+        1'b0, now[9:0], now[63:42], egress_almost_full, store_m_data[512], store_almost_full,
+        sums_almost_full, previous[79:0], header[39:0], header[354], left_whole[14:9],
+        consume_whole[14:9]
     };
 
 endmodule

@@ -208,7 +208,7 @@ module nic (
     logic protocol_count_stale;
     logic post_s_ready;
     logic post_s_connection_ready;
-    logic [857:0] post_m_action_data;
+    logic [858:0] post_m_action_data;
     logic post_m_action_valid;
     logic [206:0] post_m_read_data;
     logic post_m_read_valid;
@@ -221,8 +221,9 @@ module nic (
     logic payload_write_m_up_valid;
     logic [263:0] payload_write_m_notice_data;
     logic payload_write_m_notice_valid;
-    logic [353:0] payload_write_m_header_data;
+    logic [354:0] payload_write_m_header_data;
     logic payload_write_m_header_valid;
+    logic payload_write_released;
     logic payload_write_drop_valid;
     logic [3:0] payload_write_drop_reason;
     logic payload_write_placed;
@@ -612,6 +613,7 @@ module nic (
         .m_header_data(payload_write_m_header_data),
         .m_header_valid(payload_write_m_header_valid),
         .m_header_ready(assemble_s_ready),
+        .released(payload_write_released),
         .drop_valid(payload_write_drop_valid),
         .drop_reason(payload_write_drop_reason),
         .placed(payload_write_placed),
@@ -723,6 +725,7 @@ module nic (
         .s_payload_ready(assemble_s_payload_ready),
         .mac(registers_mac),
         .now(clock),
+        .released(payload_write_released),
         .m_data(assemble_m_data),
         .m_valid(assemble_m_valid),
         .m_ready(tx_register_s_ready),

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    858  s_data
+// in    859  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -47,6 +47,7 @@
 //        32    [841:810]   header.ts_ecr
 //         2    [843:842]   header.ecn
 //        14    [857:844]   header.length
+//         1    [858]       header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in    577  s_beats_data
@@ -84,7 +85,7 @@
 //        24    [263:240]   ticket
 // out     1  m_notice_valid
 // in      1  m_notice_ready
-// out   354  m_header_data
+// out   355  m_header_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        raw
@@ -102,8 +103,10 @@
 //        32    [337:306]   ts_ecr
 //         2    [339:338]   ecn
 //        14    [353:340]   length
+//         1    [354]       plain_ack
 // out     1  m_header_valid
 // in      1  m_header_ready
+// out     1  released
 // out     1  drop_valid
 // out     4  drop_reason
 // out     1  placed
@@ -113,7 +116,7 @@
 module payload_write (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [857:0] s_data,
+    input  wire  [858:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [576:0] s_beats_data,
@@ -128,9 +131,10 @@ module payload_write (
     output logic [263:0] m_notice_data,
     output logic         m_notice_valid,
     input  wire          m_notice_ready,
-    output logic [353:0] m_header_data,
+    output logic [354:0] m_header_data,
     output logic         m_header_valid,
     input  wire          m_header_ready,
+    output logic         released,
     output logic         drop_valid,
     output logic [3:0]   drop_reason,
     output logic         placed,
@@ -140,8 +144,10 @@ module payload_write (
     logic planner_record_left;
     logic [87:0] planner_m_chunk_data;
     logic planner_m_chunk_valid;
-    logic [619:0] planner_m_tail_data;
+    logic [265:0] planner_m_tail_data;
     logic planner_m_tail_valid;
+    logic [354:0] planner_m_header_data;
+    logic planner_m_header_valid;
     logic planner_slow_full;
     logic planner_placed;
     logic planner_idle;
@@ -159,7 +165,7 @@ module payload_write (
     logic engine_overrun;
     logic engine_idle;
     logic tails_s_ready;
-    logic [619:0] tails_m_data;
+    logic [265:0] tails_m_data;
     logic tails_m_valid;
     logic [15:0] tails_level;
     logic tails_almost_full;
@@ -173,17 +179,12 @@ module payload_write (
     logic notices_s_ready;
     logic [263:0] notices_m_data;
     logic notices_m_valid;
-    logic headers_s_valid;
-    logic headers_s_ready;
-    logic [353:0] headers_m_data;
-    logic headers_m_valid;
     logic in_frame_holds;
 
     wire [7:0] m_notice_data_kind = m_notice_data[15:8];
     wire tails_m_data_notify = tails_m_data[0];
     wire [263:0] tails_m_data_notice = tails_m_data[264:1];
     wire tails_m_data_send = tails_m_data[265];
-    wire [353:0] tails_m_data_header = tails_m_data[619:266];
 
     assign s_ready = planner_s_ready;
     assign drop_valid = planner_slow_full;
@@ -194,16 +195,15 @@ module payload_write (
     assign m_up_valid = engine_m_up_valid;
     assign m_notice_data = notices_m_data;
     assign m_notice_valid = notices_m_valid;
-    assign m_header_data = headers_m_data;
-    assign m_header_valid = headers_m_valid;
+    assign m_header_data = planner_m_header_data;
+    assign m_header_valid = planner_m_header_valid;
     wire [15:0] reached_whole = taken - marks_m_data;
     wire reached = !reached_whole[15];
     wire due = tails_m_valid & marks_m_valid & reached;
     wire notice_waits = tails_m_data_notify & !notices_s_ready;
-    wire header_waits = tails_m_data_send & !headers_s_ready;
-    wire released = due & !notice_waits & !header_waits;
-    assign notices_s_valid = released & tails_m_data_notify;
-    assign headers_s_valid = released & tails_m_data_send;
+    wire released_1 = due & !notice_waits;
+    assign notices_s_valid = released_1 & tails_m_data_notify;
+    assign released = released_1 & tails_m_data_send;
     assign in_frame_holds = rst | !engine_overrun;
     assign planner_record_left = m_notice_valid & m_notice_ready & (m_notice_data_kind == 8'd2);
     assign idle =
@@ -212,8 +212,7 @@ module payload_write (
         & engine_idle
         & (tails_level == 16'd0)
         & (marks_level == 16'd0)
-        & !notices_m_valid
-        & !headers_m_valid;
+        & !notices_m_valid;
 
     planner u_planner (
         .clk(clk),
@@ -231,6 +230,9 @@ module payload_write (
         .m_tail_data(planner_m_tail_data),
         .m_tail_valid(planner_m_tail_valid),
         .m_tail_ready(tails_s_ready),
+        .m_header_data(planner_m_header_data),
+        .m_header_valid(planner_m_header_valid),
+        .m_header_ready(m_header_ready),
         .slow_full(planner_slow_full),
         .placed(planner_placed),
         .idle(planner_idle)
@@ -265,7 +267,7 @@ module payload_write (
         .overrun(engine_overrun),
         .idle(engine_idle)
     );
-    fifo_620x16 u_tails (
+    fifo_266x16 u_tails (
         .clk(clk),
         .rst(rst),
         .s_data(planner_m_tail_data),
@@ -273,7 +275,7 @@ module payload_write (
         .s_ready(tails_s_ready),
         .m_data(tails_m_data),
         .m_valid(tails_m_valid),
-        .m_ready(released),
+        .m_ready(released_1),
         .level(tails_level),
         .almost_full(tails_almost_full)
     );
@@ -285,7 +287,7 @@ module payload_write (
         .s_ready(marks_s_ready),
         .m_data(marks_m_data),
         .m_valid(marks_m_valid),
-        .m_ready(released),
+        .m_ready(released_1),
         .level(marks_level),
         .almost_full(marks_almost_full)
     );
@@ -298,16 +300,6 @@ module payload_write (
         .m_data(notices_m_data),
         .m_valid(notices_m_valid),
         .m_ready(m_notice_ready)
-    );
-    stream_register_header u_headers (
-        .clk(clk),
-        .rst(rst),
-        .s_data(tails_m_data_header),
-        .s_valid(headers_s_valid),
-        .s_ready(headers_s_ready),
-        .m_data(headers_m_data),
-        .m_valid(headers_m_valid),
-        .m_ready(m_header_ready)
     );
     assertion_5 u_in_frame (
         .clk(clk),

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    858  s_data
+// in    859  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -47,6 +47,7 @@
 //        32    [841:810]   header.ts_ecr
 //         2    [843:842]   header.ecn
 //        14    [857:844]   header.length
+//         1    [858]       header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in     64  slow_base
@@ -62,7 +63,7 @@
 //         1    [87]        last
 // out     1  m_chunk_valid
 // in      1  m_chunk_ready
-// out   620  m_tail_data
+// out   266  m_tail_data
 //         1    [0]         notify
 //         8    [8:1]       notice.context
 //         8    [16:9]      notice.kind
@@ -78,25 +79,29 @@
 //        32    [240:209]   notice.value
 //        24    [264:241]   notice.ticket
 //         1    [265]       send
-//        24    [289:266]   header.ticket
-//        16    [305:290]   header.flow
-//         1    [306]       header.raw
-//        48    [354:307]   header.remote_mac
-//        32    [386:355]   header.local_ip
-//        32    [418:387]   header.remote_ip
-//        16    [434:419]   header.local_port
-//        16    [450:435]   header.remote_port
-//        32    [482:451]   header.seq
-//        32    [514:483]   header.ack
-//        16    [530:515]   header.window
-//         8    [538:531]   header.flags
-//         1    [539]       header.ts_on
-//        32    [571:540]   header.ts_offset
-//        32    [603:572]   header.ts_ecr
-//         2    [605:604]   header.ecn
-//        14    [619:606]   header.length
 // out     1  m_tail_valid
 // in      1  m_tail_ready
+// out   355  m_header_data
+//        24    [23:0]      ticket
+//        16    [39:24]     flow
+//         1    [40]        raw
+//        48    [88:41]     remote_mac
+//        32    [120:89]    local_ip
+//        32    [152:121]   remote_ip
+//        16    [168:153]   local_port
+//        16    [184:169]   remote_port
+//        32    [216:185]   seq
+//        32    [248:217]   ack
+//        16    [264:249]   window
+//         8    [272:265]   flags
+//         1    [273]       ts_on
+//        32    [305:274]   ts_offset
+//        32    [337:306]   ts_ecr
+//         2    [339:338]   ecn
+//        14    [353:340]   length
+//         1    [354]       plain_ack
+// out     1  m_header_valid
+// in      1  m_header_ready
 // out     1  slow_full
 // out     1  placed
 // out     1  idle
@@ -105,7 +110,7 @@
 module planner (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [857:0] s_data,
+    input  wire  [858:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [63:0]  slow_base,
@@ -115,9 +120,12 @@ module planner (
     output logic [87:0]  m_chunk_data,
     output logic         m_chunk_valid,
     input  wire          m_chunk_ready,
-    output logic [619:0] m_tail_data,
+    output logic [265:0] m_tail_data,
     output logic         m_tail_valid,
     input  wire          m_tail_ready,
+    output logic [354:0] m_header_data,
+    output logic         m_header_valid,
+    input  wire          m_header_ready,
     output logic         slow_full,
     output logic         placed,
     output logic         idle
@@ -129,7 +137,7 @@ module planner (
     logic full;
     logic placing;
     logic [179:0] advance_next;
-    logic [619:0] tail;
+    logic [265:0] tail;
     logic [179:0] plan_next;
 
     wire [23:0] s_data_ticket = s_data[23:0];
@@ -144,7 +152,7 @@ module planner (
     wire s_data_notify = s_data[238];
     wire [263:0] s_data_notice = s_data[502:239];
     wire s_data_send = s_data[503];
-    wire [353:0] s_data_header = s_data[857:504];
+    wire [354:0] s_data_header = s_data[858:504];
     wire plan_frame = plan[0];
     wire plan_write = plan[1];
     wire [10:0] plan_offset = plan[12:2];
@@ -186,7 +194,7 @@ module planner (
         end
     end
     wire free = !active | (cut & last);
-    wire takes = free & m_tail_ready & (pending < 4'd8);
+    wire takes = free & m_tail_ready & m_header_ready & (pending < 4'd8);
     assign s_ready = takes;
     wire taken = takes & s_valid;
     wire record = s_data_slow & slow_room;
@@ -196,7 +204,7 @@ module planner (
     wire [63:0] slow_address_whole = {32'd0, slot_1};
     wire [63:0] slow_address = slow_base + {slow_address_whole[52:0], 11'd0};
     always_comb begin
-        tail = {s_data_header, s_data_send, s_data_notice, s_data_notify};
+        tail = {s_data_send, s_data_notice, s_data_notify};
         if (s_data_slow) begin
             tail[0] /* notify */ = record;
             tail[264:1] /* notice */ = {s_data_ticket, slot_1, 18'd0, s_data_frame_len, 176'd512};
@@ -204,6 +212,8 @@ module planner (
     end
     assign m_tail_data = tail;
     assign m_tail_valid = taken;
+    assign m_header_data = s_data_header;
+    assign m_header_valid = taken & s_data_send;
     wire planned = taken & record;
     assign slow_full = full;
     assign placed = placing;

@@ -53,7 +53,7 @@
 //        64    [370:307]   connection.opaque
 // in      1  s_connection_valid
 // out     1  s_connection_ready
-// out   858  m_action_data
+// out   859  m_action_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -97,6 +97,7 @@
 //        32    [841:810]   header.ts_ecr
 //         2    [843:842]   header.ecn
 //        14    [857:844]   header.length
+//         1    [858]       header.plain_ack
 // out     1  m_action_valid
 // in      1  m_action_ready
 // out   207  m_read_data
@@ -125,7 +126,7 @@ module post (
     input  wire  [370:0] s_connection_data,
     input  wire          s_connection_valid,
     output logic         s_connection_ready,
-    output logic [857:0] m_action_data,
+    output logic [858:0] m_action_data,
     output logic         m_action_valid,
     input  wire          m_action_ready,
     output logic [206:0] m_read_data,
@@ -139,10 +140,10 @@ module post (
     logic [354:0] connections_read_data;
     logic [514:0] outcome;
     logic outcome_valid;
-    logic [857:0] actions_s_data;
+    logic [858:0] actions_s_data;
     logic actions_s_valid;
     logic actions_s_ready;
-    logic [857:0] actions_m_data;
+    logic [858:0] actions_m_data;
     logic actions_m_valid;
     logic [15:0] actions_level;
     logic actions_almost_full;
@@ -221,6 +222,7 @@ module post (
     wire [31:0] notice_snd_nxt = outcome_rx_pos + outcome_rx_bump;
     wire header_capable = connections_read_data_ecn & (|outcome_length) & !raw;
     assign actions_s_data = {
+        (outcome_kind == 2'd0) & outcome_notify & (|outcome_rx_bump) & (outcome_flags == 8'd16) & !(|outcome_length),
         outcome_length,
         header_capable ? 2'd2 : 2'd0,
         outcome_ts_ecr,
@@ -296,7 +298,7 @@ module post (
         .read_address(s_data_flow),
         .read_data(connections_read_data)
     );
-    fifo_858x16_margin_3 u_actions (
+    fifo_859x16_margin_3 u_actions (
         .clk(clk),
         .rst(rst),
         .s_data(actions_s_data),

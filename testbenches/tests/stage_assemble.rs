@@ -8,6 +8,7 @@ use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 
 const STATION: u64 = 0x02_00_5e_10_20_30;
 const STORE_BEATS: usize = 64;
+const EGRESS: usize = 32;
 
 /// A frame to assemble.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +25,8 @@ struct Order {
     timestamps: Option<(u32, u32)>,
     ecn: u8,
     payload: Vec<u8>,
+    flow: u16,
+    plain_ack: bool,
 }
 
 /// The Internet checksum (RFC 1071) of `bytes`, taken as big-endian words.
@@ -66,6 +69,8 @@ impl Order {
                 1 => vec![0; length as usize],
                 _ => dice.bytes(length as usize),
             },
+            flow: 0,
+            plain_ack: false,
         }
     }
 
@@ -125,11 +130,15 @@ struct Wire {
     s: Driver,
     s_payload: Driver,
     m: Monitor,
+    /// Events that were released, and in how many percent of the cycles one may be.
+    released: u64,
+    pace: u64,
+    dice: Dice,
 }
 
 impl Wire {
     fn new(seed: u64, now: u64) -> Self {
-        let mut bench = bench_of(&Assemble::new(STORE_BEATS), "assemble", seed);
+        let mut bench = bench_of(&Assemble::new(STORE_BEATS, EGRESS), "assemble", seed);
         let (s, s_payload) = (bench.driver("s"), bench.driver("s_payload"));
         let m = bench.monitor("m");
         bench.poke("mac", STATION);
@@ -140,7 +149,28 @@ impl Wire {
             s,
             s_payload,
             m,
+            released: 0,
+            pace: 100,
+            dice: Dice::new(seed),
         }
+    }
+
+    /// A cycle in which the oldest event may be released.
+    fn cycle(&mut self) {
+        let release = self.released < self.bench.accepted(self.s) && self.dice.chance(self.pace);
+        self.released += u64::from(release);
+        self.bench.poke("released", u64::from(release));
+        self.bench.cycle();
+    }
+
+    fn run_until_received(&mut self, count: usize, limit: u64) {
+        for _ in 0..limit {
+            if self.bench.received(self.m).len() >= count {
+                return;
+            }
+            self.cycle();
+        }
+        panic!("not done after {limit} cycles: {}", self.bench.log());
     }
 
     fn order(&mut self, order: &Order) {
@@ -163,6 +193,8 @@ impl Wire {
                 ts_ecr: ts_ecr,
                 ecn: order.ecn,
                 length: order.payload.len(),
+                flow: order.flow,
+                plain_ack: order.plain_ack,
             },
         );
         let beats = order.payload.chunks(64);
@@ -199,7 +231,7 @@ fn frames(beats: &[Record]) -> Vec<Vec<u8>> {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Assemble::new(STORE_BEATS), "assemble");
+    assert_lint_clean(&Assemble::new(STORE_BEATS, EGRESS), "assemble");
 }
 
 #[test]
@@ -219,11 +251,11 @@ fn an_acknowledgement_with_timestamps() {
         ..Order::default()
     };
     wire.order(&order);
-    wire.bench.run_until_received(wire.m, 2, 40);
+    wire.run_until_received(2, 40);
     let got = frames(wire.bench.received(wire.m));
     assert_eq!(
         cycle_of(&wire.bench, "m", 0) - cycle_of(&wire.bench, "s", 0),
-        6
+        8
     );
     assert_eq!(got, [order.frame(now)]);
     let octets: Vec<_> = got[0]
@@ -242,7 +274,8 @@ fn an_acknowledgement_with_timestamps() {
     02 00 81 36 00 00 01 01 08 0a 00 00 13 19 00 00
     00 63
     ");
-    wire.bench.run(2);
+    wire.cycle();
+    wire.cycle();
     assert_eq!(wire.bench.peek("idle"), true);
 }
 
@@ -252,15 +285,14 @@ fn cycles(order: &Order, count: u64, beats: u64) -> u64 {
     for _ in 0..count {
         wire.order(order);
     }
-    wire.bench.run_until_received(wire.m, 1, 100);
+    wire.run_until_received(1, 100);
     if !order.payload.is_empty() {
         let last = order.payload.len().div_ceil(64) - 1;
         let stored = cycle_of(&wire.bench, "s_payload", last);
         assert_eq!(cycle_of(&wire.bench, "m", 0) - stored, 10);
     }
     let first = wire.bench.cycles();
-    wire.bench
-        .run_until_received(wire.m, (count * beats) as usize, 10_000);
+    wire.run_until_received((count * beats) as usize, 10_000);
     wire.bench.cycles() - first + 1
 }
 
@@ -296,6 +328,7 @@ fn frames_are_right_and_without_gaps_under_stalls() {
             wire.m,
             Stalls::random(if smooth { 0 } else { dice.below(70) as u32 }),
         );
+        wire.pace = [100, 30, 5][seed as usize % 3];
         let orders: Vec<_> = (0..300).map(|_| Order::random(&mut dice, 1514)).collect();
         let mut beats = 0;
         for order in &orders {
@@ -306,7 +339,7 @@ fn frames_are_right_and_without_gaps_under_stalls() {
         while wire.bench.received(wire.m).len() < beats {
             assert!(wire.bench.cycles() < 100_000);
             let before = wire.bench.received(wire.m).len();
-            wire.bench.cycle();
+            wire.cycle();
             let beats = wire.bench.received(wire.m);
             assert!(
                 !(smooth && inside && beats.len() == before),
@@ -316,7 +349,83 @@ fn frames_are_right_and_without_gaps_under_stalls() {
         }
         let expected: Vec<_> = orders.iter().map(|order| order.frame(now)).collect();
         assert_eq!(frames(wire.bench.received(wire.m)), expected, "seed {seed}");
-        wire.bench.run(2);
+        wire.cycle();
+        wire.cycle();
         assert_eq!(wire.bench.peek("idle"), true);
     }
+}
+
+#[test]
+fn a_frame_leaves_two_cycles_after_its_release_and_never_before() {
+    let mut wire = Wire::new(3, 0);
+    wire.pace = 0;
+    wire.order(&Order::default());
+    for _ in 0..50 {
+        wire.cycle();
+    }
+    assert_eq!(wire.bench.received(wire.m).len(), 0);
+    wire.pace = 100;
+    let released = wire.bench.cycles();
+    wire.run_until_received(1, 10);
+    assert_eq!(cycle_of(&wire.bench, "m", 0) - released, 2);
+}
+
+/// Sends `orders` while the wire stands still, so that they wait, and returns the frames.
+fn behind_a_standing_wire(orders: &[Order]) -> Vec<Vec<u8>> {
+    let mut wire = Wire::new(4, 0);
+    wire.bench.stall(wire.m, Stalls::random(100));
+    // These fill what lies behind the headers' queue.
+    let filler = Order {
+        flow: 99,
+        ..Order::default()
+    };
+    for order in std::iter::repeat_n(&filler, 24).chain(orders) {
+        wire.order(order);
+    }
+    for _ in 0..100 {
+        wire.cycle();
+    }
+    wire.bench.stall(wire.m, Stalls::random(0));
+    for _ in 0..300 {
+        wire.cycle();
+    }
+    assert_eq!(wire.bench.peek("idle"), true);
+    frames(wire.bench.received(wire.m)).split_off(24)
+}
+
+#[test]
+fn behind_others_a_plain_acknowledgement_rides_on_the_next_data_of_its_flow() {
+    let ack = |flow, ack| Order {
+        flow,
+        ack,
+        plain_ack: true,
+        ..Order::default()
+    };
+    let data = |flow, ack| Order {
+        flow,
+        ack,
+        payload: vec![7; 100],
+        ..Order::default()
+    };
+    let duplicate = Order {
+        plain_ack: false,
+        ..ack(1, 40)
+    };
+    let orders = [
+        ack(1, 10),
+        data(1, 10), // carries the one before
+        ack(1, 20),
+        ack(1, 30), // no data follows the first
+        data(1, 30),
+        ack(1, 40),
+        data(2, 5), // another flow
+        duplicate.clone(),
+        data(1, 40),
+    ];
+    let expected: Vec<_> = [
+        &orders[1], &orders[2], &orders[4], &orders[5], &orders[6], &duplicate, &orders[8],
+    ]
+    .map(|order| order.frame(0))
+    .into();
+    assert_eq!(behind_a_standing_wire(&orders), expected);
 }

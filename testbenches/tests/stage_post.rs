@@ -102,6 +102,11 @@ impl Model {
                 ts_ecr: o.ts_ecr,
                 ecn: bits(if marked { 2 } else { 0 }),
                 length: o.length,
+                plain_ack: is_rx
+                    && o.notify
+                    && o.rx_bump.any()
+                    && o.flags.to_u64() == 0x10
+                    && !o.length.any(),
             };
             self.actions.push(Action {
                 ticket: o.ticket,

@@ -287,6 +287,9 @@ pub struct Header {
     pub ecn: Bits<2>,
     /// Payload bytes that follow from the payload reader; raw: frame bytes.
     pub length: Bits<14>,
+    /// A pure acknowledgement of new data, which says nothing that a later segment of
+    /// the flow does not say as well.
+    pub plain_ack: Bit,
 }
 
 /// What payload write does for one event, in ticket order.

@@ -51,6 +51,9 @@ pub struct DesignPoint {
     /// Tickets that may be between sequencer and reorder, a power of two, 4 to 256.
     #[serde(default = "default_reorder_depth")]
     pub reorder_depth: u32,
+    /// Headers that may wait for the wire in ticket order, 16 to 1024.
+    #[serde(default = "default_egress_depth")]
+    pub egress_depth: u32,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
@@ -79,6 +82,9 @@ fn default_max_read_request() -> u32 {
 }
 fn default_reorder_depth() -> u32 {
     64
+}
+fn default_egress_depth() -> u32 {
+    256
 }
 fn default_same_flow() -> SameFlow {
     SameFlow::Forward1
@@ -208,6 +214,11 @@ impl DesignPoint {
                 "must be a power of two from 4 to 256, not {}",
                 self.reorder_depth
             ),
+        )?;
+        check(
+            (16..=1024).contains(&self.egress_depth),
+            "egress_depth",
+            format!("must lie between 16 and 1024, not {}", self.egress_depth),
         )
     }
 

@@ -180,7 +180,7 @@ impl Nic {
                 point.read_tags as usize,
                 point.max_read_request as usize,
             ),
-            assemble: Assemble::new(STORE_BEATS),
+            assemble: Assemble::new(STORE_BEATS, point.egress_depth as usize),
             upstream: Default::default(),
             tx_register: Default::default(),
         }
@@ -281,6 +281,7 @@ impl Logic for Nic {
         self.payload_write.slow_room.next = self.notify.slow_room.val();
         self.payload_write.m_notice.join(&mut self.notify.s);
         self.payload_write.m_header.join(&mut self.assemble.s);
+        self.assemble.released.next = self.payload_write.released.val();
 
         // Transmit.
         self.payload_read.m.join(&mut self.assemble.s_payload);

@@ -11,15 +11,22 @@
 //!         │    ┌─────┐ ┌─────┐ ┌──────┐ ┌──────┐ sum               ┌──────┐
 //!         └───►│ add │►│ add │►│ fold │►│ sums │───┐               │ emit │─► m
 //!              └─────┘ └─────┘ └──────┘ └──────┘   ▼               └──────┘
-//!              ┌───────┐ ┌─────┐ ┌───────┐ ┌──────────┐ ┌────────┐    ▲
-//!  s ─────────►│ build │►│ add │►│ total │►│ checksum │►│ frames │────┘
-//!              └───────┘ └─────┘ └───────┘ └──────────┘ └────────┘
+//!     ┌────────┐ ┌───────┐ ┌─────┐ ┌───────┐ ┌──────────┐ ┌────────┐    ▲
+//!  s ►│ egress │►│ build │►│ add │►│ total │►│ checksum │►│ frames │────┤
+//!     └────────┘ └───────┘ └─────┘ └───────┘ └──────────┘ └────────┘ released
 //! ```
 //!
-//! A header enters as soon as the sum of its payload is known; the header pipeline never
+//! Headers wait in `egress`, which is deep: a frame whose payload is still to be read from
+//! the host holds up those behind it, and that must not hold up reception. A header goes
+//! on as soon as the sum of its payload is known; the header pipeline never
 //! stalls, it stops taking headers while fewer than [`MARGIN`] of the finished frames'
 //! queue are free. A frame that is in that queue is complete, so it leaves without a gap
-//! while `m` is ready.
+//! while `m` is ready, once `released` has pulsed for it (contract O4).
+//!
+//! While `egress` is not empty, a plain acknowledgement waits before it for one more header:
+//! when that is a data segment of the same flow, the acknowledgement is dropped, since
+//! the segment says the same (RFC 9293 §3.8.6.3, piggyback). So a transmitter that is
+//! behind sends no pure acknowledgements, and one that is not sends them at once.
 //!
 //! Sums are kept in the order of the octets in the bus (least significant octet first):
 //! the one's complement sum does not depend on it (RFC 1071 §2 (B)), and no octet needs
@@ -30,7 +37,7 @@
 //! is its payload, untouched.
 //!
 //! Initiation interval: one header and one beat a cycle. Latency from a header without
-//! payload to its first beat: 6 cycles; from the last payload beat: 10.
+//! payload to its first beat: 8 cycles; from the last payload beat: 10; from `released`: 2.
 
 use super::octets::{first_bytes, network16, network32, network48};
 use crate::channels::{Beat, Header, PayloadBeat};
@@ -56,6 +63,17 @@ pub struct Frame {
     pub length: Bits<14>,
     /// Bytes of the frame.
     pub bytes: Bits<15>,
+    /// It stands for an acknowledgement as well: two events release it.
+    pub merged: Bit,
+}
+
+/// A header that waits for its turn.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Waiting {
+    /// The header.
+    pub header: Header,
+    /// An acknowledgement before it was dropped.
+    pub merged: Bit,
 }
 
 /// Partial sums of a frame's checksums.
@@ -102,10 +120,18 @@ pub struct Assemble {
     pub mac: Signal<In, Bits<48>>,
     /// Time in ns.
     pub now: Signal<In, Bits<64>>,
+    /// Pulse: the event of the oldest header that is not released yet is complete.
+    pub released: Signal<In, Bit>,
     /// Frames to the wire.
     pub m: StreamSource<Beat>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
+    /// A header that waits before `egress`.
+    held: DFF<Waiting>,
+    held_valid: DFF<Bit>,
+    egress: Fifo<Waiting>,
+    /// Releases of frames that have not left.
+    releases: DFF<Bits<12>>,
     store: Fifo<PayloadBeat>,
     /// Payload beat being summed: present, last of its segment.
     add_valid: DFF<Bit>,
@@ -139,9 +165,11 @@ pub struct Assemble {
 }
 
 impl Assemble {
-    /// An assembler that stores `store_beats` payload beats; a whole segment must fit.
-    pub fn new(store_beats: usize) -> Self {
+    /// An assembler that stores `store_beats` payload beats, where a whole segment must
+    /// fit, and `egress` headers, at most 2048.
+    pub fn new(store_beats: usize, egress: usize) -> Self {
         Self {
+            egress: Fifo::new(egress),
             store: Fifo::new(store_beats),
             // A segment has at least one beat, so there are never more sums than beats.
             sums: Fifo::new(store_beats),
@@ -177,8 +205,13 @@ impl Logic for Assemble {
             totals_frame,
             totals,
             index,
-            previous
+            previous,
+            held,
+            held_valid,
+            releases
         );
+        self.egress.clk.next = self.clk.val();
+        self.egress.rst.next = self.rst.val();
         self.store.clk.next = self.clk.val();
         self.store.rst.next = self.rst.val();
         self.sums.clk.next = self.clk.val();
@@ -231,13 +264,49 @@ impl Logic for Assemble {
             | !(self.total_valid.q.val() & self.total_last.q.val())
             | self.sums.s.ready.val();
 
+        // Wait: at most one header passes into `egress` in a cycle, the held one first.
+        let offer = self.s.data.val();
+        let held = self.held.q.val();
+        let holds = self.held_valid.q.val();
+        let fits = self.egress.s.ready.val();
+        let arrives = self.s.valid.val() & fits;
+        let backlog = self.egress.level.val().any();
+        let joins = arrives
+            & holds
+            & held.header.plain_ack
+            & (held.header.flow == offer.flow)
+            & offer.length.any()
+            & !offer.raw;
+        let stays = holds & held.header.plain_ack & backlog & !arrives;
+        let direct = arrives & (joins | (!holds & !(offer.plain_ack & backlog)));
+        self.s.ready.next = fits;
+        self.egress.s.valid.next = direct | (holds & !stays & !joins);
+        self.egress.s.data.next = if direct {
+            Waiting {
+                header: offer,
+                merged: joins,
+            }
+        } else {
+            held
+        };
+        if fits {
+            self.held_valid.d.next = stays | (arrives & !direct);
+        }
+        if arrives & !direct {
+            self.held.d.next = Waiting {
+                header: offer,
+                merged: false,
+            };
+        }
+
         // Build: a header enters once its payload's sum is known.
-        let header = self.s.data.val();
+        let waiting = self.egress.m.data.val();
+        let header = waiting.header;
         let has_payload = header.length.any();
         let room = !self.frames.almost_full.val();
         let take = room & (!has_payload | self.sums.m.valid.val());
-        let enter = take & self.s.valid.val();
-        self.s.ready.next = take;
+        let enter = take & self.egress.m.valid.val();
+        self.egress.m.ready.next = take;
         self.sums.m.ready.next = enter & has_payload;
         let payload_bytes = bit_cast::<16, 14>(header.length);
         let tcp_bytes = payload_bytes
@@ -288,6 +357,7 @@ impl Logic for Assemble {
                 long: header.ts_on,
                 length: header.length,
                 bytes: header_bytes + bit_cast::<15, 14>(header.length),
+                merged: waiting.merged,
             };
             self.built_sum.d.next = if has_payload {
                 self.sums.m.data.val()
@@ -369,7 +439,17 @@ impl Logic for Assemble {
         let consume = !(late & first)
             & ((bit_cast::<15, 8>(earlier) << 6) < bit_cast::<15, 14>(frame.length));
         let payload_ready = !consume | self.store.m.valid.val();
-        let advance = self.frames.m.valid.val() & payload_ready & self.out.s.ready.val();
+        let released = self.releases.q.val();
+        let one_is_enough = !frame.merged & released.any();
+        let may_leave = !first | one_is_enough | released.get_bits::<11>(1).any();
+        let leaves = self.frames.m.valid.val() & payload_ready & may_leave;
+        let advance = leaves & self.out.s.ready.val();
+        let spent = if advance & first {
+            bits::<12>(1) + bit_cast::<12, 1>(bit(frame.merged))
+        } else {
+            bits::<12>(0)
+        };
+        self.releases.d.next = released + bit_cast::<12, 1>(bit(self.released.val())) - spent;
         let arriving = if consume {
             self.store.m.data.val().data
         } else {
@@ -400,7 +480,7 @@ impl Logic for Assemble {
         } else {
             !bits::<64>(0)
         };
-        self.out.s.valid.next = self.frames.m.valid.val() & payload_ready;
+        self.out.s.valid.next = leaves;
         self.out.s.data.next = Beat { data, keep, last };
         self.no_gap.clk.next = self.clk.val();
         self.no_gap.holds.next = self.rst.val() | !self.frames.m.valid.val() | payload_ready;
@@ -422,6 +502,8 @@ impl Logic for Assemble {
             & !self.add_valid.q.val()
             & !self.total_valid.q.val()
             & !self.sums.level.val().any()
+            & !self.held_valid.q.val()
+            & !self.egress.level.val().any()
             & !self.built_valid.q.val()
             & !self.partial_valid.q.val()
             & !self.totals_valid.q.val()
@@ -436,6 +518,8 @@ impl Logic for Assemble {
             self.partial_valid.d.next = false;
             self.totals_valid.d.next = false;
             self.index.d.next = bits::<8>(0);
+            self.held_valid.d.next = false;
+            self.releases.d.next = bits::<12>(0);
         }
     }
 }

@@ -7,21 +7,24 @@
 //!  slow_base ►│         │        └──▲───┬─┘     │ taken
 //!  slow_room ►│         │  s_beats ─┘   │ marks │
 //!  slow_log2 ►│         ├─ tails ───────┴───────┴──► release ┬─► m_notice
-//!             └────┬────┘                                    └─► m_header
-//!                  └─► drop_valid, drop_reason, placed
+//!             └──┬───┬──┘                                    └─► released
+//!                │   └─► drop_valid, drop_reason, placed
+//!                └─ headers ──────────────────────────────────► m_header
 //! ```
 //!
 //! The [planner] cuts placements into write requests, the [engine] takes the event's
-//! frame from the frame buffer and writes them. Notice and header of an event leave when
-//! the last beat of its payload has been taken at `m_up` (contracts O3 and O4): the
-//! engine marks the end of each event with the count of beats written so far, and it is
-//! released when as many have been taken.
+//! frame from the frame buffer and writes them. The notice of an event leaves when the
+//! last beat of its payload has been taken at `m_up` (contract O3): the engine marks the
+//! end of each event with the count of beats written so far, and it is released when as
+//! many have been taken. The header goes ahead, so that its checksums are ready in time;
+//! assembly lets its frame go when `released` has pulsed for it (contract O4).
 //!
 //! Initiation interval: a frame costs as many clocks as it has beats, and one more when
 //! its last bytes need a write beat of their own; an event without a frame costs one.
 //! Latency from an action to its first write: 5 clocks, and one for each beat in front of
-//! the one that completes the first window. Notice and header show 2 clocks after the
-//! last write has left, without a payload 6 clocks after the action.
+//! the one that completes the first window. The notice shows 2 clocks after the last
+//! write has left and `released` 1, without a payload 6 and 5 clocks after the action;
+//! the header shows at once.
 
 mod engine;
 mod planner;
@@ -58,8 +61,10 @@ pub struct PayloadWrite {
     pub m_up: StreamSource<Up>,
     /// Records to post.
     pub m_notice: StreamSource<Notice>,
-    /// Headers to transmit.
+    /// Headers to transmit, before their events are released.
     pub m_header: StreamSource<Header>,
+    /// Pulse: the oldest header that is not released yet is.
+    pub released: Signal<Out, Bit>,
     /// A frame is dropped.
     pub drop_valid: Signal<Out, Bit>,
     /// Why: always `interface::Drop::SlowPathFull`.
@@ -75,7 +80,6 @@ pub struct PayloadWrite {
     marks: Fifo<Bits<16>>,
     taken: DFF<Bits<16>>,
     notices: StreamRegister<Notice>,
-    headers: StreamRegister<Header>,
     in_frame: Assert,
 }
 
@@ -93,6 +97,7 @@ impl PayloadWrite {
             m_up: Default::default(),
             m_notice: Default::default(),
             m_header: Default::default(),
+            released: Default::default(),
             drop_valid: Default::default(),
             drop_reason: Default::default(),
             placed: Default::default(),
@@ -104,7 +109,6 @@ impl PayloadWrite {
             marks: Fifo::new(EVENTS),
             taken: Default::default(),
             notices: Default::default(),
-            headers: Default::default(),
             in_frame: Assert::new("a placement ends behind its frame"),
         }
     }
@@ -126,8 +130,6 @@ impl Logic for PayloadWrite {
         self.marks.rst.next = self.rst.val();
         self.notices.clk.next = self.clk.val();
         self.notices.rst.next = self.rst.val();
-        self.headers.clk.next = self.clk.val();
-        self.headers.rst.next = self.rst.val();
 
         StreamSink::<Action>::link(&mut self.s, &mut self.planner.s);
         self.planner.slow_base.next = self.slow_base.val();
@@ -143,7 +145,7 @@ impl Logic for PayloadWrite {
         StreamSource::<Bits<16>>::join(&mut self.engine.m_mark, &mut self.marks.s);
         StreamSource::<Up>::link(&mut self.m_up, &mut self.engine.m_up);
         StreamSource::<Notice>::link(&mut self.m_notice, &mut self.notices.m);
-        StreamSource::<Header>::link(&mut self.m_header, &mut self.headers.m);
+        StreamSource::<Header>::link(&mut self.m_header, &mut self.planner.m_header);
 
         // Release. The marks of the events in the queues are at most 2^15 beats apart, so
         // the sign of the difference tells which count is ahead.
@@ -154,14 +156,12 @@ impl Logic for PayloadWrite {
         let reached = !(self.taken.q.val() - self.marks.m.data.val()).get_bit(15);
         let due = self.tails.m.valid.val() & self.marks.m.valid.val() & reached;
         let notice_waits = tail.notify & !self.notices.s.ready.val();
-        let header_waits = tail.send & !self.headers.s.ready.val();
-        let released = due & !notice_waits & !header_waits;
+        let released = due & !notice_waits;
         self.tails.m.ready.next = released;
         self.marks.m.ready.next = released;
         self.notices.s.data.next = tail.notice;
         self.notices.s.valid.next = released & tail.notify;
-        self.headers.s.data.next = tail.header;
-        self.headers.s.valid.next = released & tail.send;
+        self.released.next = released & tail.send;
 
         self.in_frame.clk.next = self.clk.val();
         self.in_frame.holds.next = self.rst.val() | !self.engine.overrun.val();
@@ -174,8 +174,7 @@ impl Logic for PayloadWrite {
             & self.engine.idle.val()
             & (self.tails.level.val() == bits::<16>(0))
             & (self.marks.level.val() == bits::<16>(0))
-            & !self.notices.m.valid.val()
-            & !self.headers.m.valid.val();
+            & !self.notices.m.valid.val();
         if self.rst.val() {
             self.taken.d.next = bits::<16>(0);
         }

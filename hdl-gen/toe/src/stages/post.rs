@@ -25,6 +25,7 @@ use crate::channels::{
     ReadRequest, Update,
 };
 use crate::interface::{CONTROL_CONTEXT, RecordKind};
+use crate::stages::protocol::flow::ACK;
 use hallux_hdl::prelude::*;
 
 /// Words of each output FIFO.
@@ -150,6 +151,11 @@ fn header(outcome: Outcome, connection: Connection, raw: Bit) -> Header {
         ts_ecr: outcome.ts_ecr,
         ecn: if capable { bits::<2>(2) } else { bits::<2>(0) },
         length: outcome.length,
+        plain_ack: (outcome.kind == bits::<2>(KIND_RX))
+            & outcome.notify
+            & outcome.rx_bump.any()
+            & (outcome.flags == bits::<8>(ACK))
+            & !outcome.length.any(),
     }
 }
 

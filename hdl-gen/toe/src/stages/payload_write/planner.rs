@@ -44,10 +44,8 @@ pub struct Tail {
     pub notify: Bit,
     /// The record.
     pub notice: Notice,
-    /// Transmit `header`.
+    /// Release the event's header.
     pub send: Bit,
-    /// The frame to transmit.
-    pub header: Header,
 }
 
 /// The part of a placement that is not cut yet.
@@ -90,6 +88,8 @@ pub struct Planner {
     pub m_chunk: StreamSource<Chunk>,
     /// One tail an event.
     pub m_tail: StreamSource<Tail>,
+    /// Headers of frames to transmit.
+    pub m_header: StreamSource<Header>,
     /// A slow frame is dropped for lack of room.
     pub slow_full: Signal<Out, Bit>,
     /// A fast segment is placed.
@@ -175,8 +175,10 @@ impl Logic for Planner {
         }
 
         let free = !self.active.q.val() | (cut & last);
-        let takes =
-            free & self.m_tail.ready.val() & (self.pending.q.val() < bits::<4>(SLOW_PENDING));
+        let takes = free
+            & self.m_tail.ready.val()
+            & self.m_header.ready.val()
+            & (self.pending.q.val() < bits::<4>(SLOW_PENDING));
         self.s.ready.next = takes;
         let action = self.s.data.val();
         let taken = takes & self.s.valid.val();
@@ -191,7 +193,6 @@ impl Logic for Planner {
             notify: action.notify,
             notice: action.notice,
             send: action.send,
-            header: action.header,
         };
         if action.slow {
             tail.notify = record;
@@ -213,6 +214,8 @@ impl Logic for Planner {
         }
         self.m_tail.data.next = tail;
         self.m_tail.valid.next = taken;
+        self.m_header.data.next = action.header;
+        self.m_header.valid.next = taken & action.send;
         self.full.d.next = taken & action.slow & !self.slow_room.val();
         self.placing.d.next = taken & places;
         if taken {
