@@ -337,13 +337,13 @@ module parse (
     assign buffer_ready_holds = rst | !stored_valid | m_beats_ready;
     assign queue_ready_holds = rst | !leaves | judge_judged_refused | summaries_s_ready;
 
-    checksum_beat512 u_header_sum (
+    checksum_beat u_header_sum (
         .clk(clk),
         .data(header_sum_data),
         .keep(header_sum_keep),
         .sum(header_sum_sum)
     );
-    checksum_beat512 u_packet_sum (
+    checksum_beat u_packet_sum (
         .clk(clk),
         .data(stored_data),
         .keep(covered),

@@ -248,7 +248,7 @@ pub struct More {
     file: RegisterFile<Summary, 5>,
     arbiter: RoundRobin,
     checksum: ChecksumBeat512,
-    rotator: ByteRotator512,
+    rotator: ByteRotator<512, 6>,
     crc: Crc32<96>,
     never: Assert,
 }
@@ -281,7 +281,7 @@ impl Logic for More {
         self.rotator.data.next = self.data.val();
         self.rotator.bytes.next = self.keep.val().get_bits::<6>(0);
         self.rotated.next =
-            rotate_left_512(self.rotator.rotated.val(), self.keep.val().get_bits::<6>(6));
+            rotate_left::<512, 6>(self.rotator.rotated.val(), self.keep.val().get_bits::<6>(6));
         self.crc.key.next = self.data.val().get_bits::<96>(0);
         self.hash.next = self.crc.crc.val() ^ self.file.read_data.val().seq;
         self.never.clk.next = self.clk.val();

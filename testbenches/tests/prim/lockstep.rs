@@ -16,6 +16,16 @@ use rust_hdl_core::atom::{Atom, AtomKind};
 pub struct Random(Pcg32);
 
 impl Random {
+    /// Numbers that repeat with `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self(Pcg32::seed_from_u64(seed))
+    }
+
+    /// 64 random bits.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number below `limit`.
     pub fn below(&mut self, limit: u32) -> u32 {
         self.0.next_u32() % limit
@@ -114,7 +124,7 @@ pub fn lockstep<B: Block>(test: Lockstep<B>) {
         Err(errors) => panic!("{errors}"),
     };
     let mut bench = Bench::new(&design);
-    let mut random = Random(Pcg32::seed_from_u64(1));
+    let mut random = Random::new(1);
     for cycle in 0..test.cycles {
         (test.drive)(&mut block, &mut random, cycle < 3);
         settle(&mut block);

@@ -23,7 +23,7 @@ struct Parts {
     pub index: Signal<Out, Bits<4>>,
     pub granted: Signal<Out, Bit>,
     checksum: ChecksumBeat512,
-    rotator: ByteRotator512,
+    rotator: ByteRotator<512, 6>,
     hash: Crc32<96>,
     arbiter: RoundRobin,
 }
@@ -35,8 +35,8 @@ impl Logic for Parts {
         self.checksum.data.next = self.data.val();
         self.checksum.keep.next = self.keep.val();
         self.sum.next = self.checksum.sum.val();
-        self.right.next = rotate_right_512(self.data.val(), self.bytes.val());
-        self.left.next = rotate_left_512(self.data.val(), self.bytes.val());
+        self.right.next = rotate_right::<512, 6>(self.data.val(), self.bytes.val());
+        self.left.next = rotate_left::<512, 6>(self.data.val(), self.bytes.val());
         self.rotator.clk.next = self.clk.val();
         self.rotator.enable.next = self.enable.val();
         self.rotator.data.next = self.data.val();

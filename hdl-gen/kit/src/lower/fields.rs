@@ -100,6 +100,11 @@ impl Fields {
         }
     }
 
+    /// Whether any bit of a signal is read.
+    pub fn is_read(&self, id: Id) -> bool {
+        self.used.contains_key(&id)
+    }
+
     /// As [`Fields::note`], by number.
     pub fn note_id(&mut self, id: Id, offset: usize, width: usize) {
         let ranges = self.used.entry(id).or_default();

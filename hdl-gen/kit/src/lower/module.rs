@@ -54,8 +54,17 @@ pub(crate) fn write(
             written.extend(scope.find(source));
         });
     }
+    // Next and present value of a register share a name.
+    let mut stored = BTreeSet::new();
+    writes(&plan.clocked, &mut |source| {
+        stored.insert(scope.name(source));
+    });
     let declared = |id: Id| match scope.signals[id].class {
         Class::Local | Class::Variable => written.contains(&id),
+        // A register that the elaborated statements do not mention does not exist.
+        Class::Register => {
+            stored.contains(scope.signals[id].name.as_str()) || printer.fields.is_read(id)
+        }
         _ => true,
     };
 
@@ -122,8 +131,9 @@ fn declarations(
     for (id, signal) in scope.signals.iter().enumerate() {
         let wanted = match signal.class {
             Class::Input | Class::Output | Class::RegisterNext | Class::RegisterClock => false,
-            Class::Register | Class::InnerOutput(_) => true,
+            Class::InnerOutput(_) => true,
             Class::InnerInput(_) => !plan.pins.contains_key(&id),
+            Class::Register => declared(id),
             Class::Local | Class::Variable => declared(id) && !in_place.contains(&id),
         };
         if wanted {

@@ -8,8 +8,9 @@
 //!
 //! A CRC is linear over GF(2): each result bit is the parity of a fixed selection of
 //! key bits, up to a constant. The selections are computed when the design is
-//! generated. Combinational; register it in the surrounding stage.
+//! generated. Latency 0, initiation interval 1: register it in the surrounding stage.
 
+use super::linear::xor_trees;
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use hallux_hdl_macros::LogicBlock;
@@ -30,7 +31,14 @@ pub struct Crc32<const N: usize> {
 impl<const N: usize> Crc32<N> {
     /// The CRC of the given polynomial in reflected notation: `0xedb8_8320` for IEEE
     /// 802.3, `0x82f6_3b78` for Castagnoli.
+    ///
+    /// # Panics
+    /// If `N` is not a multiple of 8.
     pub fn new(polynomial: u32) -> Self {
+        assert!(
+            N > 0 && N.is_multiple_of(8),
+            "a CRC is over whole octets, not {N} bits"
+        );
         Self {
             key: Signal::default(),
             crc: Signal::default(),
@@ -70,25 +78,11 @@ impl<const N: usize> Logic for Crc32<N> {
 
     fn hdl(&self) -> Verilog {
         let zero = self.of(&vec![0; N / 8]);
-        let columns: Vec<u32> = (0..N)
-            .map(|bit| {
-                let mut octets = vec![0; N / 8];
-                octets[bit / 8] = 1 << (bit % 8);
-                self.of(&octets) ^ zero
-            })
-            .collect();
-        let mut text = String::new();
-        for row in 0..32 {
-            let mask = columns
-                .iter()
-                .enumerate()
-                .filter(|(_, column)| *column >> row & 1 == 1)
-                .fold(BigUint::default(), |mask, (bit, _)| {
-                    mask | BigUint::from(1u8) << bit
-                });
-            let constant = zero >> row & 1;
-            text += &format!("    assign crc[{row}] = (^(key & {N}'h{mask:x})) ^ 1'b{constant};\n");
-        }
+        let text = xor_trees("crc", 32, "key", N, u64::from(zero), |bit| {
+            let mut octets = vec![0; N / 8];
+            octets[bit / 8] = 1 << (bit % 8);
+            u64::from(self.of(&octets) ^ zero)
+        });
         primitive(Primitive {
             rust_type: std::any::type_name::<Self>(),
             module: format!("crc32_{:x}_{N}", self._polynomial),

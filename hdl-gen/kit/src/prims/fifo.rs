@@ -1,4 +1,20 @@
 //! First-in first-out queue.
+//!
+//! ```text
+//!              ┌────────┐   ┌──────────┐   ┌──────────┐
+//!   s ────────►│ memory ├──►│ register ├──►│ register ├────► m
+//!              └────────┘   └──────────┘   └──────────┘
+//!                level, almost_full
+//! ```
+//!
+//! The word at the head stands on `m` without being asked for. Initiation interval 1; no
+//! output depends on an input in the same cycle.
+//!
+//! | output | latency | what synthesis makes of it |
+//! |---|---|---|
+//! | `Memory` | 1 | distributed RAM that drives `m_data` |
+//! | `Read` | 2 | block RAM where the queue is large: the register is its read port |
+//! | `Registered` | 3 | block RAM with its output register, for the fastest clocks |
 
 use super::{index_bits, range};
 use crate::elaborate::primitive;
@@ -9,19 +25,19 @@ use hallux_hdl_macros::LogicBlock;
 use rust_hdl_core::prelude::{Bit, Bits, Clock, In, Logic, Out, Signal, Synth, Verilog, bits};
 use std::collections::VecDeque;
 
-/// A queue of `depth` words with ready/valid on both sides.
-///
-/// ```text
-///              ┌────────┐   ┌──────────┐
-///   s ────────►│ memory ├──►│ register ├────────► m
-///              └────────┘   └──────────┘
-///                level, almost_full
-/// ```
-///
-/// The word at the head stands on `m` without being asked for. Latency from `s`
-/// to `m` is 2 cycles, initiation interval 1. No output depends on an input in
-/// the same cycle. The output register is the read register of the memory, so
-/// that synthesis infers block RAM where the queue is large.
+/// What stands between the memory of a [`Fifo`] and its output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FifoOutput {
+    /// Nothing.
+    Memory,
+    /// The read register of the memory.
+    #[default]
+    Read,
+    /// The read register and one more.
+    Registered,
+}
+
+/// A queue with ready/valid on both sides. See the [module](self).
 #[derive(Clone, Debug, LogicBlock)]
 pub struct Fifo<T: Synth> {
     /// Clock, rising edge.
@@ -38,7 +54,10 @@ pub struct Fifo<T: Synth> {
     pub almost_full: Signal<Out, Bit>,
     _depth: usize,
     _margin: usize,
+    _output: FifoOutput,
     _memory: VecDeque<T>,
+    /// The word between memory and output of [`FifoOutput::Registered`].
+    _between: Option<T>,
 }
 
 impl<T: Synth> Fifo<T> {
@@ -60,7 +79,9 @@ impl<T: Synth> Fifo<T> {
             almost_full: Signal::default(),
             _depth: depth,
             _margin: 0,
+            _output: FifoOutput::default(),
             _memory: VecDeque::new(),
+            _between: None,
         }
     }
 
@@ -69,6 +90,29 @@ impl<T: Synth> Fifo<T> {
     pub fn with_almost_full(mut self, margin: usize) -> Self {
         self._margin = margin;
         self
+    }
+
+    /// Chooses what stands before the output.
+    ///
+    /// # Panics
+    /// If that would leave no word for the memory: `Registered` needs a depth of 3.
+    pub fn with_output(mut self, output: FifoOutput) -> Self {
+        self._output = output;
+        assert!(
+            self._depth > self.registers(),
+            "a queue of {} words has no place for two registers behind its memory",
+            self._depth
+        );
+        self
+    }
+
+    /// Words that stand behind the memory.
+    fn registers(&self) -> usize {
+        match self._output {
+            FifoOutput::Memory => 0,
+            FifoOutput::Read => 1,
+            FifoOutput::Registered => 2,
+        }
     }
 }
 
@@ -83,23 +127,45 @@ impl<T: Synth> Logic for Fifo<T> {
     fn update(&mut self) {
         if self.clk.pos_edge() {
             let push = self.s.valid.val() && self.s.ready.val();
-            let free = !self.m.valid.val() || self.m.ready.val();
-            if free {
-                let head = self._memory.pop_front();
-                self.m.valid.next = head.is_some();
-                if let Some(head) = head {
-                    self.m.data.next = head;
+            let pop = self.m.valid.val() && self.m.ready.val();
+            let free = !self.m.valid.val() || pop;
+            match self._output {
+                FifoOutput::Memory => {
+                    if pop {
+                        self._memory.pop_front();
+                    }
+                    if push {
+                        self._memory.push_back(self.s.data.val());
+                    }
+                    self.show(self._memory.front().copied());
+                }
+                FifoOutput::Read => {
+                    if free {
+                        let head = self._memory.pop_front();
+                        self.show(head);
+                    }
+                }
+                FifoOutput::Registered => {
+                    if free {
+                        let word = self._between.take();
+                        self.show(word);
+                    }
+                    if self._between.is_none() {
+                        self._between = self._memory.pop_front();
+                    }
                 }
             }
-            if push {
+            if push && self._output != FifoOutput::Memory {
                 self._memory.push_back(self.s.data.val());
             }
             if self.rst.val() {
                 self._memory.clear();
+                self._between = None;
                 self.m.valid.next = false;
             }
         }
-        let level = self._memory.len() + usize::from(self.m.valid.val());
+        let shown = self._output != FifoOutput::Memory && self.m.valid.val();
+        let level = self._memory.len() + usize::from(self._between.is_some()) + usize::from(shown);
         self.level.next = bits(level as u64);
         self.s.ready.next = level < self._depth;
         self.almost_full.next = level + self._margin >= self._depth;
@@ -115,8 +181,7 @@ impl<T: Synth> Logic for Fifo<T> {
 
     fn hdl(&self) -> Verilog {
         let (width, depth, margin) = (T::BITS, self._depth, self._margin);
-        // The output register holds one of the words.
-        let words = depth - 1;
+        let words = depth - self.registers();
         let (address, count) = (index_bits(words), index_bits(depth + 1));
         let threshold = depth.saturating_sub(margin);
         let last = words - 1;
@@ -137,44 +202,34 @@ impl<T: Synth> Logic for Fifo<T> {
             0 => "occupied".to_string(),
             pad => format!("{{{pad}'d0, occupied}}"),
         };
+        let output = self.output_text(count - 1);
         let text = format!(
             "    logic {data}memory [0:{last}];
     logic {pointer}write_at;
     logic {pointer}read_at;
     logic {number}occupied;
-
+{declared}
     wire push = s_valid & s_ready;
     wire pop = m_valid & m_ready;
-    // Words in memory: all but the one in the output register.
-    wire stored = occupied != {{{pad}'d0, m_valid}};
-    wire fetch = stored & (!m_valid | m_ready);
-
+{wires}
     assign s_ready = occupied != {count}'d{depth};
     assign level = {level};
     assign almost_full = {nearly};
-
+{assigns}
     always_ff @(posedge clk) begin
         if (push) begin
             memory[write_at] <= s_data;
         end
-        if (fetch) begin
-            m_data <= memory[read_at];
-        end
-    end
+{data_moves}    end
 
     always_ff @(posedge clk) begin
         if (push) begin
             write_at <= {next_write};
         end
-        if (fetch) begin
+        if ({fetch}) begin
             read_at <= {next_read};
         end
-        if (fetch) begin
-            m_valid <= 1'b1;
-        end else if (pop) begin
-            m_valid <= 1'b0;
-        end
-        if (push & !pop) begin
+{valid_moves}        if (push & !pop) begin
             occupied <= occupied + {count}'d1;
         end else if (pop & !push) begin
             occupied <= occupied - {count}'d1;
@@ -183,30 +238,135 @@ impl<T: Synth> Logic for Fifo<T> {
             write_at <= {address}'d0;
             read_at <= {address}'d0;
             occupied <= {count}'d0;
-            m_valid <= 1'b0;
-        end
+{resets}        end
     end
 ",
-            pad = count - 1,
+            declared = match self._output {
+                FifoOutput::Registered => format!("    logic {data}head;\n    logic head_valid;\n"),
+                _ => String::new(),
+            },
+            wires = output.wires,
+            assigns = output.assigns,
+            data_moves = output.data_moves,
+            valid_moves = output.valid_moves,
+            resets = output.resets,
+            fetch = output.fetch,
         );
         let margin = match margin {
             0 => String::new(),
             _ => format!("_margin_{margin}"),
         };
+        let (suffix, latency) = match self._output {
+            FifoOutput::Memory => ("_direct", 1),
+            FifoOutput::Read => ("", 2),
+            FifoOutput::Registered => ("_registered", 3),
+        };
+        let plural = if latency == 1 { "" } else { "s" };
         primitive(Primitive {
             rust_type: std::any::type_name::<Self>(),
-            module: format!("fifo_{width}x{depth}{margin}"),
+            module: format!("fifo_{width}x{depth}{suffix}{margin}"),
             summary: vec![format!(
-                "Queue of {depth} words of {width} bits; latency 2 cycles, one word a cycle."
+                "Queue of {depth} words of {width} bits; latency {latency} cycle{plural}, one word a cycle."
             )],
             text,
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,
                 bits: width as u32,
-                read_latency: 1,
+                read_latency: self.registers() as u32,
             }],
             combinational: Vec::new(),
         })
+    }
+}
+
+/// The parts of the module that depend on [`FifoOutput`].
+struct OutputText {
+    wires: String,
+    assigns: &'static str,
+    data_moves: &'static str,
+    valid_moves: &'static str,
+    resets: &'static str,
+    /// The condition under which a word leaves the memory.
+    fetch: &'static str,
+}
+
+impl<T: Synth> Fifo<T> {
+    /// `pad`: bits of the count above the lowest one.
+    fn output_text(&self, pad: usize) -> OutputText {
+        match self._output {
+            FifoOutput::Memory => OutputText {
+                wires: String::new(),
+                assigns: "    assign m_data = memory[read_at];
+    assign m_valid = |occupied;
+",
+                data_moves: "",
+                valid_moves: "",
+                resets: "",
+                fetch: "pop",
+            },
+            FifoOutput::Read => OutputText {
+                wires: format!(
+                    "    // Words in memory: all but the one in the output register.
+    wire stored = occupied != {{{pad}'d0, m_valid}};
+    wire fetch = stored & (!m_valid | m_ready);
+"
+                ),
+                assigns: "",
+                data_moves: "        if (fetch) begin
+            m_data <= memory[read_at];
+        end
+",
+                valid_moves: "        if (fetch) begin
+            m_valid <= 1'b1;
+        end else if (pop) begin
+            m_valid <= 1'b0;
+        end
+",
+                resets: "            m_valid <= 1'b0;
+",
+                fetch: "fetch",
+            },
+            FifoOutput::Registered => OutputText {
+                wires: format!(
+                    "    wire shift = head_valid & (!m_valid | m_ready);
+    // Words in memory: all but those in the two registers.
+    wire stored = occupied != {{{pad}'d0, head_valid}} + {{{pad}'d0, m_valid}};
+    wire fetch = stored & (!head_valid | shift);
+"
+                ),
+                assigns: "",
+                data_moves: "        if (fetch) begin
+            head <= memory[read_at];
+        end
+        if (shift) begin
+            m_data <= head;
+        end
+",
+                valid_moves: "        if (fetch) begin
+            head_valid <= 1'b1;
+        end else if (shift) begin
+            head_valid <= 1'b0;
+        end
+        if (shift) begin
+            m_valid <= 1'b1;
+        end else if (pop) begin
+            m_valid <= 1'b0;
+        end
+",
+                resets: "            head_valid <= 1'b0;
+            m_valid <= 1'b0;
+",
+                fetch: "fetch",
+            },
+        }
+    }
+
+    /// Puts a word, or none, on the output.
+    fn show(&mut self, word: Option<T>) {
+        self.m.valid.next = word.is_some();
+        if let Some(word) = word {
+            self.m.data.next = word;
+        }
     }
 }

@@ -4,27 +4,50 @@
 //! description in the HDL or a hand-written SystemVerilog body; its bench holds
 //! the Verilog against the model.
 
+mod aligner;
 mod assertion;
 mod checksum;
+mod counter;
 mod crc32;
+mod credits;
 mod fifo;
+mod free_list;
+mod hash_lookup;
+mod linear;
+mod priority;
 mod ram;
 mod register_file;
+mod register_file_n;
 mod reorder;
 mod rotate;
 mod round_robin;
+mod stream_mux;
 mod stream_register;
+mod timing_wheel;
+mod toeplitz;
+mod true_dual_ram;
 
+pub use aligner::{ByteAligner, ByteBeat};
 pub use assertion::Assert;
-pub use checksum::ChecksumBeat512;
+pub use checksum::{ChecksumBeat, ChecksumBeat512};
+pub use counter::{SaturatingCounter, WrappingCounter};
 pub use crc32::Crc32;
-pub use fifo::Fifo;
+pub use credits::Credits;
+pub use fifo::{Fifo, FifoOutput};
+pub use free_list::FreeList;
+pub use hash_lookup::{HashEntry, HashLookup, HashResult, WAYS};
+pub use priority::PriorityArbiter;
 pub use ram::{Ram, RamWithEnable};
 pub use register_file::RegisterFile;
+pub use register_file_n::{ReadPort, RegisterFileN};
 pub use reorder::Reorder;
-pub use rotate::{ByteRotator512, rotate_left_512, rotate_right_512};
+pub use rotate::{ByteRotator, rotate_left, rotate_right};
 pub use round_robin::{RoundRobin, lowest_one, one_hot_index};
-pub use stream_register::StreamRegister;
+pub use stream_mux::{StreamDemux, StreamMerge, StreamMux};
+pub use stream_register::{RegisterMode, StreamRegister};
+pub use timing_wheel::{Deadline, TimingWheel};
+pub use toeplitz::{TOEPLITZ_SECRET, Toeplitz};
+pub use true_dual_ram::{RamPort, TrueDualRam};
 
 /// Bits of an index into `count` things, at least 1.
 fn index_bits(count: usize) -> usize {

@@ -1,4 +1,15 @@
 //! Fair choice between requesters.
+//!
+//! ```text
+//!              ┌────────────────────┐
+//!              │ lowest bit above   ├──► grant     one-hot
+//!  request ───►│ the one served     ├──► index
+//!  advance ───►│ last, else lowest  ├──► granted
+//!              └────────────────────┘
+//! ```
+//!
+//! The grant is combinational. The turn moves past a requester only when its grant is used
+//! (`advance`), so that nothing changes while all is idle.
 
 use crate::prelude::*;
 
@@ -8,23 +19,28 @@ pub fn lowest_one<const N: usize>(requests: Bits<N>) -> Bits<N> {
     requests & (!requests + bits::<N>(1))
 }
 
-/// The number of the set bit of a one-hot vector; zero if none is set.
-#[hdl_fn]
-pub fn one_hot_index(grant: Bits<16>) -> Bits<4> {
-    let bit0 = (grant & bits::<16>(0xaaaa)).any();
-    let bit1 = (grant & bits::<16>(0xcccc)).any();
-    let bit2 = (grant & bits::<16>(0xf0f0)).any();
-    let bit3 = (grant & bits::<16>(0xff00)).any();
-    cat::<2, 2, 4>(
-        cat::<1, 1, 2>(bit(bit3), bit(bit2)),
-        cat::<1, 1, 2>(bit(bit1), bit(bit0)),
-    )
+/// The bits of a vector whose number has bit `level` set: `0xaa…`, `0xcc…`, `0xf0…`.
+fn numbered<const N: usize>(level: usize) -> Bits<N> {
+    let mut mask = Bits::<N>::default();
+    for i in 0..N {
+        mask = mask.replace_bit(i, i >> level & 1 == 1);
+    }
+    mask
 }
 
-/// Grants one of up to 16 requesters, each in turn.
-///
-/// The grant is combinational. The turn moves past a requester only when its
-/// grant is used (`advance`), so that nothing changes while all is idle.
+/// The number of the set bit of a one-hot vector of `N` bits, in `B` bits; zero if none is
+/// set.
+#[hdl_fn]
+pub fn one_hot_index<const N: usize, const B: usize>(grant: Bits<N>) -> Bits<B> {
+    let mut index = bits::<B>(0);
+    for level in 0..B {
+        let mask = numbered::<N>(level);
+        index.set_bits::<1>(level, bit((grant & mask).any()));
+    }
+    index
+}
+
+/// Grants one of up to 16 requesters, each in turn. See the [module](self).
 #[derive(LogicBlock)]
 pub struct RoundRobin {
     /// Clock, rising edge.
@@ -86,7 +102,7 @@ impl Logic for RoundRobin {
         let pool = if above.any() { above } else { request };
         let grant = lowest_one::<16>(pool);
         self.grant.next = grant;
-        self.index.next = one_hot_index(grant);
+        self.index.next = one_hot_index::<16, 4>(grant);
         self.granted.next = request.any();
         if self.advance.val() & request.any() {
             self.later.d.next = !((grant - bits::<16>(1)) | grant);

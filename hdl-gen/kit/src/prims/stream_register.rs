@@ -1,23 +1,43 @@
 //! Register slice of a ready/valid channel.
+//!
+//! ```text
+//!  Bypass          Half                     Skid   ┌──────┐
+//!                       ┌──────┐               ┌──►│ skid ├──┐    ┌──────┐
+//!   s ──────► m    s ──►│ held ├──► m    s ───┤   └──────┘  ├───►│ held ├───► m
+//!                       └──────┘               └─────────────┘    └──────┘
+//! ```
+//!
+//! | mode | latency | initiation interval | combinational paths |
+//! |---|---|---|---|
+//! | `Bypass` | 0 | 1 | all |
+//! | `Half` | 1 | 2 | none |
+//! | `Skid` | 1 | 1 | none |
+//!
+//! `Half` takes a word only while it is empty. `Skid` has a second register for the word
+//! that is under way when `m` stops. A bypass keeps `clk` and `rst`, so that a design
+//! parameter can choose the mode.
 
 use crate::prelude::*;
 
-/// Cuts all paths of a channel: data, valid and ready leave from flip-flops.
-///
-/// ```text
-///            ┌──────┐
-///        ┌──►│ skid ├──┐    ┌──────┐
-///   s ───┤   └──────┘  ├───►│ held ├───► m
-///        └─────────────┘    └──────┘
-/// ```
-///
-/// Latency 1 cycle, initiation interval 1. The second register takes the word
-/// that is under way when `m` stops.
+/// What a [`StreamRegister`] puts between its ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegisterMode {
+    /// Wires.
+    Bypass,
+    /// One register: every second cycle at best.
+    Half,
+    /// Two registers: every cycle.
+    #[default]
+    Skid,
+}
+
+/// Cuts the paths of a channel: data, valid and ready leave from flip-flops. See the
+/// [module](self).
 #[derive(Clone, Debug, LogicBlock)]
 pub struct StreamRegister<T: Synth> {
     /// Clock, rising edge.
     pub clk: Signal<In, Clock>,
-    /// Synchronous reset, active high: drops both words.
+    /// Synchronous reset, active high: drops what is held.
     pub rst: Signal<In, Bit>,
     /// Words in.
     pub s: StreamSink<T>,
@@ -27,10 +47,12 @@ pub struct StreamRegister<T: Synth> {
     held_valid: DFF<Bit>,
     skid: DFF<T>,
     skid_valid: DFF<Bit>,
+    _mode: RegisterMode,
 }
 
-impl<T: Synth> Default for StreamRegister<T> {
-    fn default() -> Self {
+impl<T: Synth> StreamRegister<T> {
+    /// A register slice of the given mode.
+    pub fn new(mode: RegisterMode) -> Self {
         Self {
             clk: Signal::default(),
             rst: Signal::default(),
@@ -40,7 +62,15 @@ impl<T: Synth> Default for StreamRegister<T> {
             held_valid: DFF::default(),
             skid: DFF::default(),
             skid_valid: DFF::default(),
+            _mode: mode,
         }
+    }
+}
+
+impl<T: Synth> Default for StreamRegister<T> {
+    /// A slice of full throughput, [`RegisterMode::Skid`].
+    fn default() -> Self {
+        Self::new(RegisterMode::default())
     }
 }
 
@@ -48,26 +78,45 @@ impl<T: Synth> Logic for StreamRegister<T> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, held, held_valid, skid, skid_valid);
-        self.s.ready.next = !self.skid_valid.q.val();
-        self.m.data.next = self.held.q.val();
-        self.m.valid.next = self.held_valid.q.val();
-        let taken = self.s.valid.val() & !self.skid_valid.q.val();
-        let free = self.m.ready.val() | !self.held_valid.q.val();
-        if free {
-            self.held_valid.d.next = self.skid_valid.q.val() | taken;
-            self.skid_valid.d.next = false;
-            if self.skid_valid.q.val() {
-                self.held.d.next = self.skid.q.val();
-            } else {
+        if self._mode == RegisterMode::Bypass {
+            self.s.ready.next = self.m.ready.val();
+            self.m.data.next = self.s.data.val();
+            self.m.valid.next = self.s.valid.val();
+        } else if self._mode == RegisterMode::Half {
+            self.s.ready.next = !self.held_valid.q.val();
+            self.m.data.next = self.held.q.val();
+            self.m.valid.next = self.held_valid.q.val();
+            if !self.held_valid.q.val() {
                 self.held.d.next = self.s.data.val();
+                self.held_valid.d.next = self.s.valid.val();
+            } else if self.m.ready.val() {
+                self.held_valid.d.next = false;
             }
-        } else if taken {
-            self.skid_valid.d.next = true;
-            self.skid.d.next = self.s.data.val();
-        }
-        if self.rst.val() {
-            self.held_valid.d.next = false;
-            self.skid_valid.d.next = false;
+            if self.rst.val() {
+                self.held_valid.d.next = false;
+            }
+        } else {
+            self.s.ready.next = !self.skid_valid.q.val();
+            self.m.data.next = self.held.q.val();
+            self.m.valid.next = self.held_valid.q.val();
+            let taken = self.s.valid.val() & !self.skid_valid.q.val();
+            let free = self.m.ready.val() | !self.held_valid.q.val();
+            if free {
+                self.held_valid.d.next = self.skid_valid.q.val() | taken;
+                self.skid_valid.d.next = false;
+                if self.skid_valid.q.val() {
+                    self.held.d.next = self.skid.q.val();
+                } else {
+                    self.held.d.next = self.s.data.val();
+                }
+            } else if taken {
+                self.skid_valid.d.next = true;
+                self.skid.d.next = self.s.data.val();
+            }
+            if self.rst.val() {
+                self.held_valid.d.next = false;
+                self.skid_valid.d.next = false;
+            }
         }
     }
 }
