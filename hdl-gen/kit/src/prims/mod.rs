@@ -62,3 +62,12 @@ fn range(width: usize) -> String {
         format!("[{}:0] ", width - 1)
     }
 }
+
+/// The bits of address `name` that `words` words need, of the `width` it has.
+fn address_of(name: &str, words: usize, width: usize) -> String {
+    match index_bits(words) {
+        used if used == width => name.to_string(),
+        1 => format!("{name}[0]"),
+        used => format!("{name}[{}:0]", used - 1),
+    }
+}

@@ -1,6 +1,6 @@
 //! Block memory with one write and one read port.
 
-use super::{index_bits, range};
+use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
@@ -84,11 +84,7 @@ impl<T: Synth> Cells<T> {
         let used = index_bits(words);
         let data = range(width);
         let last = words - 1;
-        let at = |name: &str| match used {
-            _ if used == address_bits => name.to_string(),
-            1 => format!("{name}[0]"),
-            _ => format!("{name}[{}:0]", used - 1),
-        };
+        let at = |name: &str| address_of(name, words, address_bits);
         let (write, read) = (at("write_address"), at("read_address"));
         let mut text = format!("    logic {data}memory [0:{last}];\n\n");
         if self.zeroed {

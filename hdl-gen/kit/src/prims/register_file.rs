@@ -1,6 +1,6 @@
 //! Small memory that is read in the same cycle.
 
-use super::{index_bits, range};
+use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
@@ -77,11 +77,7 @@ impl<T: Synth, const A: usize> Logic for RegisterFile<T, A> {
     fn hdl(&self) -> Verilog {
         let (width, words) = (T::BITS, self._words.len());
         let used = index_bits(words);
-        let at = |name: &str| match used {
-            _ if used == A => name.to_string(),
-            1 => format!("{name}[0]"),
-            _ => format!("{name}[{}:0]", used - 1),
-        };
+        let at = |name: &str| address_of(name, words, A);
         let (write, read) = (at("write_address"), at("read_address"));
         let (data, last) = (range(width), words - 1);
         let mut text = format!(

@@ -12,7 +12,7 @@
 //! written in the same cycle gives the **old** word. Synthesis uses distributed RAM, one
 //! copy a read port; for more than about 64 words use [`super::Ram`].
 
-use super::{index_bits, range};
+use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
@@ -111,11 +111,7 @@ impl<T: Synth, const A: usize> Logic for RegisterFileN<T, A> {
     fn hdl(&self) -> Verilog {
         let (width, words, readers) = (T::BITS, self._words.len(), self.read.len());
         let used = index_bits(words);
-        let at = |name: &str| match used {
-            _ if used == A => name.to_string(),
-            1 => format!("{name}[0]"),
-            _ => format!("{name}[{}:0]", used - 1),
-        };
+        let at = |name: &str| address_of(name, words, A);
         let mut text = format!("    logic {}memory [0:{}];\n\n", range(width), words - 1);
         for reader in 0..readers {
             let address = at(&format!("read_{reader}_address"));

@@ -23,7 +23,7 @@
 //! nothing, and the RTL says so: a defined value would cost registers, or the block RAM.
 //! The Rust model reads the old word.
 
-use super::{index_bits, range};
+use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
 use crate::ir::Primitive;
 use crate::manifest::Memory;
@@ -123,16 +123,11 @@ impl<T: Synth, const A: usize> Logic for TrueDualRam<T, A> {
 
     fn hdl(&self) -> Verilog {
         let (width, words) = (T::BITS, self._words.len());
-        let used = index_bits(words);
         let (data, last) = (range(width), words - 1);
         let mut text = format!("    logic {data}memory [0:{last}];\n");
         text += "    wire meet = a_enable & b_enable & (a_address == b_address);\n";
         for (port, other) in [("a", "b"), ("b", "a")] {
-            let at = match used {
-                _ if used == A => format!("{port}_address"),
-                1 => format!("{port}_address[0]"),
-                _ => format!("{port}_address[{}:0]", used - 1),
-            };
+            let at = address_of(&format!("{port}_address"), words, A);
             text += &format!(
                 "
     always @(posedge clk) begin
