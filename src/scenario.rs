@@ -47,6 +47,9 @@ pub struct Settings {
     /// The other end.
     #[serde(default)]
     pub peer: Peer,
+    /// What lies between the ends.
+    #[serde(default)]
+    pub topology: Topology,
     /// When the client begins: until then the hosts bring their NICs up.
     #[serde(default = "default_start")]
     pub start: Duration,
@@ -76,7 +79,8 @@ pub struct Nic {
     /// Parameters that replace those of the design point's file.
     #[serde(default)]
     pub parameters: toml::Table,
-    /// What stands for the NIC: its RTL, or the behavioural model (no cycles, for bring-up).
+    /// What stands for the NIC: its RTL, the behavioural model (no cycles, for bring-up),
+    /// or no offload at all.
     #[serde(default)]
     pub model: NicModel,
 }
@@ -90,6 +94,19 @@ pub enum NicModel {
     Rtl,
     /// The behavioural NIC on the reference TOE.
     Behavioural,
+    /// No offload: the server's stack is smoltcp, on a plain port.
+    Smoltcp,
+}
+
+impl NicModel {
+    /// The word in a scenario.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rtl => "rtl",
+            Self::Behavioural => "behavioural",
+            Self::Smoltcp => "smoltcp",
+        }
+    }
 }
 
 /// The PCIe link.
@@ -208,6 +225,8 @@ pub struct Peer {
     pub kind: PeerKind,
     /// Socket buffer of a smoltcp connection, each way.
     pub buffer: ByteCount,
+    /// How many there are; each does the work of one client.
+    pub count: u32,
 }
 
 impl Default for Peer {
@@ -215,9 +234,48 @@ impl Default for Peer {
         Self {
             kind: PeerKind::Smoltcp,
             buffer: ByteCount(1 << 20),
+            count: 1,
         }
     }
 }
+
+/// What lies between the ends.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Topology {
+    /// Its shape.
+    pub kind: TopologyKind,
+    /// Bytes that the queues of the switch can hold together.
+    pub buffer: ByteCount,
+    /// Queue length from which on the switch marks ECN-capable packets.
+    pub ecn_threshold: ByteCount,
+    /// From the last bit into the switch to the earliest first bit out.
+    pub forwarding_delay: Duration,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            kind: TopologyKind::Direct,
+            buffer: ByteCount(4 << 20),
+            ecn_threshold: ByteCount(100 << 10),
+            forwarding_delay: Duration(300_000),
+        }
+    }
+}
+
+/// The shape of a topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TopologyKind {
+    /// One wire between the server and its only peer.
+    Direct,
+    /// Every host on a port of one switch; impairments are those of the server's link.
+    Star,
+}
+
+/// The most peers: their addresses share a /24 network with the server.
+pub const MAX_PEERS: u32 = 200;
 
 /// One value, or a list of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -268,6 +326,8 @@ pub enum App {
         size: OneOrMore<ByteCount>,
         /// TCP port.
         port: u16,
+        /// From an answer to the next request of the connection.
+        think_time: Duration,
     },
 }
 
@@ -283,6 +343,7 @@ struct AppKeys {
     rounds: Option<u32>,
     requests: Option<u32>,
     size: Option<OneOrMore<ByteCount>>,
+    think_time: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -309,6 +370,7 @@ impl TryFrom<AppKeys> for App {
                 let known = "`kind`, `root`, `connections`, `port`, `rounds`";
                 refuse(keys.requests.is_some(), "requests", known)?;
                 refuse(keys.size.is_some(), "size", known)?;
+                refuse(keys.think_time.is_some(), "think_time", known)?;
                 Ok(Self::Http {
                     root: need(keys.root, "root")?,
                     connections: keys.connections.unwrap_or(4),
@@ -317,7 +379,7 @@ impl TryFrom<AppKeys> for App {
                 })
             }
             AppKind::Rpc => {
-                let known = "`kind`, `connections`, `port`, `requests`, `size`";
+                let known = "`kind`, `connections`, `port`, `requests`, `size`, `think_time`";
                 refuse(keys.root.is_some(), "root", known)?;
                 refuse(keys.rounds.is_some(), "rounds", known)?;
                 Ok(Self::Rpc {
@@ -325,6 +387,7 @@ impl TryFrom<AppKeys> for App {
                     requests: need(keys.requests, "requests")?,
                     size: need(keys.size, "size")?,
                     port: keys.port.unwrap_or(7),
+                    think_time: keys.think_time.unwrap_or(Duration(0)),
                 })
             }
         }
@@ -378,6 +441,15 @@ impl Scenario {
 }
 
 impl Settings {
+    /// Whether any NIC is RTL.
+    pub fn has_rtl(&self) -> bool {
+        match self.nic.model {
+            NicModel::Rtl => true,
+            NicModel::Behavioural => false,
+            NicModel::Smoltcp => self.peer.kind == PeerKind::Toe,
+        }
+    }
+
     fn validate(&self, document: &Document) -> Result<(), DocumentError> {
         let check = |ok: bool, key: &str, message: String| {
             if ok {
@@ -443,6 +515,30 @@ impl Settings {
             format!("must lie between 2KiB and 16MiB, not {}", self.peer.buffer),
         )?;
         check(
+            (1..=MAX_PEERS).contains(&self.peer.count),
+            "peer.count",
+            format!(
+                "must lie between 1 and {MAX_PEERS}, not {}",
+                self.peer.count
+            ),
+        )?;
+        check(
+            self.peer.count == 1 || self.topology.kind == TopologyKind::Star,
+            "peer.count",
+            format!(
+                "is {}, but a direct link has room for one peer; set topology.kind = \"star\"",
+                self.peer.count
+            ),
+        )?;
+        check(
+            self.topology.buffer.0 >= 2 << 10,
+            "topology.buffer",
+            format!(
+                "must be at least 2KiB, room for one frame, not {}",
+                self.topology.buffer
+            ),
+        )?;
+        check(
             (1..=5).contains(&self.pcie.generation),
             "pcie.generation",
             format!("must lie between 1 and 5, not {}", self.pcie.generation),
@@ -472,6 +568,7 @@ impl Settings {
                 requests,
                 size,
                 port,
+                ..
             } => {
                 check(
                     *connections > 0,

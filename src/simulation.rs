@@ -8,7 +8,9 @@
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
-use crate::scenario::{App, CpuProfileName, NicModel, Pcie, PeerKind, Scenario};
+use crate::scenario::{
+    App, CpuProfileName, NicModel, Pcie, PeerKind, Scenario, Settings, TopologyKind,
+};
 use anyhow::{Context, Result, anyhow};
 use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{ComponentId, Direction, Partition, Simulation};
@@ -25,7 +27,7 @@ use hallux_host::behavioural::{BehaviouralConfig, BehaviouralNic};
 use hallux_host::control::HostConfig;
 use hallux_host::cpu::CpuProfile;
 use hallux_host::host::Host;
-use hallux_host::network::{Impairments, Wire};
+use hallux_host::network::{Impairments, Switch, SwitchConfig, Wire};
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
 use hallux_toe::design::DesignPoint;
 use std::collections::BTreeMap;
@@ -67,9 +69,62 @@ pub struct Work {
     pub finished: Option<Time>,
 }
 
+impl Work {
+    /// This and the work of another client.
+    fn and(mut self, other: Work) -> Work {
+        self.verified += other.verified;
+        self.mismatched += other.mismatched;
+        self.requests += other.requests;
+        self.failures.extend(other.failures);
+        self.latency.merge(&other.latency);
+        self.started = [self.started, other.started].into_iter().flatten().min();
+        self.finished = self.finished.max(other.finished);
+        self
+    }
+}
+
+#[derive(Clone)]
 enum Client {
     Http(Report<http::ClientReport>),
     Rpc(Report<rpc::ClientReport>),
+}
+
+impl Client {
+    fn work(&self) -> Work {
+        match self {
+            Client::Http(report) => {
+                let report = report.get();
+                Work {
+                    verified: report.bytes_verified,
+                    mismatched: report.bytes_mismatched,
+                    requests: report.files_verified,
+                    failures: report.failures,
+                    latency: report.latency,
+                    started: report.started,
+                    finished: report.finished,
+                }
+            }
+            Client::Rpc(report) => {
+                let report = report.get();
+                Work {
+                    verified: report.bytes_verified,
+                    mismatched: report.bytes_mismatched,
+                    requests: report.completed,
+                    failures: report.failures,
+                    latency: report.latency,
+                    started: report.started,
+                    finished: report.finished,
+                }
+            }
+        }
+    }
+
+    fn verified_bytes(&self) -> u64 {
+        match self {
+            Client::Http(report) => report.with(|report| report.bytes_verified),
+            Client::Rpc(report) => report.with(|report| report.bytes_verified),
+        }
+    }
 }
 
 /// A scenario, put together.
@@ -77,10 +132,10 @@ pub struct Assembly {
     /// The components, ready to run.
     pub simulation: Simulation,
     nics: Vec<(String, ComponentId)>,
-    client: Client,
-    server_failure: Box<dyn Fn() -> Option<String> + Send>,
+    clients: Vec<Client>,
+    server_failure: ServerFailure,
     traffic: Arc<Mutex<TcpObserver>>,
-    /// Bytes the client will verify when all goes well.
+    /// Bytes the clients will verify when all goes well.
     pub expected_bytes: u64,
 }
 
@@ -105,65 +160,34 @@ pub fn assemble(
     capture: Option<&Path>,
     make_nic: &mut MakeNic<'_>,
 ) -> Result<Assembly> {
-    let settings = &scenario.settings;
-    let seed = Seed(settings.seed);
-    let mut simulation = Simulation::new();
-    let mut nics = vec![];
-    let pcie_delay = Time::from_ps(settings.pcie.delay.0);
+    let mut world = World {
+        simulation: Simulation::new(),
+        scenario,
+        files,
+        make_nic,
+        nics: vec![],
+    };
+    let (server, server_failure) = world.add_server()?;
+    let clients = (0..scenario.settings.peer.count)
+        .map(|number| world.add_client(number))
+        .collect::<Result<Vec<_>>>()?;
+    let ends: Vec<End> = clients.iter().map(|(_, end, _)| *end).collect();
+    world.join(server, &ends)?;
+    let World {
+        mut simulation,
+        nics,
+        ..
+    } = world;
 
-    let server = host(scenario, "server", SERVER_MAC, SERVER_IP)?;
-    let server_network = server.network();
-    let server_id = simulation.add(server)?;
-    let nic_id = add_nic(&mut simulation, scenario, NIC, make_nic, &mut nics)?;
-    simulation.connect((nic_id, "pcie"), (server_id, "pcie"), pcie_delay)?;
-
-    let impairments = impairments(scenario)?;
-    let wire = simulation.add(Wire::new("wire", seed, impairments, impairments))?;
-    // The wire stands in the middle: half of the delay on either side of it.
-    let (near, far) = (settings.link.delay.0 / 2, settings.link.delay.0.div_ceil(2));
-    simulation.connect((nic_id, "eth"), (wire, "a"), Time::from_ps(near))?;
-
-    let (client, server_failure, expected_bytes);
-    match settings.peer.kind {
-        PeerKind::Smoltcp => {
-            let peer = SmoltcpHost::new(SmoltcpConfig {
-                line_rate: line_rate(scenario)?,
-                buffer: settings.peer.buffer.0 as usize,
-                ..SmoltcpConfig::new("client", CLIENT_MAC, CLIENT_IP, seed)
-            });
-            let network = peer.network();
-            (client, expected_bytes) = spawn_client(scenario, files.as_ref(), network, |work| {
-                peer.run_to_end(work)
-            });
-            let peer_id = simulation.add(peer)?;
-            simulation.connect((peer_id, "eth0"), (wire, "b"), Time::from_ps(far))?;
-        }
-        PeerKind::Toe => {
-            let peer = host(scenario, "client", CLIENT_MAC, CLIENT_IP)?;
-            let network = peer.network();
-            (client, expected_bytes) = spawn_client(scenario, files.as_ref(), network, |work| {
-                peer.run_to_end(work)
-            });
-            let peer_id = simulation.add(peer)?;
-            let peer_nic = add_nic(&mut simulation, scenario, PEER_NIC, make_nic, &mut nics)?;
-            simulation.connect((peer_nic, "pcie"), (peer_id, "pcie"), pcie_delay)?;
-            simulation.connect((peer_nic, "eth"), (wire, "b"), Time::from_ps(far))?;
-        }
-    }
-    {
-        let host: &Host = simulation
-            .component(server_id)
-            .ok_or_else(|| anyhow!("no server"))?;
-        server_failure = spawn_server(scenario, files.as_ref(), server_network, |work| {
-            host.run_in_background(work)
-        });
-    }
-
-    let interface = simulation.tap((nic_id, "eth"), NIC)?;
+    let name = match nics.is_empty() && scenario.settings.nic.model == NicModel::Smoltcp {
+        true => "server",
+        false => NIC,
+    };
+    let interface = simulation.tap(server, name)?;
     let traffic = Arc::new(Mutex::new(TcpObserver::new(interface)));
     simulation.add_sink(Arc::clone(&traffic));
-    if let Some((_, peer_nic)) = nics.get(1) {
-        simulation.tap((*peer_nic, "eth"), PEER_NIC)?;
+    for (name, nic) in &nics {
+        simulation.tap((*nic, "eth"), name)?;
     }
     if let Some(path) = capture {
         let file =
@@ -171,19 +195,173 @@ pub fn assemble(
         let file = BufWriter::new(file);
         simulation.add_sink(PcapngWriter::new(file, simulation.interfaces())?);
     }
+    let expected_bytes = clients.iter().map(|(.., bytes)| bytes).sum();
     Ok(Assembly {
         simulation,
         nics,
-        client,
+        clients: clients.into_iter().map(|(client, ..)| client).collect(),
         server_failure,
         traffic,
         expected_bytes,
     })
 }
 
+/// An Ethernet port.
+type End = (ComponentId, &'static str);
+
+/// A way to ask why the server application does not serve.
+type ServerFailure = Box<dyn Fn() -> Option<String> + Send>;
+
+/// A scenario that is being put together.
+struct World<'a, 'b> {
+    simulation: Simulation,
+    scenario: &'a Scenario,
+    files: Option<Arc<FileTree>>,
+    make_nic: &'a mut MakeNic<'b>,
+    nics: Vec<(String, ComponentId)>,
+}
+
+impl World<'_, '_> {
+    /// The server with its NIC.
+    fn add_server(&mut self) -> Result<(End, ServerFailure)> {
+        if self.scenario.settings.nic.model == NicModel::Smoltcp {
+            let server = self.smoltcp_host("server", SERVER_MAC, SERVER_IP)?;
+            let network = server.network();
+            let failure = spawn_server(self.scenario, self.files.as_ref(), network, |work| {
+                server.run_in_background(work)
+            });
+            let id = self.simulation.add(server)?;
+            return Ok(((id, "eth0"), failure));
+        }
+        let server = host(self.scenario, "server", SERVER_MAC, SERVER_IP)?;
+        let network = server.network();
+        let failure = spawn_server(self.scenario, self.files.as_ref(), network, |work| {
+            server.run_in_background(work)
+        });
+        Ok((self.add_host(server, NIC)?, failure))
+    }
+
+    /// Client number `number` with its work, and the bytes it will verify.
+    fn add_client(&mut self, number: u32) -> Result<(Client, End, u64)> {
+        let several = self.scenario.settings.peer.count > 1;
+        let suffix = match several {
+            true => format!("-{number}"),
+            false => String::new(),
+        };
+        let name = format!("client{suffix}");
+        // The validated count keeps the last byte within its range.
+        let mut mac = CLIENT_MAC;
+        mac[5] += number as u8;
+        let [a, b, c, last] = CLIENT_IP.octets();
+        let ip = Ipv4Addr::new(a, b, c, last + number as u8);
+        let seed = match number {
+            0 => Seed(self.scenario.settings.seed),
+            _ => Seed(Seed(self.scenario.settings.seed).stream(&name).bits()),
+        };
+        let files = self.files.clone();
+        match self.scenario.settings.peer.kind {
+            PeerKind::Smoltcp => {
+                let peer = self.smoltcp_host(&name, mac, ip)?;
+                let network = peer.network();
+                let (client, bytes) =
+                    spawn_client(self.scenario, files.as_ref(), seed, network, |work| {
+                        peer.run_to_end(work)
+                    });
+                let id = self.simulation.add(peer)?;
+                Ok((client, (id, "eth0"), bytes))
+            }
+            PeerKind::Toe => {
+                let peer = host(self.scenario, &name, mac, ip)?;
+                let network = peer.network();
+                let (client, bytes) =
+                    spawn_client(self.scenario, files.as_ref(), seed, network, |work| {
+                        peer.run_to_end(work)
+                    });
+                let end = self.add_host(peer, &format!("{PEER_NIC}{suffix}"))?;
+                Ok((client, end, bytes))
+            }
+        }
+    }
+
+    fn smoltcp_host(&self, name: &str, mac: [u8; 6], ip: Ipv4Addr) -> Result<SmoltcpHost> {
+        let settings = &self.scenario.settings;
+        Ok(SmoltcpHost::new(SmoltcpConfig {
+            line_rate: line_rate(self.scenario)?,
+            buffer: settings.peer.buffer.0 as usize,
+            ..SmoltcpConfig::new(name, mac, ip, Seed(settings.seed))
+        }))
+    }
+
+    /// A host behind a NIC of the name `nic`.
+    fn add_host(&mut self, host: Host, nic: &str) -> Result<End> {
+        let host = self.simulation.add(host)?;
+        let (scenario, nics) = (self.scenario, &mut self.nics);
+        let nic = add_nic(&mut self.simulation, scenario, nic, self.make_nic, nics)?;
+        let delay = Time::from_ps(scenario.settings.pcie.delay.0);
+        self.simulation
+            .connect((nic, "pcie"), (host, "pcie"), delay)?;
+        Ok((nic, "eth"))
+    }
+
+    /// What lies between the server and its clients.
+    fn join(&mut self, server: End, clients: &[End]) -> Result<()> {
+        let settings = &self.scenario.settings;
+        let delay = settings.link.delay.0;
+        match settings.topology.kind {
+            TopologyKind::Direct => self.wire(server, clients[0]),
+            TopologyKind::Star => {
+                let switch = Switch::new(
+                    "switch",
+                    SwitchConfig {
+                        ports: clients.len() + 1,
+                        rate: line_rate(self.scenario)?,
+                        buffer: settings.topology.buffer.0,
+                        ecn_threshold: Some(settings.topology.ecn_threshold.0),
+                        forwarding_delay: Time::from_ps(settings.topology.forwarding_delay.0),
+                    },
+                );
+                let switch = self.simulation.add(switch)?;
+                if is_impaired(settings) {
+                    self.wire(server, (switch, "p0"))?;
+                } else {
+                    let delay = Time::from_ps(delay);
+                    self.simulation.connect(server, (switch, "p0"), delay)?;
+                }
+                for (client, port) in clients.iter().zip(1..) {
+                    let port = format!("p{port}");
+                    let delay = Time::from_ps(delay);
+                    self.simulation.connect(*client, (switch, &port), delay)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A wire with the impairments of the scenario in the middle of a link.
+    fn wire(&mut self, near: End, far: End) -> Result<()> {
+        let settings = &self.scenario.settings;
+        let impairments = impairments(self.scenario)?;
+        let wire = Wire::new("wire", Seed(settings.seed), impairments, impairments);
+        let wire = self.simulation.add(wire)?;
+        // Half of the delay on either side of it.
+        let delay = settings.link.delay.0;
+        let (before, behind) = (Time::from_ps(delay / 2), Time::from_ps(delay.div_ceil(2)));
+        self.simulation.connect(near, (wire, "a"), before)?;
+        self.simulation.connect(far, (wire, "b"), behind)?;
+        Ok(())
+    }
+}
+
 pub(crate) fn line_rate(scenario: &Scenario) -> Result<LineRate> {
     LineRate::from_bps(scenario.settings.link.rate.0)
         .ok_or_else(|| anyhow!("link.rate {} is out of range", scenario.settings.link.rate))
+}
+
+fn is_impaired(settings: &Settings) -> bool {
+    let link = &settings.link;
+    [link.loss, link.corrupt, link.duplicate, link.reorder]
+        .into_iter()
+        .any(|probability| probability > 0.0)
 }
 
 fn impairments(scenario: &Scenario) -> Result<Impairments> {
@@ -277,6 +455,7 @@ pub fn rtl_nic_config(
 fn spawn_client<N: Network>(
     scenario: &Scenario,
     files: Option<&Arc<FileTree>>,
+    seed: Seed,
     network: N,
     spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
 ) -> (Client, u64) {
@@ -306,6 +485,7 @@ fn spawn_client<N: Network>(
             requests,
             size,
             port,
+            think_time,
         } => {
             let report = Report::new();
             let sizes: Vec<usize> = size.as_slice().iter().map(|size| size.0 as usize).collect();
@@ -320,8 +500,8 @@ fn spawn_client<N: Network>(
                 requests: Some((*requests).into()),
                 until: None,
                 warm_up: Time::ZERO,
-                think_time: Time::ZERO,
-                seed: Seed(scenario.settings.seed),
+                think_time: Time::from_ps(think_time.0),
+                seed,
             };
             let work = rpc::call_all(network.clone(), config, report.clone());
             spawn(Box::pin(after(network, start, work)));
@@ -334,6 +514,11 @@ fn spawn_client<N: Network>(
 async fn after<N: Network>(network: N, start: Time, work: impl Future<Output = ()>) {
     network.sleep(start).await;
     work.await;
+}
+
+/// Room for all connections of all clients at once.
+fn backlog(scenario: &Scenario, connections: u32) -> usize {
+    (connections as usize * scenario.settings.peer.count as usize).max(16)
 }
 
 fn spawn_server<N: Network>(
@@ -349,7 +534,7 @@ fn spawn_server<N: Network>(
             let report = Report::<http::ServerReport>::new();
             let config = http::ServerConfig {
                 port: *port,
-                backlog: (*connections as usize).max(16),
+                backlog: backlog(scenario, *connections),
             };
             let files = files.map(Arc::clone).unwrap_or_default();
             spawn(Box::pin(http::serve(
@@ -364,7 +549,7 @@ fn spawn_server<N: Network>(
             connections, port, ..
         } => {
             let report = Report::<rpc::ServerReport>::new();
-            let backlog = (*connections as usize).max(16);
+            let backlog = backlog(scenario, *connections);
             spawn(Box::pin(rpc::serve(
                 network,
                 *port,
@@ -377,49 +562,17 @@ fn spawn_server<N: Network>(
 }
 
 impl Assembly {
-    /// What the client application has done so far.
+    /// What the client applications have done so far.
     pub fn work(&self) -> Work {
-        match &self.client {
-            Client::Http(report) => {
-                let report = report.get();
-                Work {
-                    verified: report.bytes_verified,
-                    mismatched: report.bytes_mismatched,
-                    requests: report.files_verified,
-                    failures: report.failures,
-                    latency: report.latency,
-                    started: report.started,
-                    finished: report.finished,
-                }
-            }
-            Client::Rpc(report) => {
-                let report = report.get();
-                Work {
-                    verified: report.bytes_verified,
-                    mismatched: report.bytes_mismatched,
-                    requests: report.completed,
-                    failures: report.failures,
-                    latency: report.latency,
-                    started: report.started,
-                    finished: report.finished,
-                }
-            }
-        }
+        let mut clients = self.clients.iter().map(Client::work);
+        let first = clients.next().unwrap_or_default();
+        clients.fold(first, Work::and)
     }
 
-    /// A handle on the client's verified bytes, for a progress display.
+    /// A handle on the clients' verified bytes, for a progress display.
     pub fn verified_bytes(&self) -> impl Fn() -> u64 + use<> {
-        let (http, rpc) = match &self.client {
-            Client::Http(report) => (Some(report.clone()), None),
-            Client::Rpc(report) => (None, Some(report.clone())),
-        };
-        move || {
-            http.as_ref()
-                .map_or(0, |report| report.with(|report| report.bytes_verified))
-                + rpc
-                    .as_ref()
-                    .map_or(0, |report| report.with(|report| report.bytes_verified))
-        }
+        let clients = self.clients.clone();
+        move || clients.iter().map(Client::verified_bytes).sum()
     }
 
     /// Why the server application is not serving, if it is not.

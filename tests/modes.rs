@@ -27,6 +27,16 @@ const MODES: [&[&str]; 3] = [
     &["--mode", "threads", "--workers", "16", "--skip", "off"],
 ];
 
+/// Four smoltcp clients around an RTL server, and a switch that must drop and mark.
+const STAR: [&str; 5] = [
+    "app={ kind = \"rpc\", connections = 2, requests = 6, think_time = \"3us\", \
+     size = [\"64B\", \"30000B\"] }",
+    "topology.kind=star",
+    "topology.buffer=20KiB",
+    "peer.count=4",
+    "link.delay=500ns",
+];
+
 fn start(place: &Place, out: &str, assignments: &[&str], options: &[&str]) -> Ended {
     let mut arguments = vec!["run", "scenario.toml", "--out", out, "--trace"];
     for assignment in assignments {
@@ -45,7 +55,7 @@ fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
 }
 
 #[track_caller]
-fn assert_law(assignments: &[&str]) {
+fn assert_law(assignments: &[&str]) -> Place {
     let place = small_place();
     start(&place, "fused", assignments, &[]).succeeds();
     let expected = results(&place, "fused");
@@ -61,6 +71,7 @@ fn assert_law(assignments: &[&str]) {
         assert_eq!(execution["mode"], options[1]);
         assert!(execution["workers"].as_u64().unwrap() > 1);
     }
+    place
 }
 
 #[test]
@@ -71,6 +82,44 @@ fn files_arrive_in_the_same_bytes_in_every_mode() {
 #[test]
 fn two_toes_on_a_bad_link_leave_the_same_bytes_in_every_mode() {
     assert_law(&TWO_TOES);
+}
+
+#[test]
+fn a_star_around_a_small_switch_leaves_the_same_bytes_in_every_mode() {
+    let place = assert_law(&STAR);
+    let summary = place.json("fused/summary.json");
+    let bytes = 4 * 2 * 3 * (64 + 30_000);
+    assert_eq!(summary["bytes_verified"], bytes);
+    assert!(summary["counters"]["switch"]["dropped"].as_u64().unwrap() > 0);
+}
+
+/// Hosts without any offload on a switch.
+#[test]
+fn a_star_of_plain_hosts_needs_no_model() {
+    let place = small_place();
+    let arguments = [
+        "run",
+        "scenario.toml",
+        "--set",
+        "nic.model=smoltcp",
+        "--out",
+        "out",
+    ];
+    let mut arguments = arguments.to_vec();
+    for assignment in &STAR {
+        arguments.extend(["--set", assignment]);
+    }
+    let mut bytes = vec![];
+    for mode in ["fused", "threads"] {
+        let arguments = [&arguments[..], &["--mode", mode]].concat();
+        place.hallux(&arguments).succeeds();
+        let files = ["summary.json", "packets.pcapng"];
+        bytes.push(files.map(|file| fs::read(place.path("out").join(file)).unwrap()));
+    }
+    assert!(bytes[0] == bytes[1]);
+    let summary = place.json("out/summary.json");
+    assert_eq!(summary["bytes_verified"], 4 * 2 * 3 * (64 + 30_000));
+    assert_eq!(summary["clock_cycles"], 0);
 }
 
 /// A run that cannot be completed says so in every mode, and leaves marked parts.
@@ -128,4 +177,18 @@ fn interrupt(process: u32) {
 fn workers_without_threads_are_refused() {
     let place = small_place();
     start(&place, "out", &[], &["--workers", "2"]).fails_with(&["--mode threads"]);
+}
+
+#[test]
+fn several_peers_need_a_switch() {
+    let place = small_place();
+    start(&place, "out", &["peer.count=2"], &[])
+        .fails_with(&["`peer.count` is 2", "topology.kind = \"star\""]);
+    start(
+        &place,
+        "out",
+        &["peer.count=201", "topology.kind=star"],
+        &[],
+    )
+    .fails_with(&["between 1 and 200, not 201"]);
 }

@@ -5,7 +5,7 @@ use crate::observation::{FrameCapture, Observation, PcieLog};
 use crate::output;
 use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
-use crate::scenario::{NicModel, Scenario};
+use crate::scenario::Scenario;
 use crate::simulation::{Assembly, MakeNic, NIC, assemble, load_files};
 use crate::table;
 use anyhow::{Result, anyhow, bail};
@@ -99,12 +99,13 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         .unwrap_or_else(|| PathBuf::from("results").join(&scenario.settings.name));
     ResultsDirectory::check(&out)?;
 
-    let rtl = scenario.settings.nic.model == NicModel::Rtl;
+    let rtl = scenario.settings.has_rtl();
+    let nic = scenario.settings.nic.model.name();
     if !rtl && (arguments.trace || arguments.waves.is_some()) {
-        bail!("--trace and --waves look into RTL; nic.model = \"behavioural\" has none");
+        bail!("--trace and --waves look into RTL; nic.model = \"{nic}\" has none");
     }
     if !rtl && arguments.record.is_some() {
-        bail!("--record is for replays into RTL; nic.model = \"behavioural\" has none");
+        bail!("--record is for replays into RTL; nic.model = \"{nic}\" has none");
     }
     let mut observation = Observation::create(
         &arguments.pcapng,

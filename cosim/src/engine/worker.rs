@@ -10,9 +10,6 @@ use super::group::Group;
 use super::run::RunError;
 use super::tap::Seen;
 
-/// Steps between two rounds of receiving and telling.
-const STEPS_PER_ROUND: u32 = 16;
-
 /// How a worker waits for others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitPolicy {
@@ -92,16 +89,15 @@ impl Worker<'_> {
         }
     }
 
-    /// Does some of what can be done before `limit`. True if there was any.
+    /// Does the first of what can be done before `limit`. True if there was
+    /// anything. After each step the neighbours are told, who may wait for it.
     fn work(&mut self, limit: Time) -> Result<bool, RunError> {
-        for step in 0..STEPS_PER_ROUND {
-            let Some((node, horizon)) = self.group.ready(limit) else {
-                return Ok(step > 0);
-            };
-            self.board.act(self.number);
-            let stride = self.group.action(node) + self.stride;
-            self.group.step(node, horizon.min(stride))?;
-        }
+        let Some((node, horizon)) = self.group.ready(limit) else {
+            return Ok(false);
+        };
+        self.board.act(self.number);
+        let stride = self.group.action(node) + self.stride;
+        self.group.step(node, horizon.min(stride))?;
         Ok(true)
     }
 
@@ -174,7 +170,7 @@ impl Patience {
             WaitPolicy::Spin => u32::MAX,
             // Spinning takes the core from whoever is waited for.
             WaitPolicy::Graded if workers > cores => 0,
-            WaitPolicy::Graded => 500,
+            WaitPolicy::Graded => 100,
         };
         Patience { rounds: 0, spins }
     }
