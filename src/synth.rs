@@ -29,6 +29,7 @@
 mod hierarchy;
 mod mapping;
 pub mod netlist;
+pub mod place_and_route;
 pub mod report;
 pub mod technology;
 mod tool;
@@ -45,6 +46,7 @@ use hallux_hdl::manifest::{MANIFEST_SCHEMA, Manifest, Module};
 use hallux_toe::units::{Frequency, UnitError};
 use hallux_verilator::{BuildError, Cache, CacheError, Environment, read_sources};
 use hierarchy::Hierarchy;
+use mapping::Mapped;
 use std::fs;
 use std::io;
 use std::num::NonZero;
@@ -91,6 +93,9 @@ pub enum SynthError {
     /// A mapped module could not be walked.
     #[error(transparent)]
     Walk(#[from] WalkError),
+    /// A module could not be placed and routed.
+    #[error(transparent)]
+    PlaceAndRoute(#[from] place_and_route::PlaceAndRouteError),
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -113,7 +118,7 @@ pub enum SynthError {
     /// The manifest is of another version.
     #[error("manifest schema {0} is unknown; this version reads {MANIFEST_SCHEMA}: generate again")]
     Schema(u32),
-    /// The manifest and the RTL beside it do not fit together.
+    /// There is no such module.
     #[error("design `{design}` has no module `{module}`{}", hint(closest))]
     NoModule {
         /// The design.
@@ -147,12 +152,21 @@ fn hint(closest: &Option<String>) -> String {
 /// line for each module that is done.
 ///
 /// # Errors
-/// As [`estimate`]; or the directory holds no generated design.
+/// As [`estimate`] and [`read_directory`].
 pub fn estimate_directory(
     directory: &Path,
     options: &Options,
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Report, SynthError> {
+    let (manifest, sources) = read_directory(directory)?;
+    estimate(&manifest, &sources, options, progress)
+}
+
+/// Manifest, file names and texts of the design in `directory`, as `hallux gen` wrote it.
+///
+/// # Errors
+/// The directory holds no generated design.
+pub fn read_directory(directory: &Path) -> Result<(Manifest, Vec<(String, String)>), SynthError> {
     let path = directory.join("manifest.json");
     let text = match fs::read(&path) {
         Ok(text) => text,
@@ -163,7 +177,7 @@ pub fn estimate_directory(
         Err(error) => return Err(SynthError::Damaged { path, error }),
     };
     let sources = read_sources(directory, &manifest)?;
-    estimate(&manifest, &sources, options, progress)
+    Ok((manifest, sources))
 }
 
 /// Estimates the modules of a generated design: `sources` holds file names and texts.
@@ -203,16 +217,7 @@ pub fn estimate_in(
     let hierarchy = Hierarchy::of(manifest);
     let modules = choose(manifest, &hierarchy, &options.modules)?;
     let clock = clock_of(manifest, options)?;
-    let yosys = Yosys::discover(environment)?;
-    let cache = Cache::locate(environment)?;
-    let job = Job {
-        yosys: &yosys,
-        cache: &cache,
-        hierarchy: &hierarchy,
-        sources,
-        options,
-        clock,
-    };
+    let job = Job::new(environment, &hierarchy, sources, options, clock, progress)?;
     let jobs = options.jobs.map_or_else(processors, NonZero::get);
     let reports = in_parallel(jobs, &modules, |module| job.report(module), progress)?;
     Ok(Report {
@@ -220,7 +225,7 @@ pub fn estimate_in(
         design: manifest.design.clone(),
         top: manifest.top.clone(),
         family: options.family,
-        yosys: yosys.banner().into(),
+        yosys: job.yosys.banner().into(),
         clock_mhz: clock.map(|clock| clock.0 as f64 / 1e6),
         modules: reports,
     })
@@ -272,16 +277,35 @@ fn clock_of(manifest: &Manifest, options: &Options) -> Result<Option<Frequency>,
 
 /// What the estimate of a module needs.
 struct Job<'a> {
-    yosys: &'a Yosys,
-    cache: &'a Cache,
+    yosys: Yosys,
+    cache: Cache,
     hierarchy: &'a Hierarchy<'a>,
     sources: &'a [(String, String)],
     options: &'a Options,
     clock: Option<Frequency>,
 }
 
-impl Job<'_> {
-    fn report(&self, module: &Module) -> Result<ModuleReport, SynthError> {
+impl<'a> Job<'a> {
+    fn new(
+        environment: &Environment,
+        hierarchy: &'a Hierarchy<'a>,
+        sources: &'a [(String, String)],
+        options: &'a Options,
+        clock: Option<Frequency>,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Self, SynthError> {
+        let cache = Cache::locate(environment)?;
+        Ok(Self {
+            yosys: Yosys::discover(environment, &cache, progress)?,
+            cache,
+            hierarchy,
+            sources,
+            options,
+            clock,
+        })
+    }
+
+    fn map(&self, module: &Module) -> Result<Mapped, MappingError> {
         let below = self.hierarchy.below(&module.name);
         let sources: Vec<&(String, String)> = self
             .sources
@@ -289,7 +313,12 @@ impl Job<'_> {
             .filter(|(file, _)| below.iter().any(|module| module.file == *file))
             .collect();
         let technology = self.options.family.technology();
-        let mapped = mapping::map(self.yosys, self.cache, technology, &module.name, &sources)?;
+        mapping::map(&self.yosys, &self.cache, technology, &module.name, &sources)
+    }
+
+    fn report(&self, module: &Module) -> Result<ModuleReport, SynthError> {
+        let mapped = self.map(module)?;
+        let technology = self.options.family.technology();
         let walk = walk::walk(&mapped.netlist, technology, self.options.paths)?;
         Ok(report::of_module(
             module,

@@ -1,13 +1,15 @@
 //! `hallux synth`: what a design costs in an FPGA and how fast it may run.
 
 use crate::output;
+use crate::synth::place_and_route::{self, Comparison};
 use crate::synth::{self, Family, Options, Report, report};
 use anyhow::{Context, Result};
 use hallux_toe::design::DesignPoint;
 use hallux_toe::generate::generate;
 use hallux_toe::units::Frequency;
+use serde::Serialize;
 use std::num::NonZero;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `hallux synth`.
@@ -30,6 +32,18 @@ pub struct Arguments {
     /// Modules mapped at a time; the number of processors if not given.
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
+    /// Hold the estimate for ECP5 of the named modules against place and route by nextpnr;
+    /// fails if one is off by more than it may be.
+    #[arg(long, requires = "modules")]
+    check_against_pnr: bool,
+    /// Seeds of place and route, whose median is taken.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 3,
+        requires = "check_against_pnr"
+    )]
+    seeds: u32,
     /// Print the estimate as JSON, or write it to FILE and print the table.
     #[arg(long, value_name = "FILE", num_args = 0..=1)]
     json: Option<Option<PathBuf>>,
@@ -48,49 +62,74 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         jobs: arguments.jobs,
     };
     let mut progress = |line: &str| eprintln!("hallux: {line}");
-    let report = if arguments.design.is_dir() {
-        synth::estimate_directory(&arguments.design, &options, &mut progress)?
+    let (manifest, sources) = if arguments.design.is_dir() {
+        synth::read_directory(&arguments.design)?
     } else {
         let design = generate(&DesignPoint::read(&arguments.design)?)?;
-        let sources: Vec<(String, String)> = design
-            .files
-            .iter()
-            .map(|file| (file.name.clone(), file.text.clone()))
-            .collect();
-        synth::estimate(&design.manifest, &sources, &options, &mut progress)?
+        let files = design.files.into_iter();
+        (
+            design.manifest,
+            files.map(|file| (file.name, file.text)).collect(),
+        )
     };
-    match &arguments.json {
-        Some(None) => {
-            output::line(serde_json::to_string_pretty(&report)?);
-            return Ok(ExitCode::SUCCESS);
-        }
-        Some(Some(file)) => write(file, &report)?,
-        None => {}
+    if arguments.check_against_pnr {
+        let found = place_and_route::compare(
+            &manifest,
+            &sources,
+            &arguments.modules,
+            arguments.seeds,
+            &mut progress,
+        )?;
+        return show(arguments, &found, || report::comparison_table(&found)).map(|()| match found
+            .iter()
+            .all(Comparison::is_within_limits)
+        {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        });
     }
-    print(&report, arguments.paths);
+    let report = synth::estimate(&manifest, &sources, &options, &mut progress)?;
+    show(arguments, &report, || text_of(&report, arguments.paths))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write(file: &Path, report: &Report) -> Result<()> {
-    let text = serde_json::to_string_pretty(report)? + "\n";
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+/// Prints the result as JSON or as text, and writes it to a file where that is asked for.
+fn show(
+    arguments: &Arguments,
+    result: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> Result<()> {
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string_pretty(result)?;
+        match file {
+            None => {
+                output::line(json);
+                return Ok(());
+            }
+            Some(file) => std::fs::write(file, json + "\n")
+                .with_context(|| format!("cannot write {}", file.display()))?,
+        }
+    }
+    output::line(text());
+    Ok(())
 }
 
-fn print(report: &Report, paths: usize) {
-    output::line(format_args!(
-        "{} on {}, {}",
+fn text_of(report: &Report, paths: usize) -> String {
+    let mut text = format!(
+        "{} on {}, {}\n{}",
         report.design,
         report.family.technology().name(),
-        report.yosys
-    ));
-    output::line(report.table());
+        report.yosys,
+        report.table()
+    );
     if let Some(verdict) = report.verdict() {
-        output::line(verdict);
+        text.push_str(&format!("\n{verdict}"));
     }
     if paths > 0 {
         for module in &report.modules {
-            output::line("");
-            output::line(report::listing(module));
+            text.push_str("\n\n");
+            text.push_str(&report::listing(module));
         }
     }
+    text
 }

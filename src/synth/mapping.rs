@@ -10,17 +10,18 @@ use flate2::write::GzEncoder;
 use hallux_verilator::{Cache, CacheError, Key, Room};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Memories of this many words never become flip-flops: that would take yosys hours and
 /// tell nothing.
 const LARGEST_REGISTER_FILE: u32 = 256;
 
 /// Part of the cache key; changes with the script below.
-const SCRIPT_VERSION: &str = "hallux synth 1";
+const SCRIPT_VERSION: &str = "hallux synth 2";
 
+const SCRIPT: &str = "synth.ys";
 const NETLIST: &str = "netlist.json";
-const PACKED: &str = "netlist.json.gz";
+pub(super) const PACKED: &str = "netlist.json.gz";
 const LOG: &str = "yosys.log";
 const LATCHES: &str = "latches.txt";
 const MEMORIES: &str = "memories.txt";
@@ -83,6 +84,8 @@ pub(super) struct Mapped {
     pub netlist: Netlist,
     /// Memories, all small, that became flip-flops.
     pub small_memories: Vec<String>,
+    /// Where the packed netlist and yosys' log are.
+    pub directory: PathBuf,
 }
 
 /// Maps `module`, whose text and that of all modules below it is in `sources`.
@@ -123,6 +126,7 @@ pub(super) fn map(
     Ok(Mapped {
         netlist,
         small_memories,
+        directory,
     })
 }
 
@@ -157,11 +161,12 @@ fn run(
          select -write {MEMORIES} t:$mem_v2\n\
          select -assert-none t:$mem_v2 r:SIZE>={LARGEST_REGISTER_FILE} %i\n\
          {mapping} -run map_ffram:check\n\
+         blackbox =A:whitebox\n\
          write_json {NETLIST}\n"
     );
-    fs::write(path("synth.ys"), script).map_err(io)?;
+    fs::write(path(SCRIPT), script).map_err(io)?;
     let output = yosys
-        .command(Path::new("synth.ys"), Path::new(LOG))
+        .command(SCRIPT, LOG)
         .current_dir(work.path())
         .output()
         .map_err(io)?;
@@ -177,7 +182,10 @@ fn run(
         });
     }
     if !output.status.success() {
-        let message = complaint(&String::from_utf8_lossy(&output.stderr));
+        let mut told = String::from_utf8_lossy(&output.stderr).into_owned();
+        // The package keeps its errors to the log.
+        told.push_str(&fs::read_to_string(path(LOG)).unwrap_or_default());
+        let message = complaint(&told);
         let memories = list(MEMORIES)?;
         if message.starts_with("Assertion failed: selection is not empty") && !memories.is_empty() {
             return Err(MappingError::NotInferred {

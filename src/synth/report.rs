@@ -2,6 +2,7 @@
 
 use super::hierarchy::Hierarchy;
 use super::mapping::Mapped;
+use super::place_and_route::Comparison;
 use super::technology::{Area, Family, Picoseconds};
 use super::walk::{Path, Walk, is_memory, memory_name};
 use comfy_table::{CellAlignment, Table, presets};
@@ -183,12 +184,7 @@ impl Report {
         for column in table.column_iter_mut().skip(1).take(11) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        let lines: Vec<String> = table
-            .to_string()
-            .lines()
-            .map(|line| line.trim_end().to_string())
-            .collect();
-        let mut text = lines.join("\n");
+        let mut text = trimmed(&table);
         for module in &self.modules {
             if !module.memories_in_registers.is_empty() {
                 let _ = write!(
@@ -224,7 +220,10 @@ impl Report {
             format!(
                 "{} of {} modules miss {clock} MHz ({period:.3} ns): {}",
                 missing.len(),
-                self.modules.len(),
+                self.modules
+                    .iter()
+                    .filter(|module| module.meets().is_some())
+                    .count(),
                 names.join(", ")
             )
         })
@@ -276,11 +275,54 @@ pub fn listing(module: &ModuleReport) -> String {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        for line in table.to_string().lines() {
-            let _ = writeln!(text, "{}", line.trim_end());
-        }
+        let _ = writeln!(text, "{}", trimmed(&table));
     }
     text.trim_end().to_string()
+}
+
+/// A table of estimates beside place and route.
+pub fn comparison_table(comparisons: &[Comparison]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header([
+        "module",
+        "LUT4",
+        "estimate ns",
+        "routed ns",
+        "seeds",
+        "error",
+        "",
+    ]);
+    for found in comparisons {
+        let seeds: Vec<String> = found.seeds_ps.iter().copied().map(nanoseconds).collect();
+        table.add_row([
+            found.module.clone(),
+            found.luts.to_string(),
+            nanoseconds(found.estimated_ps),
+            nanoseconds(found.routed_ps),
+            seeds.join(" "),
+            format!("{:+.1} %", 100.0 * found.error()),
+            match found.is_within_limits() {
+                true => String::new(),
+                false => "BEYOND LIMITS".into(),
+            },
+        ]);
+    }
+    for column in [1, 2, 3, 5] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    trimmed(&table)
+}
+
+/// The table without blanks at the ends of lines.
+fn trimmed(table: &Table) -> String {
+    let lines: Vec<String> = table
+        .to_string()
+        .lines()
+        .map(|line| line.trim_end().to_string())
+        .collect();
+    lines.join("\n")
 }
 
 /// The end of a path with the pin, unless that is the data input.

@@ -46,6 +46,9 @@ pub trait Technology: Sync {
     /// What `cell` costs and how signals pass through it; `None` for an unknown type.
     fn model(&self, cell: &Cell) -> Option<CellModel>;
 
+    /// Clock-to-out of a block RAM with its output register.
+    fn registered_ram(&self) -> Picoseconds;
+
     /// Delay of the wire from `source` to `sink`, with what it passes besides: a look-up
     /// table that is needed only to get there.
     fn wire(&self, source: Source, sink: Sink, fanout: Fanout) -> Picoseconds;
@@ -141,6 +144,8 @@ pub enum Sink {
     Routed,
     /// Data input of a flip-flop.
     RegisterData,
+    /// Input of a block RAM.
+    BlockRam,
     /// Carry input, next to the carry output of the cell before.
     CarryIn,
     /// The input of a carry cell that a look-up table drives directly.
@@ -156,6 +161,8 @@ pub struct Fanout {
     pub all: u32,
     /// Data inputs of flip-flops.
     pub registers: u32,
+    /// Inputs of block RAMs.
+    pub block_rams: u32,
     /// Inputs of carry cells and dedicated multiplexers that want their driver beside them.
     pub dedicated: u32,
 }

@@ -182,7 +182,7 @@ pub fn walk(
     // The longest first; among equals the first by its end, so that the choice is stable.
     found.sort_by_key(|&(delay, kind, index)| (-delay, kind, index));
     let mut result = Walk {
-        area: graph.models.iter().map(|model| model.area).sum(),
+        area: graph.area(),
         ..Walk::default()
     };
     for (cell, model) in netlist.cells.iter().zip(&graph.models) {
@@ -253,6 +253,8 @@ struct Graph<'n> {
     starts: Vec<Start>,
     ends: Vec<End>,
     fanouts: Vec<Fanout>,
+    /// The flip-flops that are output registers of block RAM.
+    inside_ram: Vec<bool>,
 }
 
 /// Latest arrivals of the paths from one kind of start.
@@ -293,6 +295,7 @@ impl<'n> Graph<'n> {
         let wire = |net: Net, sink: Sink| {
             technology.wire(sources[net as usize], sink, fanouts[net as usize])
         };
+        let inside_ram = output_registers(&models, &sources, &fanouts);
 
         let mut edges = vec![];
         let mut starts = vec![];
@@ -305,15 +308,22 @@ impl<'n> Graph<'n> {
                 delay: arc.delay,
                 cell: number,
             }));
+            let inside = inside_ram[number as usize];
             starts.extend(model.launches.iter().map(|launch| Start {
                 net: launch.net,
-                delay: launch.delay,
+                delay: match inside {
+                    true => technology.registered_ram(),
+                    false => launch.delay,
+                },
                 cell: Some(number),
             }));
             ends.extend(model.captures.iter().map(|capture| End {
                 net: capture.net,
                 terminal: Terminal::Register,
-                wire: wire(capture.net, capture.sink),
+                wire: match (inside, capture.sink) {
+                    (true, Sink::RegisterData) => 0,
+                    _ => wire(capture.net, capture.sink),
+                },
                 setup: capture.setup,
                 pin: Some(capture.pin),
                 cell: Some(number),
@@ -362,7 +372,17 @@ impl<'n> Graph<'n> {
             starts,
             ends,
             fanouts,
+            inside_ram,
         })
+    }
+
+    /// What the cells use; flip-flops inside a block RAM are part of that.
+    fn area(&self) -> Area {
+        let of = |(model, inside): (&CellModel, &bool)| match inside {
+            true => Area::default(),
+            false => model.area,
+        };
+        self.models.iter().zip(&self.inside_ram).map(of).sum()
     }
 
     fn edges_of(&self, net: Net) -> std::ops::Range<usize> {
@@ -493,7 +513,11 @@ impl<'n> Graph<'n> {
             delay_ps: delay,
             start: match start_cell.map(|cell| &self.netlist.cells[cell as usize]) {
                 Some(cell) if is_memory(&cell.kind) => memory_name(&cell.name).to_string(),
-                _ => self.net_name(net),
+                Some(cell) => self
+                    .netlist
+                    .name(net)
+                    .map_or_else(|| self.register_name(cell), str::to_string),
+                None => self.net_name(net),
             },
             end: match (&end.name, end.cell) {
                 (Some(name), _) => name.clone(),
@@ -544,13 +568,58 @@ impl<'n> Graph<'n> {
             .first()
             .and_then(|bit| bit.net())
             .and_then(|net| self.netlist.name(net))
-            .map_or_else(|| cell.name.clone(), str::to_string)
+            .map(str::to_string)
+            .or_else(|| {
+                let place = cell.source.as_deref()?;
+                Some(format!("unnamed register of {place}"))
+            })
+            .unwrap_or_else(|| cell.name.clone())
     }
 }
 
 fn outputs(model: &CellModel) -> impl Iterator<Item = Net> {
     let arcs = model.arcs.iter().map(|arc| arc.to);
     arcs.chain(model.launches.iter().map(|launch| launch.net))
+}
+
+/// Which cells are flip-flops that a block RAM has inside: every output of the RAM leads
+/// to one flip-flop and nowhere else, as behind a read port with an output register.
+fn output_registers(models: &[CellModel], sources: &[Source], fanouts: &[Fanout]) -> Vec<bool> {
+    let mut register_of: BTreeMap<Net, usize> = BTreeMap::new();
+    for (number, model) in models.iter().enumerate() {
+        for capture in &model.captures {
+            if capture.sink == Sink::RegisterData
+                && sources[capture.net as usize] == Source::BlockRam
+            {
+                register_of.insert(capture.net, number);
+            }
+        }
+    }
+    let mut inside = vec![false; models.len()];
+    for model in models {
+        if model.source != Some(Source::BlockRam) {
+            continue;
+        }
+        let mut used = model
+            .launches
+            .iter()
+            .map(|launch| launch.net)
+            .filter(|net| fanouts[*net as usize].all > 0)
+            .peekable();
+        if used.peek().is_none() {
+            continue;
+        }
+        let registers: Option<Vec<usize>> = used
+            .map(|net| match fanouts[net as usize].all {
+                1 => register_of.get(&net).copied(),
+                _ => None,
+            })
+            .collect();
+        for number in registers.into_iter().flatten() {
+            inside[number] = true;
+        }
+    }
+    inside
 }
 
 /// Counts the sinks of each net: pins, not arcs.
@@ -570,6 +639,7 @@ fn fanouts(nets: usize, models: &[CellModel]) -> Vec<Fanout> {
             fanout.all += 1;
             match sink {
                 Sink::RegisterData => fanout.registers += 1,
+                Sink::BlockRam => fanout.block_rams += 1,
                 Sink::CarryPropagate | Sink::MuxData(_) => fanout.dedicated += 1,
                 Sink::Routed | Sink::CarryIn => {}
             }
@@ -584,7 +654,8 @@ fn order_of(sink: Sink) -> u8 {
         Sink::RegisterData => 1,
         Sink::CarryIn => 2,
         Sink::CarryPropagate => 3,
-        Sink::MuxData(level) => 4 + level,
+        Sink::BlockRam => 4,
+        Sink::MuxData(level) => 5 + level,
     }
 }
 

@@ -191,7 +191,7 @@ impl Cache {
     }
 
     /// The directory of the tool `name`, whether it exists or not.
-    pub(crate) fn tool(&self, name: &str) -> PathBuf {
+    pub fn tool(&self, name: &str) -> PathBuf {
         self.root.join("tools").join(name)
     }
 

@@ -64,6 +64,7 @@ mod shim;
 mod toolchain;
 mod trace;
 mod verilator;
+mod wheel;
 
 pub use build::{Build, BuildError, Profile, lint, read_sources};
 pub use cache::{Cache, CacheError, Key, Lock, Room};
@@ -73,10 +74,10 @@ pub use environment::Environment;
 pub use layout::{FieldSpec, Layout, LayoutError, PortField, PortLayout, PortStruct};
 pub use library::{BuildFacts, Library, LoadError};
 pub use model::{Model, ModelError, StopCause, TypedModel};
-pub use own_copy::OwnCopyError;
 pub use toolchain::{ToolError, Toolchain, Versions};
 pub use trace::TraceFormat;
 pub use verilator::{Origin, Verilator, Version};
+pub use wheel::{OwnCopyError, Wheel};
 
 #[doc(hidden)]
 pub use bytemuck;

