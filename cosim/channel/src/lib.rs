@@ -1,4 +1,5 @@
-//! Simulated time, messages, ports and components; knows no RTL.
+//! Simulated time, messages, ports and components, and channels to other
+//! processes; knows no RTL.
 //!
 //! ```text
 //!   component A                      link, latency > 0                component B
@@ -14,7 +15,8 @@
 //! a result.
 //!
 //! Everything in [`Message`] is representable in version 1 of the SimBricks
-//! protocol, so that each link can be cut and continued in another process.
+//! protocol, so that each link can be cut and continued in another process:
+//! [`simbricks`].
 
 pub mod component;
 pub mod ethernet;
@@ -22,6 +24,7 @@ pub mod mailbox;
 pub mod message;
 pub mod port;
 pub mod random;
+pub mod simbricks;
 pub mod time;
 
 pub use component::{Component, ComponentError, Counter};

@@ -102,6 +102,44 @@ pub enum Message {
         /// The enabled kinds.
         flags: u64,
     },
+
+    /// Client → memory: read `len` bytes at `addr` of an address space.
+    MemoryRead {
+        /// Echoed in [`Message::MemoryReadCompletion`].
+        req_id: u64,
+        /// Which of the memory's address spaces, by agreement.
+        space: u64,
+        /// Address of the first byte.
+        addr: u64,
+        /// Count of bytes.
+        len: u16,
+    },
+    /// Client → memory: write `data` at `addr` of an address space.
+    MemoryWrite {
+        /// Echoed in [`Message::MemoryWriteCompletion`] unless `posted`.
+        req_id: u64,
+        /// Which of the memory's address spaces, by agreement.
+        space: u64,
+        /// Address of the first byte.
+        addr: u64,
+        /// At most [`Message::MAX_PAYLOAD`] bytes.
+        data: Bytes,
+        /// True if no completion is expected.
+        posted: bool,
+    },
+    /// Memory → client: the answer to [`Message::MemoryRead`].
+    MemoryReadCompletion {
+        /// As in the request.
+        req_id: u64,
+        /// As many bytes as were asked for.
+        data: Bytes,
+    },
+    /// Memory → client: the answer to a [`Message::MemoryWrite`] that is not
+    /// posted.
+    MemoryWriteCompletion {
+        /// As in the request.
+        req_id: u64,
+    },
 }
 
 /// The kind of an interrupt.
@@ -120,7 +158,7 @@ pub enum InterruptKind {
 impl Message {
     /// The most bytes a message can carry: lengths are 16 bits wide. The ring
     /// slots of a process boundary may hold less: by default 1536 bytes of a
-    /// frame and 9024 bytes of a DMA transfer.
+    /// frame, 9024 bytes of a DMA transfer and 8192 bytes of a memory access.
     pub const MAX_PAYLOAD: usize = u16::MAX as usize;
 
     /// [`Message::DeviceControl`] flag: INTx is enabled.
@@ -144,6 +182,10 @@ impl Message {
             Message::DmaReadCompletion { .. } => "DMA read completion",
             Message::DmaWriteCompletion { .. } => "DMA write completion",
             Message::DeviceControl { .. } => "device control",
+            Message::MemoryRead { .. } => "memory read",
+            Message::MemoryWrite { .. } => "memory write",
+            Message::MemoryReadCompletion { .. } => "memory read completion",
+            Message::MemoryWriteCompletion { .. } => "memory write completion",
         }
     }
 
@@ -154,7 +196,9 @@ impl Message {
             | Message::DmaWrite { data, .. }
             | Message::MmioReadCompletion { data, .. }
             | Message::MmioWrite { data, .. }
-            | Message::DmaReadCompletion { data, .. } => data,
+            | Message::DmaReadCompletion { data, .. }
+            | Message::MemoryWrite { data, .. }
+            | Message::MemoryReadCompletion { data, .. } => data,
             _ => &[],
         }
     }
@@ -173,6 +217,10 @@ impl Message {
             | Message::DmaReadCompletion { .. }
             | Message::DmaWriteCompletion { .. }
             | Message::DeviceControl { .. } => Protocol::PcieHost,
+            Message::MemoryRead { .. } | Message::MemoryWrite { .. } => Protocol::MemoryClient,
+            Message::MemoryReadCompletion { .. } | Message::MemoryWriteCompletion { .. } => {
+                Protocol::MemoryServer
+            }
         }
     }
 }

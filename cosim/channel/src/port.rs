@@ -13,6 +13,10 @@ pub enum Protocol {
     /// The host's end of PCIe: sends MMIO requests, DMA completions and
     /// device control.
     PcieHost,
+    /// A memory: sends completions.
+    MemoryServer,
+    /// The user of a memory: sends reads and writes.
+    MemoryClient,
 }
 
 impl Protocol {
@@ -22,6 +26,8 @@ impl Protocol {
             Protocol::Ethernet => Protocol::Ethernet,
             Protocol::PcieDevice => Protocol::PcieHost,
             Protocol::PcieHost => Protocol::PcieDevice,
+            Protocol::MemoryServer => Protocol::MemoryClient,
+            Protocol::MemoryClient => Protocol::MemoryServer,
         }
     }
 }
@@ -32,6 +38,8 @@ impl fmt::Display for Protocol {
             Protocol::Ethernet => "Ethernet",
             Protocol::PcieDevice => "PCIe (device side)",
             Protocol::PcieHost => "PCIe (host side)",
+            Protocol::MemoryServer => "memory (server side)",
+            Protocol::MemoryClient => "memory (client side)",
         })
     }
 }

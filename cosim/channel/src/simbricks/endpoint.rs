@@ -1,0 +1,536 @@
+//! One end of an established channel.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+
+use super::address::{Address, SyncMode};
+use super::codec::{Capacity, Encoded, Outstanding, decode, encode, sendable};
+use super::error::{ChannelError, PeerViolation, Refusal};
+use super::establish::{Options, establish_all, pair};
+use super::ring::{Consumer, Producer, Slots};
+use super::role::Role;
+use super::shared::SharedSlots;
+use super::socket::{SocketFile, hung_up};
+use super::wire::{DeviceIntro, HEADER_BYTES, HeaderWords, TIMESTAMP_WORD, kind};
+use crate::message::Message;
+use crate::port::Protocol;
+use crate::time::Time;
+
+/// How often the socket is looked at while nothing else happens.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Fruitless tries between two looks at the clock on the wall.
+const TRIES_PER_LOOK: u32 = 256;
+/// Bytes that are allocated at once for the payloads of messages.
+const ARENA_BYTES: usize = 64 * 1024;
+
+/// One end of an established channel. Nothing here ever waits.
+///
+/// The rules of time, for an end that is synchronised:
+///
+/// - What is sent at T arrives at T + latency. On one end T never decreases.
+/// - Before an end handles T it [promises](Endpoint::promise) that nothing
+///   earlier will follow.
+/// - An end may handle T if T lies before the [bound](Endpoint::bound) of
+///   every channel.
+#[derive(Debug)]
+pub struct Endpoint {
+    channel: String,
+    protocol: Protocol,
+    device: Option<DeviceIntro>,
+    latency: Time,
+    sync_interval: Time,
+    synchronised: bool,
+    producer: Producer<SharedSlots>,
+    consumer: Consumer<SharedSlots>,
+    capacity: Capacity,
+    outstanding: Outstanding,
+    arena: BytesMut,
+    /// Time of the last message sent, before the latency.
+    last_sent: Option<Time>,
+    /// The highest stamp received.
+    bound: Time,
+    /// The peer has sent its last message.
+    terminated: bool,
+    /// This end has.
+    closed: bool,
+    /// The peer's end of the socket is closed: what is in the ring is all
+    /// there will be.
+    hung_up: bool,
+    tries: u32,
+    looked: Instant,
+    counters: Counters,
+    socket: OwnedFd,
+    /// Removes the socket of a listener at the end.
+    _file: Option<SocketFile>,
+}
+
+/// What has crossed an end of a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Towards the peer.
+    pub sent: Traffic,
+    /// From the peer.
+    pub received: Traffic,
+    /// Tries to send that found the ring full.
+    pub full: u64,
+    /// Frames dropped because they are longer than a slot.
+    pub refused: u64,
+    /// Completions of writes that were complete already, ignored.
+    pub stray: u64,
+}
+
+/// Messages in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages with a meaning of their own.
+    pub messages: u64,
+    /// Messages that only carry a time.
+    pub syncs: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a message may not have been sent"]
+pub enum Delivery {
+    /// It is in the ring.
+    Sent,
+    /// The ring is full; try again later.
+    Full,
+    /// A frame longer than a slot of this channel: dropped and counted, as a
+    /// port drops what exceeds its MTU.
+    Refused,
+    /// The channel was terminated by one of the ends; nobody would read it.
+    Discarded,
+}
+
+pub(super) struct Parts {
+    pub channel: String,
+    pub protocol: Protocol,
+    pub device: Option<DeviceIntro>,
+    pub synchronised: bool,
+    pub latency: Time,
+    pub sync_interval: Time,
+    pub outgoing: SharedSlots,
+    pub incoming: SharedSlots,
+    pub socket: OwnedFd,
+    pub file: Option<SocketFile>,
+}
+
+impl Endpoint {
+    /// Establishes the channel at `address`: waits for the peer until the
+    /// deadline.
+    ///
+    /// A process with several channels establishes them together, by
+    /// [`establish_all`].
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`]: the address cannot be used, nobody came, or who came
+    /// does not speak as this end.
+    pub fn establish(
+        address: &Address,
+        role: Role,
+        options: &Options<'_>,
+    ) -> Result<Self, ChannelError> {
+        let mut all = establish_all(vec![(address.clone(), role)], options)?;
+        Ok(all.remove(0))
+    }
+
+    /// Both ends of a channel within this process, without a socket file.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError`]: the times cannot be used, or the roles do not fit
+    /// each other.
+    pub fn pair(
+        first: Role,
+        second: Role,
+        sync: SyncMode,
+        latency: Time,
+        sync_interval: Time,
+        options: &Options<'_>,
+    ) -> Result<(Self, Self), ChannelError> {
+        pair([first, second], sync, latency, sync_interval, options)
+    }
+
+    pub(super) fn new(parts: Parts) -> Self {
+        Endpoint {
+            capacity: Capacity {
+                incoming: parts.incoming.capacity(),
+                outgoing: parts.outgoing.capacity(),
+            },
+            channel: parts.channel,
+            protocol: parts.protocol,
+            device: parts.device,
+            latency: parts.latency,
+            sync_interval: parts.sync_interval,
+            synchronised: parts.synchronised,
+            producer: Producer::new(parts.outgoing),
+            consumer: Consumer::new(parts.incoming),
+            outstanding: Outstanding::default(),
+            arena: BytesMut::new(),
+            last_sent: None,
+            bound: Time::ZERO,
+            terminated: false,
+            closed: false,
+            hung_up: false,
+            tries: 0,
+            looked: Instant::now(),
+            counters: Counters::default(),
+            socket: parts.socket,
+            _file: parts.file,
+        }
+    }
+
+    /// Path of the socket.
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// What this end speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// What the device at the other end said of itself, if this is the host's
+    /// end of PCIe.
+    pub fn device(&self) -> Option<&DeviceIntro> {
+        self.device.as_ref()
+    }
+
+    /// Whether the ends agreed to hold their times together.
+    pub fn synchronised(&self) -> bool {
+        self.synchronised
+    }
+
+    /// What is added to the time of everything this end sends.
+    pub fn latency(&self) -> Time {
+        self.latency
+    }
+
+    /// Bytes of payload that fit into a slot of this end.
+    pub fn capacity(&self) -> usize {
+        self.capacity.outgoing
+    }
+
+    /// What has crossed this end.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Sends `message` at `at`, to arrive at `at` + latency.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError::Send`] for a message that does not belong here, does
+    /// not fit (frames are refused instead), or lies before an earlier one;
+    /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
+    #[inline]
+    pub fn try_send(&mut self, at: Time, message: &Message) -> Result<Delivery, ChannelError> {
+        if let Err(refusal) = sendable(self.protocol, message, self.capacity) {
+            return self.refuse(at, message, refusal);
+        }
+        let encoded = encode(message);
+        let delivery = self
+            .push(at, encoded)
+            .map_err(|last| self.unsent(at, message.kind(), Refusal::InThePast(last)))?;
+        match delivery {
+            Delivery::Sent => {
+                self.outstanding.sent(message);
+                self.counters.sent.messages += 1;
+                self.counters.sent.bytes += message.payload().len() as u64;
+            }
+            Delivery::Full => self.full()?,
+            Delivery::Refused | Delivery::Discarded => {}
+        }
+        Ok(delivery)
+    }
+
+    /// Promises that nothing will be sent before `upto` any more. To be
+    /// called when the clock reaches `upto`, before that instant is handled,
+    /// and once at the start.
+    ///
+    /// Costs a message only if one is due: if nothing was sent before, or the
+    /// last one was sent at least the sync interval earlier. Returns false if
+    /// one is due and the ring is full: the promise must be made again, and
+    /// the peer may wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
+    #[inline]
+    pub fn promise(&mut self, upto: Time) -> Result<bool, ChannelError> {
+        if upto < self.promise_due() {
+            return Ok(true);
+        }
+        let sync = Encoded {
+            kind: kind::SYNC,
+            header: HeaderWords::default(),
+            payload: &[],
+        };
+        match self.push(upto, sync) {
+            Ok(Delivery::Sent) => {
+                self.counters.sent.syncs += 1;
+                Ok(true)
+            }
+            Ok(Delivery::Full) => {
+                self.full()?;
+                Ok(false)
+            }
+            // A later promise has been made already.
+            Ok(_) | Err(_) => Ok(true),
+        }
+    }
+
+    /// When the next promise is due: no clock may pass this without
+    /// [`promise`](Endpoint::promise). [`Time::NEVER`] if none is needed.
+    #[inline]
+    pub fn promise_due(&self) -> Time {
+        if !self.synchronised || self.terminated || self.closed {
+            return Time::NEVER;
+        }
+        match self.last_sent {
+            Some(last) => last + self.sync_interval,
+            None => Time::ZERO,
+        }
+    }
+
+    /// Takes the next message and the time at which it arrives, which may lie
+    /// ahead. Without synchronisation the times of the two ends mean nothing
+    /// to each other, and the message arrives at once: at [`Time::ZERO`].
+    ///
+    /// `None` if there is nothing now. That ends with [`Endpoint::terminated`]
+    /// or with an error, never by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError::Peer`] if the peer broke the protocol: the channel is
+    /// unusable from then on. [`ChannelError::PeerLost`] if it went away
+    /// without terminating; everything it sent has been returned before.
+    #[inline]
+    pub fn poll(&mut self) -> Result<Option<(Time, Message)>, ChannelError> {
+        // A peer that never stops promising must not keep us here.
+        for _ in 0..self.consumer.slots().count() {
+            if self.terminated {
+                return Ok(None);
+            }
+            let Some((kind, header)) = self.consumer.peek() else {
+                self.empty()?;
+                return Ok(None);
+            };
+            if kind == kind::TERMINATE {
+                self.consumer.pop(kind);
+                self.terminated = true;
+                return Ok(None);
+            }
+            let at = self.arrival(&header)?;
+            if kind == kind::SYNC {
+                self.bound = at;
+                self.consumer.pop(kind);
+                self.counters.received.syncs += 1;
+                continue;
+            }
+            if let Some(message) = self.take(kind, &header)? {
+                self.bound = at;
+                let at = if self.synchronised { at } else { Time::ZERO };
+                return Ok(Some((at, message)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Nothing that is still to come arrives before this time.
+    /// [`Time::NEVER`] without synchronisation, and after the peer has
+    /// terminated.
+    #[inline]
+    pub fn bound(&self) -> Time {
+        if self.synchronised && !self.terminated {
+            self.bound
+        } else {
+            Time::NEVER
+        }
+    }
+
+    /// True once the peer has said that it sends no more, and all it sent has
+    /// been taken.
+    pub fn terminated(&self) -> bool {
+        self.terminated
+    }
+
+    /// Looks whether the peer still holds its end of the socket. The other
+    /// calls do so by themselves, about ten times a second, when there is
+    /// nothing else to do.
+    pub fn peer_alive(&mut self) -> bool {
+        self.looked = Instant::now();
+        self.hung_up = self.hung_up || hung_up(&self.socket);
+        !self.hung_up
+    }
+
+    /// Tells the peer that this end sends no more; says false if the ring is
+    /// full. Never done by itself, because older SimBricks components abort
+    /// on it: right towards a device and between ends of our own.
+    ///
+    /// # Errors
+    ///
+    /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
+    pub fn terminate(&mut self) -> Result<bool, ChannelError> {
+        if self.closed || self.terminated {
+            return Ok(true);
+        }
+        let mut header = HeaderWords::default();
+        // The reference stamps with the end of time, which wraps.
+        header[TIMESTAMP_WORD] = u64::MAX.wrapping_add(self.latency.ps());
+        if self.producer.push(kind::TERMINATE, &header, &[]) {
+            self.closed = true;
+            return Ok(true);
+        }
+        self.full()?;
+        Ok(false)
+    }
+
+    /// Puts a message into the ring. The error is the time of an earlier one
+    /// if `at` lies before that.
+    #[inline]
+    fn push(&mut self, at: Time, encoded: Encoded<'_>) -> Result<Delivery, Time> {
+        if self.terminated || self.closed {
+            return Ok(Delivery::Discarded);
+        }
+        if let Some(last) = self.last_sent.filter(|&last| at < last) {
+            return Err(last);
+        }
+        let mut header = encoded.header;
+        header[TIMESTAMP_WORD] = (at + self.latency).ps();
+        if !self.producer.push(encoded.kind, &header, encoded.payload) {
+            return Ok(Delivery::Full);
+        }
+        self.last_sent = Some(at);
+        Ok(Delivery::Sent)
+    }
+
+    /// The stamp of a message, checked.
+    #[inline]
+    fn arrival(&self, header: &HeaderWords) -> Result<Time, ChannelError> {
+        let stamp = Time::from_ps(header[TIMESTAMP_WORD]);
+        if self.synchronised && stamp < self.bound {
+            return Err(self.broken(PeerViolation::Stamp {
+                stamp,
+                before: self.bound,
+            }));
+        }
+        Ok(stamp)
+    }
+
+    /// Takes the message just peeked at out of the ring; `None` if it is to
+    /// be ignored.
+    #[inline]
+    fn take(&mut self, kind: u8, header: &HeaderWords) -> Result<Option<Message>, ChannelError> {
+        let Endpoint {
+            consumer, arena, ..
+        } = self;
+        let payload = |len| payload(consumer, arena, len);
+        let decoded = decode(
+            self.protocol,
+            kind,
+            header,
+            self.capacity,
+            &mut self.outstanding,
+            payload,
+        );
+        let message = decoded.map_err(|violation| self.broken(violation))?;
+        self.consumer.pop(kind);
+        match &message {
+            Some(message) => {
+                self.counters.received.messages += 1;
+                self.counters.received.bytes += message.payload().len() as u64;
+            }
+            None => self.counters.stray += 1,
+        }
+        Ok(message)
+    }
+
+    fn broken(&self, violation: PeerViolation) -> ChannelError {
+        ChannelError::Peer {
+            channel: self.channel.clone(),
+            violation,
+        }
+    }
+
+    fn unsent(&self, at: Time, kind: &'static str, refusal: Refusal) -> ChannelError {
+        ChannelError::Send {
+            channel: self.channel.clone(),
+            kind,
+            at,
+            refusal,
+        }
+    }
+
+    #[cold]
+    fn refuse(
+        &mut self,
+        at: Time,
+        message: &Message,
+        refusal: Refusal,
+    ) -> Result<Delivery, ChannelError> {
+        if let (Message::Frame(_), Refusal::TooLong { .. }) = (message, &refusal) {
+            self.counters.refused += 1;
+            return Ok(Delivery::Refused);
+        }
+        Err(self.unsent(at, message.kind(), refusal))
+    }
+
+    #[cold]
+    fn full(&mut self) -> Result<(), ChannelError> {
+        self.counters.full += 1;
+        if self.hung_up {
+            return Err(self.lost());
+        }
+        self.look_sometimes();
+        Ok(())
+    }
+
+    /// The ring is empty.
+    #[inline]
+    fn empty(&mut self) -> Result<(), ChannelError> {
+        // The ring was empty after the peer had closed: nothing can follow.
+        if self.hung_up {
+            return Err(self.lost());
+        }
+        self.look_sometimes();
+        Ok(())
+    }
+
+    #[inline]
+    fn look_sometimes(&mut self) {
+        self.tries = self.tries.wrapping_add(1);
+        if self.tries.is_multiple_of(TRIES_PER_LOOK) && self.looked.elapsed() >= LOOK_INTERVAL {
+            self.peer_alive();
+        }
+    }
+
+    #[cold]
+    fn lost(&self) -> ChannelError {
+        ChannelError::PeerLost {
+            channel: self.channel.clone(),
+        }
+    }
+}
+
+/// The first `len` bytes behind the header of the message at hand. Messages
+/// share allocations, each of which lives as long as the last of them.
+#[inline]
+fn payload(consumer: &Consumer<SharedSlots>, arena: &mut BytesMut, len: usize) -> Bytes {
+    if arena.len() < len {
+        let size = ARENA_BYTES.max(len);
+        // Zeroed once, then reused as soon as no message needs it any more.
+        *arena = BytesMut::zeroed(size);
+    }
+    let mut bytes = arena.split_to(len);
+    consumer.payload(&mut bytes);
+    bytes.freeze()
+}
+
+const _: () = assert!(HEADER_BYTES == 64);

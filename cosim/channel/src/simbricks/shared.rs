@@ -1,0 +1,378 @@
+//! Memory shared with another process.
+//!
+//! The other side is not trusted: it may write at any time. So nothing here
+//! hands out a reference into the memory. Bytes are copied in and out by
+//! accesses that the language counts as relaxed atomic ones, one by one or in
+//! a block of assembly that does nothing but such accesses, and are looked at
+//! only afterwards.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+use super::ring::Slots;
+use super::wire::{HEADER_BYTES, HeaderWords, OWN_TYPE, RingPlace, TIMESTAMP_WORD};
+
+/// A mapping of a whole object, unmapped with the last ring in it.
+#[derive(Debug)]
+pub struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping is plain memory, reached only through the atomic
+// accesses below.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes of the object, `len` > 0.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new(object: impl AsFd, len: usize) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the system's choice.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                object,
+                0,
+            )?
+        };
+        let base = NonNull::new(base.cast()).ok_or(io::Errno::NOMEM)?;
+        Ok(Mapping { base, len })
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and no ring is left that points into it.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// A new object of `len` zeroed bytes without a name in the file system. It
+/// vanishes with its last user, however that ends, and cannot be resized.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn anonymous(name: &str, len: usize) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let object = rustix::fs::memfd_create(name, flags)?;
+    rustix::fs::ftruncate(&object, len as u64)?;
+    rustix::fs::fcntl_add_seals(
+        &object,
+        SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL,
+    )?;
+    Ok(object)
+}
+
+/// One ring in a mapping.
+#[derive(Clone, Debug)]
+pub struct SharedSlots {
+    /// Keeps the memory mapped.
+    _mapping: Arc<Mapping>,
+    first: NonNull<u8>,
+    slot_size: usize,
+    count: usize,
+    aligned: bool,
+}
+
+// SAFETY: `first` points into `mapping`, which is `Send` and `Sync` itself.
+unsafe impl Send for SharedSlots {}
+
+impl SharedSlots {
+    /// The ring at `place`; `None` unless it has slots, they have room for a
+    /// header, and all lie within the mapping.
+    pub fn new(mapping: Arc<Mapping>, place: &RingPlace) -> Option<Self> {
+        let offset = usize::try_from(place.offset).ok()?;
+        let slot_size = usize::try_from(place.slot_size).ok()?;
+        let count = usize::try_from(place.slots).ok()?;
+        let end = slot_size.checked_mul(count)?.checked_add(offset)?;
+        if count == 0 || slot_size < HEADER_BYTES || end > mapping.len() {
+            return None;
+        }
+        // SAFETY: `offset` is within the mapping.
+        let first = unsafe { mapping.base.add(offset) };
+        Some(SharedSlots {
+            aligned: (offset | slot_size).is_multiple_of(8),
+            _mapping: mapping,
+            first,
+            slot_size,
+            count,
+        })
+    }
+
+    /// Bytes of payload that fit into a slot.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.slot_size - HEADER_BYTES
+    }
+
+    #[inline]
+    fn slot(&self, index: usize) -> *mut u8 {
+        debug_assert!(index < self.count);
+        // SAFETY: `new` has checked that all slots are mapped.
+        unsafe { self.first.as_ptr().add(index * self.slot_size) }
+    }
+
+    #[inline]
+    fn own_type(&self, index: usize) -> &AtomicU8 {
+        // SAFETY: byte 63 of a mapped slot, always accessed atomically.
+        unsafe { AtomicU8::from_ptr(self.slot(index).add(OWN_TYPE)) }
+    }
+}
+
+impl Slots for SharedSlots {
+    #[inline]
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn acquire(&self, index: usize) -> u8 {
+        self.own_type(index).load(Ordering::Acquire)
+    }
+
+    #[inline]
+    fn release(&self, index: usize, own_type: u8) {
+        self.own_type(index).store(own_type, Ordering::Release);
+    }
+
+    #[inline]
+    fn write(&self, index: usize, header: &HeaderWords, payload: &[u8]) {
+        let slot = self.slot(index);
+        assert!(payload.len() <= self.capacity());
+        for word in [0, 1, 2, 3, TIMESTAMP_WORD] {
+            // SAFETY: the word lies in the header of a mapped slot.
+            unsafe { store_word(slot.add(8 * word), header[word], self.aligned) };
+        }
+        // SAFETY: the payload fits between header and end of the slot.
+        unsafe { copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len()) };
+    }
+
+    #[inline]
+    fn read_header(&self, index: usize) -> HeaderWords {
+        let slot = self.slot(index);
+        let mut header = [0; HEADER_BYTES / 8];
+        for word in [0, 1, 2, 3, TIMESTAMP_WORD] {
+            // SAFETY: the word lies in the header of a mapped slot.
+            header[word] = unsafe { load_word(slot.add(8 * word), self.aligned) };
+        }
+        header
+    }
+
+    #[inline]
+    fn read_payload(&self, index: usize, into: &mut [u8]) {
+        assert!(into.len() <= self.capacity());
+        // SAFETY: the bytes lie between header and end of the slot.
+        unsafe {
+            copy(
+                into.as_mut_ptr(),
+                self.slot(index).add(HEADER_BYTES),
+                into.len(),
+            );
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self, index: usize) {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a prefetch touches nothing.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(self.slot(index).cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = index;
+    }
+}
+
+/// # Safety
+///
+/// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
+#[inline]
+unsafe fn load_word(at: *mut u8, aligned: bool) -> u64 {
+    if aligned {
+        // SAFETY: by the contract of this function.
+        unsafe { AtomicU64::from_ptr(at.cast()) }.load(Ordering::Relaxed)
+    } else {
+        let mut bytes = [0; 8];
+        // SAFETY: by the contract of this function.
+        unsafe { copy(bytes.as_mut_ptr(), at, 8) };
+        u64::from_le_bytes(bytes)
+    }
+}
+
+/// # Safety
+///
+/// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
+#[inline]
+unsafe fn store_word(at: *mut u8, word: u64, aligned: bool) {
+    if aligned {
+        // SAFETY: by the contract of this function.
+        unsafe { AtomicU64::from_ptr(at.cast()) }.store(word, Ordering::Relaxed);
+    } else {
+        // SAFETY: by the contract of this function.
+        unsafe { copy(at, word.to_le_bytes().as_ptr(), 8) };
+    }
+}
+
+/// Copies bytes of which one side is shared.
+///
+/// # Safety
+///
+/// `len` bytes are readable at `from` and writable at `to`, and the two do
+/// not overlap.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    use std::arch::asm;
+
+    /// Moves one block of the width of a register.
+    macro_rules! block {
+        ($class:ident, $load:literal, $store:literal, $at:expr) => {{
+            let at: usize = $at;
+            // SAFETY: the caller's `len` covers the block.
+            unsafe {
+                asm!(
+                    $load, $store,
+                    from = in(reg) from.add(at), to = in(reg) to.add(at), t = out($class) _,
+                    options(nostack, preserves_flags)
+                );
+            }
+        }};
+    }
+    macro_rules! wide {
+        ($at:expr) => {
+            block!(xmm_reg, "movups {t}, [{from}]", "movups [{to}], {t}", $at)
+        };
+    }
+    // Two blocks that may overlap cover every length between one and two blocks.
+    match len {
+        0 => {}
+        1 => block!(reg_byte, "mov {t}, [{from}]", "mov [{to}], {t}", 0),
+        2..4 => {
+            block!(reg, "mov {t:x}, [{from}]", "mov [{to}], {t:x}", 0);
+            block!(reg, "mov {t:x}, [{from}]", "mov [{to}], {t:x}", len - 2);
+        }
+        4..8 => {
+            block!(reg, "mov {t:e}, [{from}]", "mov [{to}], {t:e}", 0);
+            block!(reg, "mov {t:e}, [{from}]", "mov [{to}], {t:e}", len - 4);
+        }
+        8..16 => {
+            block!(reg, "mov {t:r}, [{from}]", "mov [{to}], {t:r}", 0);
+            block!(reg, "mov {t:r}, [{from}]", "mov [{to}], {t:r}", len - 8);
+        }
+        _ => {
+            let mut at = 0;
+            while at + 64 <= len {
+                // SAFETY: the caller's `len` covers the 64 bytes.
+                unsafe {
+                    asm!(
+                        "movups {a}, [{from}]",
+                        "movups {b}, [{from} + 16]",
+                        "movups {c}, [{from} + 32]",
+                        "movups {d}, [{from} + 48]",
+                        "movups [{to}], {a}",
+                        "movups [{to} + 16], {b}",
+                        "movups [{to} + 32], {c}",
+                        "movups [{to} + 48], {d}",
+                        from = in(reg) from.add(at), to = in(reg) to.add(at),
+                        a = out(xmm_reg) _, b = out(xmm_reg) _,
+                        c = out(xmm_reg) _, d = out(xmm_reg) _,
+                        options(nostack, preserves_flags)
+                    );
+                }
+                at += 64;
+            }
+            while at + 16 <= len {
+                wide!(at);
+                at += 16;
+            }
+            if at < len {
+                wide!(len - 16);
+            }
+        }
+    }
+}
+
+/// Copies bytes of which one side is shared.
+///
+/// # Safety
+///
+/// `len` bytes are readable at `from` and writable at `to`, and the two do
+/// not overlap.
+#[cfg(not(target_arch = "x86_64"))]
+unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    let mut at = 0;
+    let words = (to as usize | from as usize).is_multiple_of(8);
+    while words && at + 8 <= len {
+        // SAFETY: the caller's `len` covers the word, which is aligned.
+        unsafe {
+            let word = AtomicU64::from_ptr(from.add(at).cast_mut().cast()).load(Ordering::Relaxed);
+            AtomicU64::from_ptr(to.add(at).cast()).store(word, Ordering::Relaxed);
+        }
+        at += 8;
+    }
+    while at < len {
+        // SAFETY: the caller's `len` covers the byte.
+        unsafe {
+            let byte = AtomicU8::from_ptr(from.add(at).cast_mut()).load(Ordering::Relaxed);
+            AtomicU8::from_ptr(to.add(at)).store(byte, Ordering::Relaxed);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_length_is_copied_exactly() {
+        let from: Vec<u8> = (0..400_u32).map(|i| (i * 7 + 1) as u8).collect();
+        for len in 0..300 {
+            let mut to = vec![0_u8; 400];
+            // SAFETY: both vectors are longer than 3 + `len`.
+            unsafe { copy(to.as_mut_ptr().add(3), from.as_ptr().add(5), len) };
+            assert_eq!(to[3..3 + len], from[5..5 + len]);
+            assert!(to[..3].iter().chain(&to[3 + len..]).all(|&byte| byte == 0));
+        }
+    }
+
+    #[test]
+    fn a_ring_outside_the_object_is_none() {
+        let object = anonymous("test", 4096).unwrap();
+        let mapping = Arc::new(Mapping::new(&object, 4096).unwrap());
+        let place = |offset, slot_size, slots| RingPlace {
+            offset,
+            slot_size,
+            slots,
+        };
+        let fits = |place| SharedSlots::new(mapping.clone(), &place).is_some();
+        assert!(fits(place(0, 64, 64)));
+        assert!(fits(place(4096 - 65, 65, 1)));
+        assert!(!fits(place(1, 64, 64)));
+        assert!(!fits(place(0, 64, 0)));
+        assert!(!fits(place(0, 63, 1)));
+        assert!(!fits(place(u64::MAX, 64, 1)));
+        assert!(!fits(place(0, 1 << 63, 2)));
+    }
+}
