@@ -114,6 +114,11 @@ pub enum BuildError {
         /// The other port.
         to: String,
     },
+    /// No capture format is defined for the memory protocol.
+    #[error(
+        "{0} is a port of the memory protocol and cannot be tapped; tap Ethernet and PCIe ports"
+    )]
+    NotCaptured(String),
 }
 
 impl Simulation {
@@ -213,6 +218,10 @@ impl Simulation {
         name: impl Into<String>,
     ) -> Result<usize, BuildError> {
         let port = self.port(at)?;
+        let protocol = self.nodes[at.0.0].component.ports()[port].protocol;
+        if matches!(protocol, Protocol::MemoryServer | Protocol::MemoryClient) {
+            return Err(BuildError::NotCaptured(self.port_name(at)));
+        }
         let node = &mut self.nodes[at.0.0];
         let number = *node.ports[port]
             .interface

@@ -148,6 +148,8 @@ pub(super) fn link_type(protocol: Protocol) -> u16 {
     match protocol {
         Protocol::Ethernet => LINKTYPE_ETHERNET,
         Protocol::PcieDevice | Protocol::PcieHost => LINKTYPE_USER0,
+        // Never tapped: the simulation refuses to.
+        Protocol::MemoryServer | Protocol::MemoryClient => LINKTYPE_USER0,
     }
 }
 

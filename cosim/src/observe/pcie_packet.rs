@@ -74,8 +74,12 @@ impl Transaction {
             ..Transaction::default()
         };
         match *message {
-            // Never on a PCIe port: the mailbox refuses to send it.
-            Message::Frame(_) => {}
+            // Never on a PCIe port: the mailbox refuses to send them.
+            Message::Frame(_)
+            | Message::MemoryRead { .. }
+            | Message::MemoryWrite { .. }
+            | Message::MemoryReadCompletion { .. }
+            | Message::MemoryWriteCompletion { .. } => {}
             Message::DmaRead { req_id, addr, len } => {
                 (this.code, this.tag) = (DMA_READ, req_id);
                 (this.address, this.length) = (addr, len);
