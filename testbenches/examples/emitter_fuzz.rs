@@ -6,20 +6,26 @@
 //! ```
 //!
 //! Ends with one line of JSON; exits with 1 if it found a mismatch, or a program whose
-//! RTL does not build. Each is printed and kept as a file in `testbenches/corpus`;
-//! `--replay FILE` tries such a file alone.
+//! RTL does not build. Each is made small, printed and kept as a file in
+//! `testbenches/corpus`; `--replay FILE` tries such a file alone. A program at which
+//! Verilator reports an internal error of its own is counted apart and another one takes
+//! its place, so that as many as were asked for are compared.
 
-use hallux_testbenches::fuzz::{Case, compare, random_case};
-use hallux_verilator::Toolchain;
+use hallux_testbenches::fuzz::{Case, Failure, Mismatch, compare, random_case, shrink, try_all};
+use hallux_verilator::{Environment, Toolchain};
 use serde_json::json;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Programs in one Verilated model.
 const BATCH: u64 = 50;
 
-const USAGE: &str = "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--replay FILE]..";
+const USAGE: &str =
+    "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--jobs J] [--replay FILE]..";
 
 /// What stands after each option.
 struct Options {
@@ -28,6 +34,8 @@ struct Options {
     programs: u64,
     vectors: u64,
     seed: u64,
+    /// Models that are built and run at a time.
+    jobs: u64,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -36,6 +44,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         programs: 200,
         vectors: 2000,
         seed: 1,
+        jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -43,6 +52,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--programs" => &mut options.programs,
             "--vectors" => &mut options.vectors,
             "--seed" => &mut options.seed,
+            "--jobs" => &mut options.jobs,
             "--replay" => {
                 options.replay.extend(arguments.next());
                 continue;
@@ -86,74 +96,112 @@ fn replay(toolchain: &Toolchain, files: &[String]) -> Result<bool, Box<dyn Error
 
 /// What was found.
 #[derive(Debug, Default)]
-struct Count {
+struct Found {
+    /// Programs that were compared.
+    compared: u64,
     /// Programs whose RTL means something else.
-    mismatches: u64,
+    mismatches: Vec<(Case, Mismatch)>,
     /// Programs whose RTL the kit or the simulator refuses.
-    refused: u64,
+    refused: Vec<(Case, Failure)>,
     /// Programs at which Verilator reports an internal error of its own.
-    simulator_errors: u64,
+    simulator_errors: Vec<(Case, Failure)>,
 }
 
-/// Tries cases in one model, or in halves if one of them does not build.
-fn attempt(toolchain: &Toolchain, cases: &[Case], count: &mut Count) -> Result<(), Box<dyn Error>> {
-    let mismatches = match (compare(toolchain, cases), cases) {
-        (Ok(mismatches), _) => mismatches,
-        (Err(error), [case]) => {
-            let internal = error.contains("%Error: Internal Error");
-            println!("{}: {error}", case.note);
-            println!("{}", serde_json::to_string(&case.program)?);
-            if internal {
-                count.simulator_errors += 1;
-            } else {
-                count.refused += 1;
-                keep(case)?;
+impl Found {
+    fn add(&mut self, case: Case, outcome: Result<Option<Mismatch>, Failure>) {
+        match outcome {
+            Ok(None) => self.compared += 1,
+            Ok(Some(mismatch)) => {
+                self.compared += 1;
+                self.mismatches.push((case, mismatch));
             }
-            return Ok(());
+            Err(failure @ Failure::Simulator(_)) => self.simulator_errors.push((case, failure)),
+            Err(failure @ Failure::Refused(_)) => {
+                self.compared += 1;
+                self.refused.push((case, failure));
+            }
         }
-        (Err(_), _) => {
-            let (low, high) = cases.split_at(cases.len() / 2);
-            attempt(toolchain, low, count)?;
-            return attempt(toolchain, high, count);
+    }
+}
+
+/// Tries the programs with numbers from `first` to `last`, `jobs` models at a time.
+fn batches(toolchain: &Toolchain, options: &Options, (first, last): (u64, u64), found: &mut Found) {
+    let next = AtomicU64::new(first);
+    let outcomes = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let from = next.fetch_add(BATCH, Ordering::Relaxed);
+            if from >= last {
+                break;
+            }
+            let cases: Vec<Case> = (from..(from + BATCH).min(last))
+                .map(|number| random_case(options.seed, number, options.vectors))
+                .collect();
+            let outcome = try_all(toolchain, &cases);
+            let mut outcomes = outcomes.lock().expect("no worker panics with it");
+            outcomes.push((from, cases, outcome));
+            eprintln!("{} programs", outcomes.len() as u64 * BATCH);
         }
     };
-    for mismatch in mismatches {
-        let case = &cases[mismatch.case];
-        println!("{}, {mismatch}", case.note);
-        println!("{}", serde_json::to_string(&case.program)?);
-        keep(case)?;
-        count.mismatches += 1;
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("no worker panics with it");
+    outcomes.sort_by_key(|(from, _, _)| *from);
+    for (_, cases, some) in outcomes {
+        for (case, outcome) in cases.into_iter().zip(some) {
+            found.add(case, outcome);
+        }
     }
-    Ok(())
 }
 
 fn run() -> Result<bool, Box<dyn Error>> {
-    let Options {
-        replay: files,
-        programs,
-        vectors,
-        seed,
-    } = options()?;
-    let toolchain = Toolchain::discover(&mut |line| eprintln!("{line}"))?;
-    if !files.is_empty() {
-        return replay(&toolchain, &files);
+    let options = options()?;
+    // Thousands of models are built once and never again: not into the user's cache.
+    let place = tempfile::tempdir()?;
+    let users = Toolchain::discover(&mut |line| eprintln!("{line}"))?;
+    let environment = Environment::process()
+        .with("HALLUX_CACHE", place.path())
+        .with("HALLUX_VERILATOR", &users.verilator().root);
+    let toolchain = Toolchain::discover_in(&environment, &mut |line| eprintln!("{line}"))?;
+    if !options.replay.is_empty() {
+        return replay(&toolchain, &options.replay);
     }
-    let mut count = Count::default();
-    for first in (0..programs).step_by(BATCH as usize) {
-        let last = (first + BATCH).min(programs);
-        let cases: Vec<Case> = (first..last)
-            .map(|number| random_case(seed, number, vectors))
-            .collect();
-        attempt(&toolchain, &cases, &mut count)?;
-        eprintln!("{last} of {programs} programs: {count:?}");
+    let started = Instant::now();
+    let mut found = Found::default();
+    let mut tried = 0;
+    while found.compared < options.programs {
+        let last = tried + (options.programs - found.compared);
+        batches(&toolchain, &options, (tried, last), &mut found);
+        tried = last;
+    }
+    for (case, failure) in found.refused.iter().chain(&found.simulator_errors) {
+        println!("{}: {failure}", case.note);
+        println!("{}", serde_json::to_string(&case.program)?);
+    }
+    for (case, _) in &found.refused {
+        keep(case)?;
+    }
+    for (case, mismatch) in &found.mismatches {
+        let (small, mismatch) = shrink(&toolchain, case, mismatch.clone());
+        println!("{}, {mismatch}", small.note);
+        println!("{}", serde_json::to_string(&small.program)?);
+        keep(&small)?;
     }
     let summary = json!({
-        "programs": programs, "vectors": vectors, "seed": seed,
-        "mismatches": count.mismatches, "refused": count.refused,
-        "simulator_errors": count.simulator_errors,
+        "programs": found.compared,
+        "vectors": options.vectors,
+        "seed": options.seed,
+        "mismatches": found.mismatches.len(),
+        "refused": found.refused.len(),
+        "simulator_errors": found.simulator_errors.len(),
+        "verilator": toolchain.versions().verilator,
+        "seconds": started.elapsed().as_secs(),
     });
     println!("{summary}");
-    Ok(count.mismatches + count.refused == 0)
+    Ok(found.mismatches.is_empty() && found.refused.is_empty())
 }
 
 fn main() -> ExitCode {

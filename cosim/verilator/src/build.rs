@@ -34,6 +34,9 @@ pub enum Profile {
     Test,
     /// Short run time: `-O2` for AVX2 machines, clang if it is here.
     Measure,
+    /// Shortest compile time: `-O0`, for models that run a few thousand cycles and are
+    /// then thrown away.
+    Once,
 }
 
 /// Why a model could not be built.
@@ -295,6 +298,7 @@ impl Plan {
         let mut fast_flags = match build.profile {
             Profile::Test => vec!["-O1"],
             Profile::Measure => vec!["-O2"],
+            Profile::Once => vec!["-O0"],
         };
         if build.profile == Profile::Measure {
             fast_flags.extend(compiler.machine_flag(cache));

@@ -130,7 +130,7 @@ impl Toolchain {
         let measure = &self.compilers[0];
         match profile {
             Profile::Measure => measure,
-            Profile::Test => self
+            Profile::Test | Profile::Once => self
                 .compilers
                 .iter()
                 .find(|compiler| !compiler.is_clang)

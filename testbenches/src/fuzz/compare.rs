@@ -55,6 +55,49 @@ impl fmt::Display for Mismatch {
     }
 }
 
+/// Why a program could not be compared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Verilator reported an internal error of its own.
+    #[error("Verilator fails on it: {0}")]
+    Simulator(String),
+    /// The kit or Verilator refuses it, or it stops.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    fn new(text: String) -> Self {
+        match text.contains("%Error: Internal Error") {
+            true => Self::Simulator(text),
+            false => Self::Refused(text),
+        }
+    }
+}
+
+/// Compares every case, all in one model, or in halves where one of them does not build:
+/// for each its first mismatch, none, or why there is no answer.
+pub fn try_all(toolchain: &Toolchain, cases: &[Case]) -> Vec<Result<Option<Mismatch>, Failure>> {
+    match (compare(toolchain, cases), cases) {
+        (Ok(mismatches), _) => {
+            let mut outcomes: Vec<_> = cases.iter().map(|_| Ok(None)).collect();
+            for mismatch in mismatches {
+                let case = mismatch.case;
+                outcomes[case] = Ok(Some(mismatch));
+            }
+            outcomes
+        }
+        (Err(error), [_]) => vec![Err(Failure::new(error))],
+        (Err(_), []) => vec![],
+        (Err(_), _) => {
+            let (low, high) = cases.split_at(cases.len() / 2);
+            let mut outcomes = try_all(toolchain, low);
+            outcomes.extend(try_all(toolchain, high));
+            outcomes
+        }
+    }
+}
+
 /// A port of the model that belongs to a wire of a program.
 struct Place {
     wire: Wire,
@@ -90,7 +133,8 @@ pub fn compare(toolchain: &Toolchain, cases: &[Case]) -> Result<Vec<Mismatch>, S
         .map(|file| (file.name.clone(), quiet(&file.text)))
         .collect();
     let library = Build::new(&design.manifest, &sources)
-        .profile(Profile::Test)
+        .profile(Profile::Once)
+        .jobs(1)
         .build(toolchain)
         .map_err(|error| error.to_string())?;
     let mut model = Model::new(&library, 1).map_err(|error| error.to_string())?;

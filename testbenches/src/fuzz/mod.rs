@@ -19,11 +19,14 @@ mod evaluate;
 mod generate;
 mod program;
 mod random;
+mod shrink;
 
-pub use compare::{Case, Mismatch, compare};
+pub use compare::{Case, Failure, Mismatch, compare, try_all};
 pub use program::{
     Expression, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement, Wire,
 };
+
+pub use shrink::shrink;
 
 use random::Random;
 

@@ -205,4 +205,9 @@ impl Operator {
     pub const VECTOR: [Self; 5] = [Self::Add, Self::Sub, Self::And, Self::Or, Self::Xor];
     /// Operators that give one bit.
     pub const COMPARISON: [Self; 6] = [Self::Eq, Self::Ne, Self::Lt, Self::Le, Self::Gt, Self::Ge];
+
+    /// The result is one bit.
+    pub fn is_comparison(self) -> bool {
+        Self::COMPARISON.contains(&self)
+    }
 }

@@ -114,7 +114,12 @@ impl Printer<'_> {
                     Reduction::All => "&",
                     Reduction::Xor => "^",
                 };
-                format!("{sign}{}", self.operand(inner))
+                let inner = match inner.kind {
+                    // `^~x` would be one operator, the reduction by XNOR.
+                    Kind::Not(..) => format!("({})", self.expression(inner)),
+                    _ => self.operand(inner),
+                };
+                format!("{sign}{inner}")
             }
             Kind::Binary(op, a, b) => self.binary(*op, a, b),
             Kind::Mux(condition, then, otherwise) => {
