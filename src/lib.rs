@@ -3,10 +3,12 @@
 //! The library behind the `hallux` command: scenarios, the simulations they describe,
 //! and the results they leave.
 
+pub mod absent;
 pub mod commands;
 pub mod model;
 pub mod observation;
 pub mod output;
+pub mod processes;
 pub mod recording;
 pub mod results;
 pub mod scenario;

@@ -31,6 +31,9 @@ enum Command {
     Replay(commands::replay::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
     Doctor(commands::doctor::Arguments),
+    /// Run a part of a scenario for another process.
+    #[command(hide = true)]
+    Worker,
     /// Measure, and print each figure beside its reference.
     Bench(commands::bench::Arguments),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::execute(&arguments),
         Command::Replay(arguments) => commands::replay::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
+        Command::Worker => commands::worker::execute(),
         Command::Bench(arguments) => commands::bench::execute(&arguments),
     };
     match result {

@@ -1,7 +1,7 @@
 //! What a run leaves behind: `summary.json` (the same in every mode), `execution.json`
 //! (everything that depends on machine, mode or wall time) and the files beside them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -26,7 +26,7 @@ pub struct Percentiles {
 }
 
 /// Cycles of one stage; the three add up to the clock cycles of the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageCycles {
     /// An event entered the stage.
     pub busy: u64,
@@ -37,7 +37,7 @@ pub struct StageCycles {
 }
 
 /// What one RTL NIC did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NicSummary {
     /// Clock edges from time zero to the end of the run.
     pub clock_cycles: u64,
@@ -100,7 +100,7 @@ pub struct Summary {
 pub struct Execution {
     /// [`EXECUTION_SCHEMA`].
     pub schema: &'static str,
-    /// How the components ran: `fused` or `threads`.
+    /// How the components ran: `fused`, `threads` or `processes`.
     pub mode: &'static str,
     /// Workers that the components were distributed over.
     pub workers: usize,

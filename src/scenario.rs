@@ -4,6 +4,7 @@ use hallux_toe::design::DesignPoint;
 use hallux_toe::document::{Document, DocumentError, Place};
 use hallux_toe::units::{BitRate, ByteCount, Duration};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A scenario, with the design point it names.
@@ -55,6 +56,10 @@ pub struct Settings {
     pub start: Duration,
     /// The work.
     pub app: App,
+    /// For components, by name, the place they run at in modes that need one: those of
+    /// one place run in one process.
+    #[serde(default)]
+    pub placement: BTreeMap<String, String>,
 }
 
 fn one() -> u64 {

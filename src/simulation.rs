@@ -5,6 +5,7 @@
 //!                                             └════ NIC ══ PCIe ══ client host
 //! ```
 
+use crate::absent::Absent;
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
@@ -30,6 +31,7 @@ use hallux_host::host::Host;
 use hallux_host::network::{Impairments, Switch, SwitchConfig, Wire};
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
 use hallux_toe::design::DesignPoint;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufWriter;
@@ -48,10 +50,11 @@ const SERVER_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
 /// Makes the RTL NIC components of a run; the caller knows the compiled model.
-pub type MakeNic<'a> = dyn FnMut(RtlNicConfig) -> Result<RtlNic> + 'a;
+/// `None` leaves an empty place where the NIC is, in a process that does not run it.
+pub type MakeNic<'a> = dyn FnMut(RtlNicConfig) -> Result<Option<RtlNic>> + 'a;
 
-/// What the client application reported, whatever the application is.
-#[derive(Clone, Debug, Default)]
+/// What the client applications reported, whatever the application is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Work {
     /// Bytes found right.
     pub verified: u64,
@@ -62,16 +65,60 @@ pub struct Work {
     /// One sentence for each failure.
     pub failures: Vec<String>,
     /// Request latencies.
+    #[serde(with = "spans")]
     pub latency: Spans,
-    /// First request.
-    pub started: Option<Time>,
-    /// Last answer.
-    pub finished: Option<Time>,
+    /// First request, in picoseconds.
+    pub started: Option<u64>,
+    /// Last answer, in picoseconds.
+    pub finished: Option<u64>,
+}
+
+/// Latencies on their way between processes.
+mod spans {
+    use super::Spans;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(spans: &Spans, serializer: S) -> Result<S::Ok, S::Error> {
+        spans.counts().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spans, D::Error> {
+        let counts = Vec::<(u64, u64)>::deserialize(deserializer)?;
+        Ok(Spans::from_counts(&counts))
+    }
+}
+
+/// What a summary is made of, beside what passed the wire: all of it, or the part that
+/// one process found.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Findings {
+    /// Of the clients.
+    pub work: Work,
+    /// Why the server does not serve.
+    pub server_failure: Option<String>,
+    /// Of each RTL NIC.
+    pub nics: BTreeMap<String, NicSummary>,
+    /// Of every other component.
+    pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Clock cycles evaluated in RTL.
+    pub evaluated_cycles: u64,
+}
+
+impl Findings {
+    /// These and those of another process.
+    pub fn and(mut self, other: Findings) -> Findings {
+        self.work = self.work.and(other.work);
+        self.server_failure = self.server_failure.or(other.server_failure);
+        self.nics.extend(other.nics);
+        self.counters.extend(other.counters);
+        self.evaluated_cycles += other.evaluated_cycles;
+        self
+    }
 }
 
 impl Work {
     /// This and the work of another client.
-    fn and(mut self, other: Work) -> Work {
+    pub fn and(mut self, other: Work) -> Work {
         self.verified += other.verified;
         self.mismatched += other.mismatched;
         self.requests += other.requests;
@@ -100,8 +147,8 @@ impl Client {
                     requests: report.files_verified,
                     failures: report.failures,
                     latency: report.latency,
-                    started: report.started,
-                    finished: report.finished,
+                    started: report.started.map(Time::ps),
+                    finished: report.finished.map(Time::ps),
                 }
             }
             Client::Rpc(report) => {
@@ -112,8 +159,8 @@ impl Client {
                     requests: report.completed,
                     failures: report.failures,
                     latency: report.latency,
-                    started: report.started,
-                    finished: report.finished,
+                    started: report.started.map(Time::ps),
+                    finished: report.finished.map(Time::ps),
                 }
             }
         }
@@ -413,8 +460,10 @@ fn add_nic(
         }))?);
     }
     let config = rtl_nic_config(name, Seed(settings.seed), rate, &settings.pcie, design)?;
-    let nic = make_nic(config)?;
-    let id = simulation.add(nic)?;
+    let id = match make_nic(config)? {
+        Some(nic) => simulation.add(nic)?,
+        None => simulation.add(Absent::nic(name))?,
+    };
     nics.push((name.to_owned(), id));
     Ok(id)
 }
@@ -595,10 +644,39 @@ impl Assembly {
         [NIC, PEER_NIC].into_iter().filter_map(named).collect()
     }
 
+    /// The RTL NIC under test, or the first of the scenario; `None` if another process
+    /// runs it.
+    pub fn tested_nic(&self) -> Option<(&str, &RtlNic)> {
+        let (name, id) = self.nics.first()?;
+        Some((name, self.simulation.component::<RtlNic>(*id)?))
+    }
+
     /// The RTL NIC at `index`, to change.
     pub fn nic_mut(&mut self, index: usize) -> Option<&mut RtlNic> {
         let (_, id) = self.nics.get(index)?;
         self.simulation.component_mut::<RtlNic>(*id)
+    }
+
+    /// The components by their places; those without one have a place of their own.
+    ///
+    /// # Errors
+    /// The scenario places a component that does not exist.
+    pub fn placement(&self, scenario: &Scenario) -> Result<Partition> {
+        let placement = &scenario.settings.placement;
+        let names: Vec<&str> = self.simulation.names().collect();
+        for component in placement.keys() {
+            if !names.contains(&component.as_str()) {
+                return Err(anyhow!(
+                    "`placement` names `{component}`, but the components are {}",
+                    names.join(", ")
+                ));
+            }
+        }
+        let keys = names.into_iter().map(|name| match placement.get(name) {
+            Some(place) => (true, place.clone()),
+            None => (false, name.to_owned()),
+        });
+        Ok(Partition::by_key(keys))
     }
 
     /// The components distributed over `workers` workers.
@@ -613,11 +691,38 @@ impl Assembly {
             })
     }
 
-    /// The summary of a run that ended at `end`.
-    pub fn summary(&self, scenario: &Scenario, rtl: &str, end: Time, complete: bool) -> Summary {
-        let work = self.work();
+    /// What was found at the components whose names are `own`.
+    pub fn findings(&self, own: impl Fn(&str) -> bool) -> Findings {
+        let nics = || self.nics().filter(|(name, _)| own(name));
+        let counters = self.counters().into_iter();
+        Findings {
+            work: self.work(),
+            server_failure: self.server_failure(),
+            nics: nics()
+                .map(|(name, nic)| (name.to_owned(), nic_summary(nic)))
+                .collect(),
+            counters: counters.filter(|(name, _)| own(name)).collect(),
+            evaluated_cycles: nics().map(|(_, nic)| nic.report().evaluated_cycles).sum(),
+        }
+    }
+
+    /// The summary of a run that ended at `end` with these findings.
+    pub fn summary(
+        &self,
+        scenario: &Scenario,
+        findings: &Findings,
+        rtl: &str,
+        end: Time,
+        complete: bool,
+    ) -> Summary {
+        let Findings {
+            work,
+            nics,
+            counters,
+            ..
+        } = findings.clone();
         let span = match (work.started, work.finished) {
-            (Some(started), Some(finished)) => finished.ps().saturating_sub(started.ps()),
+            (Some(started), Some(finished)) => finished.saturating_sub(started),
             _ => 0,
         };
         let observer = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -631,10 +736,6 @@ impl Assembly {
                 segments.insert(format!("{kind}_{side}"), count);
             }
         }
-        let nics: BTreeMap<String, NicSummary> = self
-            .nics()
-            .map(|(name, nic)| (name.to_owned(), nic_summary(nic)))
-            .collect();
         let tested = nics.get(NIC).cloned().unwrap_or_default();
         Summary {
             schema: SUMMARY_SCHEMA,
@@ -666,7 +767,7 @@ impl Assembly {
             pcie: tested.pcie,
             drops: tested.drops,
             nics,
-            counters: self.counters(),
+            counters,
         }
     }
 }

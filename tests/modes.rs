@@ -6,8 +6,8 @@ mod command;
 use command::{Ended, Place, small_place};
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Two RTL NICs, requests of sizes around that of a segment, on a bad link.
 const TWO_TOES: [&str; 6] = [
@@ -21,10 +21,11 @@ const TWO_TOES: [&str; 6] = [
 ];
 
 /// Ways to run, beside fused.
-const MODES: [&[&str]; 3] = [
+const MODES: [&[&str]; 4] = [
     &["--mode", "threads"],
     &["--mode", "threads", "--workers", "3"],
     &["--mode", "threads", "--workers", "16", "--skip", "off"],
+    &["--mode", "processes"],
 ];
 
 /// Four smoltcp clients around an RTL server, and a switch that must drop and mark.
@@ -110,13 +111,13 @@ fn a_star_of_plain_hosts_needs_no_model() {
         arguments.extend(["--set", assignment]);
     }
     let mut bytes = vec![];
-    for mode in ["fused", "threads"] {
+    for mode in ["fused", "threads", "processes"] {
         let arguments = [&arguments[..], &["--mode", mode]].concat();
         place.hallux(&arguments).succeeds();
         let files = ["summary.json", "packets.pcapng"];
         bytes.push(files.map(|file| fs::read(place.path("out").join(file)).unwrap()));
     }
-    assert!(bytes[0] == bytes[1]);
+    assert!(bytes.iter().all(|these| *these == bytes[0]));
     let summary = place.json("out/summary.json");
     assert_eq!(summary["bytes_verified"], 4 * 2 * 3 * (64 + 30_000));
     assert_eq!(summary["clock_cycles"], 0);
@@ -127,7 +128,7 @@ fn a_star_of_plain_hosts_needs_no_model() {
 fn the_time_limit_ends_a_run_in_every_mode() {
     let place = small_place();
     let mut summaries = vec![];
-    for options in [&[][..], MODES[0], MODES[1]] {
+    for options in [&[][..], MODES[0], MODES[1], MODES[3]] {
         start(&place, "late", &["max_time=45us"], options)
             .fails_with(&["not done at the time limit of 45us: client waits for"]);
         let summary = place.read("late.incomplete/summary.json");
@@ -141,21 +142,9 @@ fn the_time_limit_ends_a_run_in_every_mode() {
 #[test]
 fn an_interrupted_run_keeps_its_parts_in_every_mode() {
     let place = small_place();
-    for options in [&[][..], MODES[0], MODES[1]] {
-        let endless = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
-        let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", endless];
-        arguments.extend(options);
-        let mut command = place.command(&arguments);
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        while !place.path("out.incomplete/packets.pcapng").exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        std::thread::sleep(Duration::from_millis(300));
-        interrupt(child.id());
+    for options in [&[][..], MODES[0], MODES[1], MODES[3]] {
+        let child = endless(&place, options);
+        signal("-INT", child.id());
         let ended = Ended::from(child.wait_with_output().unwrap());
         ended.fails_with(&["cancelled at", "partial results, marked incomplete"]);
         let summary = place.json("out.incomplete/summary.json");
@@ -167,10 +156,97 @@ fn an_interrupted_run_keeps_its_parts_in_every_mode() {
     }
 }
 
-fn interrupt(process: u32) {
+/// A run that goes on for ever, some time after its start.
+fn endless(place: &Place, options: &[&str]) -> Child {
+    let work = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
+    let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", work];
+    arguments.extend(options);
+    let capture = place.path("out.incomplete/packets.pcapng");
+    let _left = fs::remove_file(&capture);
+    let mut command = place.command(&arguments);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !capture.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(1000));
+    child
+}
+
+fn signal(signal: &str, process: u32) {
     let process = process.to_string();
-    let status = Command::new("kill").args(["-INT", &process]).status();
+    let status = Command::new("kill").args([signal, &process]).status();
     assert!(status.unwrap().success());
+}
+
+/// Processes that `parent` has started.
+fn children(parent: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    list.split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+/// A worker that dies is missed within a second; what it ran is named.
+#[test]
+fn a_killed_worker_ends_the_run_with_its_name() {
+    let place = small_place();
+    let together = ["--set", "placement={ client = \"far\", wire = \"far\" }"];
+    let child = endless(&place, &[MODES[3], &together].concat());
+    let workers = children(child.id());
+    assert_eq!(workers.len(), 3);
+    signal("-KILL", workers[2]);
+    let killed = Instant::now();
+    let ended = Ended::from(child.wait_with_output().unwrap());
+    assert!(
+        killed.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        killed.elapsed()
+    );
+    ended.fails_with(&[
+        "the process of client, wire was killed by signal 9",
+        "partial results, marked incomplete",
+    ]);
+    assert_eq!(place.json("out.incomplete/summary.json")["complete"], false);
+    assert_none_left(&workers);
+}
+
+/// Workers do not outlive the run that started them.
+#[test]
+fn workers_end_with_the_run_that_started_them() {
+    let place = small_place();
+    let mut child = endless(&place, MODES[3]);
+    let workers = children(child.id());
+    assert_eq!(workers.len(), 4);
+    signal("-KILL", child.id());
+    child.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_none_left(&workers);
+}
+
+#[track_caller]
+fn assert_none_left(workers: &[u32]) {
+    for worker in workers {
+        // A zombie has ended; whoever adopted it has not looked yet.
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+}
+
+#[test]
+fn a_placement_names_components() {
+    let place = small_place();
+    let options = [
+        "--mode",
+        "processes",
+        "--set",
+        "placement={ clint = \"far\" }",
+    ];
+    start(&place, "out", &[], &options)
+        .fails_with(&["`clint`", "server, server-nic, client, wire"]);
 }
 
 #[test]

@@ -22,10 +22,14 @@
 
 mod boundary;
 mod council;
+mod freight;
 mod fused;
 mod group;
+mod outside;
+mod part;
 mod partition;
 mod paths;
+mod ring;
 mod run;
 mod simulation;
 mod tap;
@@ -36,7 +40,11 @@ mod worker;
 mod reference_tests;
 
 pub use boundary::{Boundary, LinkError};
+pub use council::Board;
+pub use outside::{OutsideLink, OutsideOptions};
+pub use part::{OpenLink, Part, Watch, Watched, send_result};
 pub use partition::Partition;
+pub use ring::Ring;
 pub use run::{Outcome, Progress, RunError, RunOptions, Waiting};
 pub use simulation::{BuildError, ComponentId, Simulation};
 pub use tap::{Direction, Interface, MessageSink, Tapped};

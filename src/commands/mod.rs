@@ -7,3 +7,4 @@ pub mod lint;
 pub mod replay;
 pub mod run;
 pub mod synth;
+pub mod worker;

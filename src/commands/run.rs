@@ -3,10 +3,11 @@
 use crate::model::{self, Abilities, BuiltModel};
 use crate::observation::{FrameCapture, Observation, PcieLog};
 use crate::output;
+use crate::processes::{self, Job, write_trace};
 use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::Scenario;
-use crate::simulation::{Assembly, MakeNic, NIC, assemble, load_files};
+use crate::simulation::{Assembly, Findings, MakeNic, NIC, assemble, load_files};
 use crate::table;
 use anyhow::{Result, anyhow, bail};
 use hallux_channel::Time;
@@ -15,8 +16,7 @@ use hallux_cosim::nic::{RtlNic, SkipMode};
 use hallux_cosim::observe::waves::{WaveFile, WaveWindow};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +43,9 @@ pub struct Arguments {
     /// Threads that the components are distributed over [default: one a core].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     workers: Option<u32>,
+    /// Wait by spinning only, however few cores there are: for comparison.
+    #[arg(long, hide = true)]
+    spin: bool,
     /// Write each event's passage through the stages as trace.json (opens in Perfetto).
     #[arg(long)]
     trace: bool,
@@ -67,6 +70,8 @@ enum Mode {
     Fused,
     /// Distributed over threads.
     Threads,
+    /// One process for each component, or place of the scenario's `placement`.
+    Processes,
 }
 
 impl Mode {
@@ -74,6 +79,7 @@ impl Mode {
         match self {
             Mode::Fused => "fused",
             Mode::Threads => "threads",
+            Mode::Processes => "processes",
         }
     }
 }
@@ -143,7 +149,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         if std::mem::take(&mut first) {
             config.waves = waves.clone();
         }
-        Ok(RtlNic::new(config, &model.library)?)
+        // In processes, the workers run the NICs.
+        match arguments.mode {
+            Mode::Processes => Ok(None),
+            _ => Ok(Some(RtlNic::new(config, &model.library)?)),
+        }
     });
     let capture = directory.path("packets.pcapng");
     let mut assembly = assemble(&scenario, files, Some(&capture), &mut *make_nic)?;
@@ -181,6 +191,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         display.show(progress, simulated);
     };
     let mut workers = 1;
+    let policy = match arguments.spin {
+        true => WaitPolicy::Spin,
+        false => WaitPolicy::Graded,
+    };
+    let mut found = None;
     let outcome = match arguments.mode {
         Mode::Fused => assembly.simulation.run(&options, &mut show),
         Mode::Threads => {
@@ -189,27 +204,50 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 .map_or_else(cores, |workers| workers as usize);
             let partition = assembly.partition(wanted);
             workers = partition.count();
-            let policy = WaitPolicy::default();
             assembly
                 .simulation
                 .run_in_threads(&partition, policy, &options, &mut show)
         }
+        Mode::Processes => {
+            let partition = assembly.placement(&scenario)?;
+            workers = partition.count();
+            let place = tempfile::tempdir()?;
+            let components = 0..assembly.simulation.names().count();
+            let job = Job {
+                scenario: arguments.scenario.clone(),
+                set: arguments.set.clone(),
+                skip: arguments.skip.name().to_owned(),
+                trace: arguments.trace.then(|| directory.path("trace.json")),
+                waves: waves.map(|file| (file.window.to_string(), file.path)),
+                taps: assembly.simulation.taps(),
+                partition: components.map(|place| partition.worker(place)).collect(),
+                worker: 0,
+                directory: place.path().to_owned(),
+                spin: arguments.spin,
+            };
+            let (outcome, findings, until) =
+                processes::run(&mut assembly, &partition, &job, &options, &mut show)?;
+            found = Some(findings);
+            reached = until;
+            outcome
+        }
     };
+    let findings = found.unwrap_or_else(|| assembly.findings(|_| true));
     let wall_seconds = simulated.elapsed().as_secs_f64();
     display.finish();
 
-    let failure = verdict(&outcome, &assembly);
+    let failure = verdict(&outcome, &findings, assembly.expected_bytes);
     let end = match &outcome {
         Ok(outcome) => outcome.end,
         Err(RunError::Cancelled { at } | RunError::Deadline { at, .. }) => *at,
         Err(RunError::Deadlock { at, .. }) => *at,
         Err(_) => reached,
     };
-    let summary = assembly.summary(&scenario, hash, end, failure.is_none());
+    let summary = assembly.summary(&scenario, &findings, hash, end, failure.is_none());
     let execution = execution(
         arguments,
         model.as_ref(),
-        &assembly,
+        findings.evaluated_cycles,
         workers,
         (setup_seconds, wall_seconds),
         failure.clone(),
@@ -221,8 +259,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     }
     directory.write_json("summary.json", &summary)?;
     directory.write_json("execution.json", &execution)?;
-    if arguments.trace {
-        write_trace(&directory, &assembly)?;
+    if arguments.trace && arguments.mode != Mode::Processes {
+        write_trace(&directory.path("trace.json"), &assembly)?;
     }
     drop(assembly);
     conclude(directory, observation, &summary, &execution, failure)
@@ -231,10 +269,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 /// Why the run is not a success, if it is not.
 fn verdict(
     outcome: &Result<hallux_cosim::engine::Outcome, RunError>,
-    assembly: &Assembly,
+    findings: &Findings,
+    expected: u64,
 ) -> Option<String> {
-    let work = assembly.work();
-    if let Some(failure) = assembly.server_failure() {
+    let work = &findings.work;
+    if let Some(failure) = &findings.server_failure {
         return Some(format!("the server application does not listen: {failure}"));
     }
     if let Err(error) = outcome {
@@ -249,7 +288,6 @@ fn verdict(
         };
         return Some(format!("{first}{others}"));
     }
-    let expected = assembly.expected_bytes;
     (work.verified != expected || work.mismatched > 0).then(|| {
         let (verified, mismatched) = (work.verified, work.mismatched);
         format!("{verified} of {expected} bytes verified, {mismatched} mismatched")
@@ -259,15 +297,11 @@ fn verdict(
 fn execution(
     arguments: &Arguments,
     model: Option<&BuiltModel>,
-    assembly: &Assembly,
+    cycles: u64,
     workers: usize,
     (setup_seconds, wall_seconds): (f64, f64),
     incomplete: Option<String>,
 ) -> Execution {
-    let cycles: u64 = assembly
-        .nics()
-        .map(|(_, nic)| nic.report().evaluated_cycles)
-        .sum();
     let mut tools = BTreeMap::from([("hallux".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]);
     if let Some(model) = model {
         let facts = model.library.facts();
@@ -297,17 +331,6 @@ fn execution(
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn write_trace(directory: &ResultsDirectory, assembly: &Assembly) -> Result<()> {
-    let mut file = BufWriter::new(File::create(directory.path("trace.json"))?);
-    if let Some((name, nic)) = assembly.nics().next()
-        && let Some(trace) = nic.trace()
-    {
-        trace.write(name, nic.clock().edge(1), &mut file)?;
-    }
-    file.flush()?;
-    Ok(())
 }
 
 fn conclude(

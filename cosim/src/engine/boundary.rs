@@ -48,6 +48,21 @@ pub trait Boundary: Send {
     fn is_congested(&self) -> bool {
         false
     }
+
+    /// True once the other side has said that it sends no more, and all has
+    /// been received.
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    /// Says that nothing more is sent; false if that has to be tried again.
+    ///
+    /// # Errors
+    ///
+    /// When the link is broken.
+    fn close(&mut self) -> Result<bool, LinkError> {
+        Ok(true)
+    }
 }
 
 /// An end of a link between two threads: messages go through a queue with one

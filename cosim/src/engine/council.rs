@@ -22,10 +22,15 @@
 //!   limit is reached or that all stand frozen writes down how and when the
 //!   run ends, once and for all.
 
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::time::Duration;
 
 use hallux_channel::Time;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use rustix::thread::futex;
 
 use super::group::Standing;
@@ -96,10 +101,62 @@ struct Row {
 
 /// The rows of all workers of one machine.
 #[derive(Debug)]
-pub(super) struct Board {
-    header: Header,
-    rows: Box<[Row]>,
+pub struct Board {
+    memory: Memory,
     rule: Rule,
+}
+
+/// Where the rows are.
+#[derive(Debug)]
+enum Memory {
+    /// In this process.
+    Own(Box<Header>, Box<[Row]>),
+    /// In memory shared with other processes.
+    Shared(Mapping, usize),
+}
+
+/// A mapping of a file that starts with a [`Header`] and holds [`Row`]s.
+#[derive(Debug)]
+struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: what is mapped consists of atomics only, and lives as long as this.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps all of `file`, which has `len` bytes.
+    fn new(file: &File, len: usize) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the system's choice.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED,
+                file,
+                0,
+            )?
+        };
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping { base, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and all references into it are borrowed
+        // from this.
+        let _ = unsafe { munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Bytes of a shared board of `workers` rows.
+fn board_bytes(workers: usize) -> usize {
+    size_of::<Header>() + workers * size_of::<Row>()
 }
 
 /// What an end follows from.
@@ -153,25 +210,73 @@ impl Decision {
 
 impl Board {
     pub(super) fn new(workers: usize, rule: Rule) -> Self {
+        let rows = (0..workers).map(|_| Row::default()).collect();
         Board {
-            header: Header::default(),
-            rows: (0..workers).map(|_| Row::default()).collect(),
+            memory: Memory::Own(Box::default(), rows),
             rule,
         }
     }
 
+    /// Makes the file of a board for `workers` workers.
+    pub(super) fn create(path: &Path, workers: usize, rule: Rule) -> io::Result<Self> {
+        let file = File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(path)?;
+        file.set_len(board_bytes(workers) as u64)?;
+        Self::map(&file, workers, rule)
+    }
+
+    /// Opens the file of a board that has been made for `workers` workers.
+    pub(super) fn open(path: &Path, workers: usize, rule: Rule) -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open(path)?;
+        if file.metadata()?.len() != board_bytes(workers) as u64 {
+            let text = format!("{} is no board of {workers} workers", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        Self::map(&file, workers, rule)
+    }
+
+    fn map(file: &File, workers: usize, rule: Rule) -> io::Result<Self> {
+        let mapping = Mapping::new(file, board_bytes(workers))?;
+        let memory = Memory::Shared(mapping, workers);
+        Ok(Board { memory, rule })
+    }
+
+    fn header(&self) -> &Header {
+        match &self.memory {
+            Memory::Own(header, _) => header,
+            // SAFETY: the mapping starts at a page, is large enough, and any
+            // bytes are a valid header, which consists of atomics.
+            Memory::Shared(mapping, _) => unsafe { mapping.base.cast().as_ref() },
+        }
+    }
+
+    fn rows(&self) -> &[Row] {
+        match &self.memory {
+            Memory::Own(_, rows) => rows,
+            // SAFETY: as for the header; the rows begin behind it, which
+            // keeps their alignment.
+            Memory::Shared(mapping, workers) => unsafe {
+                let first = mapping.base.add(size_of::<Header>()).cast();
+                std::slice::from_raw_parts(first.as_ptr(), *workers)
+            },
+        }
+    }
+
     pub(super) fn workers(&self) -> usize {
-        self.rows.len()
+        self.rows().len()
     }
 
     /// Nothing happens anywhere before this time.
     pub(super) fn floor(&self) -> Time {
-        Time::from_ps(self.header.floor.load(Ordering::Acquire))
+        Time::from_ps(self.header().floor.load(Ordering::Acquire))
     }
 
     /// No worker may handle this time or later, as things stand.
     pub(super) fn limit(&self) -> Time {
-        let floors = self.rows.iter().map(|row| load(&row.floor));
+        let floors = self.rows().iter().map(|row| load(&row.floor));
         let last_vote = floors.max().unwrap_or(Time::ZERO);
         self.rule.end_after(last_vote).min(self.rule.max_time)
     }
@@ -179,13 +284,13 @@ impl Board {
     /// Everything before this time has been handled by all. Not later than
     /// the end.
     pub(super) fn reached(&self) -> Time {
-        let reached = self.rows.iter().map(|row| load(&row.reached));
+        let reached = self.rows().iter().map(|row| load(&row.reached));
         reached.min().unwrap_or(Time::NEVER).min(self.limit())
     }
 
     pub(super) fn decision(&self) -> Option<Decision> {
-        let end = self.header.end.load(Ordering::Acquire);
-        let verdict = Verdict::from_code(self.header.verdict.load(Ordering::Acquire))?;
+        let end = self.header().end.load(Ordering::Acquire);
+        let verdict = Verdict::from_code(self.header().verdict.load(Ordering::Acquire))?;
         if verdict == Verdict::Failed {
             return Some(Decision {
                 verdict,
@@ -195,40 +300,45 @@ impl Board {
         }
         Some(Decision {
             verdict,
-            completed: load(&self.header.completed),
+            completed: load(&self.header().completed),
             end: Time::from_ps(end.checked_sub(1)?),
         })
     }
 
+    /// True once a part has failed.
+    pub fn has_failed(&self) -> bool {
+        self.header().verdict.load(Ordering::Acquire) == Verdict::Failed as u32
+    }
+
     fn decide(&self, verdict: Verdict, completed: Time, end: Time) {
-        let first = self.header.verdict.compare_exchange(
+        let first = self.header().verdict.compare_exchange(
             0,
             verdict as u32,
             Ordering::AcqRel,
             Ordering::Acquire,
         );
         if first.is_ok() {
-            self.header
+            self.header()
                 .completed
                 .store(completed.ps(), Ordering::Relaxed);
             let end = end.ps().saturating_add(1);
-            self.header.end.store(end, Ordering::Release);
+            self.header().end.store(end, Ordering::Release);
             self.wake_all();
         }
     }
 
     /// Ends the run at once: a part has failed.
-    pub(super) fn fail(&self) {
+    pub fn fail(&self) {
         // A failure after another verdict still keeps the others from
         // waiting for ever.
         let failed = Verdict::Failed as u32;
-        self.header.verdict.store(failed, Ordering::Release);
+        self.header().verdict.store(failed, Ordering::Release);
         self.wake_all();
     }
 
     /// Asks all to freeze, so that the run can end for this reason.
     pub(super) fn freeze(&self, reason: Verdict) {
-        let _first = self.header.freeze.compare_exchange(
+        let _first = self.header().freeze.compare_exchange(
             0,
             reason as u32,
             Ordering::AcqRel,
@@ -239,12 +349,12 @@ impl Board {
 
     /// True if the worker should stand still until there is a decision.
     pub(super) fn is_freezing(&self) -> bool {
-        self.header.freeze.load(Ordering::Acquire) != 0
+        self.header().freeze.load(Ordering::Acquire) != 0
     }
 
     /// The worker is about to act: what its row says of rest is void.
     pub(super) fn act(&self, worker: usize) {
-        let version = &self.rows[worker].version;
+        let version = &self.rows()[worker].version;
         let now = version.load(Ordering::Relaxed);
         if now.is_multiple_of(2) {
             version.store(now + 1, Ordering::SeqCst);
@@ -253,7 +363,7 @@ impl Board {
 
     /// The worker does nothing more by itself before `standing.next`.
     pub(super) fn rest(&self, worker: usize, standing: &Standing) {
-        let row = &self.rows[worker];
+        let row = &self.rows()[worker];
         let version = row.version.load(Ordering::Relaxed);
         let same = version.is_multiple_of(2)
             && version > 0
@@ -272,7 +382,7 @@ impl Board {
 
     /// Tells how far the worker is.
     pub(super) fn tell(&self, worker: usize, standing: &Standing) {
-        let row = &self.rows[worker];
+        let row = &self.rows()[worker];
         row.clock.store(standing.clock.ps(), Ordering::Release);
         row.floor.store(standing.floor.ps(), Ordering::Release);
         row.done.store(u32::from(standing.done), Ordering::Release);
@@ -281,24 +391,24 @@ impl Board {
 
     /// The worker stands still.
     pub(super) fn stand(&self, worker: usize) {
-        self.rows[worker].frozen.store(1, Ordering::SeqCst);
+        self.rows()[worker].frozen.store(1, Ordering::SeqCst);
     }
 
     /// Draws the conclusions that the rows allow. Anyone may call it.
     pub(super) fn conclude(&self) {
         // Looked for before the votes: they are told before a worker rests.
         let floor = self.find_floor();
-        let all = |is: fn(&Row) -> bool| self.rows.iter().all(is);
+        let all = |is: fn(&Row) -> bool| self.rows().iter().all(is);
         if all(|row| row.done.load(Ordering::Acquire) == 1) {
-            let votes = self.rows.iter().map(|row| load(&row.floor));
+            let votes = self.rows().iter().map(|row| load(&row.floor));
             let completed = votes.max().unwrap_or(Time::ZERO);
             let end = self.rule.end_after(completed);
             return self.decide(Verdict::Complete, completed, end);
         }
-        let freeze = Verdict::from_code(self.header.freeze.load(Ordering::Acquire));
+        let freeze = Verdict::from_code(self.header().freeze.load(Ordering::Acquire));
         if let Some(reason) = freeze {
             if all(|row| row.frozen.load(Ordering::SeqCst) == 1) {
-                let clocks = self.rows.iter().map(|row| load(&row.clock));
+                let clocks = self.rows().iter().map(|row| load(&row.clock));
                 let end = clocks.max().unwrap_or(Time::ZERO);
                 self.decide(reason, Time::ZERO, end);
             }
@@ -311,7 +421,7 @@ impl Board {
         if floor >= self.rule.max_time {
             return self.decide(Verdict::Deadline, Time::ZERO, self.rule.max_time);
         }
-        let before = self.header.floor.fetch_max(floor.ps(), Ordering::AcqRel);
+        let before = self.header().floor.fetch_max(floor.ps(), Ordering::AcqRel);
         if before < floor.ps() {
             self.wake_due(floor);
         }
@@ -323,7 +433,7 @@ impl Board {
         let mut next = Time::NEVER;
         let (mut sent, mut received) = (0_u64, 0_u64);
         let mut versions = 0_u64;
-        for row in &self.rows {
+        for row in self.rows() {
             let version = row.version.load(Ordering::SeqCst);
             // Version 0: the worker has not begun.
             if !version.is_multiple_of(2) || version == 0 {
@@ -339,7 +449,7 @@ impl Board {
         }
         // Versions only grow, so an equal sum means that none has changed.
         let again = self
-            .rows
+            .rows()
             .iter()
             .map(|row| row.version.load(Ordering::SeqCst));
         (again.fold(0, u64::wrapping_add) == versions).then_some(next)
@@ -348,7 +458,7 @@ impl Board {
     /// Waits until woken, but not longer than `timeout`. `last_look` is asked
     /// once more before falling asleep.
     pub(super) fn sleep(&self, worker: usize, timeout: Duration, last_look: impl FnOnce() -> bool) {
-        let asleep = &self.rows[worker].asleep;
+        let asleep = &self.rows()[worker].asleep;
         asleep.store(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if !last_look() {
@@ -364,7 +474,7 @@ impl Board {
 
     /// Wakes `worker` if it sleeps.
     pub(super) fn wake(&self, worker: usize) {
-        let asleep = &self.rows[worker].asleep;
+        let asleep = &self.rows()[worker].asleep;
         // What was sent before is seen by the sleeper's last look, or its
         // flag is seen here.
         fence(Ordering::SeqCst);
@@ -375,33 +485,33 @@ impl Board {
 
     /// Wakes `worker` if it sleeps and can do something before `bound`.
     pub(super) fn wake_before(&self, worker: usize, bound: Time) {
-        if load(&self.rows[worker].next) < bound {
+        if load(&self.rows()[worker].next) < bound {
             self.wake(worker);
         }
     }
 
     fn wake_due(&self, at: Time) {
-        for worker in 0..self.rows.len() {
-            if load(&self.rows[worker].next) <= at {
+        for worker in 0..self.rows().len() {
+            if load(&self.rows()[worker].next) <= at {
                 self.wake(worker);
             }
         }
     }
 
     fn wake_all(&self) {
-        for worker in 0..self.rows.len() {
+        for worker in 0..self.rows().len() {
             self.wake(worker);
         }
     }
 
     /// Asks the workers for their counters.
     pub(super) fn want_counters(&self) {
-        self.header.wanted.fetch_add(1, Ordering::Relaxed);
+        self.header().wanted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often counters have been asked for.
     pub(super) fn counters_wanted(&self) -> u32 {
-        self.header.wanted.load(Ordering::Relaxed)
+        self.header().wanted.load(Ordering::Relaxed)
     }
 }
 

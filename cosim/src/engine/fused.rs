@@ -58,12 +58,22 @@ impl Simulation {
         if options.stop_quantum == Time::ZERO {
             return Err(RunError::NoQuantum);
         }
-        for node in &self.nodes {
-            if let Some(port) = node.ports.iter().position(|port| port.peer.is_none()) {
-                return Err(RunError::Unconnected {
-                    component: node.component.name().to_owned(),
-                    port: node.component.ports()[port].name.clone(),
-                });
+        self.check_ports(|_, _| false)
+    }
+
+    /// Refuses a port without a link, unless `is_joined` knows one.
+    pub(super) fn check_ports(
+        &self,
+        is_joined: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), RunError> {
+        for (place, node) in self.nodes.iter().enumerate() {
+            for (port, end) in node.ports.iter().enumerate() {
+                if end.peer.is_none() && !is_joined(place, port) {
+                    return Err(RunError::Unconnected {
+                        component: node.component.name().to_owned(),
+                        port: node.component.ports()[port].name.clone(),
+                    });
+                }
             }
         }
         Ok(())

@@ -36,6 +36,8 @@ pub(super) struct Cut {
     pub(super) boundary: Box<dyn Boundary>,
     /// Nothing that has not been received arrives before this time.
     bound: Time,
+    /// Arrival of the last message received.
+    last_received: Time,
     /// The same, said to the other side.
     promised: Time,
     /// Arrival of the last message sent.
@@ -56,6 +58,7 @@ impl Cut {
             latency,
             boundary,
             bound: Time::ZERO,
+            last_received: Time::ZERO,
             promised: Time::ZERO,
             last_arrival: Time::ZERO,
             news: false,
@@ -206,8 +209,9 @@ impl Group {
         for cut in &mut self.cuts {
             let node = &mut self.nodes[cut.node];
             let (port, interface) = (cut.port, node.ports[cut.port].interface);
-            let (mut last, bound) = (cut.bound, cut.bound);
+            let bound = cut.bound;
             let synchronised = cut.boundary.is_synchronised();
+            let mut last = cut.last_received;
             let mut early = None;
             let (seen, action, received) = (
                 &mut self.seen,
@@ -218,8 +222,9 @@ impl Group {
             let result = cut.boundary.receive(&mut |at, message| {
                 // Without synchronisation a message arrives when it is found.
                 let at = if synchronised { at } else { last.max(clock) };
-                if at < last {
-                    early.get_or_insert((at, last));
+                let promised = if synchronised { last.max(bound) } else { last };
+                if at < promised {
+                    early.get_or_insert((at, promised));
                     return;
                 }
                 last = at;
@@ -244,9 +249,11 @@ impl Group {
                 let text = format!("a message stamped {at} came after the promise of {last}");
                 return Err(failed(&self.nodes, text.into()));
             }
+            cut.last_received = last;
+            // Without synchronisation nothing needs to be waited for.
             cut.bound = match synchronised {
                 true => bound.max(promised),
-                false => last,
+                false => Time::NEVER,
             };
             any |= cut.bound > bound;
         }
@@ -281,6 +288,24 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// True if there are links to others, and no other side sends any more.
+    pub(super) fn is_alone(&self) -> bool {
+        !self.cuts.is_empty() && self.cuts.iter().all(|cut| cut.boundary.is_over())
+    }
+
+    /// Tells the other sides that nothing more is sent. False if that has to
+    /// be tried again.
+    pub(super) fn close(&mut self) -> Result<bool, RunError> {
+        let mut closed = true;
+        for index in 0..self.cuts.len() {
+            match self.cuts[index].boundary.close() {
+                Ok(done) => closed &= done,
+                Err(source) => return Err(self.link_failed(index, source)),
+            }
+        }
+        Ok(closed)
     }
 
     /// Hands out what passed tapped ports.

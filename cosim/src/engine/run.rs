@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use hallux_channel::{ComponentError, Counter, Time, Violation};
 
+use super::simulation::BuildError;
+
 /// How long to run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunOptions<'a> {
@@ -65,6 +67,9 @@ pub enum RunError {
         /// The port's name.
         port: String,
     },
+    /// A port that does not exist was to be linked.
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// A component reported a failure.
     #[error(transparent)]
     Component(#[from] ComponentError),
@@ -117,6 +122,14 @@ pub enum RunError {
         port: String,
         /// What happened.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A part that runs in another process has failed or vanished.
+    #[error("the process of {components} {what}")]
+    Part {
+        /// Names of the components that it ran.
+        components: String,
+        /// What happened to it.
+        what: String,
     },
     /// Another part of the simulation failed first.
     #[error("another part of the simulation has failed")]

@@ -240,6 +240,19 @@ impl Simulation {
         &self.interfaces
     }
 
+    /// Component and port of each tapped interface, by number.
+    pub fn taps(&self) -> Vec<(String, String)> {
+        let mut taps = vec![Default::default(); self.interfaces.len()];
+        for node in &self.nodes {
+            for (spec, port) in node.component.ports().iter().zip(&node.ports) {
+                if let Some(number) = port.interface {
+                    taps[number] = (node.component.name().to_owned(), spec.name.clone());
+                }
+            }
+        }
+        taps
+    }
+
     /// Hands every message of the tapped interfaces to `sink`.
     pub fn add_sink(&mut self, sink: impl MessageSink + 'static) {
         self.merger.add_sink(Box::new(sink));
@@ -279,7 +292,7 @@ impl Simulation {
         self.nodes[id.0].component.as_any_mut().downcast_mut()
     }
 
-    fn port(&self, (id, name): (ComponentId, &str)) -> Result<usize, BuildError> {
+    pub(super) fn port(&self, (id, name): (ComponentId, &str)) -> Result<usize, BuildError> {
         let component = &self.nodes[id.0].component;
         let ports = component.ports();
         ports

@@ -244,7 +244,7 @@ struct Notes {
 }
 
 impl Ledger for &Mutex<Notes> {
-    fn seen(&mut self, seen: std::vec::Drain<'_, Seen>) -> io::Result<()> {
+    fn seen(&mut self, _: Time, seen: std::vec::Drain<'_, Seen>) -> io::Result<()> {
         lock(self).seen.extend(seen);
         Ok(())
     }

@@ -22,8 +22,9 @@ pub enum WaitPolicy {
 
 /// Where a worker leaves what it observed.
 pub(super) trait Ledger {
-    /// Messages that passed tapped ports, in order for each port and direction.
-    fn seen(&mut self, seen: std::vec::Drain<'_, Seen>) -> std::io::Result<()>;
+    /// Messages that passed tapped ports, in order for each port and
+    /// direction; all before `reached` have been handed over now.
+    fn seen(&mut self, reached: Time, seen: std::vec::Drain<'_, Seen>) -> std::io::Result<()>;
     /// Counters, when they were asked for.
     fn counters(&mut self, now: Time, counters: Vec<(String, Vec<Counter>)>);
 }
@@ -64,7 +65,8 @@ impl Worker<'_> {
             self.group.nothing_before(self.board.floor());
             let worked = self.work(limit)?;
             if self.group.has_seen() {
-                ledger.seen(self.group.take_seen())?;
+                let reached = self.group.reached();
+                ledger.seen(reached, self.group.take_seen())?;
             }
             self.tell()?;
             if let Some(decision) = decision

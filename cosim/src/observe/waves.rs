@@ -1,6 +1,7 @@
 //! The part of a run that is written as waveforms.
 
 use hallux_channel::{ParseTimeError, Time};
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -38,6 +39,13 @@ pub enum ParseWindowError {
     /// The span ends before it begins.
     #[error("the span `{0}` is empty; its second time must be later than its first")]
     Empty(String),
+}
+
+/// As it is read.
+impl fmt::Display for WaveWindow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}..{}", self.from, self.to)
+    }
 }
 
 impl FromStr for WaveWindow {

@@ -72,6 +72,26 @@ impl Spans {
         Time::from_ps(self.0.max())
     }
 
+    /// The spans as (picoseconds, how many), to be rebuilt by
+    /// [`Spans::from_counts`] in another process: not each span, but all that
+    /// is known of it.
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        let recorded = self.0.iter_recorded();
+        recorded
+            .map(|step| (step.value_iterated_to(), step.count_at_value()))
+            .collect()
+    }
+
+    /// A collection with these [`counts`](Spans::counts).
+    pub fn from_counts(counts: &[(u64, u64)]) -> Self {
+        let mut spans = Spans::default();
+        for &(span, count) in counts {
+            // It resizes by itself, so every span has a place.
+            let _recorded = spans.0.record_n(span, count);
+        }
+        spans
+    }
+
     /// Adds all of another collection.
     pub fn merge(&mut self, other: &Spans) {
         // Both resize and have the same precision, so this cannot fail.
@@ -107,5 +127,10 @@ mod tests {
             "{spans:?}"
         );
         assert_eq!(Spans::default().quantile(5_000), Time::ZERO);
+        let rebuilt = Spans::from_counts(&spans.counts());
+        assert_eq!(rebuilt.count(), spans.count());
+        for per_10_000 in 0..=10_000 {
+            assert_eq!(rebuilt.quantile(per_10_000), spans.quantile(per_10_000));
+        }
     }
 }

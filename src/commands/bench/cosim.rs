@@ -69,7 +69,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         let mut make_nic = |mut config: hallux_cosim::nic::RtlNicConfig| {
             config.skip = SkipMode::Off;
             config.record = record;
-            Ok(RtlNic::new(config, library)?)
+            Ok(Some(RtlNic::new(config, library)?))
         };
         let mut assembly = assemble(&scenario, files.clone(), None, &mut make_nic)?;
         let options = RunOptions {
