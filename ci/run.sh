@@ -57,6 +57,11 @@ scenarios() {
     scenario examples/http-file.toml --trace --out results/ci-http
     scenario examples/http-file.toml --trace --skip off --out results/ci-http-noskip
     same_results results/ci-http results/ci-http-noskip
+    local mode
+    for mode in threads processes; do
+        scenario examples/http-file.toml --trace --mode "$mode" --out "results/ci-http-$mode"
+        same_results results/ci-http "results/ci-http-$mode"
+    done
     scenario examples/http-file.toml --set link.loss=0.01 --out results/ci-http-loss
     scenario examples/rpc-echo.toml --trace --out results/ci-rpc
     scenario examples/rpc-echo.toml --trace --skip verify --out results/ci-rpc-verify

@@ -30,7 +30,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a worker is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -76,14 +76,14 @@ const SLOTS: usize = 512;
 /// each worker of `partition`.
 ///
 /// # Errors
-/// The processes cannot be started. That a run failed is the result's first part.
+/// The processes cannot be started. That a run failed is a part of the result.
 pub fn run(
     assembly: &mut Assembly,
     partition: &Partition,
     job: &Job,
     options: &RunOptions<'_>,
     progress: &mut dyn FnMut(&Progress),
-) -> Result<(Result<Outcome, RunError>, Findings, Time)> {
+) -> Result<Ended> {
     let simulation = &mut assembly.simulation;
     let board = simulation
         .create_board(&job.directory.join("board"), partition, options)
@@ -134,7 +134,33 @@ pub fn run(
         Some(failure) => Err(failure),
         None => board.outcome(|| waiting),
     };
-    Ok((outcome, findings.unwrap_or_default(), watched.reached))
+    Ok(Ended {
+        outcome,
+        findings: findings.unwrap_or_default(),
+        reached: watched.reached,
+        began: watched.began,
+    })
+}
+
+/// A run whose workers have all ended.
+pub struct Ended {
+    /// How the run ended.
+    pub outcome: Result<Outcome, RunError>,
+    /// What all workers found.
+    pub findings: Findings,
+    /// Everything before this time was simulated by all.
+    pub reached: Time,
+    /// When the last worker had begun to simulate.
+    pub began: Option<Instant>,
+}
+
+/// A directory for the board and the sockets of a run, in memory where there is such a
+/// place: the board is written all the time.
+///
+/// # Errors
+/// No directory for temporary files can be written.
+pub fn shared_directory() -> std::io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 /// The processes of a run; those that are left are killed with this.

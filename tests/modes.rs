@@ -268,3 +268,32 @@ fn several_peers_need_a_switch() {
     )
     .fails_with(&["between 1 and 200, not 201"]);
 }
+
+#[test]
+fn the_bench_ends_with_a_line_of_json() {
+    let place = Place::new();
+    let arguments = ["bench", "modes", "--quick", "--repetitions", "1", "--json"];
+    let ended = place.hallux(&arguments).succeeds();
+    let line = ended.stdout.lines().last().unwrap();
+    let figures: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!(figures["identical"], true);
+    let figure = |key: &str| figures[key].as_f64().unwrap_or_else(|| panic!("no {key}"));
+    for key in [
+        "fused_over_processes_sync_bound",
+        "threads_over_fused_rtl_bound",
+        "processes_over_threads_rtl_bound",
+        "crowded_processes_over_fused",
+        "crowded_us_per_second",
+        "sync_share",
+    ] {
+        assert!(figure(key) > 0.0, "{key} in {line}");
+    }
+    assert!(figure("crowded_spin_us_per_second") >= 0.0);
+    let rows = figures["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 9);
+    let workers: Vec<_> = rows.iter().map(|row| row["workers"].clone()).collect();
+    assert_eq!(
+        (&workers[2], &workers[5], &workers[8]),
+        (&9.into(), &2.into(), &13.into())
+    );
+}

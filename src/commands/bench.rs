@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod cosim;
 mod datapath;
+mod modes;
 
 /// Arguments of `hallux bench`.
 #[derive(clap::Args)]
@@ -19,6 +20,8 @@ enum Bench {
     Cosim(cosim::Arguments),
     /// Rates, latencies and curves of the data path, each beside its limit.
     Datapath(datapath::Arguments),
+    /// Speed of the modes beside each other, and that they leave the same bytes.
+    Modes(modes::Arguments),
 }
 
 /// Runs the command.
@@ -29,5 +32,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.bench {
         Bench::Cosim(arguments) => cosim::execute(arguments),
         Bench::Datapath(arguments) => datapath::execute(arguments),
+        Bench::Modes(arguments) => modes::execute(arguments),
     }
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

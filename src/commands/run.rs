@@ -182,13 +182,14 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         max_time: Time::from_ps(scenario.settings.max_time.0),
         cancel: Some(&CANCEL),
     };
-    let setup_seconds = started.elapsed().as_secs_f64();
+    let mut setup_seconds = started.elapsed().as_secs_f64();
     let display = Display::new(&assembly);
-    let simulated = Instant::now();
+    let mut simulated = Instant::now();
+    let shown_since = simulated;
     let mut reached = Time::ZERO;
     let mut show = |progress: &Progress| {
         reached = progress.now;
-        display.show(progress, simulated);
+        display.show(progress, shown_since);
     };
     let mut workers = 1;
     let policy = match arguments.spin {
@@ -211,7 +212,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         Mode::Processes => {
             let partition = assembly.placement(&scenario)?;
             workers = partition.count();
-            let place = tempfile::tempdir()?;
+            let place = processes::shared_directory()?;
             let components = 0..assembly.simulation.names().count();
             let job = Job {
                 scenario: arguments.scenario.clone(),
@@ -225,11 +226,15 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 directory: place.path().to_owned(),
                 spin: arguments.spin,
             };
-            let (outcome, findings, until) =
-                processes::run(&mut assembly, &partition, &job, &options, &mut show)?;
-            found = Some(findings);
-            reached = until;
-            outcome
+            let ended = processes::run(&mut assembly, &partition, &job, &options, &mut show)?;
+            found = Some(ended.findings);
+            reached = ended.reached;
+            if let Some(began) = ended.began {
+                // Starting the workers is no part of the simulation.
+                setup_seconds = (began - started).as_secs_f64();
+                simulated = began;
+            }
+            ended.outcome
         }
     };
     let findings = found.unwrap_or_else(|| assembly.findings(|_| true));

@@ -305,6 +305,12 @@ impl Board {
         })
     }
 
+    /// True once every worker has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        let mut rows = self.rows().iter();
+        rows.all(|row| row.version.load(Ordering::Acquire) > 0)
+    }
+
     /// True once a part has failed.
     pub fn has_failed(&self) -> bool {
         self.header().verdict.load(Ordering::Acquire) == Verdict::Failed as u32

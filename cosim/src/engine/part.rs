@@ -35,7 +35,7 @@ const SEEN: u8 = 1;
 const RESULT: u8 = 2;
 
 /// How often the watcher looks around.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// An end, in one part, of a link that a partition cuts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,11 +171,6 @@ impl Simulation {
         let result = worker.run(&mut ledger);
         let result = result.and_then(|decision| {
             ledger.flush(decision.end)?;
-            // The others may still be on their way to the end.
-            while !group.close()? && !part.board.has_failed() {
-                group.receive()?;
-                thread::yield_now();
-            }
             Ok(decision)
         });
         if result.is_err() {
@@ -232,7 +227,11 @@ impl Simulation {
         let mut failure = None;
         let mut open = count;
         let mut last_shown = Instant::now();
+        let mut began = None;
         while open > 0 {
+            if began.is_none() && board.has_begun() {
+                began = Some(Instant::now());
+            }
             if options.is_cancelled() {
                 board.freeze(Verdict::Cancelled);
             }
@@ -290,6 +289,7 @@ impl Simulation {
             results,
             failure,
             reached: end,
+            began,
         }
     }
 
@@ -341,6 +341,8 @@ pub struct Watched {
     pub failure: Option<RunError>,
     /// Everything before this time was simulated by all.
     pub reached: Time,
+    /// When the last part had begun.
+    pub began: Option<Instant>,
 }
 
 impl Board {

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use hallux_channel::simbricks::{Delivery, Endpoint, Options, Role, SyncMode};
 use hallux_channel::{Component, ComponentError, Io, Mailbox, Message, PortSpec, Protocol, Time};
 use proptest::prelude::*;
 use rand_core::{RngCore, SeedableRng};
@@ -243,6 +244,9 @@ enum Mode {
     Fused,
     /// In threads: component `n`, in the order of adding, in thread `self.0[n]`.
     Threads(Vec<usize>),
+    /// The same over SimBricks rings of few slots, which are often full; the
+    /// sync interval is the latency.
+    Rings(Vec<usize>),
 }
 
 impl Mode {
@@ -254,21 +258,46 @@ impl Mode {
         match self {
             Mode::Fused => simulation.run(options, &mut |_| ()),
             Mode::Threads(threads) => {
-                let count = simulation.names().count();
-                let partition = Partition::by_key(&threads[..count]);
+                let partition = partition(simulation, threads);
                 let policy = WaitPolicy::default();
                 simulation.run_in_threads(&partition, policy, options, &mut |_| ())
+            }
+            Mode::Rings(threads) => {
+                let partition = partition(simulation, threads);
+                let policy = WaitPolicy::default();
+                let ring = |end| Box::new(Ring::new(end)) as Box<dyn Boundary>;
+                let link = &mut |latency| {
+                    let (a, b) = channel(SyncMode::Required, latency);
+                    (ring(a), ring(b))
+                };
+                simulation.run_in_threads_over(link, &partition, policy, options, &mut |_| ())
             }
         }
     }
 
-    fn all() -> [Mode; 3] {
+    fn all() -> [Mode; 5] {
         [
+            Mode::Rings(vec![0, 1, 0, 1, 0, 1]),
+            Mode::Rings(vec![0, 1, 2, 3, 4, 5]),
             Mode::Fused,
             Mode::Threads(vec![0, 1, 0, 1, 0, 1]),
             Mode::Threads(vec![0, 1, 2, 3, 4, 5]),
         ]
     }
+}
+
+fn partition(simulation: &Simulation, threads: &[usize]) -> Partition {
+    Partition::by_key(&threads[..simulation.names().count()])
+}
+
+/// A SimBricks channel of few slots.
+fn channel(sync: SyncMode, latency: Time) -> (Endpoint, Endpoint) {
+    let options = Options {
+        slots: 4,
+        ..Options::default()
+    };
+    let role = || Role::Ethernet;
+    Endpoint::pair(role(), role(), sync, latency, latency, &options).unwrap()
 }
 
 type Seen = (Time, usize, Direction, Bytes);
@@ -328,8 +357,70 @@ proptest! {
     ) {
         let order: Vec<usize> = (0..world.count).collect();
         let fused = world.run(&order);
-        prop_assert_eq!(world.run_as(&order, &Mode::Threads(threads)), fused);
+        let rings = Mode::Rings(threads.clone());
+        prop_assert_eq!(&world.run_as(&order, &Mode::Threads(threads)), &fused);
+        prop_assert_eq!(&world.run_as(&order, &rings), &fused, "over rings");
     }
+}
+
+/// A port without synchronisation beside one with it: the one holds nothing
+/// up, the other still keeps the times together.
+#[test]
+fn a_port_without_sync_stands_beside_one_with_it() {
+    let latency = Time::from_ns(1);
+    let max_time = Time::from_ns(500);
+    let (near, far) = channel(SyncMode::Required, latency);
+    let (free, mut peer) = channel(SyncMode::Disabled, latency);
+    for tag in [3_u64, 6, 9] {
+        let message = Message::Frame(Bytes::copy_from_slice(&tag.to_le_bytes()));
+        assert_eq!(peer.try_send(Time::ZERO, &message).unwrap(), Delivery::Sent);
+    }
+    let outside = |component, port: &str, end| OutsideLink {
+        component,
+        port: port.to_owned(),
+        latency,
+        boundary: Box::new(Ring::new(end)),
+    };
+    let options = OutsideOptions {
+        max_time,
+        cancel: None,
+    };
+    let log = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut simulation = Simulation::new();
+            let twin = simulation
+                .add(Chatter::new("twin".into(), 1, 5, 20))
+                .unwrap();
+            let links = vec![outside(twin, "p0", far)];
+            simulation
+                .run_outside(links, &options, &mut |_| ())
+                .unwrap()
+        });
+        scope.spawn(move || {
+            // Takes what is said to it, until the other side has ended.
+            while !peer.terminated() {
+                let _said = peer.poll().unwrap();
+                std::thread::yield_now();
+            }
+        });
+        let mut simulation = Simulation::new();
+        let middle = simulation
+            .add(Chatter::new("middle".into(), 2, 9, 20))
+            .unwrap();
+        let links = vec![outside(middle, "p0", near), outside(middle, "p1", free)];
+        let reached = simulation
+            .run_outside(links, &options, &mut |_| ())
+            .unwrap();
+        assert_eq!(reached, max_time);
+        simulation.component::<Chatter>(middle).unwrap().log.clone()
+    });
+    let tags = |port| -> Vec<u64> {
+        let seen = log.iter().filter(|entry| entry.1 == port);
+        seen.map(|entry| entry.2).collect()
+    };
+    assert_eq!(tags(1), [3, 6, 9]);
+    assert!(tags(0).len() >= 20, "{log:?}");
+    assert!(log.is_sorted_by_key(|entry| entry.0));
 }
 
 /// A run ends at the first multiple of the quantum strictly after the last

@@ -258,6 +258,21 @@ impl Simulation {
         self.merger.add_sink(Box::new(sink));
     }
 
+    /// Puts something around each component, to watch it for example. It must
+    /// have the same name and ports.
+    pub fn wrap_components(
+        &mut self,
+        mut wrap: impl FnMut(Box<dyn Component>) -> Box<dyn Component>,
+    ) {
+        let nodes = std::mem::take(&mut self.nodes).into_iter();
+        self.nodes = nodes
+            .map(|node| Node {
+                component: wrap(node.component),
+                ..node
+            })
+            .collect();
+    }
+
     /// The names of the components, in the order of adding.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.component.name())

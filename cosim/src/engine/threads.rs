@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hallux_channel::{Counter, Time};
 
-use super::boundary::Queue;
+use super::boundary::{Boundary, Queue};
 use super::council::{Board, Decision, Rule, Verdict};
 use super::group::Group;
 use super::partition::{OpenEnd, Partition, cut_links, group};
@@ -34,10 +34,26 @@ impl Simulation {
         options: &RunOptions<'_>,
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Outcome, RunError> {
+        let queues = &mut |_| -> Ends {
+            let (a, b) = Queue::pair();
+            (Box::new(a), Box::new(b))
+        };
+        self.run_in_threads_over(queues, partition, policy, options, progress)
+    }
+
+    /// The same with links of another make; `link` gets the latency of each.
+    pub(super) fn run_in_threads_over(
+        &mut self,
+        link: &mut dyn FnMut(Time) -> Ends,
+        partition: &Partition,
+        policy: WaitPolicy,
+        options: &RunOptions<'_>,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<Outcome, RunError> {
         self.check(options)?;
         let board = Board::new(partition.count(), self.rule(options));
         let ports: Vec<Vec<PortEnd>> = self.nodes.iter().map(|node| node.ports.clone()).collect();
-        let parts = self.take_apart(partition);
+        let parts = self.take_apart(partition, link);
         let ledgers: Vec<Mutex<Notes>> = parts.iter().map(|_| Mutex::default()).collect();
         let main = thread::current();
 
@@ -114,23 +130,28 @@ impl Simulation {
         }
     }
 
-    /// Makes the groups of a partition, with queues between them.
-    fn take_apart(&mut self, partition: &Partition) -> Vec<Part> {
+    /// Makes the groups of a partition, with links between them.
+    fn take_apart(
+        &mut self,
+        partition: &Partition,
+        make_link: &mut dyn FnMut(Time) -> Ends,
+    ) -> Vec<Part> {
         let nodes = std::mem::take(&mut self.nodes);
         let mut ends: Vec<Vec<(OpenEnd, usize)>> = Vec::new();
         ends.resize_with(partition.count(), Vec::new);
         for link in cut_links(&nodes, partition) {
-            let (a, b) = Queue::pair();
+            let (a, b) = make_link(link.latency);
             let (from, to) = (
                 partition.worker(link.from.node),
                 partition.worker(link.to.node),
             );
-            for (owner, neighbour, end, queue) in [(from, to, link.from, a), (to, from, link.to, b)]
+            for (owner, neighbour, end, boundary) in
+                [(from, to, link.from, a), (to, from, link.to, b)]
             {
                 let open = OpenEnd {
                     end,
                     latency: link.latency,
-                    boundary: Box::new(queue),
+                    boundary,
                 };
                 ends[owner].push((open, neighbour));
             }
@@ -158,6 +179,9 @@ impl Simulation {
         self.merger.flush(reached)
     }
 }
+
+/// The two ends of a link.
+type Ends = (Box<dyn Boundary>, Box<dyn Boundary>);
 
 /// What one thread takes with it.
 struct Part {

@@ -74,6 +74,7 @@ impl Worker<'_> {
             {
                 self.group.stop_at(decision.end)?;
                 self.tell()?;
+                self.close()?;
                 return Ok(decision);
             }
             let wanted = self.board.counters_wanted();
@@ -116,6 +117,19 @@ impl Worker<'_> {
             }
         })?;
         self.board.tell(self.number, &self.group.standing());
+        Ok(())
+    }
+
+    /// Tells the neighbours that nothing more comes; those that are still on
+    /// their way to the end may have to make room for that.
+    fn close(&mut self) -> Result<(), RunError> {
+        while !self.group.close()? {
+            if self.board.has_failed() {
+                return Err(RunError::Elsewhere);
+            }
+            self.group.receive()?;
+            std::thread::yield_now();
+        }
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! Then the same recorded inputs go through the bare model with nothing around it: same
 //! library, same flags. Both are repeated in turn, and the medians are compared.
 
+use crate::commands::bench::median;
 use crate::model::{self, Abilities};
 use crate::output;
 use crate::scenario::Scenario;
@@ -128,9 +129,4 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         output::line(serde_json::to_string(&figures)?);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
