@@ -4,8 +4,11 @@ use std::hint;
 use std::thread;
 use std::time::Duration;
 
-/// Fewest and most pauses before the first yield.
-const SPINS: (u32, u32) = (1, 256);
+/// Fewest and most tries before the first yield.
+const SPINS: (u32, u32) = (1, 512);
+/// Tries that follow each other at once: the answer of a peer on another core
+/// is about to come, and a pause is longer than what is left of the wait.
+const EAGER: u32 = 128;
 /// Yields before the first sleep.
 const YIELDS: u32 = 128;
 /// Shortest and longest sleep.
@@ -46,7 +49,9 @@ impl Backoff {
     pub fn idle(&mut self) {
         if self.spins < self.budget {
             self.spins += 1;
-            hint::spin_loop();
+            if self.spins > EAGER {
+                hint::spin_loop();
+            }
         } else {
             self.give_way();
         }

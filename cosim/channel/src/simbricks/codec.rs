@@ -97,6 +97,47 @@ pub(super) fn encode(message: &Message) -> Encoded<'_> {
     }
 }
 
+/// Lays out a frame; `None` if no length field can tell its length.
+#[inline]
+pub(super) fn encode_frame(frame: &[u8]) -> Option<Encoded<'_>> {
+    Some(Encoded {
+        kind: kind::PACKET,
+        header: packet(u16::try_from(frame.len()).ok()?),
+        payload: frame,
+    })
+}
+
+/// Bytes of the frame with this header that came to a port of protocol
+/// `ours`.
+#[inline]
+pub(super) fn frame_length(
+    ours: Protocol,
+    kind: u8,
+    header: &HeaderWords,
+    capacity: Capacity,
+) -> Result<usize, PeerViolation> {
+    if ours != Protocol::Ethernet || kind != kind::PACKET {
+        return Err(PeerViolation::Kind { kind });
+    }
+    let packet: wire::Packet = bytemuck::cast(*header);
+    fits("frame", packet.len, capacity)
+}
+
+/// The length of a payload, if a slot has so many bytes.
+#[inline]
+fn fits(kind: &'static str, len: u16, capacity: Capacity) -> Result<usize, PeerViolation> {
+    let len = usize::from(len);
+    if len <= capacity.incoming {
+        Ok(len)
+    } else {
+        Err(PeerViolation::Length {
+            kind,
+            len,
+            capacity: capacity.incoming,
+        })
+    }
+}
+
 fn packet(len: u16) -> HeaderWords {
     bytemuck::cast(wire::Packet {
         len,
@@ -226,18 +267,7 @@ pub(super) fn decode(
     take: impl FnOnce(usize) -> Bytes,
 ) -> Result<Option<Message>, PeerViolation> {
     let header = *header;
-    let fits = |name, len: u16| {
-        let len = usize::from(len);
-        if len <= capacity.incoming {
-            Ok(len)
-        } else {
-            Err(PeerViolation::Length {
-                kind: name,
-                len,
-                capacity: capacity.incoming,
-            })
-        }
-    };
+    let fits = |name, len| fits(name, len, capacity);
     let answerable = |name, len: u16| {
         if usize::from(len) <= capacity.outgoing {
             Ok(len)
@@ -260,8 +290,7 @@ pub(super) fn decode(
     let req_id = header[0];
     Ok(Some(match (ours.peer(), kind) {
         (Protocol::Ethernet, kind::PACKET) => {
-            let packet: wire::Packet = bytemuck::cast(header);
-            Message::Frame(take(fits("frame", packet.len)?))
+            Message::Frame(take(frame_length(ours, kind, &header, capacity)?))
         }
 
         (Protocol::PcieDevice, kind::DMA_READ) => {

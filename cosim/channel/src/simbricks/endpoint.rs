@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::address::{Address, SyncMode};
-use super::codec::{Capacity, Encoded, Outstanding, decode, encode, sendable};
+use super::codec::{
+    Capacity, Encoded, Outstanding, decode, encode, encode_frame, frame_length, sendable,
+};
 use super::error::{ChannelError, PeerViolation, Refusal};
 use super::establish::{Options, establish_all, pair};
 use super::ring::{Consumer, Producer, Slots};
 use super::role::Role;
 use super::shared::SharedSlots;
 use super::socket::{SocketFile, hung_up};
-use super::wire::{DeviceIntro, HEADER_BYTES, HeaderWords, TIMESTAMP_WORD, kind};
+use super::wire::{DeviceIntro, HeaderWords, TIMESTAMP_WORD, kind};
 use crate::message::Message;
 use crate::port::Protocol;
 use crate::time::Time;
@@ -47,6 +49,8 @@ pub struct Endpoint {
     capacity: Capacity,
     outstanding: Outstanding,
     arena: BytesMut,
+    /// The last frame that was received without a message.
+    frame: Vec<u8>,
     /// Time of the last message sent, before the latency.
     last_sent: Option<Time>,
     /// The highest stamp received.
@@ -173,6 +177,7 @@ impl Endpoint {
             consumer: Consumer::new(parts.incoming),
             outstanding: Outstanding::default(),
             arena: BytesMut::new(),
+            frame: Vec::new(),
             last_sent: None,
             bound: Time::ZERO,
             terminated: false,
@@ -272,7 +277,7 @@ impl Endpoint {
             header: HeaderWords::default(),
             payload: &[],
         };
-        match self.push(upto, sync) {
+        match self.push(upto, &sync) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.syncs += 1;
                 Ok(true)
@@ -313,6 +318,75 @@ impl Endpoint {
     /// without terminating; everything it sent has been returned before.
     #[inline]
     pub fn poll(&mut self) -> Result<Option<(Time, Message)>, ChannelError> {
+        while let Some((at, kind, header)) = self.next()? {
+            if let Some(message) = self.take(kind, &header)? {
+                self.bound = at;
+                return Ok(Some((self.due(at), message)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends a frame, as [`Endpoint::try_send`], without making a message of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::try_send`].
+    #[inline]
+    pub fn send_frame(&mut self, at: Time, frame: &[u8]) -> Result<Delivery, ChannelError> {
+        const KIND: &str = "frame";
+        if self.protocol != Protocol::Ethernet {
+            return Err(self.unsent(at, KIND, Refusal::Protocol(self.protocol)));
+        }
+        let Some(encoded) = encode_frame(frame).filter(|_| frame.len() <= self.capacity.outgoing)
+        else {
+            self.counters.refused += 1;
+            return Ok(Delivery::Refused);
+        };
+        match self.push(at, &encoded) {
+            Ok(Delivery::Sent) => {
+                self.counters.sent.messages += 1;
+                self.counters.sent.bytes += frame.len() as u64;
+                Ok(Delivery::Sent)
+            }
+            Ok(Delivery::Full) => self.full().map(|()| Delivery::Full),
+            Ok(other) => Ok(other),
+            Err(last) => Err(self.unsent(at, KIND, Refusal::InThePast(last))),
+        }
+    }
+
+    /// Takes the next frame, as [`Endpoint::poll`], into a buffer of this
+    /// end: without allocation.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::poll`]; on a port of another protocol every message is
+    /// a violation.
+    #[inline]
+    pub fn receive_frame(&mut self) -> Result<Option<(Time, &[u8])>, ChannelError> {
+        let Some((at, kind, header)) = self.next()? else {
+            return Ok(None);
+        };
+        let len = match frame_length(self.protocol, kind, &header, self.capacity) {
+            Ok(len) => len,
+            Err(violation) => return Err(self.broken(violation)),
+        };
+        if self.frame.len() < len {
+            self.frame.resize(self.capacity.incoming, 0);
+        }
+        self.consumer.payload(&mut self.frame[..len]);
+        self.consumer.pop(kind);
+        self.bound = at;
+        self.counters.received.messages += 1;
+        self.counters.received.bytes += len as u64;
+        Ok(Some((self.due(at), &self.frame[..len])))
+    }
+
+    /// Time, type and header of the next message of the upper layer, which
+    /// stays where it is. Takes what only concerns the channel.
+    #[inline]
+    fn next(&mut self) -> Result<Option<(Time, u8, HeaderWords)>, ChannelError> {
         // A peer that never stops promising must not keep us here.
         for _ in 0..self.consumer.slots().count() {
             if self.terminated {
@@ -328,19 +402,20 @@ impl Endpoint {
                 return Ok(None);
             }
             let at = self.arrival(&header)?;
-            if kind == kind::SYNC {
-                self.bound = at;
-                self.consumer.pop(kind);
-                self.counters.received.syncs += 1;
-                continue;
+            if kind != kind::SYNC {
+                return Ok(Some((at, kind, header)));
             }
-            if let Some(message) = self.take(kind, &header)? {
-                self.bound = at;
-                let at = if self.synchronised { at } else { Time::ZERO };
-                return Ok(Some((at, message)));
-            }
+            self.bound = at;
+            self.consumer.pop(kind);
+            self.counters.received.syncs += 1;
         }
         Ok(None)
+    }
+
+    /// When a message stamped `at` is to be handled.
+    #[inline]
+    fn due(&self, at: Time) -> Time {
+        if self.synchronised { at } else { Time::ZERO }
     }
 
     /// Nothing that is still to come arrives before this time.
@@ -395,7 +470,7 @@ impl Endpoint {
     /// Puts a message into the ring. The error is the time of an earlier one
     /// if `at` lies before that.
     #[inline]
-    fn push(&mut self, at: Time, encoded: Encoded<'_>) -> Result<Delivery, Time> {
+    fn push(&mut self, at: Time, encoded: &Encoded<'_>) -> Result<Delivery, Time> {
         if self.terminated || self.closed {
             return Ok(Delivery::Discarded);
         }
@@ -532,5 +607,3 @@ fn payload(consumer: &Consumer<SharedSlots>, arena: &mut BytesMut, len: usize) -
     consumer.payload(&mut bytes);
     bytes.freeze()
 }
-
-const _: () = assert!(HEADER_BYTES == 64);
