@@ -17,6 +17,7 @@ install_tools() {
     command -v tshark >/dev/null || missing+=(tshark)
     command -v yosys >/dev/null || missing+=(yosys)
     command -v clang++ >/dev/null || missing+=(clang)
+    command -v valgrind >/dev/null || missing+=(valgrind)
     command -v verilator_bin >/dev/null || missing+=(verilator)
     command -v g++ >/dev/null || missing+=(g++)
     command -v python3 >/dev/null || missing+=(python3 python3-pip)

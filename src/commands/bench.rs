@@ -3,6 +3,7 @@
 use anyhow::Result;
 use std::process::ExitCode;
 
+mod channel;
 mod cosim;
 mod datapath;
 mod modes;
@@ -16,6 +17,8 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Bench {
+    /// Endpoints of SimBricks channels against their twin in C, interleaved.
+    Channel(channel::Arguments),
     /// Co-simulated cycles per second over those of the bare model, same stimulus.
     Cosim(cosim::Arguments),
     /// Rates, latencies and curves of the data path, each beside its limit.
@@ -30,6 +33,7 @@ enum Bench {
 /// The bench cannot be set up or run.
 pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     match &arguments.bench {
+        Bench::Channel(arguments) => channel::execute(arguments),
         Bench::Cosim(arguments) => cosim::execute(arguments),
         Bench::Datapath(arguments) => datapath::execute(arguments),
         Bench::Modes(arguments) => modes::execute(arguments),

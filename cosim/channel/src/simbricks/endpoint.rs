@@ -241,7 +241,7 @@ impl Endpoint {
         }
         let encoded = encode(message);
         let delivery = self
-            .push(at, encoded)
+            .push(at, &encoded)
             .map_err(|last| self.unsent(at, message.kind(), Refusal::InThePast(last)))?;
         match delivery {
             Delivery::Sent => {
@@ -598,11 +598,11 @@ impl Endpoint {
 /// share allocations, each of which lives as long as the last of them.
 #[inline]
 fn payload(consumer: &Consumer<SharedSlots>, arena: &mut BytesMut, len: usize) -> Bytes {
-    if arena.len() < len {
-        let size = ARENA_BYTES.max(len);
-        // Zeroed once, then reused as soon as no message needs it any more.
-        *arena = BytesMut::zeroed(size);
+    if arena.capacity() < len {
+        // Takes the old allocation again if no message needs it any more.
+        arena.reserve(ARENA_BYTES.max(len));
     }
+    arena.resize(len, 0);
     let mut bytes = arena.split_to(len);
     consumer.payload(&mut bytes);
     bytes.freeze()
