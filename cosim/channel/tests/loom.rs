@@ -9,7 +9,10 @@ use loom::thread;
 
 /// Slots whose contents are plain memory: `loom` fails if an access to them
 /// is not ordered by the owner byte.
-struct Checked(Vec<(AtomicU8, UnsafeCell<(u64, [u8; 2])>)>);
+struct Checked(Vec<(AtomicU8, UnsafeCell<Contents>)>);
+
+/// First word of the header, and payload.
+type Contents = (u64, [u8; 2]);
 
 // SAFETY: that the cells are used by one thread at a time is what is checked.
 unsafe impl Sync for Checked {}
