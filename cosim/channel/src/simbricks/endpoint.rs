@@ -241,7 +241,7 @@ impl Endpoint {
         }
         let encoded = encode(message);
         let delivery = self
-            .push(at, &encoded)
+            .push(at, encoded)
             .map_err(|last| self.unsent(at, message.kind(), Refusal::InThePast(last)))?;
         match delivery {
             Delivery::Sent => {
@@ -277,7 +277,7 @@ impl Endpoint {
             header: HeaderWords::default(),
             payload: &[],
         };
-        match self.push(upto, &sync) {
+        match self.push(upto, sync) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.syncs += 1;
                 Ok(true)
@@ -344,7 +344,7 @@ impl Endpoint {
             self.counters.refused += 1;
             return Ok(Delivery::Refused);
         };
-        match self.push(at, &encoded) {
+        match self.push(at, encoded) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.messages += 1;
                 self.counters.sent.bytes += frame.len() as u64;
@@ -385,7 +385,7 @@ impl Endpoint {
 
     /// Time, type and header of the next message of the upper layer, which
     /// stays where it is. Takes what only concerns the channel.
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Result<Option<(Time, u8, HeaderWords)>, ChannelError> {
         // A peer that never stops promising must not keep us here.
         for _ in 0..self.consumer.slots().count() {
@@ -413,7 +413,7 @@ impl Endpoint {
     }
 
     /// When a message stamped `at` is to be handled.
-    #[inline]
+    #[inline(always)]
     fn due(&self, at: Time) -> Time {
         if self.synchronised { at } else { Time::ZERO }
     }
@@ -469,8 +469,8 @@ impl Endpoint {
 
     /// Puts a message into the ring. The error is the time of an earlier one
     /// if `at` lies before that.
-    #[inline]
-    fn push(&mut self, at: Time, encoded: &Encoded<'_>) -> Result<Delivery, Time> {
+    #[inline(always)]
+    fn push(&mut self, at: Time, encoded: Encoded<'_>) -> Result<Delivery, Time> {
         if self.terminated || self.closed {
             return Ok(Delivery::Discarded);
         }
@@ -487,7 +487,7 @@ impl Endpoint {
     }
 
     /// The stamp of a message, checked.
-    #[inline]
+    #[inline(always)]
     fn arrival(&self, header: &HeaderWords) -> Result<Time, ChannelError> {
         let stamp = Time::from_ps(header[TIMESTAMP_WORD]);
         if self.synchronised && stamp < self.bound {

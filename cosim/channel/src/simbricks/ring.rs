@@ -65,7 +65,7 @@ impl<S: Slots> Producer<S> {
 
     /// Sends a message if there is room; says whether it did. The payload
     /// must fit into a slot.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, kind: u8, header: &HeaderWords, payload: &[u8]) -> bool {
         if !self.has_room() {
             return false;
@@ -96,7 +96,7 @@ impl<S: Slots> Consumer<S> {
     }
 
     /// Type and header of the next message, if there is one.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&self) -> Option<(u8, HeaderWords)> {
         let own_type = self.slots.acquire(self.next);
         (own_type & OWNER != 0).then(|| (own_type & TYPE, self.slots.read_header(self.next)))

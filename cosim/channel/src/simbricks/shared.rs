@@ -155,7 +155,7 @@ impl Slots for SharedSlots {
         self.own_type(index).store(own_type, Ordering::Release);
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, index: usize, header: &HeaderWords, payload: &[u8]) {
         let slot = self.slot(index);
         assert!(payload.len() <= self.capacity());
@@ -167,7 +167,7 @@ impl Slots for SharedSlots {
         unsafe { copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len()) };
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_header(&self, index: usize) -> HeaderWords {
         let slot = self.slot(index);
         let mut header = [0; HEADER_BYTES / 8];
@@ -323,28 +323,30 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
 ///
 /// # Safety
 ///
-/// As `copy`; `blocks` > 0.
+/// As `copy`; `blocks` > 0, and the processor has AVX.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx")]
+#[inline]
 unsafe fn copy_wide(to: *mut u8, from: *const u8, blocks: usize) {
     // SAFETY: by the contract of this function.
     unsafe {
         std::arch::asm!(
             "2:",
-            "vmovdqu {a}, [{from}]",
-            "vmovdqu {b}, [{from} + 32]",
-            "vmovdqu {c}, [{from} + 64]",
-            "vmovdqu {d}, [{from} + 96]",
-            "vmovdqu [{to}], {a}",
-            "vmovdqu [{to} + 32], {b}",
-            "vmovdqu [{to} + 64], {c}",
-            "vmovdqu [{to} + 96], {d}",
-            "add {from}, 128",
-            "add {to}, 128",
-            "dec {blocks}",
+            "vmovdqu ymm0, [rsi]",
+            "vmovdqu ymm1, [rsi + 32]",
+            "vmovdqu ymm2, [rsi + 64]",
+            "vmovdqu ymm3, [rsi + 96]",
+            "vmovdqu [rdi], ymm0",
+            "vmovdqu [rdi + 32], ymm1",
+            "vmovdqu [rdi + 64], ymm2",
+            "vmovdqu [rdi + 96], ymm3",
+            "add rsi, 128",
+            "add rdi, 128",
+            "dec rcx",
             "jnz 2b",
-            from = inout(reg) from => _, to = inout(reg) to => _, blocks = inout(reg) blocks => _,
-            a = out(ymm_reg) _, b = out(ymm_reg) _, c = out(ymm_reg) _, d = out(ymm_reg) _,
+            // Upper halves in use make all other vector code slow.
+            "vzeroupper",
+            inout("rsi") from => _, inout("rdi") to => _, inout("rcx") blocks => _,
+            clobber_abi("C"),
             options(nostack)
         );
     }
