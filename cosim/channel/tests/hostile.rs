@@ -119,7 +119,7 @@ proptest! {
         } else {
             raw::listener_intro(3, protocol, &upper)
         };
-        let extra = if extra < -100 || extra > 200 { 0 } else { extra.clamp(-80, 120) };
+        let extra = if !(-100..=200).contains(&extra) { 0 } else { extra.clamp(-80, 120) };
         let bytes = mutated(&good, &changes, good.len().saturating_add_signed(extra));
         let objects: Vec<File> = (0..objects).map(|_| object(size)).collect();
         let objects: Vec<&File> = objects.iter().collect();
