@@ -14,6 +14,19 @@ pub enum SameFlow {
     Forward1,
 }
 
+/// How work goes through the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pipeline {
+    /// Every unit takes an item a clock.
+    Pipelined,
+    /// Identification, protocol and post are units that finish an item before they take
+    /// the next, as a processor core would; the stages still work side by side.
+    Serial,
+    /// One event at a time in the whole NIC, its reads of host memory included.
+    RunToCompletion,
+}
+
 /// The parameters of a NIC. Every size is a run-time value of the generator; only the bus
 /// width is fixed when the generator is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +67,19 @@ pub struct DesignPoint {
     /// Headers that may wait for the wire in ticket order, 16 to 1024.
     #[serde(default = "default_egress_depth")]
     pub egress_depth: u32,
+    /// Descriptor reads in flight, 2 to 16.
+    #[serde(default = "default_descriptor_bursts")]
+    pub descriptor_bursts: u32,
+    /// Flow groups, each with its own protocol unit and event order: 1, 2, 4 or 8. The low
+    /// bits of a flow id name its group.
+    #[serde(default = "one")]
+    pub groups: u32,
+    /// Identification units, and post units of each group: 1, 2, 4 or 8.
+    #[serde(default = "one")]
+    pub replicas: u32,
+    /// How work goes through the stages.
+    #[serde(default = "default_pipeline")]
+    pub pipeline: Pipeline,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
@@ -85,6 +111,15 @@ fn default_reorder_depth() -> u32 {
 }
 fn default_egress_depth() -> u32 {
     256
+}
+fn default_descriptor_bursts() -> u32 {
+    16
+}
+fn one() -> u32 {
+    1
+}
+fn default_pipeline() -> Pipeline {
+    Pipeline::Pipelined
 }
 fn default_same_flow() -> SameFlow {
     SameFlow::Forward1
@@ -219,6 +254,57 @@ impl DesignPoint {
             (16..=1024).contains(&self.egress_depth),
             "egress_depth",
             format!("must lie between 16 and 1024, not {}", self.egress_depth),
+        )?;
+        check(
+            (2..=16).contains(&self.descriptor_bursts),
+            "descriptor_bursts",
+            format!("must lie between 2 and 16, not {}", self.descriptor_bursts),
+        )?;
+        for (key, count) in [("groups", self.groups), ("replicas", self.replicas)] {
+            check(
+                [1, 2, 4, 8].contains(&count),
+                key,
+                format!("must be 1, 2, 4 or 8, not {count}"),
+            )?;
+            check(
+                count == 1 || self.pipeline != Pipeline::RunToCompletion,
+                key,
+                format!("must be 1 where one event at a time is handled, not {count}"),
+            )?;
+        }
+        check(
+            self.connections >= 16 * self.groups,
+            "groups",
+            format!(
+                "of {} leaves less than 16 of {} connections to each",
+                self.groups, self.connections
+            ),
+        )?;
+        check(
+            self.groups == 1 || (self.read_tags.is_power_of_two() && self.read_tags >= self.groups),
+            "read_tags",
+            format!(
+                "must be a power of two of at least {} to be divided among groups, not {}",
+                self.groups, self.read_tags
+            ),
+        )?;
+        check(
+            self.groups == 1 || self.frame_buffer_beats() >= 64 * self.groups as usize,
+            "frame_buffer",
+            format!(
+                "of {} is too small for {} groups",
+                self.frame_buffer, self.groups
+            ),
+        )?;
+        check(
+            self.replicas == 1 || self.reorder_depth >= 32 * self.replicas,
+            "reorder_depth",
+            format!(
+                "must be at least {} for {} replicas, not {}",
+                32 * self.replicas,
+                self.replicas,
+                self.reorder_depth
+            ),
         )
     }
 

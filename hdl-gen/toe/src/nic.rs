@@ -3,38 +3,38 @@
 //! The picture is in [`crate::channels`]; what each stage does and what the top-level
 //! ports carry, in `docs/data-path.md`. This block adds what belongs to no stage:
 //! registers at the edges, the routing of read completions by tag, the merging of drop
-//! reports, counters' pulses, `quiescent`, and the probes.
+//! reports, counters' pulses, `quiescent`, and the probes; with several flow groups also
+//! the ways into each of them and out of all of them:
+//!
+//! ```text
+//!            ┌─► group[0] ─┐
+//!  route ────┼─► group[1] ─┼─► gather (writes, reads, records, frames)
+//!            └─►    …     ─┘
+//! ```
 
 use crate::channels::*;
-use crate::design::DesignPoint;
-use crate::interface::{COUNTERS, Drop};
-use crate::stages::arbiter::Arbiter;
-use crate::stages::assemble::Assemble;
+use crate::design::{DesignPoint, Pipeline};
+use crate::interface::{COUNTERS, Drop, RecordKind};
 use crate::stages::fetch::Fetch;
 use crate::stages::frame_buffer::FrameBuffer;
-use crate::stages::identify::Identify;
+use crate::stages::gather::Gather;
+use crate::stages::group::{Group, probe};
+use crate::stages::identify_pool::IdentifyPool;
 use crate::stages::notify::Notify;
 use crate::stages::parse::Parse;
-use crate::stages::payload_read::PayloadRead;
-use crate::stages::payload_write::PayloadWrite;
-use crate::stages::post::Post;
-use crate::stages::protocol::Protocol;
 use crate::stages::registers::{Identity, Registers};
 use crate::stages::reorder::Reorder;
-use crate::stages::scheduler::Scheduler;
+use crate::stages::route::Route;
 use crate::stages::sequence::Sequencer;
+use crate::stages::tally::Tally;
 use crate::stages::upstream::Upstream;
 use hallux_hdl::prelude::*;
 
 /// Ticket of a probe whose stage handles beats or requests, not events.
 pub const NO_TICKET: u64 = 0xff_ffff;
 
-/// Summaries that may wait behind the parser.
-const SUMMARIES: usize = 64;
-/// Descriptor bursts in flight.
-const BURSTS: usize = 16;
-/// Payload beats that assembly stores: five segments of 1448 bytes.
-const STORE_BEATS: usize = 128;
+/// Beats of the frame buffer for each summary that may wait behind the parser.
+const BEATS_A_SUMMARY: usize = 16;
 
 /// A TCP offload engine with its top-level ports. See the [module](self).
 #[derive(LogicBlock)]
@@ -91,6 +91,18 @@ pub struct Nic {
     pub probe_assemble: Signal<Out, Probe>,
     /// Upstream queue: beats.
     pub probe_upstream: Signal<Out, Probe>,
+    /// Protocol of the groups from the second on.
+    pub probe_protocol_further: Vec<Signal<Out, Probe>>,
+    /// Post-processing of the groups from the second on.
+    pub probe_post_further: Vec<Signal<Out, Probe>>,
+    /// Payload write of the groups from the second on.
+    pub probe_payload_write_further: Vec<Signal<Out, Probe>>,
+    /// Scheduler of the groups from the second on.
+    pub probe_scheduler_further: Vec<Signal<Out, Probe>>,
+    /// Payload read of the groups from the second on.
+    pub probe_payload_read_further: Vec<Signal<Out, Probe>>,
+    /// Assembly of the groups from the second on.
+    pub probe_assemble_further: Vec<Signal<Out, Probe>>,
 
     rx_beat: DFF<Beat>,
     rx_valid: DFF<Bit>,
@@ -103,26 +115,33 @@ pub struct Nic {
     parse: Parse,
     frame_buffer: FrameBuffer,
     sequence: Sequencer,
-    identify: Identify,
-    reorder: Reorder,
-    arbiter: Arbiter,
-    protocol: Protocol,
-    post: Post,
-    payload_write: PayloadWrite,
+    identify: IdentifyPool,
+    /// Behind replicated identification only.
+    reorder: Vec<Reorder>,
+    group: Vec<Group>,
+    /// With several groups only.
+    route: Vec<Route>,
+    writes: Vec<Gather<Up>>,
+    reads: Vec<Gather<Up>>,
+    notices: Vec<Gather<Notice>>,
+    frames: Vec<Gather<Beat>>,
+    tally: Vec<Tally>,
     notify: Notify,
-    scheduler: Scheduler,
     fetch: Fetch,
     registers: Registers,
-    payload_read: PayloadRead,
-    assemble: Assemble,
     upstream: Upstream,
     tx_register: StreamRegister<Beat>,
+    _read_tags: u32,
+    _run_to_completion: bool,
 }
 
 impl Nic {
     /// The NIC of a design point.
     pub fn new(point: &DesignPoint) -> Self {
         let (connections, contexts) = (point.connections as usize, point.contexts as usize);
+        let groups = point.groups as usize;
+        let several = usize::from(groups > 1);
+        let serial = point.pipeline == Pipeline::Serial;
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -150,24 +169,40 @@ impl Nic {
             probe_payload_read: Default::default(),
             probe_assemble: Default::default(),
             probe_upstream: Default::default(),
+            probe_protocol_further: (1..groups).map(|_| Default::default()).collect(),
+            probe_post_further: (1..groups).map(|_| Default::default()).collect(),
+            probe_payload_write_further: (1..groups).map(|_| Default::default()).collect(),
+            probe_scheduler_further: (1..groups).map(|_| Default::default()).collect(),
+            probe_payload_read_further: (1..groups).map(|_| Default::default()).collect(),
+            probe_assemble_further: (1..groups).map(|_| Default::default()).collect(),
             rx_beat: Default::default(),
             rx_valid: Default::default(),
             cpl_beat: Default::default(),
             cpl_valid: Default::default(),
             clock: Default::default(),
             slow_drops: Default::default(),
-            parse: Parse::new(SUMMARIES),
+            parse: Parse::new((point.frame_buffer_beats() / BEATS_A_SUMMARY).clamp(64, 512)),
             frame_buffer: FrameBuffer::new(point.frame_buffer_beats()),
             sequence: Default::default(),
-            identify: Identify::new(point.flow_table_buckets as usize),
-            reorder: Reorder::new(point.reorder_depth as usize),
-            arbiter: Default::default(),
-            protocol: Protocol::new(connections),
-            post: Post::new(connections),
-            payload_write: PayloadWrite::new(point.max_payload as usize),
+            identify: IdentifyPool::new(
+                point.flow_table_buckets as usize,
+                point.replicas as usize,
+                serial,
+            ),
+            reorder: (1..point.replicas.min(2))
+                .map(|_| Reorder::new(point.reorder_depth as usize))
+                .collect(),
+            group: (0..groups).map(|_| Group::new(point)).collect(),
+            route: (0..several)
+                .map(|_| Route::new(groups, point.frame_buffer_beats() / groups))
+                .collect(),
+            writes: (0..several).map(|_| Gather::new(groups)).collect(),
+            reads: (0..several).map(|_| Gather::new(groups)).collect(),
+            notices: (0..several).map(|_| Gather::new(groups)).collect(),
+            frames: (0..several).map(|_| Gather::new(groups)).collect(),
+            tally: (0..several).map(|_| Tally::new(groups)).collect(),
             notify: Notify::new(contexts, connections),
-            scheduler: Scheduler::new(connections),
-            fetch: Fetch::new(contexts, BURSTS),
+            fetch: Fetch::new(contexts, point.descriptor_bursts as usize),
             registers: Registers::new(Identity {
                 contexts: point.contexts.into(),
                 connections: point.connections.into(),
@@ -176,25 +211,25 @@ impl Nic {
                 payload_tags: point.read_tags.into(),
                 bus_bits: point.bus_bits.into(),
             }),
-            payload_read: PayloadRead::new(
-                point.read_tags as usize,
-                point.max_read_request as usize,
-            ),
-            assemble: Assemble::new(STORE_BEATS, point.egress_depth as usize),
             upstream: Default::default(),
             tx_register: Default::default(),
+            _read_tags: point.read_tags,
+            _run_to_completion: point.pipeline == Pipeline::RunToCompletion,
         }
     }
 }
 
+/// A probe with the flow id that the host knows.
 #[hdl_fn]
-fn probe(valid: Bit, ready: Bit, ticket: Bits<24>, flow: Bits<16>) -> Probe {
-    Probe {
-        fire: valid & ready,
-        blocked: valid & !ready,
-        ticket: if valid { ticket } else { bits::<24>(0) },
-        flow: if valid { flow } else { bits::<16>(0) },
-    }
+fn of_group(seen: Probe, group: u64, shift: u64) -> Probe {
+    let waits = seen.fire | seen.blocked;
+    let mut known = seen;
+    known.flow = if waits {
+        (seen.flow << shift) | bits::<16>(group)
+    } else {
+        bits::<16>(0)
+    };
+    known
 }
 
 impl Logic for Nic {
@@ -203,6 +238,8 @@ impl Logic for Nic {
         dff_setup!(
             self, clk, rx_beat, rx_valid, cpl_beat, cpl_valid, clock, slow_drops
         );
+        let groups = self.group.len();
+        let shift = groups.trailing_zeros() as u64;
         self.parse.clk.next = self.clk.val();
         self.parse.rst.next = self.rst.val();
         self.frame_buffer.clk.next = self.clk.val();
@@ -211,28 +248,12 @@ impl Logic for Nic {
         self.sequence.rst.next = self.rst.val();
         self.identify.clk.next = self.clk.val();
         self.identify.rst.next = self.rst.val();
-        self.reorder.clk.next = self.clk.val();
-        self.reorder.rst.next = self.rst.val();
-        self.arbiter.clk.next = self.clk.val();
-        self.arbiter.rst.next = self.rst.val();
-        self.protocol.clk.next = self.clk.val();
-        self.protocol.rst.next = self.rst.val();
-        self.post.clk.next = self.clk.val();
-        self.post.rst.next = self.rst.val();
-        self.payload_write.clk.next = self.clk.val();
-        self.payload_write.rst.next = self.rst.val();
         self.notify.clk.next = self.clk.val();
         self.notify.rst.next = self.rst.val();
-        self.scheduler.clk.next = self.clk.val();
-        self.scheduler.rst.next = self.rst.val();
         self.fetch.clk.next = self.clk.val();
         self.fetch.rst.next = self.rst.val();
         self.registers.clk.next = self.clk.val();
         self.registers.rst.next = self.rst.val();
-        self.payload_read.clk.next = self.clk.val();
-        self.payload_read.rst.next = self.rst.val();
-        self.assemble.clk.next = self.clk.val();
-        self.assemble.rst.next = self.rst.val();
         self.upstream.clk.next = self.clk.val();
         self.upstream.rst.next = self.rst.val();
         self.tx_register.clk.next = self.clk.val();
@@ -246,6 +267,37 @@ impl Logic for Nic {
         self.dma_cpl.ready.next = true;
         self.cpl_beat.d.next = self.dma_cpl.data.val();
         self.cpl_valid.d.next = self.dma_cpl.valid.val();
+        let completion = self.cpl_beat.q.val();
+        let for_fetch = completion.tag.get_bit(7);
+
+        // What every group has.
+        let mut settled = true;
+        let mut rests = true;
+        for g in 0..groups {
+            self.group[g].clk.next = self.clk.val();
+            self.group[g].rst.next = self.rst.val();
+            self.group[g].now.next = self.clock.q.val();
+            self.group[g].mac.next = self.registers.mac.val();
+            self.group[g].slow_base.next = self.registers.slow_base.val();
+            self.group[g].slow_log2.next = self.registers.slow_log2.val();
+            self.group[g].slow_room.next = self.notify.slow_room.val();
+            settled = settled & self.group[g].settled.val();
+            rests = rests & self.group[g].idle.val();
+        }
+
+        // Run to completion: a frame or another event goes on when nothing is under way.
+        let mut frame_goes = true;
+        let mut hold = false;
+        if self._run_to_completion {
+            frame_goes = self.identify.idle.val()
+                & settled
+                & self.notify.idle.val()
+                & self.upstream.idle.val();
+            hold = !frame_goes | self.sequence.m.valid.val();
+        }
+        for g in 0..groups {
+            self.group[g].hold.next = hold;
+        }
 
         // Receive.
         self.parse.s.data.next = self.rx_beat.q.val();
@@ -255,39 +307,156 @@ impl Logic for Nic {
         self.parse.room.next = self.frame_buffer.room.val();
         self.parse.m_beats.join(&mut self.frame_buffer.s);
         self.parse.m.join(&mut self.sequence.s);
-        self.sequence.m.join(&mut self.identify.s);
+        self.identify.s.data.next = self.sequence.m.data.val();
+        self.identify.s.valid.next = self.sequence.m.valid.val() & frame_goes;
+        let frame_taken = self.identify.s.ready.val() & frame_goes;
+        self.sequence.m.ready.next = frame_taken;
         self.registers.m_table.join(&mut self.identify.s_write);
-        self.identify.m.join(&mut self.reorder.s);
-        self.reorder.m.join(&mut self.arbiter.s_rx);
+        let mut ordered = self.identify.m.data.val();
+        let mut ordered_valid = self.identify.m.valid.val();
+        for r in 0..self.reorder.len() {
+            self.reorder[r].clk.next = self.clk.val();
+            self.reorder[r].rst.next = self.rst.val();
+            join_streams!(self.identify.m, self.reorder[r].s);
+            ordered = self.reorder[r].m.data.val();
+            ordered_valid = self.reorder[r].m.valid.val();
+            rests = rests & self.reorder[r].idle.val();
+        }
+        let mut order_taken = self.group[0].s.ready.val();
+        if groups == 1 {
+            self.group[0].s.data.next = ordered;
+            self.group[0].s.valid.next = ordered_valid;
+            join_streams!(self.frame_buffer.m, self.group[0].s_beats);
+        }
+        for r in 0..self.route.len() {
+            self.route[r].clk.next = self.clk.val();
+            self.route[r].rst.next = self.rst.val();
+            self.route[r].s.data.next = ordered;
+            self.route[r].s.valid.next = ordered_valid;
+            order_taken = self.route[r].s.ready.val();
+            join_streams!(self.frame_buffer.m, self.route[r].s_beats);
+            for g in 0..groups {
+                join_streams!(self.route[r].m[g], self.group[g].s);
+                join_streams!(self.route[r].m_beats[g], self.group[g].s_beats);
+            }
+            rests = rests & self.route[r].idle.val();
+        }
+        let mut identified_taken = order_taken;
+        if self.reorder.len() == 0 {
+            self.identify.m.ready.next = order_taken;
+        }
+        for r in 0..self.reorder.len() {
+            self.reorder[r].m.ready.next = order_taken;
+            identified_taken = self.reorder[r].s.ready.val();
+        }
 
-        // The three other sources of events.
-        self.scheduler.m.join(&mut self.arbiter.s_tx);
-        self.fetch.m.join(&mut self.arbiter.s_hc);
-        self.registers.m_cmd.join(&mut self.arbiter.s_cmd);
+        // Descriptors, commands and slices of connections go to the group of their flow.
+        let mut descriptor = self.fetch.m.data.val();
+        let mut command = self.registers.m_cmd.data.val();
+        let mut slice = self.registers.m_connection.data.val();
+        let mask = bits::<16>(groups as u64 - 1);
+        let descriptor_group = descriptor.flow & mask;
+        let command_group = command.flow & mask;
+        let slice_group = slice.flow & mask;
+        descriptor.flow = descriptor.flow >> shift;
+        command.flow = command.flow >> shift;
+        slice.flow = slice.flow >> shift;
+        let mut descriptor_taken = false;
+        let mut command_taken = false;
+        let mut slice_taken = false;
+        for g in 0..groups {
+            let number = bits::<16>(g as u64);
+            self.group[g].s_hc.data.next = descriptor;
+            self.group[g].s_hc.valid.next = self.fetch.m.valid.val() & (descriptor_group == number);
+            self.group[g].s_cmd.data.next = command;
+            self.group[g].s_cmd.valid.next =
+                self.registers.m_cmd.valid.val() & (command_group == number);
+            self.group[g].s_connection.data.next = slice;
+            self.group[g].s_connection.valid.next =
+                self.registers.m_connection.valid.val() & (slice_group == number);
+            if descriptor_group == number {
+                descriptor_taken = self.group[g].s_hc.ready.val();
+            }
+            if command_group == number {
+                command_taken = self.group[g].s_cmd.ready.val();
+            }
+            if slice_group == number {
+                slice_taken = self.group[g].s_connection.ready.val();
+            }
+        }
+        self.fetch.m.ready.next = descriptor_taken;
+        self.registers.m_cmd.ready.next = command_taken;
+        self.registers.m_connection.ready.next = slice_taken;
 
-        // Protocol and what follows from it.
-        self.arbiter.m.join(&mut self.protocol.s);
-        self.protocol.now.next = self.clock.q.val();
-        self.protocol.m.join(&mut self.post.s);
-        self.registers
-            .m_connection
-            .join(&mut self.post.s_connection);
-        self.post.m_update.join(&mut self.scheduler.s);
-        self.post.m_read.join(&mut self.payload_read.s);
-        self.post.m_action.join(&mut self.payload_write.s);
-        self.frame_buffer.m.join(&mut self.payload_write.s_beats);
-        self.payload_write.slow_base.next = self.registers.slow_base.val();
-        self.payload_write.slow_log2.next = self.registers.slow_log2.val();
-        self.payload_write.slow_room.next = self.notify.slow_room.val();
-        self.payload_write.m_notice.join(&mut self.notify.s);
-        self.payload_write.m_header.join(&mut self.assemble.s);
-        self.assemble.released.next = self.payload_write.released.val();
+        // Read completions: the tag names fetch or the group.
+        self.fetch.s_cpl.data.next = completion;
+        self.fetch.s_cpl.valid.next = self.cpl_valid.q.val() & for_fetch;
+        let tags_log2 = (self._read_tags / groups as u32).trailing_zeros() as u64;
+        for g in 0..groups {
+            let mut own = completion;
+            let mut ours = true;
+            if groups > 1 {
+                let of = completion.tag >> tags_log2;
+                ours = of == bits::<8>(g as u64);
+                own.tag = completion.tag & bits::<8>((1 << tags_log2) - 1);
+            }
+            self.group[g].s_cpl.data.next = own;
+            self.group[g].s_cpl.valid.next = self.cpl_valid.q.val() & !for_fetch & ours;
+        }
 
-        // Transmit.
-        self.payload_read.m.join(&mut self.assemble.s_payload);
-        self.assemble.mac.next = self.registers.mac.val();
-        self.assemble.now.next = self.clock.q.val();
-        self.assemble.m.join(&mut self.tx_register.s);
+        // Out of the groups.
+        let mut notice = self.group[0].m_notice.data.val();
+        let mut notice_valid = self.group[0].m_notice.valid.val();
+        let mut frame_ends = self.group[0].m.valid.val() & self.group[0].m.data.val().last;
+        if groups == 1 {
+            join_streams!(self.group[0].m_write, self.upstream.s_payload);
+            join_streams!(self.group[0].m_read, self.upstream.s_read);
+            join_streams!(self.group[0].m_notice, self.notify.s);
+            join_streams!(self.group[0].m, self.tx_register.s);
+        }
+        for k in 0..self.writes.len() {
+            self.writes[k].clk.next = self.clk.val();
+            self.writes[k].rst.next = self.rst.val();
+            self.reads[k].clk.next = self.clk.val();
+            self.reads[k].rst.next = self.rst.val();
+            self.notices[k].clk.next = self.clk.val();
+            self.notices[k].rst.next = self.rst.val();
+            self.frames[k].clk.next = self.clk.val();
+            self.frames[k].rst.next = self.rst.val();
+            for g in 0..groups {
+                join_streams!(self.group[g].m_write, self.writes[k].s[g]);
+                self.writes[k].last[g].next = self.group[g].m_write.data.val().last;
+                let mut read = self.group[g].m_read.data.val();
+                read.tag = read.tag | bits::<8>((g as u64) << tags_log2);
+                self.reads[k].s[g].data.next = read;
+                self.reads[k].s[g].valid.next = self.group[g].m_read.valid.val();
+                self.group[g].m_read.ready.next = self.reads[k].s[g].ready.val();
+                self.reads[k].last[g].next = true;
+                let mut record = self.group[g].m_notice.data.val();
+                if record.kind != bits::<8>(RecordKind::Frame as u64) {
+                    record.flow = (record.flow << shift) | bits::<16>(g as u64);
+                }
+                self.notices[k].s[g].data.next = record;
+                self.notices[k].s[g].valid.next = self.group[g].m_notice.valid.val();
+                self.group[g].m_notice.ready.next = self.notices[k].s[g].ready.val();
+                self.notices[k].last[g].next = true;
+                join_streams!(self.group[g].m, self.frames[k].s[g]);
+                self.frames[k].last[g].next = self.group[g].m.data.val().last;
+            }
+            join_streams!(self.writes[k].m, self.upstream.s_payload);
+            join_streams!(self.reads[k].m, self.upstream.s_read);
+            join_streams!(self.notices[k].m, self.notify.s);
+            join_streams!(self.frames[k].m, self.tx_register.s);
+            notice = self.notices[k].m.data.val();
+            notice_valid = self.notices[k].m.valid.val();
+            frame_ends = self.frames[k].m.valid.val() & self.frames[k].m.data.val().last;
+            rests = rests
+                & self.writes[k].idle.val()
+                & self.reads[k].idle.val()
+                & self.notices[k].idle.val()
+                & self.frames[k].idle.val()
+                & self.tally[k].idle.val();
+        }
         StreamSource::<Beat>::link(&mut self.eth_tx, &mut self.tx_register.m);
 
         // Host.
@@ -295,17 +464,10 @@ impl Logic for Nic {
         self.registers.now.next = self.clock.q.val();
         self.registers.m_fetch.join(&mut self.fetch.s_context);
         self.registers.m_notify.join(&mut self.notify.s_context);
-        self.payload_write.m_up.join(&mut self.upstream.s_payload);
         self.notify.m_up.join(&mut self.upstream.s_notify);
-        self.payload_read.m_up.join(&mut self.upstream.s_read);
         self.fetch.m_up.join(&mut self.upstream.s_fetch);
         self.registers.m_up.join(&mut self.upstream.s_mmio);
         StreamSource::<Up>::link(&mut self.up, &mut self.upstream.m);
-        let for_fetch = self.cpl_beat.q.val().tag.get_bit(7);
-        self.fetch.s_cpl.data.next = self.cpl_beat.q.val();
-        self.fetch.s_cpl.valid.next = self.cpl_valid.q.val() & for_fetch;
-        self.payload_read.s_cpl.data.next = self.cpl_beat.q.val();
-        self.payload_read.s_cpl.valid.next = self.cpl_valid.q.val() & !for_fetch;
 
         // Drops: the parser's at once, payload write's in the next free cycle.
         let slow_waits = self.slow_drops.q.val().any();
@@ -320,36 +482,38 @@ impl Logic for Nic {
         self.drop_valid.next = drop_valid;
         self.drop_reason.next = drop_reason;
         let reported = slow_waits & !self.parse.drop_valid.val();
-        if self.payload_write.drop_valid.val() & !reported {
+        // Frames for the control plane belong to group 0.
+        if self.group[0].drop_valid.val() & !reported {
             self.slow_drops.d.next = self.slow_drops.q.val() + bits::<8>(1);
-        } else if reported & !self.payload_write.drop_valid.val() {
+        } else if reported & !self.group[0].drop_valid.val() {
             self.slow_drops.d.next = self.slow_drops.q.val() - bits::<8>(1);
         }
 
         // Counters, in the order of `interface::COUNTERS`.
         let admitted = self.parse.m.valid.val() & self.sequence.s.ready.val();
-        let identified = self.reorder.m.valid.val() & self.arbiter.s_rx.ready.val();
-        let class = self.reorder.m.data.val().summary.class;
-        let sent = self.assemble.m.valid.val()
-            & self.tx_register.s.ready.val()
-            & self.assemble.m.data.val().last;
+        let identified = ordered_valid & order_taken;
+        let class = ordered.summary.class;
+        let sent = frame_ends & self.tx_register.s.ready.val();
         let dropped = if drop_valid {
             bits::<8>(1) << drop_reason
         } else {
             bits::<8>(0)
         };
+        let mut counted = self.group[0].pulses.val();
+        for k in 0..self.tally.len() {
+            self.tally[k].clk.next = self.clk.val();
+            self.tally[k].rst.next = self.rst.val();
+            for g in 0..groups {
+                self.tally[k].s[g].next = self.group[g].pulses.val();
+            }
+            counted = self.tally[k].m.val();
+        }
         let mut pulses = bit_cast::<20, 8>(dropped);
         pulses.set_bits(8, bit(admitted));
         pulses.set_bits(9, bit(identified & (class == bits::<2>(CLASS_FAST))));
         pulses.set_bits(10, bit(identified & (class == bits::<2>(CLASS_SLOW))));
         pulses.set_bits(11, bit(sent));
-        pulses.set_bits(12, bit(self.protocol.count_rx.val()));
-        pulses.set_bits(13, bit(self.protocol.count_tx.val()));
-        pulses.set_bits(14, bit(self.protocol.count_hc.val()));
-        pulses.set_bits(15, bit(self.protocol.count_cmd.val()));
-        pulses.set_bits(16, bit(self.payload_write.placed.val()));
-        pulses.set_bits(17, bit(self.protocol.count_fast_retransmit.val()));
-        pulses.set_bits(18, bit(self.protocol.count_stale.val()));
+        pulses.set_bits(12, counted);
         pulses.set_bits(19, bit(self.notify.interrupts.val()));
         self.registers.pulses.next = pulses;
 
@@ -361,16 +525,9 @@ impl Logic for Nic {
             & self.frame_buffer.idle.val()
             & self.sequence.idle.val()
             & self.identify.idle.val()
-            & self.reorder.idle.val()
-            & self.arbiter.idle.val()
-            & self.protocol.idle.val()
-            & self.post.idle.val()
-            & self.payload_write.idle.val()
+            & rests
             & self.notify.idle.val()
-            & self.scheduler.idle.val()
             & self.fetch.idle.val()
-            & self.payload_read.idle.val()
-            & self.assemble.idle.val()
             & self.upstream.idle.val()
             & !self.tx_register.m.valid.val();
         self.registers.drained.next = drained;
@@ -388,75 +545,55 @@ impl Logic for Nic {
         self.probe_parse.next = probe(self.rx_valid.q.val(), true, none, no_flow);
         self.probe_identify.next = probe(
             self.sequence.m.valid.val(),
-            self.identify.s.ready.val(),
+            frame_taken,
             self.sequence.m.data.val().ticket,
             no_flow,
         );
         self.probe_reorder.next = probe(
             self.identify.m.valid.val(),
-            self.reorder.s.ready.val(),
+            identified_taken,
             self.identify.m.data.val().summary.ticket,
             self.identify.m.data.val().flow,
         );
-        self.probe_arbiter.next = probe(
-            self.reorder.m.valid.val(),
-            self.arbiter.s_rx.ready.val(),
-            self.reorder.m.data.val().summary.ticket,
-            self.reorder.m.data.val().flow,
-        );
-        self.probe_protocol.next = probe(
-            self.arbiter.m.valid.val(),
-            self.protocol.s.ready.val(),
-            self.arbiter.m.data.val().ticket,
-            self.arbiter.m.data.val().flow,
-        );
-        self.probe_post.next = probe(
-            self.protocol.m.valid.val(),
-            self.post.s.ready.val(),
-            self.protocol.m.data.val().ticket,
-            self.protocol.m.data.val().flow,
-        );
-        self.probe_payload_write.next = probe(
-            self.post.m_action.valid.val(),
-            self.payload_write.s.ready.val(),
-            self.post.m_action.data.val().ticket,
-            self.post.m_action.data.val().flow,
-        );
+        self.probe_arbiter.next = of_group(self.group[0].at_arbiter.val(), 0, shift);
+        self.probe_protocol.next = of_group(self.group[0].at_protocol.val(), 0, shift);
+        self.probe_post.next = of_group(self.group[0].at_post.val(), 0, shift);
+        self.probe_payload_write.next = of_group(self.group[0].at_payload_write.val(), 0, shift);
+        self.probe_scheduler.next = of_group(self.group[0].at_scheduler.val(), 0, shift);
+        self.probe_payload_read.next = of_group(self.group[0].at_payload_read.val(), 0, shift);
+        self.probe_assemble.next = of_group(self.group[0].at_assemble.val(), 0, shift);
+        for g in 1..groups {
+            let number = g as u64;
+            self.probe_protocol_further[g - 1].next =
+                of_group(self.group[g].at_protocol.val(), number, shift);
+            self.probe_post_further[g - 1].next =
+                of_group(self.group[g].at_post.val(), number, shift);
+            self.probe_payload_write_further[g - 1].next =
+                of_group(self.group[g].at_payload_write.val(), number, shift);
+            self.probe_scheduler_further[g - 1].next =
+                of_group(self.group[g].at_scheduler.val(), number, shift);
+            self.probe_payload_read_further[g - 1].next =
+                of_group(self.group[g].at_payload_read.val(), number, shift);
+            self.probe_assemble_further[g - 1].next =
+                of_group(self.group[g].at_assemble.val(), number, shift);
+        }
         self.probe_notify.next = probe(
-            self.payload_write.m_notice.valid.val(),
+            notice_valid,
             self.notify.s.ready.val(),
-            self.payload_write.m_notice.data.val().ticket,
-            self.payload_write.m_notice.data.val().flow,
-        );
-        self.probe_scheduler.next = probe(
-            self.scheduler.m.valid.val(),
-            self.arbiter.s_tx.ready.val(),
-            self.scheduler.m.data.val().ticket,
-            self.scheduler.m.data.val().flow,
+            notice.ticket,
+            notice.flow,
         );
         self.probe_fetch.next = probe(
             self.fetch.m.valid.val(),
-            self.arbiter.s_hc.ready.val(),
+            descriptor_taken,
             self.fetch.m.data.val().ticket,
             self.fetch.m.data.val().flow,
         );
         self.probe_registers.next = probe(
             self.registers.m_cmd.valid.val(),
-            self.arbiter.s_cmd.ready.val(),
+            command_taken,
             self.registers.m_cmd.data.val().ticket,
             self.registers.m_cmd.data.val().flow,
-        );
-        self.probe_payload_read.next = probe(
-            self.post.m_read.valid.val(),
-            self.payload_read.s.ready.val(),
-            self.post.m_read.data.val().ticket,
-            self.post.m_read.data.val().flow,
-        );
-        self.probe_assemble.next = probe(
-            self.payload_write.m_header.valid.val(),
-            self.assemble.s.ready.val(),
-            self.payload_write.m_header.data.val().ticket,
-            self.payload_write.m_header.data.val().flow,
         );
         self.probe_upstream.next = probe(
             self.upstream.m.valid.val(),

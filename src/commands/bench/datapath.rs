@@ -62,10 +62,36 @@ enum Measure {
     Loss,
     /// Goodput over connections.
     Connections,
+    /// Goodput of the ladder's five design points.
+    Ladder,
 }
 
 /// The default design point, as in `examples/designs/`.
 const TOE_100G: &str = include_str!("../../../examples/designs/toe-100g.toml");
+
+/// The ladder: from one event at a time to everything in parallel.
+const LADDER: [(&str, &str); 5] = [
+    (
+        "ladder-0.toml",
+        include_str!("../../../examples/designs/ladder-0.toml"),
+    ),
+    (
+        "ladder-1.toml",
+        include_str!("../../../examples/designs/ladder-1.toml"),
+    ),
+    (
+        "ladder-2.toml",
+        include_str!("../../../examples/designs/ladder-2.toml"),
+    ),
+    (
+        "ladder-3.toml",
+        include_str!("../../../examples/designs/ladder-3.toml"),
+    ),
+    (
+        "ladder-4.toml",
+        include_str!("../../../examples/designs/ladder-4.toml"),
+    ),
+];
 
 /// How long things are measured.
 struct Effort {
@@ -107,12 +133,23 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         points.push(embedded("toe-100g.toml", TOE_100G)?);
     }
     let mut figures = Figures::default();
-    for point in &points {
+    let ladder_only = arguments.only == [Measure::Ladder];
+    for point in points.iter().filter(|_| !ladder_only) {
         let subject = subject(point, arguments.stalls)?;
         let measured = measure(arguments, &effort, &subject)
             .with_context(|| format!("design point {}", point.name))?;
         output::line(report::table(&measured));
         figures.designs.push(measured);
+    }
+    if arguments.only.is_empty() || arguments.only.contains(&Measure::Ladder) {
+        for (name, text) in LADDER {
+            tell(name);
+            let subject = subject(&embedded(name, text)?, arguments.stalls)?;
+            figures
+                .ladder
+                .push(throughput::step(&subject, effort.span)?);
+        }
+        output::line(report::ladder(&figures.ladder));
     }
     if arguments.json {
         output::line(serde_json::to_string(&figures.with_keys())?);

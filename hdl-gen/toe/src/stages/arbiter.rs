@@ -36,8 +36,10 @@ pub struct Arbiter {
     pub s_cmd: StreamSink<Event>,
     /// Events in the order in which they take effect.
     pub m: StreamSource<Event>,
-    /// Nothing is held inside.
+    /// Nothing is held inside, and nothing waits outside.
     pub idle: Signal<Out, Bit>,
+    /// Nothing is held inside.
+    pub empty: Signal<Out, Bit>,
     last: DFF<Bits<2>>,
     merged: StreamRegister<Event>,
 }
@@ -135,6 +137,7 @@ impl Logic for Arbiter {
         self.m.valid.next = self.merged.m.valid.val();
         self.merged.m.ready.next = self.m.ready.val();
         self.idle.next = !any & !self.merged.m.valid.val();
+        self.empty.next = !self.merged.m.valid.val();
         if self.rst.val() {
             self.last.d.next = bits::<2>(3);
         }

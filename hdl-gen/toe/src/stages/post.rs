@@ -90,6 +90,18 @@ fn ring_room(offset: Bits<25>, log2: Bits<5>) -> Bits<25> {
     (bits::<25>(1) << log2) - offset
 }
 
+/// The outcome has something for payload write.
+#[hdl_fn]
+pub fn makes_action(outcome: Outcome) -> Bit {
+    (outcome.kind == bits::<2>(KIND_RX)) | outcome.notify | outcome.done | outcome.send
+}
+
+/// The outcome has something for payload read.
+#[hdl_fn]
+pub fn makes_read(outcome: Outcome) -> Bit {
+    outcome.send & outcome.length.any()
+}
+
 /// The record of an outcome: of a command to the control plane, else to the flow's context.
 #[hdl_fn]
 fn notice(outcome: Outcome, connection: Connection) -> Notice {
@@ -215,7 +227,7 @@ impl Logic for Post {
             send: outcome.send,
             header: header(outcome, connection, raw),
         };
-        self.actions.s.valid.next = valid & (is_rx | records | outcome.send);
+        self.actions.s.valid.next = valid & makes_action(outcome);
 
         let tx_offset = ring_offset(outcome.tx_pos, connection.tx_log2);
         self.reads.s.data.next = ReadRequest {
@@ -234,7 +246,7 @@ impl Logic for Post {
             ring: connection.tx_base,
             length: outcome.length,
         };
-        self.reads.s.valid.next = valid & outcome.send & outcome.length.any();
+        self.reads.s.valid.next = valid & makes_read(outcome);
 
         self.updates.s.data.next = Update {
             flow: outcome.flow,

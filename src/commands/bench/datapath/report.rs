@@ -2,7 +2,7 @@
 
 use super::events;
 use super::latency::Latencies;
-use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments};
+use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments, Step};
 use comfy_table::{CellAlignment, Table, presets};
 use hallux_toe::design::DesignPoint;
 use serde::Serialize;
@@ -87,6 +87,7 @@ fn value<T: Serialize>(figure: &Option<T>) -> Option<Value> {
 #[derive(Default)]
 pub struct Figures {
     pub designs: Vec<DesignFigures>,
+    pub ladder: Vec<Step>,
 }
 
 impl Figures {
@@ -97,6 +98,11 @@ impl Figures {
         let others: Vec<_> = objects.map(Value::Object).collect();
         if !others.is_empty() {
             top.insert("others".into(), others.into());
+        }
+        if !self.ladder.is_empty() {
+            let goodput: Vec<f64> = self.ladder.iter().map(|step| step.goodput_gbps).collect();
+            top.insert("ladder_goodput_gbps".into(), json!(goodput));
+            top.insert("ladder".into(), json!(self.ladder));
         }
         Value::Object(top)
     }
@@ -110,6 +116,22 @@ fn plain(header: &[&str]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// The ladder for people.
+pub fn ladder(steps: &[Step]) -> String {
+    let mut table = plain(&["64 connections, 2-KB echo", "Gb/s", "p50 ns", "p99.99 ns"]);
+    for step in steps {
+        table.add_row([
+            step.design.clone(),
+            format!("{:.3}", step.goodput_gbps),
+            step.p50_ns.to_string(),
+            step.p9999_ns.to_string(),
+        ]);
+    }
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
 }
 
 /// The figures of one design point for people.

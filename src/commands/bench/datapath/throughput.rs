@@ -4,7 +4,7 @@ use super::apps::Service;
 use super::bounds::{self, Bound};
 use super::peer::Work;
 use super::rig::{self, Load, Measured, Subject};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use hallux_channel::Time;
 use serde::Serialize;
 
@@ -205,6 +205,41 @@ pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
         bounds: bounds.to_vec(),
         upstream_bytes: up / answers,
         downstream_bytes: down / answers,
+        p50_ns: latency.quantile(5_000).ns(),
+        p9999_ns: latency.quantile(9_999).ns(),
+    })
+}
+
+/// One point of the ladder: 64 connections, 2-KB echoes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    pub design: String,
+    pub goodput_gbps: f64,
+    pub p50_ns: u64,
+    pub p9999_ns: u64,
+}
+
+/// Measures one point of the ladder.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn step(subject: &Subject, span: Time) -> Result<Step> {
+    const SIZE: u64 = 2048;
+    let load = Load {
+        span,
+        warm_up: Time::from_us(60),
+        ..Load::new(64, Work::Request(SIZE), Service::Answer(SIZE as usize))
+    };
+    let measured = rig::run(subject, &load)?;
+    ensure!(
+        measured.drops() == 0,
+        "frames were dropped: {:?}",
+        measured.nic.drops
+    );
+    let latency = &measured.seen.latency;
+    Ok(Step {
+        design: subject.point.name.clone(),
+        goodput_gbps: measured.answers.rate() * (8 * SIZE) as f64 * 1e-9,
         p50_ns: latency.quantile(5_000).ns(),
         p9999_ns: latency.quantile(9_999).ns(),
     })

@@ -1,0 +1,296 @@
+//! Group: what a flow group has of its own, from its arbiter to the wire and the host.
+//!
+//! ```text
+//!  s (segments) ─► arbiter ─► protocol ─► post ─┬─► payload_write ─► m_write, m_notice
+//!  s_hc, s_cmd ──►   ▲                          │        │ headers
+//!                    └── scheduler ◄────────────┤        ▼
+//!  s_beats ──────────────────────────► "        └─► payload_read ─► assemble ─► m
+//!                                                      └─► m_read
+//! ```
+//!
+//! Groups share nothing: each has its own event order, ticket order and egress order, its
+//! own state memories and read tags. Flow ids and read tags are those of the group; the
+//! NIC adds the group's number. Frames without a connection belong to group 0.
+//!
+//! A *serial* group handles one event in its protocol unit at a time and one outcome in
+//! each of its post units, as a processor core would: FlexTOE's flow group.
+
+use crate::channels::*;
+use crate::design::{DesignPoint, Pipeline};
+use crate::stages::arbiter::Arbiter;
+use crate::stages::assemble::Assemble;
+use crate::stages::payload_read::PayloadRead;
+use crate::stages::payload_write::PayloadWrite;
+use crate::stages::post_pool::PostPool;
+use crate::stages::protocol::Protocol;
+use crate::stages::scheduler::Scheduler;
+use hallux_hdl::prelude::*;
+
+/// Payload beats that assembly stores: five segments of 1448 bytes.
+const STORE_BEATS: usize = 128;
+
+/// See the [module](self).
+#[derive(LogicBlock)]
+pub struct Group {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Segments in ticket order.
+    pub s: StreamSink<Segment>,
+    /// Beats of their frames.
+    pub s_beats: StreamSink<Beat>,
+    /// Descriptors of the applications.
+    pub s_hc: StreamSink<Event>,
+    /// Commands of the control plane.
+    pub s_cmd: StreamSink<Event>,
+    /// Slices of opened connections.
+    pub s_connection: StreamSink<ConnectionWrite>,
+    /// Completions of the group's payload reads.
+    pub s_cpl: StreamSink<Completion>,
+    /// Descriptors, commands and grants wait.
+    pub hold: Signal<In, Bit>,
+    /// Time in ns.
+    pub now: Signal<In, Bits<64>>,
+    /// Station address.
+    pub mac: Signal<In, Bits<48>>,
+    /// Bus address of the slow-path slots.
+    pub slow_base: Signal<In, Bits<64>>,
+    /// log2 of their number.
+    pub slow_log2: Signal<In, Bits<5>>,
+    /// Context 0 takes another slow-path frame.
+    pub slow_room: Signal<In, Bit>,
+    /// Payload writes.
+    pub m_write: StreamSource<Up>,
+    /// Payload reads.
+    pub m_read: StreamSource<Up>,
+    /// Records to post.
+    pub m_notice: StreamSource<Notice>,
+    /// Frames to the wire.
+    pub m: StreamSource<Beat>,
+    /// A frame for the control plane is dropped.
+    pub drop_valid: Signal<Out, Bit>,
+    /// Pulses for the counters: from bit 0 on RX, TX, HC, CMD events, placements, fast
+    /// retransmissions, stale events.
+    pub pulses: Signal<Out, Bits<7>>,
+    /// Nothing is held.
+    pub idle: Signal<Out, Bit>,
+    /// Nothing is held but flows that could send.
+    pub settled: Signal<Out, Bit>,
+    /// Received segments at the arbiter.
+    pub at_arbiter: Signal<Out, Probe>,
+    /// Protocol.
+    pub at_protocol: Signal<Out, Probe>,
+    /// Post-processing.
+    pub at_post: Signal<Out, Probe>,
+    /// Payload write.
+    pub at_payload_write: Signal<Out, Probe>,
+    /// Scheduler: its grants.
+    pub at_scheduler: Signal<Out, Probe>,
+    /// Payload read.
+    pub at_payload_read: Signal<Out, Probe>,
+    /// Assembly.
+    pub at_assemble: Signal<Out, Probe>,
+    arbiter: Arbiter,
+    protocol: Protocol,
+    post: PostPool,
+    payload_write: PayloadWrite,
+    scheduler: Scheduler,
+    payload_read: PayloadRead,
+    assemble: Assemble,
+    _serial: bool,
+    _holds: bool,
+}
+
+impl Group {
+    /// A group of a design point.
+    pub fn new(point: &DesignPoint) -> Self {
+        let connections = (point.connections / point.groups) as usize;
+        let serial = point.pipeline == Pipeline::Serial;
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s: Default::default(),
+            s_beats: Default::default(),
+            s_hc: Default::default(),
+            s_cmd: Default::default(),
+            s_connection: Default::default(),
+            s_cpl: Default::default(),
+            hold: Default::default(),
+            now: Default::default(),
+            mac: Default::default(),
+            slow_base: Default::default(),
+            slow_log2: Default::default(),
+            slow_room: Default::default(),
+            m_write: Default::default(),
+            m_read: Default::default(),
+            m_notice: Default::default(),
+            m: Default::default(),
+            drop_valid: Default::default(),
+            pulses: Default::default(),
+            idle: Default::default(),
+            settled: Default::default(),
+            at_arbiter: Default::default(),
+            at_protocol: Default::default(),
+            at_post: Default::default(),
+            at_payload_write: Default::default(),
+            at_scheduler: Default::default(),
+            at_payload_read: Default::default(),
+            at_assemble: Default::default(),
+            arbiter: Default::default(),
+            protocol: Protocol::new(connections),
+            post: PostPool::new(connections, point.replicas as usize, serial),
+            payload_write: PayloadWrite::new(point.max_payload as usize),
+            scheduler: Scheduler::new(connections),
+            payload_read: PayloadRead::new(
+                (point.read_tags / point.groups) as usize,
+                point.max_read_request as usize,
+            ),
+            assemble: Assemble::new(STORE_BEATS, point.egress_depth as usize),
+            _serial: serial,
+            _holds: point.pipeline == Pipeline::RunToCompletion,
+        }
+    }
+}
+
+/// What a stage's input shows.
+#[hdl_fn]
+pub fn probe(valid: Bit, ready: Bit, ticket: Bits<24>, flow: Bits<16>) -> Probe {
+    Probe {
+        fire: valid & ready,
+        blocked: valid & !ready,
+        ticket: if valid { ticket } else { bits::<24>(0) },
+        flow: if valid { flow } else { bits::<16>(0) },
+    }
+}
+
+impl Logic for Group {
+    #[hdl]
+    fn update(&mut self) {
+        self.arbiter.clk.next = self.clk.val();
+        self.arbiter.rst.next = self.rst.val();
+        self.protocol.clk.next = self.clk.val();
+        self.protocol.rst.next = self.rst.val();
+        self.post.clk.next = self.clk.val();
+        self.post.rst.next = self.rst.val();
+        self.payload_write.clk.next = self.clk.val();
+        self.payload_write.rst.next = self.rst.val();
+        self.scheduler.clk.next = self.clk.val();
+        self.scheduler.rst.next = self.rst.val();
+        self.payload_read.clk.next = self.clk.val();
+        self.payload_read.rst.next = self.rst.val();
+        self.assemble.clk.next = self.clk.val();
+        self.assemble.rst.next = self.rst.val();
+
+        // The four sources of events. Run to completion lets one in at a time.
+        let mut go = true;
+        if self._holds {
+            go = !self.hold.val();
+        }
+        StreamSink::<Segment>::link(&mut self.s, &mut self.arbiter.s_rx);
+        self.arbiter.s_tx.data.next = self.scheduler.m.data.val();
+        self.arbiter.s_tx.valid.next = self.scheduler.m.valid.val() & go;
+        self.scheduler.m.ready.next = self.arbiter.s_tx.ready.val() & go;
+        self.arbiter.s_hc.data.next = self.s_hc.data.val();
+        self.arbiter.s_hc.valid.next = self.s_hc.valid.val() & go;
+        self.s_hc.ready.next = self.arbiter.s_hc.ready.val() & go;
+        self.arbiter.s_cmd.data.next = self.s_cmd.data.val();
+        self.arbiter.s_cmd.valid.next = self.s_cmd.valid.val() & go;
+        self.s_cmd.ready.next = self.arbiter.s_cmd.ready.val() & go;
+
+        // Protocol and what follows from it.
+        let mut free = true;
+        if self._serial {
+            free = self.protocol.idle.val();
+        }
+        let event = self.arbiter.m.valid.val() & free;
+        let takes = self.protocol.s.ready.val() & free;
+        self.protocol.s.data.next = self.arbiter.m.data.val();
+        self.protocol.s.valid.next = event;
+        self.arbiter.m.ready.next = takes;
+        self.protocol.now.next = self.now.val();
+        self.protocol.m.join(&mut self.post.s);
+        StreamSink::<ConnectionWrite>::link(&mut self.s_connection, &mut self.post.s_connection);
+        self.post.m_update.join(&mut self.scheduler.s);
+        self.post.m_read.join(&mut self.payload_read.s);
+        self.post.m_action.join(&mut self.payload_write.s);
+        StreamSink::<Beat>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
+        self.payload_write.slow_base.next = self.slow_base.val();
+        self.payload_write.slow_log2.next = self.slow_log2.val();
+        self.payload_write.slow_room.next = self.slow_room.val();
+        StreamSource::<Notice>::link(&mut self.m_notice, &mut self.payload_write.m_notice);
+        StreamSource::<Up>::link(&mut self.m_write, &mut self.payload_write.m_up);
+        self.payload_write.m_header.join(&mut self.assemble.s);
+        self.assemble.released.next = self.payload_write.released.val();
+        self.drop_valid.next = self.payload_write.drop_valid.val();
+
+        // Transmit.
+        StreamSink::<Completion>::link(&mut self.s_cpl, &mut self.payload_read.s_cpl);
+        StreamSource::<Up>::link(&mut self.m_read, &mut self.payload_read.m_up);
+        self.payload_read.m.join(&mut self.assemble.s_payload);
+        self.assemble.mac.next = self.mac.val();
+        self.assemble.now.next = self.now.val();
+        StreamSource::<Beat>::link(&mut self.m, &mut self.assemble.m);
+
+        let mut pulses = bits::<7>(0);
+        pulses.set_bits(0, bit(self.protocol.count_rx.val()));
+        pulses.set_bits(1, bit(self.protocol.count_tx.val()));
+        pulses.set_bits(2, bit(self.protocol.count_hc.val()));
+        pulses.set_bits(3, bit(self.protocol.count_cmd.val()));
+        pulses.set_bits(4, bit(self.payload_write.placed.val()));
+        pulses.set_bits(5, bit(self.protocol.count_fast_retransmit.val()));
+        pulses.set_bits(6, bit(self.protocol.count_stale.val()));
+        self.pulses.next = pulses;
+
+        let behind = self.protocol.idle.val()
+            & self.post.idle.val()
+            & self.payload_write.idle.val()
+            & self.payload_read.idle.val()
+            & self.assemble.idle.val();
+        self.settled.next = behind & self.arbiter.empty.val();
+        self.idle.next = behind & self.arbiter.idle.val() & self.scheduler.idle.val();
+
+        self.at_arbiter.next = probe(
+            self.s.valid.val(),
+            self.arbiter.s_rx.ready.val(),
+            self.s.data.val().summary.ticket,
+            self.s.data.val().flow,
+        );
+        self.at_protocol.next = probe(
+            self.arbiter.m.valid.val(),
+            takes,
+            self.arbiter.m.data.val().ticket,
+            self.arbiter.m.data.val().flow,
+        );
+        self.at_post.next = probe(
+            self.protocol.m.valid.val(),
+            self.post.s.ready.val(),
+            self.protocol.m.data.val().ticket,
+            self.protocol.m.data.val().flow,
+        );
+        self.at_payload_write.next = probe(
+            self.post.m_action.valid.val(),
+            self.payload_write.s.ready.val(),
+            self.post.m_action.data.val().ticket,
+            self.post.m_action.data.val().flow,
+        );
+        self.at_scheduler.next = probe(
+            self.scheduler.m.valid.val(),
+            self.arbiter.s_tx.ready.val() & go,
+            self.scheduler.m.data.val().ticket,
+            self.scheduler.m.data.val().flow,
+        );
+        self.at_payload_read.next = probe(
+            self.post.m_read.valid.val(),
+            self.payload_read.s.ready.val(),
+            self.post.m_read.data.val().ticket,
+            self.post.m_read.data.val().flow,
+        );
+        self.at_assemble.next = probe(
+            self.payload_write.m_header.valid.val(),
+            self.assemble.s.ready.val(),
+            self.payload_write.m_header.data.val().ticket,
+            self.payload_write.m_header.data.val().flow,
+        );
+    }
+}
