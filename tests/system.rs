@@ -164,6 +164,28 @@ fn two_toes_lose_nothing_on_a_clean_link_under_load() {
     assert_eq!(summary["retransmitted_segments"], 0);
 }
 
+/// Two flow groups, two units each before and behind their protocol units, serial units:
+/// everything that the default design point does not have.
+#[test]
+fn groups_and_replicas_lose_nothing_whatever_the_link_does() {
+    let place = small_place();
+    let divided = [
+        "nic.parameters.groups=2",
+        "nic.parameters.replicas=2",
+        "nic.parameters.pipeline=serial",
+        RPC,
+        "peer.kind=toe",
+    ];
+    let clean = run(&place, "clean", &divided, &[]);
+    assert_eq!(clean["bytes_verified"], RPC_BYTES);
+    for group in ["protocol", "protocol_further_0"] {
+        assert!(count(&clean["stages"][group]["busy"]) > 0, "{group}");
+    }
+    let assignments = [&divided[..], &EVERY_IMPAIRMENT[..]].concat();
+    let impaired = run(&place, "impaired", &assignments, &[]);
+    assert_eq!(impaired["bytes_verified"], RPC_BYTES);
+}
+
 /// The results that depend on nothing but scenario and seed.
 fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
     ["summary.json", "packets.pcapng", "trace.json"]
