@@ -4,6 +4,7 @@
 //! co-simulation: host, PCIe link, RTL and MAC; see `rig`.
 
 mod apps;
+mod area;
 mod bounds;
 mod events;
 mod latency;
@@ -64,6 +65,8 @@ enum Measure {
     Connections,
     /// Goodput of the ladder's five design points.
     Ladder,
+    /// Cells of the design points and of the ladder; takes minutes, so only when named.
+    Area,
 }
 
 /// The default design point, as in `examples/designs/`.
@@ -133,7 +136,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         points.push(embedded("toe-100g.toml", TOE_100G)?);
     }
     let mut figures = Figures::default();
-    let ladder_only = arguments.only == [Measure::Ladder];
+    let apart = |measure: &Measure| matches!(measure, Measure::Ladder | Measure::Area);
+    let ladder_only = !arguments.only.is_empty() && arguments.only.iter().all(apart);
     for point in points.iter().filter(|_| !ladder_only) {
         let subject = subject(point, arguments.stalls)?;
         let measured = measure(arguments, &effort, &subject)
@@ -150,6 +154,16 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 .push(throughput::step(&subject, effort.span)?);
         }
         output::line(report::ladder(&figures.ladder));
+    }
+    if arguments.only.contains(&Measure::Area) {
+        for (name, text) in LADDER {
+            points.push(embedded(name, text)?);
+        }
+        for point in &points {
+            tell(&format!("area of {}", point.name));
+            figures.areas.push(area::measure(point, &tell)?);
+        }
+        output::line(report::areas(&figures.areas));
     }
     if arguments.json {
         output::line(serde_json::to_string(&figures.with_keys())?);

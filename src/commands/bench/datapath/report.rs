@@ -1,5 +1,6 @@
 //! The table and the JSON object of the bench.
 
+use super::area::Cost;
 use super::events;
 use super::latency::Latencies;
 use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments, Step};
@@ -88,6 +89,7 @@ fn value<T: Serialize>(figure: &Option<T>) -> Option<Value> {
 pub struct Figures {
     pub designs: Vec<DesignFigures>,
     pub ladder: Vec<Step>,
+    pub areas: Vec<Cost>,
 }
 
 impl Figures {
@@ -103,6 +105,9 @@ impl Figures {
             let goodput: Vec<f64> = self.ladder.iter().map(|step| step.goodput_gbps).collect();
             top.insert("ladder_goodput_gbps".into(), json!(goodput));
             top.insert("ladder".into(), json!(self.ladder));
+        }
+        if !self.areas.is_empty() {
+            top.insert("area".into(), json!(self.areas));
         }
         Value::Object(top)
     }
@@ -127,6 +132,22 @@ pub fn ladder(steps: &[Step]) -> String {
             format!("{:.3}", step.goodput_gbps),
             step.p50_ns.to_string(),
             step.p9999_ns.to_string(),
+        ]);
+    }
+    let text = table.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    lines.join("\n")
+}
+
+/// Areas for people.
+pub fn areas(costs: &[Cost]) -> String {
+    let mut table = plain(&["UltraScale+", "LUT", "FF", "RAM36"]);
+    for cost in costs {
+        table.add_row([
+            cost.design.clone(),
+            cost.luts.to_string(),
+            cost.flip_flops.to_string(),
+            cost.ram36.to_string(),
         ]);
     }
     let text = table.to_string();
