@@ -16,7 +16,9 @@
 //! nor a 128-byte boundary, hence no 4 KiB boundary. Contexts with new descriptors take
 //! turns. Several bursts are in flight, each with a tag and a slot of the buffer;
 //! completions come in any order, bursts are taken apart in the order of their reads.
-//! After each burst the count of consumed descriptors is written to the host.
+//! The count of consumed descriptors is written to the host whenever it has passed a
+//! multiple of [`REPORT`], or of a quarter of the ring where that is less: the host needs
+//! it to find room, and always has three quarters of the ring to fill.
 //!
 //! Reading or changing a context takes two cycles: `Select` chooses the work and reads
 //! the context, `Write` or `Issue` acts. Initiation interval: 2 cycles a burst, 1 cycle a
@@ -38,6 +40,8 @@ use hallux_hdl::prelude::*;
 pub const BURST: u64 = 4;
 /// Tags of descriptor reads have this bit set; slot `i` reads with tag `TAG + i`.
 pub const TAG: u64 = 0x80;
+/// Consumed descriptors between two writes of their count, at most; a power of two.
+pub const REPORT: u64 = 16;
 /// Largest number of bursts in flight.
 pub const MAX_SLOTS: usize = 16;
 /// Registers of a context page, by number.
@@ -90,6 +94,8 @@ pub struct Burst {
     pub more: Bits<2>,
     /// Descriptors consumed when the burst is.
     pub count: Bits<32>,
+    /// The host is told.
+    pub report: Bit,
     /// Bus address of the consumed count.
     pub consumed: Bits<64>,
 }
@@ -182,6 +188,20 @@ impl Fetch {
             _slots: slots,
             ..Self::default()
         }
+    }
+}
+
+/// log2 of the descriptors between two writes of the consumed count, for a ring of
+/// 2^`log2` descriptors.
+#[hdl_fn]
+fn report_log2(log2: Bits<5>) -> Bits<5> {
+    let most = bits::<5>(REPORT.trailing_zeros() as u64);
+    if log2 < bits::<5>(2) {
+        bits::<5>(0)
+    } else if (log2 - bits::<5>(2)) < most {
+        log2 - bits::<5>(2)
+    } else {
+        most
     }
 }
 
@@ -289,6 +309,7 @@ impl Logic for Fetch {
             slot: self.slot.q.val(),
             more,
             count: fetched,
+            report: ((fetched ^ ring.fetched) >> report_log2(ring.log2)).any(),
             consumed: ring.consumed,
         };
 
@@ -408,7 +429,7 @@ impl Logic for Fetch {
             self.step.d.next = self.step.q.val() + bits::<2>(1);
         }
         self.bursts.m.ready.next = ends;
-        self.counts.s.valid.next = ends & !dead;
+        self.counts.s.valid.next = ends & !dead & burst.report;
         self.counts.s.data.next = Request {
             write: true,
             address: burst.consumed,
