@@ -118,8 +118,12 @@ impl Logic for Route {
 
         let mut held = moving;
         for i in 0..self._groups {
-            join_streams!(self.segments[i].m, self.m[i]);
-            join_streams!(self.beats[i].m, self.m_beats[i]);
+            self.m[i].data.next = self.segments[i].m.data.val();
+            self.m[i].valid.next = self.segments[i].m.valid.val();
+            self.segments[i].m.ready.next = self.m[i].ready.val();
+            self.m_beats[i].data.next = self.beats[i].m.data.val();
+            self.m_beats[i].valid.next = self.beats[i].m.valid.val();
+            self.beats[i].m.ready.next = self.m_beats[i].ready.val();
             held = held | self.segments[i].level.val().any() | self.beats[i].level.val().any();
         }
         self.idle.next = !held;
