@@ -90,6 +90,7 @@
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
+// out     1  empty
 `default_nettype none
 
 module arbiter (
@@ -110,7 +111,8 @@ module arbiter (
     output logic [321:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
-    output logic         idle
+    output logic         idle,
+    output logic         empty
 );
     logic [1:0] last;
     logic [321:0] merged_s_data;
@@ -157,6 +159,7 @@ module arbiter (
     assign m_data = merged_m_data;
     assign m_valid = merged_m_valid;
     assign idle = !any & !merged_m_valid;
+    assign empty = !merged_m_valid;
 
     stream_register_event u_merged (
         .clk(clk),

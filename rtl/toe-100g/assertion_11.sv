@@ -15,7 +15,7 @@ module assertion_11 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a header finds no place among the finished frames");
+            $fatal(1, "a posting finds no place in its queue");
         end
     end
 `endif

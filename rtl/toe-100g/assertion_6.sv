@@ -15,7 +15,7 @@ module assertion_6 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a posting finds no place in its queue");
+            $fatal(1, "the queue has room for every flow");
         end
     end
 `endif

@@ -15,7 +15,7 @@ module assertion_7 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a frame or command record finds its ring full");
+            $fatal(1, "a planned beat finds no place in the output FIFO");
         end
     end
 `endif

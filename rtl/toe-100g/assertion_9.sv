@@ -15,7 +15,7 @@ module assertion_9 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a decoded descriptor finds no place among the events");
+            $fatal(1, "there are more payload sums than payload beats");
         end
     end
 `endif

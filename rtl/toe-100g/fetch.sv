@@ -106,9 +106,9 @@ module fetch (
     logic [4:0] buffer_write_address;
     logic [4:0] buffer_read_address;
     logic [511:0] buffer_read_data;
-    logic [106:0] bursts_s_data;
+    logic [107:0] bursts_s_data;
     logic bursts_s_ready;
-    logic [106:0] bursts_m_data;
+    logic [107:0] bursts_m_data;
     logic bursts_m_valid;
     logic [15:0] bursts_level;
     logic bursts_almost_full;
@@ -166,7 +166,8 @@ module fetch (
     wire [3:0] bursts_m_data_slot = bursts_m_data[8:5];
     wire [1:0] bursts_m_data_more = bursts_m_data[10:9];
     wire [31:0] bursts_m_data_count = bursts_m_data[42:11];
-    wire [63:0] bursts_m_data_consumed = bursts_m_data[106:43];
+    wire bursts_m_data_report = bursts_m_data[43];
+    wire [63:0] bursts_m_data_consumed = bursts_m_data[107:44];
     wire out_m_data_write = out_m_data[0];
     wire [63:0] out_m_data_address = out_m_data[64:1];
     wire [12:0] out_m_data_bytes = out_m_data[77:65];
@@ -249,7 +250,14 @@ module fetch (
     wire issue = (state == STATE_ISSUE) & (|available);
     wire [12:0] reads_s_data_whole = {11'd0, more} + 13'd1;
     assign reads_s_data = {32'd0, slot, reads_s_data_whole[7:0], 5'd0, address, 1'b0};
-    assign bursts_s_data = {contexts_read_data_consumed, fetched, more, slot, at};
+    assign bursts_s_data = {
+        contexts_read_data_consumed,
+        |((fetched ^ contexts_read_data_fetched) >> ((contexts_read_data_log2 < 5'd2) ? 5'd0 : ((contexts_read_data_log2 - 5'd2) < 5'd4) ? (contexts_read_data_log2 - 5'd2) : 5'd4)),
+        fetched,
+        more,
+        slot,
+        at
+    };
     wire clearing = state == STATE_CLEAR;
     wire acting = !clearing & !select;
     assign contexts_write_enable = clearing | acting;
@@ -262,7 +270,7 @@ module fetch (
     wire go = bursts_m_valid & done[bursts_m_data_slot] & !events_almost_full & counts_s_ready;
     wire ends = go & (step == bursts_m_data_more);
     assign buffer_read_address = {bursts_m_data_slot, step[1]};
-    assign counts_s_valid = ends & !dead;
+    assign counts_s_valid = ends & !dead & bursts_m_data_report;
     assign counts_s_data = {bursts_m_data_count, 17'd8, bursts_m_data_consumed, 1'b1};
     always_comb begin
         choice_1 = 1'b0;
@@ -435,7 +443,7 @@ module fetch (
         .read_address(buffer_read_address),
         .read_data(buffer_read_data)
     );
-    fifo_107x16 u_bursts (
+    fifo_108x16 u_bursts (
         .clk(clk),
         .rst(rst),
         .s_data(bursts_s_data),
@@ -493,7 +501,7 @@ module fetch (
         .m_valid(out_m_valid),
         .m_ready(m_up_ready)
     );
-    assertion_9 u_events_fit (
+    assertion_13 u_events_fit (
         .clk(clk),
         .holds(events_fit_holds)
     );

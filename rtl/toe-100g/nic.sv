@@ -180,54 +180,41 @@ module nic (
     logic [311:0] sequence_m_data;
     logic sequence_m_valid;
     logic sequence_idle;
+    logic identify_s_valid;
     logic identify_s_ready;
     logic identify_s_write_ready;
     logic [327:0] identify_m_data;
     logic identify_m_valid;
     logic identify_idle;
-    logic reorder_s_ready;
-    logic [327:0] reorder_m_data;
-    logic reorder_m_valid;
-    logic reorder_idle;
-    logic arbiter_s_rx_ready;
-    logic arbiter_s_tx_ready;
-    logic arbiter_s_hc_ready;
-    logic arbiter_s_cmd_ready;
-    logic [321:0] arbiter_m_data;
-    logic arbiter_m_valid;
-    logic arbiter_idle;
-    logic protocol_s_ready;
-    logic [514:0] protocol_m_data;
-    logic protocol_m_valid;
-    logic protocol_idle;
-    logic protocol_count_rx;
-    logic protocol_count_tx;
-    logic protocol_count_hc;
-    logic protocol_count_cmd;
-    logic protocol_count_fast_retransmit;
-    logic protocol_count_stale;
-    logic post_s_ready;
-    logic post_s_connection_ready;
-    logic [858:0] post_m_action_data;
-    logic post_m_action_valid;
-    logic [206:0] post_m_read_data;
-    logic post_m_read_valid;
-    logic [16:0] post_m_update_data;
-    logic post_m_update_valid;
-    logic post_idle;
-    logic payload_write_s_ready;
-    logic payload_write_s_beats_ready;
-    logic [607:0] payload_write_m_up_data;
-    logic payload_write_m_up_valid;
-    logic [263:0] payload_write_m_notice_data;
-    logic payload_write_m_notice_valid;
-    logic [354:0] payload_write_m_header_data;
-    logic payload_write_m_header_valid;
-    logic payload_write_released;
-    logic payload_write_drop_valid;
-    logic [3:0] payload_write_drop_reason;
-    logic payload_write_placed;
-    logic payload_write_idle;
+    logic group_0_s_ready;
+    logic group_0_s_beats_ready;
+    logic group_0_s_hc_valid;
+    logic group_0_s_hc_ready;
+    logic group_0_s_cmd_valid;
+    logic group_0_s_cmd_ready;
+    logic group_0_s_connection_valid;
+    logic group_0_s_connection_ready;
+    logic group_0_s_cpl_valid;
+    logic group_0_s_cpl_ready;
+    logic [607:0] group_0_m_write_data;
+    logic group_0_m_write_valid;
+    logic [607:0] group_0_m_read_data;
+    logic group_0_m_read_valid;
+    logic [263:0] group_0_m_notice_data;
+    logic group_0_m_notice_valid;
+    logic [576:0] group_0_m_data;
+    logic group_0_m_valid;
+    logic group_0_drop_valid;
+    logic [6:0] group_0_pulses;
+    logic group_0_idle;
+    logic group_0_settled;
+    logic [41:0] group_0_at_arbiter;
+    logic [41:0] group_0_at_protocol;
+    logic [41:0] group_0_at_post;
+    logic [41:0] group_0_at_payload_write;
+    logic [41:0] group_0_at_scheduler;
+    logic [41:0] group_0_at_payload_read;
+    logic [41:0] group_0_at_assemble;
     logic notify_s_ready;
     logic notify_s_context_ready;
     logic [607:0] notify_m_up_data;
@@ -235,10 +222,6 @@ module nic (
     logic notify_slow_room;
     logic notify_interrupts;
     logic notify_idle;
-    logic scheduler_s_ready;
-    logic [39:0] scheduler_m_data;
-    logic scheduler_m_valid;
-    logic scheduler_idle;
     logic fetch_s_context_ready;
     logic fetch_s_cpl_valid;
     logic fetch_s_cpl_ready;
@@ -266,19 +249,6 @@ module nic (
     logic [63:0] registers_slow_base;
     logic [4:0] registers_slow_log2;
     logic registers_idle;
-    logic payload_read_s_ready;
-    logic payload_read_s_cpl_valid;
-    logic payload_read_s_cpl_ready;
-    logic [607:0] payload_read_m_up_data;
-    logic payload_read_m_up_valid;
-    logic [512:0] payload_read_m_data;
-    logic payload_read_m_valid;
-    logic payload_read_idle;
-    logic assemble_s_ready;
-    logic assemble_s_payload_ready;
-    logic [576:0] assemble_m_data;
-    logic assemble_m_valid;
-    logic assemble_idle;
     logic upstream_s_payload_ready;
     logic upstream_s_notify_ready;
     logic upstream_s_read_ready;
@@ -290,44 +260,126 @@ module nic (
     logic tx_register_s_ready;
     logic [576:0] tx_register_m_data;
     logic tx_register_m_valid;
+    logic settled;
+    logic rests;
+    logic [321:0] descriptor;
+    logic [321:0] command;
+    logic [370:0] slice;
+    logic [15:0] descriptor_group;
+    logic [15:0] command_group;
+    logic [15:0] slice_group;
+    logic descriptor_taken;
+    logic command_taken;
+    logic slice_taken;
     logic [19:0] pulses;
+    logic [41:0] of_group_known;
+    logic [41:0] of_group_known_1;
+    logic [41:0] of_group_known_2;
+    logic [41:0] of_group_known_3;
+    logic [41:0] of_group_known_4;
+    logic [41:0] of_group_known_5;
+    logic [41:0] of_group_known_6;
 
     wire [23:0] sequence_m_data_ticket = sequence_m_data[23:0];
     wire [23:0] identify_m_data_summary_ticket = identify_m_data[23:0];
     wire [15:0] identify_m_data_flow = identify_m_data[327:312];
-    wire [23:0] reorder_m_data_summary_ticket = reorder_m_data[23:0];
-    wire [1:0] reorder_m_data_summary_class = reorder_m_data[25:24];
-    wire [15:0] reorder_m_data_flow = reorder_m_data[327:312];
-    wire [23:0] arbiter_m_data_ticket = arbiter_m_data[25:2];
-    wire [15:0] arbiter_m_data_flow = arbiter_m_data[41:26];
-    wire [23:0] protocol_m_data_ticket = protocol_m_data[25:2];
-    wire [15:0] protocol_m_data_flow = protocol_m_data[41:26];
-    wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
-    wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
-    wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
-    wire [15:0] post_m_read_data_flow = post_m_read_data[39:24];
-    wire [15:0] payload_write_m_notice_data_flow = payload_write_m_notice_data[159:144];
-    wire [23:0] payload_write_m_notice_data_ticket = payload_write_m_notice_data[263:240];
-    wire [23:0] payload_write_m_header_data_ticket = payload_write_m_header_data[23:0];
-    wire [15:0] payload_write_m_header_data_flow = payload_write_m_header_data[39:24];
-    wire [23:0] scheduler_m_data_ticket = scheduler_m_data[23:0];
-    wire [15:0] scheduler_m_data_flow = scheduler_m_data[39:24];
+    wire group_0_m_data_last = group_0_m_data[576];
+    wire group_0_at_arbiter_fire = group_0_at_arbiter[0];
+    wire group_0_at_arbiter_blocked = group_0_at_arbiter[1];
+    wire [15:0] group_0_at_arbiter_flow = group_0_at_arbiter[41:26];
+    wire group_0_at_protocol_fire = group_0_at_protocol[0];
+    wire group_0_at_protocol_blocked = group_0_at_protocol[1];
+    wire [15:0] group_0_at_protocol_flow = group_0_at_protocol[41:26];
+    wire group_0_at_post_fire = group_0_at_post[0];
+    wire group_0_at_post_blocked = group_0_at_post[1];
+    wire [15:0] group_0_at_post_flow = group_0_at_post[41:26];
+    wire group_0_at_payload_write_fire = group_0_at_payload_write[0];
+    wire group_0_at_payload_write_blocked = group_0_at_payload_write[1];
+    wire [15:0] group_0_at_payload_write_flow = group_0_at_payload_write[41:26];
+    wire group_0_at_scheduler_fire = group_0_at_scheduler[0];
+    wire group_0_at_scheduler_blocked = group_0_at_scheduler[1];
+    wire [15:0] group_0_at_scheduler_flow = group_0_at_scheduler[41:26];
+    wire group_0_at_payload_read_fire = group_0_at_payload_read[0];
+    wire group_0_at_payload_read_blocked = group_0_at_payload_read[1];
+    wire [15:0] group_0_at_payload_read_flow = group_0_at_payload_read[41:26];
+    wire group_0_at_assemble_fire = group_0_at_assemble[0];
+    wire group_0_at_assemble_blocked = group_0_at_assemble[1];
+    wire [15:0] group_0_at_assemble_flow = group_0_at_assemble[41:26];
     wire [23:0] fetch_m_data_ticket = fetch_m_data[25:2];
     wire [15:0] fetch_m_data_flow = fetch_m_data[41:26];
     wire [23:0] registers_m_cmd_data_ticket = registers_m_cmd_data[25:2];
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
-    wire assemble_m_data_last = assemble_m_data[576];
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
+    wire for_fetch = cpl_beat[7] /* tag[7] */;
+    always_comb begin
+        settled = 1'b1;
+        settled = settled & group_0_settled;
+    end
+    always_comb begin
+        rests = 1'b1;
+        rests = rests & group_0_idle;
+    end
+    wire frame_goes = 1'b1;
+    wire hold = 1'b0;
+    assign identify_s_valid = sequence_m_valid & frame_goes;
+    wire frame_taken = identify_s_ready & frame_goes;
+    wire [327:0] ordered = identify_m_data;
+    wire [1:0] ordered_summary_class = ordered[25:24];
+    wire ordered_valid = identify_m_valid;
+    wire order_taken = group_0_s_ready;
+    wire identified_taken = order_taken;
+    always_comb begin
+        descriptor = fetch_m_data;
+        descriptor_group = descriptor[41:26] /* flow */ & 16'h0;
+        descriptor[41:26] /* flow */ = descriptor[41:26] /* flow */;
+    end
+    always_comb begin
+        command = registers_m_cmd_data;
+        command_group = command[41:26] /* flow */ & 16'h0;
+        command[41:26] /* flow */ = command[41:26] /* flow */;
+    end
+    always_comb begin
+        slice = registers_m_connection_data;
+        slice_group = slice[15:0] /* flow */ & 16'h0;
+        slice[15:0] /* flow */ = slice[15:0] /* flow */;
+    end
+    assign group_0_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd0);
+    assign group_0_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd0);
+    assign group_0_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd0);
+    always_comb begin
+        descriptor_taken = 1'b0;
+        if (descriptor_group == 16'd0) begin
+            descriptor_taken = group_0_s_hc_ready;
+        end
+    end
+    always_comb begin
+        command_taken = 1'b0;
+        if (command_group == 16'd0) begin
+            command_taken = group_0_s_cmd_ready;
+        end
+    end
+    always_comb begin
+        slice_taken = 1'b0;
+        if (slice_group == 16'd0) begin
+            slice_taken = group_0_s_connection_ready;
+        end
+    end
+    assign fetch_s_cpl_valid = cpl_valid & for_fetch;
+    wire [540:0] own_0 = cpl_beat;
+    wire ours_0 = 1'b1;
+    assign group_0_s_cpl_valid = cpl_valid & !for_fetch & ours_0;
+    wire [263:0] notice = group_0_m_notice_data;
+    wire [15:0] notice_flow = notice[159:144];
+    wire [23:0] notice_ticket = notice[263:240];
+    wire notice_valid = group_0_m_notice_valid;
+    wire frame_ends = group_0_m_valid & group_0_m_data_last;
     assign eth_tx_data = tx_register_m_data;
     assign eth_tx_valid = tx_register_m_valid;
     assign mmio_ready = registers_s_ready;
     assign up_data = upstream_m_data;
     assign up_valid = upstream_m_valid;
-    wire for_fetch = cpl_beat[7] /* tag[7] */;
-    assign fetch_s_cpl_valid = cpl_valid & for_fetch;
-    assign payload_read_s_cpl_valid = cpl_valid & !for_fetch;
     wire slow_waits = |slow_drops;
     wire drop_valid_1 = parse_drop_valid | slow_waits;
     wire [3:0] drop_reason_1 = parse_drop_valid ? parse_drop_reason : slow_waits ? 4'd7 : 4'd0;
@@ -335,23 +387,18 @@ module nic (
     assign drop_reason = drop_reason_1;
     wire reported = slow_waits & !parse_drop_valid;
     wire admitted = parse_m_valid & sequence_s_ready;
-    wire identified = reorder_m_valid & arbiter_s_rx_ready;
-    wire [1:0] class_ = reorder_m_data_summary_class;
-    wire sent = assemble_m_valid & tx_register_s_ready & assemble_m_data_last;
+    wire identified = ordered_valid & order_taken;
+    wire [1:0] class_ = ordered_summary_class;
+    wire sent = frame_ends & tx_register_s_ready;
     wire [7:0] dropped = drop_valid_1 ? (8'd1 << drop_reason_1) : 8'd0;
+    wire [6:0] counted = group_0_pulses;
     always_comb begin
         pulses = {12'd0, dropped};
         pulses[8] = admitted;
         pulses[9] = identified & (class_ == 2'd0);
         pulses[10] = identified & (class_ == 2'd1);
         pulses[11] = sent;
-        pulses[12] = protocol_count_rx;
-        pulses[13] = protocol_count_tx;
-        pulses[14] = protocol_count_hc;
-        pulses[15] = protocol_count_cmd;
-        pulses[16] = payload_write_placed;
-        pulses[17] = protocol_count_fast_retransmit;
-        pulses[18] = protocol_count_stale;
+        pulses[18:12] = counted;
         pulses[19] = notify_interrupts;
     end
     wire drained =
@@ -362,16 +409,9 @@ module nic (
         & frame_buffer_idle
         & sequence_idle
         & identify_idle
-        & reorder_idle
-        & arbiter_idle
-        & protocol_idle
-        & post_idle
-        & payload_write_idle
+        & rests
         & notify_idle
-        & scheduler_idle
         & fetch_idle
-        & payload_read_idle
-        & assemble_idle
         & upstream_idle
         & !tx_register_m_valid;
     assign quiescent =
@@ -391,74 +431,88 @@ module nic (
     assign probe_identify = {
         sequence_m_valid ? 16'd0 : 16'd0,
         sequence_m_valid ? sequence_m_data_ticket : 24'd0,
-        sequence_m_valid & !identify_s_ready,
-        sequence_m_valid & identify_s_ready
+        sequence_m_valid & !frame_taken,
+        sequence_m_valid & frame_taken
     };
     assign probe_reorder = {
         identify_m_valid ? identify_m_data_flow : 16'd0,
         identify_m_valid ? identify_m_data_summary_ticket : 24'd0,
-        identify_m_valid & !reorder_s_ready,
-        identify_m_valid & reorder_s_ready
+        identify_m_valid & !identified_taken,
+        identify_m_valid & identified_taken
     };
-    assign probe_arbiter = {
-        reorder_m_valid ? reorder_m_data_flow : 16'd0,
-        reorder_m_valid ? reorder_m_data_summary_ticket : 24'd0,
-        reorder_m_valid & !arbiter_s_rx_ready,
-        reorder_m_valid & arbiter_s_rx_ready
-    };
-    assign probe_protocol = {
-        arbiter_m_valid ? arbiter_m_data_flow : 16'd0,
-        arbiter_m_valid ? arbiter_m_data_ticket : 24'd0,
-        arbiter_m_valid & !protocol_s_ready,
-        arbiter_m_valid & protocol_s_ready
-    };
-    assign probe_post = {
-        protocol_m_valid ? protocol_m_data_flow : 16'd0,
-        protocol_m_valid ? protocol_m_data_ticket : 24'd0,
-        protocol_m_valid & !post_s_ready,
-        protocol_m_valid & post_s_ready
-    };
-    assign probe_payload_write = {
-        post_m_action_valid ? post_m_action_data_flow : 16'd0,
-        post_m_action_valid ? post_m_action_data_ticket : 24'd0,
-        post_m_action_valid & !payload_write_s_ready,
-        post_m_action_valid & payload_write_s_ready
-    };
+    wire of_group_waits = group_0_at_arbiter_fire | group_0_at_arbiter_blocked;
+    always_comb begin
+        of_group_known = group_0_at_arbiter;
+        of_group_known[41:26] /* flow */ =
+            of_group_waits ? (group_0_at_arbiter_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_arbiter = of_group_known;
+    wire of_group_waits_1 = group_0_at_protocol_fire | group_0_at_protocol_blocked;
+    always_comb begin
+        of_group_known_1 = group_0_at_protocol;
+        of_group_known_1[41:26] /* flow */ =
+            of_group_waits_1 ? (group_0_at_protocol_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_protocol = of_group_known_1;
+    wire of_group_waits_2 = group_0_at_post_fire | group_0_at_post_blocked;
+    always_comb begin
+        of_group_known_2 = group_0_at_post;
+        of_group_known_2[41:26] /* flow */ =
+            of_group_waits_2 ? (group_0_at_post_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_post = of_group_known_2;
+    wire of_group_waits_3 = group_0_at_payload_write_fire | group_0_at_payload_write_blocked;
+    always_comb begin
+        of_group_known_3 = group_0_at_payload_write;
+        of_group_known_3[41:26] /* flow */ =
+            of_group_waits_3 ? (group_0_at_payload_write_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_payload_write = of_group_known_3;
+    wire of_group_waits_4 = group_0_at_scheduler_fire | group_0_at_scheduler_blocked;
+    always_comb begin
+        of_group_known_4 = group_0_at_scheduler;
+        of_group_known_4[41:26] /* flow */ =
+            of_group_waits_4 ? (group_0_at_scheduler_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_scheduler = of_group_known_4;
+    wire of_group_waits_5 = group_0_at_payload_read_fire | group_0_at_payload_read_blocked;
+    always_comb begin
+        of_group_known_5 = group_0_at_payload_read;
+        of_group_known_5[41:26] /* flow */ =
+            of_group_waits_5 ? (group_0_at_payload_read_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_payload_read = of_group_known_5;
+    wire of_group_waits_6 = group_0_at_assemble_fire | group_0_at_assemble_blocked;
+    always_comb begin
+        of_group_known_6 = group_0_at_assemble;
+        of_group_known_6[41:26] /* flow */ =
+            of_group_waits_6 ? (group_0_at_assemble_flow | 16'h0) :
+            16'd0;
+    end
+    assign probe_assemble = of_group_known_6;
     assign probe_notify = {
-        payload_write_m_notice_valid ? payload_write_m_notice_data_flow : 16'd0,
-        payload_write_m_notice_valid ? payload_write_m_notice_data_ticket : 24'd0,
-        payload_write_m_notice_valid & !notify_s_ready,
-        payload_write_m_notice_valid & notify_s_ready
-    };
-    assign probe_scheduler = {
-        scheduler_m_valid ? scheduler_m_data_flow : 16'd0,
-        scheduler_m_valid ? scheduler_m_data_ticket : 24'd0,
-        scheduler_m_valid & !arbiter_s_tx_ready,
-        scheduler_m_valid & arbiter_s_tx_ready
+        notice_valid ? notice_flow : 16'd0,
+        notice_valid ? notice_ticket : 24'd0,
+        notice_valid & !notify_s_ready,
+        notice_valid & notify_s_ready
     };
     assign probe_fetch = {
         fetch_m_valid ? fetch_m_data_flow : 16'd0,
         fetch_m_valid ? fetch_m_data_ticket : 24'd0,
-        fetch_m_valid & !arbiter_s_hc_ready,
-        fetch_m_valid & arbiter_s_hc_ready
+        fetch_m_valid & !descriptor_taken,
+        fetch_m_valid & descriptor_taken
     };
     assign probe_registers = {
         registers_m_cmd_valid ? registers_m_cmd_data_flow : 16'd0,
         registers_m_cmd_valid ? registers_m_cmd_data_ticket : 24'd0,
-        registers_m_cmd_valid & !arbiter_s_cmd_ready,
-        registers_m_cmd_valid & arbiter_s_cmd_ready
-    };
-    assign probe_payload_read = {
-        post_m_read_valid ? post_m_read_data_flow : 16'd0,
-        post_m_read_valid ? post_m_read_data_ticket : 24'd0,
-        post_m_read_valid & !payload_read_s_ready,
-        post_m_read_valid & payload_read_s_ready
-    };
-    assign probe_assemble = {
-        payload_write_m_header_valid ? payload_write_m_header_data_flow : 16'd0,
-        payload_write_m_header_valid ? payload_write_m_header_data_ticket : 24'd0,
-        payload_write_m_header_valid & !assemble_s_ready,
-        payload_write_m_header_valid & assemble_s_ready
+        registers_m_cmd_valid & !command_taken,
+        registers_m_cmd_valid & command_taken
     };
     assign probe_upstream = {
         upstream_m_valid ? 16'd0 : 16'd0,
@@ -494,7 +548,7 @@ module nic (
         .s_ready(frame_buffer_s_ready),
         .m_data(frame_buffer_m_data),
         .m_valid(frame_buffer_m_valid),
-        .m_ready(payload_write_s_beats_ready),
+        .m_ready(group_0_s_beats_ready),
         .room(frame_buffer_room),
         .idle(frame_buffer_idle)
     );
@@ -506,124 +560,79 @@ module nic (
         .s_ready(sequence_s_ready),
         .m_data(sequence_m_data),
         .m_valid(sequence_m_valid),
-        .m_ready(identify_s_ready),
+        .m_ready(frame_taken),
         .idle(sequence_idle)
     );
-    identify u_identify (
+    identify_pool u_identify (
         .clk(clk),
         .rst(rst),
         .s_data(sequence_m_data),
-        .s_valid(sequence_m_valid),
+        .s_valid(identify_s_valid),
         .s_ready(identify_s_ready),
         .s_write_data(registers_m_table_data),
         .s_write_valid(registers_m_table_valid),
         .s_write_ready(identify_s_write_ready),
         .m_data(identify_m_data),
         .m_valid(identify_m_valid),
-        .m_ready(reorder_s_ready),
+        .m_ready(order_taken),
         .idle(identify_idle)
     );
-    reorder u_reorder (
+    group u_group_0 (
         .clk(clk),
         .rst(rst),
-        .s_data(identify_m_data),
-        .s_valid(identify_m_valid),
-        .s_ready(reorder_s_ready),
-        .m_data(reorder_m_data),
-        .m_valid(reorder_m_valid),
-        .m_ready(arbiter_s_rx_ready),
-        .idle(reorder_idle)
-    );
-    arbiter u_arbiter (
-        .clk(clk),
-        .rst(rst),
-        .s_rx_data(reorder_m_data),
-        .s_rx_valid(reorder_m_valid),
-        .s_rx_ready(arbiter_s_rx_ready),
-        .s_tx_data(scheduler_m_data),
-        .s_tx_valid(scheduler_m_valid),
-        .s_tx_ready(arbiter_s_tx_ready),
-        .s_hc_data(fetch_m_data),
-        .s_hc_valid(fetch_m_valid),
-        .s_hc_ready(arbiter_s_hc_ready),
-        .s_cmd_data(registers_m_cmd_data),
-        .s_cmd_valid(registers_m_cmd_valid),
-        .s_cmd_ready(arbiter_s_cmd_ready),
-        .m_data(arbiter_m_data),
-        .m_valid(arbiter_m_valid),
-        .m_ready(protocol_s_ready),
-        .idle(arbiter_idle)
-    );
-    protocol u_protocol (
-        .clk(clk),
-        .rst(rst),
-        .s_data(arbiter_m_data),
-        .s_valid(arbiter_m_valid),
-        .s_ready(protocol_s_ready),
-        .m_data(protocol_m_data),
-        .m_valid(protocol_m_valid),
-        .m_ready(post_s_ready),
-        .now(clock),
-        .idle(protocol_idle),
-        .count_rx(protocol_count_rx),
-        .count_tx(protocol_count_tx),
-        .count_hc(protocol_count_hc),
-        .count_cmd(protocol_count_cmd),
-        .count_fast_retransmit(protocol_count_fast_retransmit),
-        .count_stale(protocol_count_stale)
-    );
-    post u_post (
-        .clk(clk),
-        .rst(rst),
-        .s_data(protocol_m_data),
-        .s_valid(protocol_m_valid),
-        .s_ready(post_s_ready),
-        .s_connection_data(registers_m_connection_data),
-        .s_connection_valid(registers_m_connection_valid),
-        .s_connection_ready(post_s_connection_ready),
-        .m_action_data(post_m_action_data),
-        .m_action_valid(post_m_action_valid),
-        .m_action_ready(payload_write_s_ready),
-        .m_read_data(post_m_read_data),
-        .m_read_valid(post_m_read_valid),
-        .m_read_ready(payload_read_s_ready),
-        .m_update_data(post_m_update_data),
-        .m_update_valid(post_m_update_valid),
-        .m_update_ready(scheduler_s_ready),
-        .idle(post_idle)
-    );
-    payload_write u_payload_write (
-        .clk(clk),
-        .rst(rst),
-        .s_data(post_m_action_data),
-        .s_valid(post_m_action_valid),
-        .s_ready(payload_write_s_ready),
+        .s_data(ordered),
+        .s_valid(ordered_valid),
+        .s_ready(group_0_s_ready),
         .s_beats_data(frame_buffer_m_data),
         .s_beats_valid(frame_buffer_m_valid),
-        .s_beats_ready(payload_write_s_beats_ready),
+        .s_beats_ready(group_0_s_beats_ready),
+        .s_hc_data(descriptor),
+        .s_hc_valid(group_0_s_hc_valid),
+        .s_hc_ready(group_0_s_hc_ready),
+        .s_cmd_data(command),
+        .s_cmd_valid(group_0_s_cmd_valid),
+        .s_cmd_ready(group_0_s_cmd_ready),
+        .s_connection_data(slice),
+        .s_connection_valid(group_0_s_connection_valid),
+        .s_connection_ready(group_0_s_connection_ready),
+        .s_cpl_data(own_0),
+        .s_cpl_valid(group_0_s_cpl_valid),
+        .s_cpl_ready(group_0_s_cpl_ready),
+        .hold(hold),
+        .now(clock),
+        .mac(registers_mac),
         .slow_base(registers_slow_base),
         .slow_log2(registers_slow_log2),
         .slow_room(notify_slow_room),
-        .m_up_data(payload_write_m_up_data),
-        .m_up_valid(payload_write_m_up_valid),
-        .m_up_ready(upstream_s_payload_ready),
-        .m_notice_data(payload_write_m_notice_data),
-        .m_notice_valid(payload_write_m_notice_valid),
+        .m_write_data(group_0_m_write_data),
+        .m_write_valid(group_0_m_write_valid),
+        .m_write_ready(upstream_s_payload_ready),
+        .m_read_data(group_0_m_read_data),
+        .m_read_valid(group_0_m_read_valid),
+        .m_read_ready(upstream_s_read_ready),
+        .m_notice_data(group_0_m_notice_data),
+        .m_notice_valid(group_0_m_notice_valid),
         .m_notice_ready(notify_s_ready),
-        .m_header_data(payload_write_m_header_data),
-        .m_header_valid(payload_write_m_header_valid),
-        .m_header_ready(assemble_s_ready),
-        .released(payload_write_released),
-        .drop_valid(payload_write_drop_valid),
-        .drop_reason(payload_write_drop_reason),
-        .placed(payload_write_placed),
-        .idle(payload_write_idle)
+        .m_data(group_0_m_data),
+        .m_valid(group_0_m_valid),
+        .m_ready(tx_register_s_ready),
+        .drop_valid(group_0_drop_valid),
+        .pulses(group_0_pulses),
+        .idle(group_0_idle),
+        .settled(group_0_settled),
+        .at_arbiter(group_0_at_arbiter),
+        .at_protocol(group_0_at_protocol),
+        .at_post(group_0_at_post),
+        .at_payload_write(group_0_at_payload_write),
+        .at_scheduler(group_0_at_scheduler),
+        .at_payload_read(group_0_at_payload_read),
+        .at_assemble(group_0_at_assemble)
     );
     notify u_notify (
         .clk(clk),
         .rst(rst),
-        .s_data(payload_write_m_notice_data),
-        .s_valid(payload_write_m_notice_valid),
+        .s_data(group_0_m_notice_data),
+        .s_valid(group_0_m_notice_valid),
         .s_ready(notify_s_ready),
         .s_context_data(registers_m_notify_data),
         .s_context_valid(registers_m_notify_valid),
@@ -634,17 +643,6 @@ module nic (
         .slow_room(notify_slow_room),
         .interrupts(notify_interrupts),
         .idle(notify_idle)
-    );
-    scheduler u_scheduler (
-        .clk(clk),
-        .rst(rst),
-        .s_data(post_m_update_data),
-        .s_valid(post_m_update_valid),
-        .s_ready(scheduler_s_ready),
-        .m_data(scheduler_m_data),
-        .m_valid(scheduler_m_valid),
-        .m_ready(arbiter_s_tx_ready),
-        .idle(scheduler_idle)
     );
     fetch u_fetch (
         .clk(clk),
@@ -660,7 +658,7 @@ module nic (
         .m_up_ready(upstream_s_fetch_ready),
         .m_data(fetch_m_data),
         .m_valid(fetch_m_valid),
-        .m_ready(arbiter_s_hc_ready),
+        .m_ready(descriptor_taken),
         .skipped(fetch_skipped),
         .idle(fetch_idle)
     );
@@ -684,10 +682,10 @@ module nic (
         .m_table_ready(identify_s_write_ready),
         .m_connection_data(registers_m_connection_data),
         .m_connection_valid(registers_m_connection_valid),
-        .m_connection_ready(post_s_connection_ready),
+        .m_connection_ready(slice_taken),
         .m_cmd_data(registers_m_cmd_data),
         .m_cmd_valid(registers_m_cmd_valid),
-        .m_cmd_ready(arbiter_s_cmd_ready),
+        .m_cmd_ready(command_taken),
         .drained(drained),
         .now(clock),
         .pulses(pulses),
@@ -697,51 +695,17 @@ module nic (
         .slow_log2(registers_slow_log2),
         .idle(registers_idle)
     );
-    payload_read u_payload_read (
-        .clk(clk),
-        .rst(rst),
-        .s_data(post_m_read_data),
-        .s_valid(post_m_read_valid),
-        .s_ready(payload_read_s_ready),
-        .s_cpl_data(cpl_beat),
-        .s_cpl_valid(payload_read_s_cpl_valid),
-        .s_cpl_ready(payload_read_s_cpl_ready),
-        .m_up_data(payload_read_m_up_data),
-        .m_up_valid(payload_read_m_up_valid),
-        .m_up_ready(upstream_s_read_ready),
-        .m_data(payload_read_m_data),
-        .m_valid(payload_read_m_valid),
-        .m_ready(assemble_s_payload_ready),
-        .idle(payload_read_idle)
-    );
-    assemble u_assemble (
-        .clk(clk),
-        .rst(rst),
-        .s_data(payload_write_m_header_data),
-        .s_valid(payload_write_m_header_valid),
-        .s_ready(assemble_s_ready),
-        .s_payload_data(payload_read_m_data),
-        .s_payload_valid(payload_read_m_valid),
-        .s_payload_ready(assemble_s_payload_ready),
-        .mac(registers_mac),
-        .now(clock),
-        .released(payload_write_released),
-        .m_data(assemble_m_data),
-        .m_valid(assemble_m_valid),
-        .m_ready(tx_register_s_ready),
-        .idle(assemble_idle)
-    );
     upstream u_upstream (
         .clk(clk),
         .rst(rst),
-        .s_payload_data(payload_write_m_up_data),
-        .s_payload_valid(payload_write_m_up_valid),
+        .s_payload_data(group_0_m_write_data),
+        .s_payload_valid(group_0_m_write_valid),
         .s_payload_ready(upstream_s_payload_ready),
         .s_notify_data(notify_m_up_data),
         .s_notify_valid(notify_m_up_valid),
         .s_notify_ready(upstream_s_notify_ready),
-        .s_read_data(payload_read_m_up_data),
-        .s_read_valid(payload_read_m_up_valid),
+        .s_read_data(group_0_m_read_data),
+        .s_read_valid(group_0_m_read_valid),
         .s_read_ready(upstream_s_read_ready),
         .s_fetch_data(fetch_m_up_data),
         .s_fetch_valid(fetch_m_up_valid),
@@ -757,8 +721,8 @@ module nic (
     stream_register_beat u_tx_register (
         .clk(clk),
         .rst(rst),
-        .s_data(assemble_m_data),
-        .s_valid(assemble_m_valid),
+        .s_data(group_0_m_data),
+        .s_valid(group_0_m_valid),
         .s_ready(tx_register_s_ready),
         .m_data(tx_register_m_data),
         .m_valid(tx_register_m_valid),
@@ -771,9 +735,9 @@ module nic (
         rx_valid <= eth_rx_valid;
         cpl_beat <= dma_cpl_data;
         cpl_valid <= dma_cpl_valid;
-        if (payload_write_drop_valid & !reported) begin
+        if (group_0_drop_valid & !reported) begin
             slow_drops <= slow_drops + 8'd1;
-        end else if (reported & !payload_write_drop_valid) begin
+        end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
         if (rst) begin
@@ -785,8 +749,8 @@ module nic (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, parse_s_ready, payload_write_drop_reason, fetch_s_cpl_ready, fetch_skipped,
-        payload_read_s_cpl_ready
+        1'b0, parse_s_ready, group_0_s_cpl_ready, fetch_s_cpl_ready, fetch_skipped, notice[143:0],
+        notice[239:160]
     };
 
 endmodule

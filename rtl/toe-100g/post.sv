@@ -267,7 +267,9 @@ module post (
         outcome_flow,
         outcome_ticket
     };
-    assign actions_s_valid = outcome_valid & (is_rx | records | outcome_send);
+    assign actions_s_valid =
+        outcome_valid
+        & ((outcome_kind == 2'd0) | outcome_notify | outcome_done | outcome_send);
     wire [24:0] ring_offset_mask_1 = (25'd1 << connections_read_data_tx_log2) - 25'd1;
     wire [24:0] tx_offset = outcome[244:220] /* tx_pos[24:0] */ & ring_offset_mask_1;
     assign reads_s_data = {
@@ -278,7 +280,7 @@ module post (
         outcome_flow,
         outcome_ticket
     };
-    assign reads_s_valid = outcome_valid & outcome_send & (|outcome_length);
+    assign reads_s_valid = outcome_valid & (outcome_send & (|outcome_length));
     assign updates_s_data = {outcome_ready, outcome_flow};
     assign updates_s_valid = outcome_valid & outcome_update;
     assign room_holds = rst | !outcome_valid | (actions_s_ready & reads_s_ready & updates_s_ready);
