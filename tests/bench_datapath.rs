@@ -31,6 +31,12 @@ fn the_bench_reports_each_figure_beside_its_limit() {
         let latency = &figures["latency_cycles"][latency];
         assert!(latency["samples"].as_u64() >= Some(100), "{latency}");
     }
+    let ladder: Vec<f64> = serde_json::from_value(figures["ladder_goodput_gbps"].clone()).unwrap();
+    assert_eq!(ladder.len(), 5);
+    assert!(
+        ladder.is_sorted_by(|lower, higher| lower < higher),
+        "{ladder:?}"
+    );
     for curve in ["loss_curve", "connection_curve"] {
         assert!(
             figures[curve]
