@@ -5,6 +5,7 @@
 
 pub mod absent;
 pub mod commands;
+pub mod diagram;
 pub mod model;
 pub mod observation;
 pub mod output;

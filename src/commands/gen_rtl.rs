@@ -1,5 +1,6 @@
 //! `hallux gen`: the RTL of a design point.
 
+use crate::diagram::diagram;
 use crate::output;
 use anyhow::{Context, Result, bail};
 use hallux_toe::design::DesignPoint;
@@ -21,10 +22,17 @@ pub struct Arguments {
     /// List the modules instead of writing them.
     #[arg(long, conflicts_with = "check")]
     list: bool,
+    /// Draw the blocks and streams of the top module as `diagram.svg` beside the RTL, which
+    /// is left as it is.
+    #[arg(long, conflicts_with_all = ["check", "list"])]
+    diagram: bool,
 }
 
 /// Where the design points of the project stand.
 const DESIGNS: &str = "examples/designs";
+
+/// File name of the diagram.
+const DIAGRAM: &str = "diagram.svg";
 
 /// Runs the command.
 ///
@@ -44,6 +52,12 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                     point.name, module.file, module.source
                 ));
             }
+        } else if arguments.diagram {
+            let path = directory.join(DIAGRAM);
+            std::fs::create_dir_all(&directory)
+                .and_then(|()| std::fs::write(&path, diagram(&design.manifest)))
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            output::line(path.display());
         } else if arguments.check {
             let differing = design.differs(&directory);
             for file in &differing {

@@ -521,6 +521,7 @@ pub fn hand_written(
             .collect(),
         memories: vec![],
         instances: vec![],
+        streams: vec![],
     };
     let sources = vec![(module.file.clone(), text.to_string())];
     let manifest = Manifest {

@@ -60,6 +60,7 @@
 mod bench;
 pub mod fuzz;
 mod stream;
+pub mod twins;
 mod value;
 
 pub use bench::{Bench, hand_written};

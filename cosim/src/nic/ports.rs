@@ -540,6 +540,7 @@ pub(crate) mod tests {
                 ports,
                 memories: vec![],
                 instances: vec![],
+                streams: vec![],
             }],
         }
     }

@@ -35,6 +35,7 @@
 //!         ],
 //!         memories: vec![],
 //!         instances: vec![],
+//!         streams: vec![],
 //!     }],
 //! };
 //! let text = "module adder(input logic clk, input logic [7:0] a, output logic [7:0] sum);\n\

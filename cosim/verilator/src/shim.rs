@@ -180,6 +180,7 @@ pub(crate) mod tests {
                     .collect(),
                 memories: vec![],
                 instances: vec![],
+                streams: vec![],
             }],
         }
     }

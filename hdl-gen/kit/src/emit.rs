@@ -90,6 +90,7 @@ pub fn emit<B: Block>(block: &B, options: &Options) -> Result<Design, EmitErrors
                     module: names[*number].clone(),
                 })
                 .collect(),
+            streams: module.streams.clone(),
         });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));

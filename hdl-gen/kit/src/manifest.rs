@@ -53,6 +53,9 @@ pub struct Module {
     /// Instances of other modules, in declaration order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub instances: Vec<Instance>,
+    /// Streams between the instances and the ports of this module.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<Stream>,
 }
 
 /// Direction of a port, seen from the module.
@@ -113,4 +116,19 @@ pub struct Instance {
     pub name: String,
     /// Name of the instantiated module.
     pub module: String,
+}
+
+/// A stream inside a module: words go from one end to the other, through multiplexers and
+/// registers of the module if need be.
+///
+/// An end is `<stream>` for a stream of the module itself, or `<instance>.<stream>`; its
+/// ports are `<stream>_data`, `<stream>_valid` and `<stream>_ready`, as far as they exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stream {
+    /// Where words come from.
+    pub from: String,
+    /// Where they go.
+    pub to: String,
+    /// Width of the data where they go, in bits; 0 for events without data.
+    pub width: u32,
 }

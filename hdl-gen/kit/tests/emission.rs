@@ -163,3 +163,78 @@ fn different_bodies_of_one_type_carry_their_arguments() {
     let names: Vec<&str> = design.files.iter().map(|f| f.name.as_str()).collect();
     assert_eq!(names, ["pair.sv", "wide_4.sv", "wide_8.sv"]);
 }
+
+/// Words of two sources, one of them through a register, into a queue.
+#[derive(LogicBlock)]
+pub struct Junction {
+    pub clk: Signal<In, Clock>,
+    pub rst: Signal<In, Bit>,
+    pub choose: Signal<In, Bit>,
+    pub s_fast: StreamSink<Bits<8>>,
+    pub s_slow: StreamSink<Bits<8>>,
+    pub m: StreamSource<Bits<8>>,
+    slow: StreamRegister<Bits<8>>,
+    queue: Fifo<Bits<8>>,
+    held: DFF<Bits<8>>,
+    held_valid: DFF<Bit>,
+}
+
+impl Default for Junction {
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            choose: Default::default(),
+            s_fast: Default::default(),
+            s_slow: Default::default(),
+            m: Default::default(),
+            slow: Default::default(),
+            queue: Fifo::new(4),
+            held: Default::default(),
+            held_valid: Default::default(),
+        }
+    }
+}
+
+impl Logic for Junction {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(self, clk, held, held_valid);
+        self.slow.clk.next = self.clk.val();
+        self.slow.rst.next = self.rst.val();
+        self.queue.clk.next = self.clk.val();
+        self.queue.rst.next = self.rst.val();
+        self.s_slow.link(&mut self.slow.s);
+        self.held_valid.d.next = self.slow.m.valid.val();
+        self.held.d.next = self.slow.m.data.val();
+        self.slow.m.ready.next = true;
+        self.queue.s.data.next = if self.choose.val() {
+            self.s_fast.data.val()
+        } else {
+            self.held.q.val() + 1
+        };
+        self.queue.s.valid.next = self.s_fast.valid.val() | self.held_valid.q.val();
+        self.s_fast.ready.next = self.queue.s.ready.val();
+        self.m.link(&mut self.queue.m);
+    }
+}
+
+#[test]
+fn the_manifest_says_which_stream_feeds_which() {
+    let design = emit(&Junction::default(), &Options::new("example", "junction")).unwrap();
+    let top = design.manifest.top_module().unwrap();
+    let streams: Vec<String> = top
+        .streams
+        .iter()
+        .map(|stream| format!("{} -> {} [{}]", stream.from, stream.to, stream.width))
+        .collect();
+    assert_eq!(
+        streams,
+        [
+            "u_queue.m -> m [8]",
+            "s_slow -> u_slow.s [8]",
+            "s_fast -> u_queue.s [8]",
+            "u_slow.m -> u_queue.s [8]",
+        ]
+    );
+}

@@ -121,7 +121,10 @@ impl Lowering {
             ));
         };
         if let Some((token, _)) = &init.diverge {
-            return Err(Error::new(token.span(), "`let … else` is not hardware"));
+            return Err(Error::new(
+                token.span(),
+                "hardware cannot leave a block early; use `if` or `match` instead of `let … else`",
+            ));
         }
         let (pattern, ty) = match &local.pat {
             Pat::Type(typed) => (&*typed.pat, Some(&*typed.ty)),
@@ -332,7 +335,10 @@ impl Lowering {
             let parser = syn::punctuated::Punctuated::<Expr, syn::Token![,]>::parse_terminated;
             let ends = call.parse_body_with(parser)?;
             if ends.len() != 2 {
-                return Err(Error::new(call.span(), "join_streams!(source, sink)"));
+                return Err(Error::new(
+                    call.span(),
+                    "a stream has two ends: join_streams!(source, sink)",
+                ));
             }
             let (source, sink) = (&ends[0], &ends[1]);
             return Ok(quote!(__hdl.connect(&#source, &#sink);));

@@ -172,7 +172,7 @@ pub fn logic_struct(input: &DeriveInput) -> Result<TokenStream> {
     if fields.is_empty() {
         return Err(Error::new(
             input.span(),
-            "a payload structure needs at least one field",
+            "a payload structure needs at least one field; for events without data use Bits<1>",
         ));
     }
     let names = names(&fields);

@@ -84,7 +84,7 @@ impl Lowering {
             )),
             Expr::Macro(_) => Err(Error::new(
                 span,
-                "macros cannot be described as hardware values",
+                "macros cannot be described as hardware values; write an #[hdl_fn]",
             )),
             Expr::Closure(_) => Err(Error::new(
                 span,
@@ -92,7 +92,7 @@ impl Lowering {
             )),
             _ => Err(Error::new(
                 span,
-                "this expression cannot be described as hardware",
+                "this expression cannot be described as hardware; see the list of expressions in docs/hdl.md",
             )),
         }
     }

@@ -78,7 +78,7 @@ pub fn combinational(item: &ItemFn) -> Result<TokenStream> {
     let ReturnType::Type(_, output) = &item.sig.output else {
         return Err(Error::new(
             item.sig.span(),
-            "a combinational function returns a value",
+            "a combinational function returns a value; without one it has no effect in hardware",
         ));
     };
     let mut lowering = Lowering::default();
@@ -92,7 +92,10 @@ pub fn combinational(item: &ItemFn) -> Result<TokenStream> {
             ));
         };
         let Pat::Ident(pattern) = &*input.pat else {
-            return Err(Error::new(input.pat.span(), "use a plain name here"));
+            return Err(Error::new(
+                input.pat.span(),
+                "a parameter is a plain name; take it apart with `let` inside",
+            ));
         };
         let (parameter, ty) = (&pattern.ident, &*input.ty);
         if is_elaboration_type(ty) {

@@ -29,6 +29,7 @@ pub fn design(name: &str, ports: &[(&str, Direction, u32)], text: &str) -> Desig
         ports,
         memories: vec![],
         instances: vec![],
+        streams: vec![],
     };
     Design {
         sources: vec![(module.file.clone(), text.to_string())],

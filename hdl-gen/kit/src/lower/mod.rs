@@ -7,11 +7,12 @@ mod module;
 mod plan;
 mod print;
 mod scope;
+mod streams;
 mod traverse;
 
 use crate::error::{EmitError, EmitErrors};
 use crate::ir::{Body, Logic, Primitive};
-use crate::manifest::{Direction, Memory, Port};
+use crate::manifest::{Direction, Memory, Port, Stream};
 use crate::walk::{Instance, Pin};
 use rust_hdl_core::atom::AtomKind;
 use std::collections::HashMap;
@@ -32,6 +33,8 @@ pub(crate) struct Module {
     pub memories: Vec<Memory>,
     /// Instance name and module number.
     pub instances: Vec<(String, usize)>,
+    /// Streams between the instances and the ports.
+    pub streams: Vec<Stream>,
     /// Which outputs follow which inputs in the same cycle.
     pub paths: loops::Paths,
 }
@@ -121,6 +124,7 @@ impl Lowering {
             ports: ports(&instance.pins),
             memories: Vec::new(),
             instances: written.instances,
+            streams: streams::streams(instance, &scope, &plan),
             paths,
         }))
     }
@@ -135,6 +139,7 @@ impl Lowering {
             ports: ports(&instance.pins),
             memories: primitive.memories.clone(),
             instances: Vec::new(),
+            streams: Vec::new(),
             paths: primitive_paths(primitive),
         })
     }
