@@ -174,12 +174,13 @@ fn paths_run_through_the_modules_inside() {
     }
     let outer = "module outer(input logic clk, input logic [5:0] s, output logic m);
     logic [5:0] held;
-    logic both, late;
+    logic [4:0] late;
+    logic both;
     inner u_inner(.s(held), .m(both));
     always_ff @(posedge clk) begin
         held <= s;
-        late <= held[0] ^ s[0];
-        m <= both ^ late;
+        late <= held[4:0] ^ s[4:0];
+        m <= ^{both, late};
     end
 endmodule
 ";

@@ -17,7 +17,11 @@ pub struct Arguments {
 /// Optional tools: command, package, what it is good for.
 const OPTIONAL: [(&str, &str, &str); 3] = [
     ("tshark", "tshark", "checks captures in tests"),
-    ("yosys", "yosys", "checks that memories are inferred"),
+    (
+        "yosys",
+        "yosys",
+        "estimates size and longest paths; else fetched on first use",
+    ),
     ("valgrind", "valgrind", "runs fuzzing corpora"),
 ];
 

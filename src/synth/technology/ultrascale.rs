@@ -38,7 +38,7 @@ impl Technology for UltraScalePlus {
     }
 
     fn mapping(&self, top: &str) -> String {
-        format!("synth_xilinx -family xcup -flatten -nowidelut -noiopad -noclkbuf -top {top}")
+        format!("synth_xilinx -family xcup -flatten -noiopad -noclkbuf -top {top}")
     }
 
     fn model(&self, cell: &Cell) -> Option<CellModel> {
