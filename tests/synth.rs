@@ -36,6 +36,7 @@ impl Design {
             ports: vec![],
             memories: vec![],
             instances: vec![],
+            streams: vec![],
         };
         let manifest = Manifest {
             schema: MANIFEST_SCHEMA,
