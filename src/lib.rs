@@ -14,5 +14,6 @@ pub mod recording;
 pub mod results;
 pub mod scenario;
 pub mod simulation;
+pub mod sweep;
 pub mod synth;
 pub mod table;

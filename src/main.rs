@@ -36,6 +36,11 @@ enum Command {
     Worker,
     /// Measure, and print each figure beside its reference.
     Bench(commands::bench::Arguments),
+    /// Run many points of a scenario, and name the best of them.
+    Sweep(commands::sweep::Arguments),
+    /// Run the points of one task of a sweep's job array.
+    #[command(hide = true)]
+    SweepWorker(commands::sweep::WorkerArguments),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +64,8 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Worker => commands::worker::execute(),
         Command::Bench(arguments) => commands::bench::execute(&arguments),
+        Command::Sweep(arguments) => commands::sweep::execute(&arguments),
+        Command::SweepWorker(arguments) => commands::sweep::execute_worker(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -6,5 +6,6 @@ pub mod gen_rtl;
 pub mod lint;
 pub mod replay;
 pub mod run;
+pub mod sweep;
 pub mod synth;
 pub mod worker;
