@@ -1,12 +1,12 @@
 //! `hallux sweep`: many points of one scenario, and the best of them.
 
 use crate::output;
+use crate::sweep::Sweep;
 use crate::sweep::conduct::{Engine, Finished, News, conduct};
 use crate::sweep::engine;
 use crate::sweep::metric;
 use crate::sweep::store::Store;
 use crate::sweep::table::{self, Standing};
-use crate::sweep::Sweep;
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -69,9 +69,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let _ = ctrlc::set_handler(|| CANCEL.store(true, Ordering::Relaxed));
     let engine = match arguments.engine {
         EngineName::Local => Engine::Local {
-            workers: arguments
-                .workers
-                .map_or_else(cores, usize::from),
+            workers: arguments.workers.map_or_else(cores, usize::from),
         },
         EngineName::Slurm => Engine::Slurm {
             chunk: arguments.chunk as usize,
@@ -164,7 +162,11 @@ fn best(sweep: &Sweep, finished: &Finished) -> Table {
     let mut shown = Table::new();
     shown.load_preset(presets::NOTHING);
     let axes = sweep.axes.iter().map(|axis| axis.key.as_str());
-    shown.set_header(std::iter::once("point").chain(axes).chain(figures.iter().copied()));
+    shown.set_header(
+        std::iter::once("point")
+            .chain(axes)
+            .chain(figures.iter().copied()),
+    );
     let rows = finished
         .rows
         .iter()

@@ -152,7 +152,10 @@ impl Conductor<'_> {
         let mut pending: Vec<Point> = vec![];
         let mut seen = BTreeSet::new();
         let mut stored = 0;
-        for point in resolved.iter().filter_map(|(_, _, point)| point.as_ref().ok()) {
+        for point in resolved
+            .iter()
+            .filter_map(|(_, _, point)| point.as_ref().ok())
+        {
             if self.retry {
                 self.store.forget_failure(&point.key)?;
             }
@@ -178,7 +181,10 @@ impl Conductor<'_> {
     fn run(&mut self, pending: &[Point], total: usize, stored: usize) -> Result<Lost> {
         let mut lost = self.build_models(pending)?;
         let mut keys = vec![];
-        for point in pending.iter().filter(|point| !lost.contains_key(&point.key)) {
+        for point in pending
+            .iter()
+            .filter(|point| !lost.contains_key(&point.key))
+        {
             self.store.plan(point)?;
             keys.push(point.key.clone());
         }
@@ -198,14 +204,9 @@ impl Conductor<'_> {
             Engine::Local { workers } => {
                 engine::run_local(root, &keys, workers, self.cancel, &progress)?
             }
-            Engine::Slurm { chunk } => slurm::run(
-                root,
-                &self.sweep.name,
-                &keys,
-                chunk,
-                self.cancel,
-                &progress,
-            )?,
+            Engine::Slurm { chunk } => {
+                slurm::run(root, &self.sweep.name, &keys, chunk, self.cancel, &progress)?
+            }
         });
         Ok(lost)
     }
@@ -282,7 +283,11 @@ impl Conductor<'_> {
         let Some(row) = self.rows.iter().find(|row| !row.metrics.is_empty()) else {
             return Ok(());
         };
-        let objectives = self.sweep.objectives.iter().map(|objective| &objective.metric);
+        let objectives = self
+            .sweep
+            .objectives
+            .iter()
+            .map(|objective| &objective.metric);
         let constraints = self.sweep.constraints.iter().map(|one| &one.metric);
         for name in objectives.chain(constraints) {
             if metric::lookup(&row.metrics, name).is_none() {
@@ -338,8 +343,10 @@ impl Conductor<'_> {
             "objectives": texts(&mut self.sweep.objectives.iter().map(ToString::to_string)),
             "constraints": texts(&mut self.sweep.constraints.iter().map(ToString::to_string)),
         });
-        self.store
-            .write("sweep.json", &(serde_json::to_string_pretty(&about)? + "\n"))?;
+        self.store.write(
+            "sweep.json",
+            &(serde_json::to_string_pretty(&about)? + "\n"),
+        )?;
         Ok(csv)
     }
 

@@ -156,7 +156,11 @@ fn run_point(root: &Path, key: &str, cancel: &AtomicBool) -> Result<Ended, Engin
     })?;
     let run = work.join("run");
     let mut command = Command::new(&program);
-    command.arg("run").arg(&plan.scenario).arg("--out").arg(&run);
+    command
+        .arg("run")
+        .arg(&plan.scenario)
+        .arg("--out")
+        .arg(&run);
     for assignment in &plan.overrides {
         command.args(["--set", assignment]);
     }

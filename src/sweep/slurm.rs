@@ -75,7 +75,8 @@ pub fn run(
 }
 
 fn submit(name: &str, tasks: usize, output: &Path, script: &Path) -> Result<String, EngineError> {
-    let answer = Command::new("sbatch")
+    let sbatch = std::env::var("HALLUX_SBATCH").unwrap_or_else(|_| "sbatch".into());
+    let answer = Command::new(&sbatch)
         .arg("--parsable")
         .arg(format!("--job-name=hallux-{name}"))
         .arg(format!("--array=0-{}", tasks - 1))
@@ -85,7 +86,7 @@ fn submit(name: &str, tasks: usize, output: &Path, script: &Path) -> Result<Stri
         .output()
         .map_err(|error| {
             EngineError::Slurm(format!(
-                "cannot run sbatch: {error}; install it (apt-get install slurm-wlm), \
+                "cannot run {sbatch}: {error}; install it (apt-get install slurm-wlm), \
                  or use --engine local"
             ))
         })?;

@@ -237,7 +237,9 @@ fn assigned(value: &toml::Value) -> String {
 
 fn sample(keys: &SampleKeys, axes: &[Axis], no_objectives: bool) -> Result<Sample, String> {
     let refuse = |given: bool, key: &str, kind: &str| match given {
-        true => Err(format!("`sample.{key}` has no meaning with kind = \"{kind}\"")),
+        true => Err(format!(
+            "`sample.{key}` has no meaning with kind = \"{kind}\""
+        )),
         false => Ok(()),
     };
     match keys.kind {

@@ -41,7 +41,9 @@ pub enum StoreError {
     #[error("{0} holds something else than a sweep; name a new directory")]
     Foreign(PathBuf),
     /// A file cannot be read or written.
-    #[error("cannot {action} {path}: {error}; what is stored so far stays, and the same command goes on from there")]
+    #[error(
+        "cannot {action} {path}: {error}; what is stored so far stays, and the same command goes on from there"
+    )]
     Io {
         /// What was tried.
         action: &'static str,

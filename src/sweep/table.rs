@@ -134,12 +134,20 @@ pub fn columns(sweep: &Sweep) -> Vec<String> {
         false => name.clone(),
     };
     let objectives = sweep.objectives.iter().map(|objective| &objective.metric);
-    let constraints = sweep.constraints.iter().map(|constraint| &constraint.metric);
+    let constraints = sweep
+        .constraints
+        .iter()
+        .map(|constraint| &constraint.metric);
     let mut columns: Vec<String> = vec![];
     let usual = USUAL.iter().map(|name| (*name).to_owned());
     let synth = SYNTH.iter().filter(|_| sweep.synth);
     let synth = synth.map(|name| (*name).to_owned());
-    for name in objectives.chain(constraints).map(full).chain(usual).chain(synth) {
+    for name in objectives
+        .chain(constraints)
+        .map(full)
+        .chain(usual)
+        .chain(synth)
+    {
         if !columns.contains(&name) {
             columns.push(name);
         }
