@@ -218,10 +218,7 @@ fn halving_runs_many_briefly_and_few_long() {
     assert_eq!(rungs, [12, 3, 1]);
     // The shortest link is fastest at every length.
     let last = all.last().unwrap();
-    assert_eq!(
-        (last[3].as_str(), last[5].as_str()),
-        ("1us", "1")
-    );
+    assert_eq!((last[3].as_str(), last[5].as_str()), ("1us", "1"));
 }
 
 #[test]

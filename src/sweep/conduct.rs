@@ -1,15 +1,18 @@
 //! From a sweep file to a table: which points, in which order, run by whom.
 
 use super::engine::{self, Lost, Status};
+use super::metric::{self, Metrics};
+use super::pareto;
 use super::point::{Point, PointError, Resolver, tools};
 use super::slurm;
 use super::space::{self, Configuration};
 use super::spec::{Halving, Sample, Sweep};
 use super::store::{Outcome, Store};
 use super::table::{self, Row, Standing};
-use super::{metric, pareto};
 use crate::model::{self, Abilities};
+use crate::synth;
 use anyhow::{Context, Result, anyhow, bail};
+use hallux_toe::generate::generate;
 use hallux_verilator::Toolchain;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -94,6 +97,7 @@ pub fn conduct(
         news,
         resolver: Resolver::new(sweep, tools),
         built: BTreeSet::new(),
+        estimates: BTreeMap::new(),
         runs: 0,
         rows: vec![],
     };
@@ -125,6 +129,8 @@ struct Conductor<'a> {
     resolver: Resolver<'a>,
     /// RTL whose models are compiled.
     built: BTreeSet<String>,
+    /// Area and critical path, or why there is no estimate, by RTL.
+    estimates: BTreeMap<String, Result<Metrics, String>>,
     runs: usize,
     rows: Vec<Row>,
 }
@@ -167,6 +173,8 @@ impl Conductor<'_> {
                 None => pending.push(point.clone()),
             }
         }
+        // What the RTL alone rules out is not simulated.
+        pending.retain(|point| self.static_standing(point).is_none());
         let total = pending.len() + stored;
         let lost = self.run(&pending, total, stored)?;
         for (number, configuration, point) in resolved {
@@ -245,6 +253,45 @@ impl Conductor<'_> {
         Ok(lost)
     }
 
+    /// Area and critical path of a point's RTL, worked out once.
+    fn estimate(&mut self, point: &Point) {
+        if self.estimates.contains_key(&point.rtl) || self.cancel.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut tell = |line: &str| (self.news)(News::Line(line));
+        let estimated = generate(&point.design)
+            .map_err(|error| error.to_string())
+            .and_then(|design| {
+                let files = design.files.into_iter();
+                let sources: Vec<_> = files.map(|file| (file.name, file.text)).collect();
+                synth::estimate(
+                    &design.manifest,
+                    &sources,
+                    &synth::Options::default(),
+                    &mut tell,
+                )
+                .map_err(|error| one_line(&error.to_string()))
+            })
+            .map(|report| table::metrics_of_estimate(&report));
+        self.estimates.insert(point.rtl.clone(), estimated);
+    }
+
+    fn estimated(&self, point: &Point) -> Metrics {
+        let estimate = self.estimates.get(&point.rtl);
+        estimate
+            .and_then(|known| known.as_ref().ok())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    /// How a point stands by its RTL alone, if that decides.
+    fn static_standing(&self, point: &Point) -> Option<Standing> {
+        match self.estimates.get(&point.rtl)? {
+            Ok(metrics) => table::broken(self.sweep, metrics).map(Standing::Infeasible),
+            Err(reason) => Some(Standing::Failed(format!("no estimate: {reason}"))),
+        }
+    }
+
     fn row(
         &self,
         rung: usize,
@@ -253,20 +300,27 @@ impl Conductor<'_> {
         point: Result<Point, String>,
         lost: &Lost,
     ) -> Row {
-        let mut metrics = metric::Metrics::new();
+        let mut metrics = Metrics::new();
         let standing = match point {
             Err(reason) => Standing::Failed(reason),
-            Ok(point) => match (self.store.outcome(&point.key), lost.get(&point.key)) {
-                (Some(Outcome::Done { summary }), _) => {
-                    metrics.extend(table::metrics_of(&summary));
-                    match table::broken(self.sweep, &metrics) {
-                        Some(reason) => Standing::Infeasible(reason),
-                        None => Standing::Done,
-                    }
+            Ok(point) => match self.static_standing(&point) {
+                Some(standing) => {
+                    metrics.extend(self.estimated(&point));
+                    standing
                 }
-                (Some(Outcome::Failed { reason }), _) => Standing::Failed(reason),
-                (None, Some(reason)) => Standing::Failed(reason.clone()),
-                (None, None) => Standing::Open,
+                None => match (self.store.outcome(&point.key), lost.get(&point.key)) {
+                    (Some(Outcome::Done { summary }), _) => {
+                        metrics.extend(table::metrics_of(&summary));
+                        metrics.extend(self.estimated(&point));
+                        match table::broken(self.sweep, &metrics) {
+                            Some(reason) => Standing::Infeasible(reason),
+                            None => Standing::Done,
+                        }
+                    }
+                    (Some(Outcome::Failed { reason }), _) => Standing::Failed(reason),
+                    (None, Some(reason)) => Standing::Failed(reason.clone()),
+                    (None, None) => Standing::Open,
+                },
             },
         };
         Row {

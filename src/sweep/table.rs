@@ -4,6 +4,7 @@ use super::metric::{self, Metrics};
 use super::pareto;
 use super::space::Configuration;
 use super::spec::{Sweep, is_synth_metric};
+use crate::synth::Report;
 use serde_json::{Map, Value, json};
 
 /// How a point stands in the table.
@@ -84,6 +85,31 @@ pub fn metrics_of(summary: &Value) -> Metrics {
             counts.values().filter_map(Value::as_u64).sum::<u64>()
         });
         metrics.insert(total.into(), sum as f64);
+    }
+    metrics
+}
+
+/// Area and critical path of a design: the area of the whole, the longest path of any module.
+pub fn metrics_of_estimate(report: &Report) -> Metrics {
+    let mut metrics = Metrics::new();
+    if let Some(whole) = report
+        .modules
+        .iter()
+        .find(|module| module.name == report.top)
+    {
+        let area = &whole.area;
+        for (name, value) in [
+            ("synth.lut", area.luts as f64),
+            ("synth.ff", area.flip_flops as f64),
+            ("synth.bram36", whole.ram36),
+            ("synth.uram", whole.ultraram_equivalents as f64),
+            ("synth.dsp", area.dsps as f64),
+        ] {
+            metrics.insert(name.into(), value);
+        }
+    }
+    if let Some(delay) = report.slowest().and_then(|module| module.critical_ps) {
+        metrics.insert("synth.critical_path_ns".into(), delay as f64 / 1000.0);
     }
     metrics
 }
