@@ -73,6 +73,12 @@ scenarios() {
     done
 }
 
+# Its last line is one of JSON; it fails on the first program that means something else in RTL.
+fuzz_emitter() {
+    cargo run --release --quiet -p hallux-testbenches --example emitter_fuzz -- \
+        --programs 200 --vectors 2000 --seed 1
+}
+
 step "tools" install_tools
 export HALLUX_REQUIRE_TOOLS=1
 step "build" cargo build --release --workspace --all-targets --locked
@@ -86,6 +92,7 @@ step "format" cargo fmt --all --check
 step "clippy" cargo clippy --release --workspace --all-targets --locked -- -D warnings
 step "generated RTL" cargo run --release --quiet -- gen --check
 step "lint of the generated RTL" lint_oldest_and_newest
+step "emitter fuzzing" fuzz_emitter
 step "scenarios" scenarios
 echo "== all steps: $((SECONDS - started)) s"
 awk '/^test result:/ { passed += $4; failed += $6; ignored += $8 }
