@@ -8,10 +8,14 @@ use channel::{structure, value};
 use hallux_host::reference::{Command, Event, Open, Received, SeqNumber, flags};
 use hallux_testbenches::Stalls;
 use hallux_toe::channels::Outcome;
+use hallux_toe::design::SameFlow;
 use hallux_toe::interface::{OpenWords, Status};
 use protocol::lockstep::{Conditions, FLOWS, check, describe, stage as stage_of};
 use protocol::script::{Generator, Item, Work};
 use std::collections::BTreeMap;
+
+/// Every way to treat events of one flow.
+const MODES: [SameFlow; 3] = [SameFlow::Forward1, SameFlow::Forward2, SameFlow::Lock];
 
 const ISS: u32 = 1000;
 const IRS: u32 = 5000;
@@ -77,6 +81,7 @@ fn grant() -> Work {
 #[test]
 fn a_connection_from_open_to_close() {
     let conditions = Conditions {
+        same_flow: SameFlow::Forward1,
         seed: 1,
         gaps: 0,
         stalls: 0,
@@ -134,10 +139,11 @@ fn a_connection_from_open_to_close() {
     assert_eq!(bench.peek("idle"), true);
 }
 
-/// Four clocks from an event to its outcome.
+/// Twelve clocks from an event to its outcome.
 #[test]
 fn latency() {
     let conditions = Conditions {
+        same_flow: SameFlow::Forward1,
         seed: 4,
         gaps: 0,
         stalls: 0,
@@ -145,7 +151,7 @@ fn latency() {
     };
     let (mut bench, s, m) = stage_of(&conditions);
     bench.send_value(s, value(script(vec![open()])[0].event()));
-    bench.run(4);
+    bench.run(12);
     assert!(bench.received(m).is_empty());
     bench.cycle();
     assert_eq!(bench.received(m).len(), 1);
@@ -155,6 +161,7 @@ fn latency() {
 #[test]
 fn one_event_a_clock_on_one_connection() {
     let conditions = Conditions {
+        same_flow: SameFlow::Forward1,
         seed: 2,
         gaps: 0,
         stalls: 0,
@@ -191,7 +198,7 @@ fn lock_step_with_the_reference() {
     let length = 6000;
     let mut coverage = BTreeMap::new();
     let kinds = [(0, 0), (0, 50), (50, 0), (30, 30)];
-    for round in 0..20 {
+    for round in 0..24 {
         let (gaps, stalls) = kinds[round % kinds.len()];
         let seed = 100 + round as u64;
         let now = seed * 0x1234_5678_9abc;
@@ -203,6 +210,7 @@ fn lock_step_with_the_reference() {
         check(
             script,
             &Conditions {
+                same_flow: MODES[round % 3],
                 seed,
                 gaps,
                 stalls,
@@ -218,6 +226,7 @@ fn lock_step_with_the_reference() {
 #[test]
 fn a_reset_closes_everything() {
     let conditions = Conditions {
+        same_flow: SameFlow::Forward1,
         seed: 3,
         gaps: 0,
         stalls: 100,

@@ -10,8 +10,12 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SameFlow {
-    /// Forward the next state into the following cycle: one event per clock on one flow.
+    /// Forward the next state into the following clock: one event per clock on one flow.
     Forward1,
+    /// Forward it one clock later: one event in two clocks on one flow.
+    Forward2,
+    /// Forward nothing: an event enters when no other of its flow is under way.
+    Lock,
 }
 
 /// How work goes through the stages.

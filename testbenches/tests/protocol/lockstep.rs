@@ -7,6 +7,7 @@ use crate::stage::bench_of;
 use hallux_host::reference::Connections;
 use hallux_testbenches::{Bench, Driver, Monitor, Stalls};
 use hallux_toe::channels::Outcome;
+use hallux_toe::design::SameFlow;
 use hallux_toe::stages::protocol::Protocol;
 
 /// Flow ids of the stage under test.
@@ -15,6 +16,8 @@ pub const FLOWS: u16 = 4;
 /// How a script is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
+    /// How the stage treats events of one flow.
+    pub same_flow: SameFlow,
     /// Seed of the stalls.
     pub seed: u64,
     /// Percent of the clocks in which no event is offered.
@@ -38,7 +41,8 @@ pub struct Mismatch {
 
 /// A reset stage.
 pub fn stage(conditions: &Conditions) -> (Bench, Driver, Monitor) {
-    let mut bench = bench_of(&Protocol::new(FLOWS.into()), "protocol", conditions.seed);
+    let block = Protocol::new(FLOWS.into(), conditions.same_flow);
+    let mut bench = bench_of(&block, "protocol", conditions.seed);
     let (s, m) = (bench.driver("s"), bench.monitor("m"));
     bench.stall(s, Stalls::random(conditions.gaps));
     bench.stall(m, Stalls::random(conditions.stalls));

@@ -1,44 +1,73 @@
 //! The protocol stage: the only writer of TCP state.
 //!
-//! Applies one event a clock to the state of its connection, and passes on what follows
-//! from it. Events of one connection may come back to back.
+//! Applies one event a clock to the state of its connection, and passes on what follows from
+//! it, in the order of the events. Events of one connection may come back to back.
 //!
 //! ```text
-//!            read            compute               write
-//!  s ──►┬─► event ─────────► transition ─► result ─┬─► outcomes (FIFO) ──► m
-//!       │                      ▲    ▲        │     │
-//!       └─► states (RAM) ──────┤    now      │     ▼
-//!                              ├── written ◄─┼── states (RAM)
-//!                              └─────────────┘
+//!        read        expand     one step                exact transition                announce
+//!  s ─►┬─ decode ──► prepare ─┬► relate ─► judge ─► measure ─► settle ─┬► survey ─► draft ─► announce ─► FIFO ─► m
+//!      │                      │  shortcut                              │                        ▲ │
+//!      └─► states ─► expand ──┤   │ next     next       next           │ next          edges ───┘ │
+//!            ▲                └◄──┴─────┴─────────┴──────────┴─────────┴─► states        ▲        │
+//!            │                     forwarding                               │            └────────┘
+//!            └──────────────────────────────────────────────────────────────┘
+//!      read       prepare        relate      judge      measure     settle      survey    draft   announce
 //! ```
 //!
-//! * Latency: 4 clocks, 2 of them in the FIFO. Initiation interval: 1.
-//! * The state in *compute* comes from the event one ahead (`result`), from the one before
-//!   that (`written`), or from the memory, whichever is newest (contract O6).
-//! * The pipeline never stops: `s_ready` is given only while the FIFO has room for all that
-//!   may be under way, so it does not depend on `m_ready` in the same clock.
+//! * **The recurrence is one step deep.** The full transition takes four clocks, too long for
+//!   the next event of the flow to wait. But in-order segments, new acknowledgements, grants
+//!   and descriptors change the state in a way that `shortcut` finds in the first of these
+//!   clocks, from comparisons beside sums. That next state is forwarded to the event behind.
+//! * **The shortcut never guesses.** It either is right or declines. Every event also passes
+//!   the exact transition; an assertion holds the one against the other in every simulation.
+//! * **Where it declines** (out of order, duplicates, FIN, recovery, commands, …), the next
+//!   event of the *same flow* waits in *prepare* until *settle* has the state: four clocks
+//!   from event to event, six behind a command, which may change constants of the connection
+//!   as well. Those behind it wait too, since outcomes keep the order of events.
+//! * **What is forwarded.** An event in *prepare* takes its state from the youngest older
+//!   event of its flow that has not reached the memory: in *relate* (the shortcut's result),
+//!   *judge*, *measure* (carried along), *settle* (exact), *survey* (being written). One
+//!   that was written while the event was reading is caught in *read* (contract O6).
+//! * Initiation interval on one flow by `SameFlow`: `Forward1` 1, `Forward2` 2 (the result of
+//!   *relate* is not forwarded, only that of the registers behind it), `Lock` 8 (nothing is
+//!   forwarded; an event enters when no other of its flow is between *read* and *survey*).
+//!   Between flows it is always 1.
+//! * Latency: 12 clocks, 2 of them in the FIFO.
+//! * `s_ready` depends on registers only: an event that comes while the pipeline waits is
+//!   held beside it. It is given only while the FIFO has room for all that is under way.
 //! * After reset a sweep closes every flow id, one a clock; `s_ready` is low meanwhile.
 //! * A flow id beyond the design point's connections is closed and stays so.
 //!
 //! The rules are those of `docs/data-path.md`; `host-model/src/reference` says the same
-//! as plain Rust.
+//! as plain Rust. Why the recurrence is cut this way: `docs/decisions/005-the-recurrence.md`.
 
-pub mod command;
+pub mod extent;
 pub mod flow;
-pub mod receive;
-pub mod step;
-pub mod transmit;
+pub mod outcome;
+pub mod recurrence;
+pub mod relations;
+pub mod settled;
+pub mod verdict;
+pub mod work;
 
 use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
+use crate::design::SameFlow;
 use crate::interface::notice;
-use flow::Flow;
+use extent::{Extent, measure};
+use flow::{Flow, Live, agrees, expand};
 use hallux_hdl::prelude::*;
-use step::{concerns_connection, transition};
+use outcome::{Draft, Survey, announce, draft, survey};
+use recurrence::{Shortcut, shortcut};
+use relations::{Relations, relate};
+use settled::{Settled, settle};
+use verdict::{Verdict, judge};
+use work::{Decoded, Work, decode, prepare};
 
 /// Words of the outcome FIFO.
-const OUTCOMES: usize = 16;
-/// Outcomes that may be under way to the FIFO when its level is read, with one spare.
-const UNDER_WAY: usize = 4;
+const OUTCOMES: usize = 32;
+/// Outcomes that may be under way to the FIFO when its level is read: one in each register,
+/// one held at the entrance, and two to spare.
+const UNDER_WAY: usize = 13;
 
 /// The protocol stage; see the module's documentation.
 #[derive(LogicBlock, Default)]
@@ -69,129 +98,444 @@ pub struct Protocol {
     pub count_stale: Signal<Out, Bit>,
 
     states: Ram<Flow, 16>,
+    edges: Ram<Bits<32>, 16>,
     outcomes: Fifo<Outcome>,
 
-    /// Compute: the event, and whether its flow id exists.
-    taken: DFF<Event>,
-    taken_valid: DFF<Bit>,
-    taken_exists: DFF<Bit>,
+    /// An event taken while the pipeline waited.
+    held: DFF<Event>,
+    held_valid: DFF<Bit>,
 
-    /// Write: the new state and the outcome.
-    result: DFF<Flow>,
-    result_flow: DFF<Bits<16>>,
-    result_writes: DFF<Bit>,
-    outcome: DFF<Outcome>,
-    outcome_valid: DFF<Bit>,
-    stale: DFF<Bit>,
+    /// *read*: the memory answers.
+    read: DFF<Event>,
+    read_valid: DFF<Bit>,
+
+    /// *prepare*: the state is as fresh as the memory and what was written since.
+    decoded: DFF<Decoded>,
+    decoded_valid: DFF<Bit>,
+    stored: DFF<Flow>,
+
+    /// *relate*: the state is the newest there is.
+    work: DFF<Work>,
+    work_valid: DFF<Bit>,
+    live: DFF<Live>,
+
+    /// *judge*.
+    judge_work: DFF<Work>,
+    judge_valid: DFF<Bit>,
+    judge_live: DFF<Live>,
+    judge_next: DFF<Shortcut>,
+    relations: DFF<Relations>,
+
+    /// *measure*.
+    measure_work: DFF<Work>,
+    measure_valid: DFF<Bit>,
+    measure_live: DFF<Live>,
+    measure_next: DFF<Shortcut>,
+    measure_relations: DFF<Relations>,
+    verdict: DFF<Verdict>,
+
+    /// *settle*.
+    settle_work: DFF<Work>,
+    settle_valid: DFF<Bit>,
+    settle_live: DFF<Live>,
+    settle_next: DFF<Shortcut>,
+    settle_relations: DFF<Relations>,
+    settle_verdict: DFF<Verdict>,
+    extent: DFF<Extent>,
+
+    /// *survey*: the new state is being written.
+    settled: DFF<Settled>,
+    settled_event: DFF<Decoded>,
+    settled_valid: DFF<Bit>,
 
     /// What the memory took one clock ago: a read in that clock missed it.
     written: DFF<Flow>,
     written_flow: DFF<Bits<16>>,
     written_valid: DFF<Bit>,
 
+    /// *draft*.
+    surveyed: DFF<Survey>,
+    surveyed_valid: DFF<Bit>,
+
+    /// *announce*, with the advertised edge so far.
+    drafted: DFF<Draft>,
+    drafted_valid: DFF<Bit>,
+    drafted_writes: DFF<Bit>,
+    edge: DFF<Bits<32>>,
+    /// The edge that was written one clock ago.
+    last_edge: DFF<Bits<32>>,
+    last_edge_flow: DFF<Bits<16>>,
+    last_edge_valid: DFF<Bit>,
+
+    outcome: DFF<Outcome>,
+    outcome_valid: DFF<Bit>,
+    stale: DFF<Bit>,
+
     sweeping: DFF<Bit>,
     sweep_flow: DFF<Bits<16>>,
 
     /// Every outcome finds room.
     room: Assert,
+    /// The shortcut gives what the exact transition gives.
+    exact: Assert,
+    /// The sums of a state are those of its parts.
+    whole: Assert,
 
     _connections: usize,
+    _forwards: bool,
+    _forwards_at_once: bool,
 }
 
 impl Protocol {
     /// A stage for flow ids `0..connections` (2 to 65536).
-    pub fn new(connections: usize) -> Self {
+    pub fn new(connections: usize, same_flow: SameFlow) -> Self {
         Self {
             states: Ram::new(connections),
+            edges: Ram::new(connections),
             outcomes: Fifo::new(OUTCOMES).with_almost_full(UNDER_WAY),
             room: Assert::new("the outcome FIFO has room for every outcome"),
+            exact: Assert::new("the shortcut agrees with the exact transition"),
+            whole: Assert::new("the sums of a state are those of its parts"),
             _connections: connections,
+            _forwards: same_flow != SameFlow::Lock,
+            _forwards_at_once: same_flow == SameFlow::Forward1,
             ..Default::default()
         }
     }
 }
 
+/// An event in a later step works on the state of flow `flow`.
+#[hdl_fn]
+fn meets(flow: Bits<16>, other: Decoded, other_valid: Bit) -> Bit {
+    other_valid & other.writes & (other.event.flow == flow)
+}
+
 impl Logic for Protocol {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, taken, taken_valid, taken_exists);
+        dff_setup!(self, clk, held, held_valid, read, read_valid);
+        dff_setup!(self, clk, decoded, decoded_valid, stored);
+        dff_setup!(self, clk, work, work_valid, live);
         dff_setup!(
             self,
             clk,
-            result,
-            result_flow,
-            result_writes,
-            outcome,
-            outcome_valid,
-            stale
+            judge_work,
+            judge_valid,
+            judge_live,
+            judge_next,
+            relations
         );
         dff_setup!(
             self,
             clk,
-            written,
-            written_flow,
-            written_valid,
+            measure_work,
+            measure_valid,
+            measure_live,
+            measure_next,
+            measure_relations,
+            verdict
+        );
+        dff_setup!(
+            self,
+            clk,
+            settle_work,
+            settle_valid,
+            settle_live,
+            settle_next,
+            settle_relations,
+            settle_verdict,
+            extent
+        );
+        dff_setup!(self, clk, settled, settled_event, settled_valid);
+        dff_setup!(self, clk, written, written_flow, written_valid);
+        dff_setup!(self, clk, surveyed, surveyed_valid);
+        dff_setup!(self, clk, drafted, drafted_valid, drafted_writes, edge);
+        dff_setup!(self, clk, last_edge, last_edge_flow, last_edge_valid);
+        dff_setup!(
+            self,
+            clk,
+            outcome,
+            outcome_valid,
+            stale,
             sweeping,
             sweep_flow
         );
         self.states.clk.next = self.clk.val();
+        self.edges.clk.next = self.clk.val();
         self.outcomes.clk.next = self.clk.val();
         self.outcomes.rst.next = self.rst.val();
 
-        // Read.
-        let ready = !self.outcomes.almost_full.val() & !self.sweeping.q.val();
-        let takes = ready & self.s.valid.val();
-        let flow = self.s.data.val().flow;
+        // The exact transition, and the state that it leaves.
+        let settling = self.settle_work.q.val();
+        let settled = settle(
+            self.settle_live.q.val(),
+            settling,
+            self.settle_relations.q.val(),
+            self.settle_verdict.q.val(),
+            self.extent.q.val(),
+        );
+
+        // The shortcut, and the state that it leaves.
+        let live = self.live.q.val();
+        let work = self.work.q.val();
+        let quick = shortcut(live, work);
+
+        // Where the event in prepare finds its state: youngest first.
+        let decoded = self.decoded.q.val();
+        let flow = decoded.event.flow;
+        let in_relate = meets(flow, work.decoded, self.work_valid.q.val());
+        let in_judge = meets(
+            flow,
+            self.judge_work.q.val().decoded,
+            self.judge_valid.q.val(),
+        );
+        let in_measure = meets(
+            flow,
+            self.measure_work.q.val().decoded,
+            self.measure_valid.q.val(),
+        );
+        let in_settle = meets(flow, settling.decoded, self.settle_valid.q.val());
+        let in_survey = meets(flow, self.settled_event.q.val(), self.settled_valid.q.val());
+        let judge_next = self.judge_next.q.val();
+        let measure_next = self.measure_next.q.val();
+        let settle_next = self.settle_next.q.val();
+        let surveyed = self.settled.q.val();
+        let mut newest = expand(self.stored.q.val());
+        let mut stays: Bit = false;
+        if self._forwards {
+            let old = if in_settle {
+                settle_next.live
+            } else if in_survey {
+                surveyed.live
+            } else {
+                newest
+            };
+            let recent = if in_judge {
+                judge_next.live
+            } else if in_measure {
+                measure_next.live
+            } else {
+                old
+            };
+            // Late in the clock, so last in the selection.
+            let corrected = in_settle & !settle_next.taken & !in_judge & !in_measure;
+            newest = if corrected { settled.live } else { recent };
+            // A command may change the constants that `work` is made of: those are taken from
+            // the memory's form of the state.
+            let mut waits = (in_judge & !judge_next.taken)
+                | (in_measure & !measure_next.taken)
+                | (in_settle & settling.decoded.commands)
+                | (in_survey & self.settled_event.q.val().commands);
+            if self._forwards_at_once {
+                newest = if in_relate {
+                    quick.live
+                } else if corrected {
+                    settled.live
+                } else {
+                    recent
+                };
+                waits = waits | (in_relate & !quick.taken);
+            } else {
+                waits = waits | in_relate;
+            }
+            stays = self.decoded_valid.q.val() & decoded.writes & waits;
+        }
+
+        // Entrance.
+        let ready =
+            !self.held_valid.q.val() & !self.outcomes.almost_full.val() & !self.sweeping.q.val();
         self.s.ready.next = ready;
-        self.states.read_address.next = flow;
-        self.taken_valid.d.next = takes;
-        if takes {
-            self.taken.d.next = self.s.data.val();
-            self.taken_exists.d.next = flow <= bits::<16>((self._connections - 1) as u64);
+        let offered = self.held_valid.q.val() | (ready & self.s.valid.val());
+        let event = if self.held_valid.q.val() {
+            self.held.q.val()
+        } else {
+            self.s.data.val()
+        };
+        let reading = self.read.q.val();
+        let mut waits = stays;
+        if !self._forwards {
+            // Nothing is forwarded: no other event of the flow may be between here and the
+            // memory.
+            waits = meets(event.flow, decode(reading, true), self.read_valid.q.val())
+                | meets(event.flow, decoded, self.decoded_valid.q.val())
+                | meets(event.flow, work.decoded, self.work_valid.q.val())
+                | meets(
+                    event.flow,
+                    self.judge_work.q.val().decoded,
+                    self.judge_valid.q.val(),
+                )
+                | meets(
+                    event.flow,
+                    self.measure_work.q.val().decoded,
+                    self.measure_valid.q.val(),
+                )
+                | meets(event.flow, settling.decoded, self.settle_valid.q.val())
+                | meets(
+                    event.flow,
+                    self.settled_event.q.val(),
+                    self.settled_valid.q.val(),
+                );
+        }
+        self.held_valid.d.next = offered & waits;
+        if offered & waits & !self.held_valid.q.val() {
+            self.held.d.next = event;
         }
 
-        // Compute.
-        let work = self.taken.q.val();
-        let stored = if self.result_writes.q.val() & (self.result_flow.q.val() == work.flow) {
-            self.result.q.val()
-        } else if self.written_valid.q.val() & (self.written_flow.q.val() == work.flow) {
-            self.written.q.val()
-        } else {
-            self.states.read_data.val()
-        };
-        let state = if self.taken_exists.q.val() {
-            stored
-        } else {
-            Flow::default()
-        };
-        let tick = self.now.val().get_bits::<32>(10);
-        let step = transition(state, work, tick, self.taken_exists.q.val());
-        self.outcome_valid.d.next = self.taken_valid.q.val();
-        self.result_writes.d.next =
-            self.taken_valid.q.val() & self.taken_exists.q.val() & concerns_connection(work);
-        if self.taken_valid.q.val() {
-            self.result.d.next = step.flow;
-            self.result_flow.d.next = work.flow;
-            self.outcome.d.next = step.outcome;
-            self.stale.d.next = step.stale;
+        // Read. What stays is read again, so that the answer is as fresh as the memory.
+        self.states.read_address.next = if stays { reading.flow } else { event.flow };
+        if !stays {
+            self.read_valid.d.next = offered & !waits;
+            if offered & !waits {
+                self.read.d.next = event;
+            }
         }
 
-        // Write.
-        self.states.write_enable.next = self.result_writes.q.val() | self.sweeping.q.val();
+        // Prepare.
+        let exists = reading.flow <= bits::<16>((self._connections - 1) as u64);
+        let writing = self.settled_valid.q.val() & self.settled_event.q.val().writes;
+        let writing_flow = self.settled_event.q.val().event.flow;
+        if stays {
+            if in_survey {
+                self.stored.d.next = surveyed.live.flow;
+            }
+        } else {
+            self.decoded_valid.d.next = self.read_valid.q.val();
+            if self.read_valid.q.val() {
+                self.decoded.d.next = decode(reading, exists);
+                self.stored.d.next = if !exists {
+                    Flow::default()
+                } else if writing & (writing_flow == reading.flow) {
+                    surveyed.live.flow
+                } else if self.written_valid.q.val() & (self.written_flow.q.val() == reading.flow) {
+                    self.written.q.val()
+                } else {
+                    self.states.read_data.val()
+                };
+            }
+        }
+
+        // Relate.
+        self.work_valid.d.next = self.decoded_valid.q.val() & !stays;
+        if self.decoded_valid.q.val() {
+            self.work.d.next = prepare(decoded, self.stored.q.val());
+            self.live.d.next = newest;
+        }
+
+        // Judge.
+        self.judge_valid.d.next = self.work_valid.q.val();
+        if self.work_valid.q.val() {
+            self.judge_work.d.next = work;
+            self.judge_live.d.next = live;
+            self.judge_next.d.next = quick;
+            self.relations.d.next = relate(live, work);
+        }
+
+        // Measure.
+        self.measure_valid.d.next = self.judge_valid.q.val();
+        if self.judge_valid.q.val() {
+            self.measure_work.d.next = self.judge_work.q.val();
+            self.measure_live.d.next = self.judge_live.q.val();
+            self.measure_next.d.next = judge_next;
+            self.measure_relations.d.next = self.relations.q.val();
+            self.verdict.d.next = judge(
+                self.judge_live.q.val(),
+                self.judge_work.q.val(),
+                self.relations.q.val(),
+            );
+        }
+
+        // Settle.
+        self.settle_valid.d.next = self.measure_valid.q.val();
+        if self.measure_valid.q.val() {
+            self.settle_work.d.next = self.measure_work.q.val();
+            self.settle_live.d.next = self.measure_live.q.val();
+            self.settle_next.d.next = measure_next;
+            self.settle_relations.d.next = self.measure_relations.q.val();
+            self.settle_verdict.d.next = self.verdict.q.val();
+            self.extent.d.next = measure(
+                self.measure_live.q.val(),
+                self.measure_work.q.val(),
+                self.measure_relations.q.val(),
+                self.verdict.q.val(),
+            );
+        }
+        let settles = self.settle_valid.q.val() & settling.decoded.writes;
+        self.exact.clk.next = self.clk.val();
+        self.exact.holds.next =
+            self.rst.val() | !(settles & settle_next.taken) | (settle_next.live == settled.live);
+        self.whole.clk.next = self.clk.val();
+        self.whole.holds.next =
+            self.rst.val() | !settles | !settled.live.flow.open | agrees(settled.live);
+
+        // Survey, and write the state.
+        self.settled_valid.d.next = self.settle_valid.q.val();
+        if self.settle_valid.q.val() {
+            self.settled.d.next = settled;
+            self.settled_event.d.next = settling.decoded;
+        }
+        self.states.write_enable.next = writing | self.sweeping.q.val();
         self.states.write_address.next = if self.sweeping.q.val() {
             self.sweep_flow.q.val()
         } else {
-            self.result_flow.q.val()
+            writing_flow
         };
         self.states.write_data.next = if self.sweeping.q.val() {
             Flow::default()
         } else {
-            self.result.q.val()
+            surveyed.live.flow
         };
-        self.written_valid.d.next = self.result_writes.q.val();
-        if self.result_writes.q.val() {
-            self.written.d.next = self.result.q.val();
-            self.written_flow.d.next = self.result_flow.q.val();
+        self.written_valid.d.next = writing;
+        if writing {
+            self.written.d.next = surveyed.live.flow;
+            self.written_flow.d.next = writing_flow;
+        }
+        self.edges.read_address.next = writing_flow;
+
+        // Draft.
+        self.surveyed_valid.d.next = self.settled_valid.q.val();
+        if self.settled_valid.q.val() {
+            self.surveyed.d.next = survey(
+                self.settled_event.q.val(),
+                surveyed.step,
+                surveyed.live.flow,
+                self.now.val().get_bits::<32>(10),
+            );
+        }
+
+        // Announce. The edge is that of the event ahead, or of the one before that, whose
+        // writing the read missed, or the memory's.
+        let draft_of = self.surveyed.q.val();
+        let draft_flow = draft_of.decoded.event.flow;
+        let drafted = self.drafted.q.val();
+        let announced = announce(drafted, self.edge.q.val());
+        let moves = self.drafted_valid.q.val() & self.drafted_writes.q.val() & announced.moves;
+        let moved_flow = announced.outcome.flow;
+        self.drafted_valid.d.next = self.surveyed_valid.q.val();
+        if self.surveyed_valid.q.val() {
+            self.drafted.d.next = draft(draft_of);
+            self.drafted_writes.d.next = draft_of.decoded.writes;
+            self.edge.d.next = if moves & (moved_flow == draft_flow) {
+                announced.edge
+            } else if self.last_edge_valid.q.val() & (self.last_edge_flow.q.val() == draft_flow) {
+                self.last_edge.q.val()
+            } else {
+                self.edges.read_data.val()
+            };
+        }
+        self.edges.write_enable.next = moves;
+        self.edges.write_address.next = moved_flow;
+        self.edges.write_data.next = announced.edge;
+        self.last_edge_valid.d.next = moves;
+        if moves {
+            self.last_edge.d.next = announced.edge;
+            self.last_edge_flow.d.next = moved_flow;
+        }
+
+        // The outcome.
+        self.outcome_valid.d.next = self.drafted_valid.q.val();
+        if self.drafted_valid.q.val() {
+            self.outcome.d.next = announced.outcome;
+            self.stale.d.next = drafted.stale;
         }
         self.outcomes.s.data.next = self.outcome.q.val();
         self.outcomes.s.valid.next = self.outcome_valid.q.val();
@@ -220,16 +564,36 @@ impl Logic for Protocol {
             }
         }
 
-        self.idle.next = !self.taken_valid.q.val()
+        self.idle.next = !self.held_valid.q.val()
+            & !self.read_valid.q.val()
+            & !self.decoded_valid.q.val()
+            & !self.work_valid.q.val()
+            & !self.judge_valid.q.val()
+            & !self.measure_valid.q.val()
+            & !self.settle_valid.q.val()
+            & !self.settled_valid.q.val()
+            & !self.written_valid.q.val()
+            & !self.surveyed_valid.q.val()
+            & !self.drafted_valid.q.val()
+            & !self.last_edge_valid.q.val()
             & !self.outcome_valid.q.val()
             & !self.outcomes.level.val().any()
             & !self.sweeping.q.val();
 
         if self.rst.val() {
-            self.taken_valid.d.next = false;
-            self.outcome_valid.d.next = false;
-            self.result_writes.d.next = false;
+            self.held_valid.d.next = false;
+            self.read_valid.d.next = false;
+            self.decoded_valid.d.next = false;
+            self.work_valid.d.next = false;
+            self.judge_valid.d.next = false;
+            self.measure_valid.d.next = false;
+            self.settle_valid.d.next = false;
+            self.settled_valid.d.next = false;
             self.written_valid.d.next = false;
+            self.surveyed_valid.d.next = false;
+            self.drafted_valid.d.next = false;
+            self.last_edge_valid.d.next = false;
+            self.outcome_valid.d.next = false;
             self.sweeping.d.next = true;
             self.sweep_flow.d.next = bits::<16>(0);
         }

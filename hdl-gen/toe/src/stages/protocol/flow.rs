@@ -1,10 +1,22 @@
-//! The state word of a connection and the arithmetic that all transitions share.
+//! The state of a connection: what the memory keeps, what is worked with, and the
+//! arithmetic that all steps share.
 //!
-//! The reference (`State` of the host model) names the fields alike and explains them.
+//! The reference (`State` of the host model) explains each quantity. The stage keeps some of
+//! them in another form, so that no event needs a chain of additions to change them:
+//!
+//! | reference | here | why it is the same |
+//! |---|---|---|
+//! | `snd_wnd` | `edge` − `snd_una` | the window's right edge stays where it is when bytes are sent |
+//! | `snd_max` | `recover` or `snd_nxt` | outside of a recovery nothing was sent beyond SND.NXT; inside, `recover` was SND.MAX when it began |
+//! | `last_ack_sent` | `rcv_nxt` | whatever moves RCV.NXT is acknowledged at once |
+//! | `tx_pos` | `snd_nxt` − `iss` | ring position and sequence number move together |
+//! | `rx_pos` | `rcv_nxt` − `irs` | likewise, until the FIN, behind which nothing is placed |
+//! | `rcv_adv` | of its own in [`outcome`](super::outcome) | nothing else depends on it |
 
 use hallux_hdl::prelude::*;
 
-/// TCP state of one connection. A closed flow id is all zero.
+/// TCP state of one connection, as the memory keeps it. A closed flow id is not `open`; what
+/// else it holds has no meaning.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Flow {
     /// The flow id is in use.
@@ -17,32 +29,22 @@ pub struct Flow {
     pub snd_una: Bits<32>,
     /// SND.NXT.
     pub snd_nxt: Bits<32>,
-    /// SND.MAX, one past the highest sequence number ever sent.
-    pub snd_max: Bits<32>,
-    /// Transmit-ring position of SND.NXT.
-    pub tx_pos: Bits<32>,
+    /// SND.UNA + SND.WND, the right edge of the peer's window.
+    pub edge: Bits<32>,
     /// Bytes released from SND.NXT on.
     pub tx_avail: Bits<25>,
-    /// SND.WND in bytes, from SND.UNA.
-    pub snd_wnd: Bits<32>,
     /// SND.WL1.
     pub snd_wl1: Bits<32>,
     /// RCV.NXT.
     pub rcv_nxt: Bits<32>,
-    /// Receive-ring position of RCV.NXT.
-    pub rx_pos: Bits<32>,
     /// Free bytes of the receive ring from RCV.NXT on.
     pub rx_avail: Bits<25>,
-    /// Highest advertised right edge that the ring backs.
-    pub rcv_adv: Bits<32>,
     /// First sequence number of the out-of-order interval.
     pub ooo_start: Bits<32>,
     /// Bytes of the out-of-order interval; 0 = none.
     pub ooo_len: Bits<25>,
     /// TS.Recent.
     pub ts_recent: Bits<32>,
-    /// Last.ACK.sent.
-    pub last_ack_sent: Bits<32>,
     /// Duplicate ACKs in a row, 0 to 2.
     pub dupacks: Bits<2>,
     /// A rewind has not been acknowledged up to `recover` yet.
@@ -53,6 +55,10 @@ pub struct Flow {
     pub tx_fin: Bit,
     /// The peer's FIN was taken.
     pub rx_fin: Bit,
+    /// First sequence number sent: ring position 0.
+    pub iss: Bits<32>,
+    /// First sequence number received: ring position 0.
+    pub irs: Bits<32>,
     /// Shift of windows received.
     pub send_shift: Bits<4>,
     /// Shift of windows sent.
@@ -71,55 +77,20 @@ pub struct Flow {
     pub tx_log2: Bits<5>,
 }
 
-/// Result of one transition, before a segment is emitted from the new state.
+/// The state with the sums that events need at once. Every event carries them on by one
+/// addition each; [`expand`] makes them from what the memory keeps.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Step {
-    /// New state.
+pub struct Live {
+    /// What the memory keeps.
     pub flow: Flow,
-    /// The event met a closed flow id or another generation.
-    pub stale: Bit,
-    /// Emit a segment.
-    pub send: Bit,
-    /// Emit an acknowledgement if the window has opened far enough.
-    pub send_if_opened: Bit,
-    /// The segment is at `seq`; otherwise it is a pure acknowledgement.
-    pub sequenced: Bit,
-    /// SEG.SEQ.
-    pub seq: Bits<32>,
-    /// TCP flags of the segment.
-    pub flags: Bits<8>,
-    /// Payload bytes of the segment.
-    pub length: Bits<14>,
-    /// Transmit-ring position of its payload.
-    pub tx_pos: Bits<32>,
-    /// Place received payload.
-    pub place: Bit,
-    /// Receive-ring position. Command: SND.UNA.
-    pub rx_pos: Bits<32>,
-    /// Byte offset in the frame.
-    pub place_offset: Bits<14>,
-    /// Bytes to place.
-    pub place_len: Bits<14>,
-    /// Post a notification.
-    pub notify: Bit,
-    /// Bytes newly readable. Command: bytes in flight.
-    pub rx_bump: Bits<32>,
-    /// Bytes newly acknowledged. Command: bytes unsent.
-    pub tx_bump: Bits<32>,
-    /// Notification flags.
-    pub notice_flags: Bits<8>,
-    /// Round-trip sample.
-    pub rtt: Bits<32>,
-    /// Tell the scheduler if the flow can send.
-    pub offer: Bit,
-    /// Tell the scheduler also if it cannot.
-    pub answer: Bit,
-    /// A command completed.
-    pub done: Bit,
-    /// Command: RCV.NXT.
-    pub rcv_nxt: Bits<32>,
-    /// Command: `interface::Status`.
-    pub status: Bits<8>,
+    /// `edge` − SND.NXT: bytes that the peer's window still takes, modulo 2³².
+    pub room: Bits<32>,
+    /// SND.NXT + `tx_avail`: one past the last byte released.
+    pub released: Bits<32>,
+    /// Bytes that the application may still release.
+    pub free: Bits<25>,
+    /// Bytes that the application has not consumed yet.
+    pub unread: Bits<25>,
 }
 
 /// FIN of the TCP flags octet.
@@ -139,8 +110,14 @@ pub fn precedes(a: Bits<32>, b: Bits<32>) -> Bit {
 
 /// The lesser of two unsigned numbers.
 #[hdl_fn]
-pub fn least(a: Bits<32>, b: Bits<32>) -> Bits<32> {
+pub fn least<const N: usize>(a: Bits<N>, b: Bits<N>) -> Bits<N> {
     if a < b { a } else { b }
+}
+
+/// A byte count as a distance between sequence numbers.
+#[hdl_fn]
+pub fn wide(bytes: Bits<25>) -> Bits<32> {
+    bit_cast::<32, 25>(bytes)
 }
 
 /// The bytes of a ring of 2^`log2` bytes.
@@ -149,49 +126,26 @@ pub fn ring_bytes(log2: Bits<5>) -> Bits<25> {
     bits::<25>(1) << log2
 }
 
-/// Bytes that may be sent now: released, and inside the peer's window.
+/// The working form of a state.
 #[hdl_fn]
-pub fn usable(flow: Flow) -> Bits<25> {
-    let in_flight = flow.snd_nxt - flow.snd_una;
-    let shut = flow.opening | (flow.snd_wnd <= in_flight);
-    let room = flow.snd_wnd - in_flight;
-    let released = bit_cast::<32, 25>(flow.tx_avail);
-    if shut {
-        bits::<25>(0)
-    } else {
-        bit_cast::<25, 32>(least(room, released))
+pub fn expand(flow: Flow) -> Live {
+    let released = flow.snd_nxt + wide(flow.tx_avail);
+    let limit = flow.snd_una + wide(ring_bytes(flow.tx_log2));
+    Live {
+        flow,
+        room: flow.edge - flow.snd_nxt,
+        released,
+        free: bit_cast::<25, 32>(limit - released),
+        unread: ring_bytes(flow.rx_log2) - flow.rx_avail,
     }
 }
 
-/// The unit of sent windows in bytes, less one.
+/// Both forms of a state agree.
 #[hdl_fn]
-pub fn unit_mask(shift: Bits<4>) -> Bits<25> {
-    (bits::<25>(1) << shift) - bits::<25>(1)
-}
-
-/// Bytes of the receive ring that may be advertised: one unit (less one) stays back, so
-/// that rounding a window up stays inside the ring.
-#[hdl_fn]
-pub fn advertisable(rx_avail: Bits<25>, shift: Bits<4>) -> Bits<25> {
-    let reserve = unit_mask(shift);
-    if rx_avail < reserve {
-        bits::<25>(0)
-    } else {
-        rx_avail - reserve
-    }
-}
-
-/// The state after a rewind to SND.UNA.
-#[hdl_fn]
-pub fn rewound(flow: Flow) -> Flow {
-    let in_flight = flow.snd_nxt - flow.snd_una;
-    Flow {
-        snd_nxt: flow.snd_una,
-        tx_pos: flow.tx_pos - in_flight,
-        tx_avail: flow.tx_avail + bit_cast::<25, 32>(in_flight),
-        dupacks: bits::<2>(0),
-        recovering: true,
-        recover: flow.snd_max,
-        ..flow
-    }
+pub fn agrees(live: Live) -> Bit {
+    let right = expand(live.flow);
+    (live.room == right.room)
+        & (live.released == right.released)
+        & (live.free == right.free)
+        & (live.unread == right.unread)
 }

@@ -1,0 +1,102 @@
+//! Third step of the exact transition: how many bytes move, and how they meet the interval
+//! that is held out of order.
+
+use super::flow::*;
+use super::relations::Relations;
+use super::verdict::Verdict;
+use super::work::Work;
+use hallux_hdl::prelude::*;
+
+/// How far everything reaches.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Extent {
+    /// Segment: its payload and its FIN count.
+    pub takes_text: Bit,
+    /// Segment: bytes taken or held.
+    pub length: Bits<14>,
+    /// Segment: their end from RCV.NXT.
+    pub end: Bits<25>,
+    /// Segment: it begins at RCV.NXT.
+    pub in_order: Bit,
+    /// Segment: the interval abuts or overlaps its bytes.
+    pub touches: Bit,
+    /// Segment: the interval reaches further.
+    pub extends: Bit,
+    /// Segment: the interval begins before it.
+    pub leads: Bit,
+    /// Segment: nothing is missing before its FIN, which is taken.
+    pub finished: Bit,
+    /// Segment: it acknowledges bytes that a rewind was about to send again.
+    pub jumps: Bit,
+    /// Segment: it updates the peer's window.
+    pub updates: Bit,
+    /// Everything in flight is to be sent again.
+    pub rewinds: Bit,
+    /// Grant: bytes that leave, the FIN's included.
+    pub bytes: Bits<25>,
+    /// Grant: nothing is left behind them.
+    pub all: Bit,
+    /// Command: a probe asks for the peer's state.
+    pub probes: Bit,
+    /// Right edge of the peer's window, where it changes.
+    pub edge: Bits<32>,
+    /// That edge less SND.NXT.
+    pub room: Bits<32>,
+}
+
+/// Measures what moves.
+#[hdl_fn]
+pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -> Extent {
+    let flow = live.flow;
+
+    // What the ring cannot hold is cut off at the end.
+    let fits = verdict.reach <= flow.rx_avail;
+    let end = if fits { verdict.reach } else { flow.rx_avail };
+    let in_order = !verdict.start.any();
+    let takes_text = verdict.acceptable & work.decoded.has_text & !flow.rx_fin;
+    let touches =
+        flow.ooo_len.any() & (verdict.start <= verdict.held_end) & (relations.held_start <= end);
+    let extends = touches & (verdict.held_end > end);
+
+    let small = wide(verdict.burst) <= verdict.room;
+    let bytes = if verdict.shut {
+        bits::<25>(0)
+    } else if small {
+        verdict.burst
+    } else {
+        bit_cast::<25, 32>(verdict.room)
+    };
+
+    let third = flow.dupacks == bits::<2>(2);
+    let outstanding = relations.outstanding.any();
+    let edge = if verdict.sets {
+        relations.set_edge
+    } else {
+        work.edge
+    };
+    Extent {
+        takes_text,
+        length: bit_cast::<14, 25>(end - verdict.start),
+        end,
+        in_order,
+        touches,
+        extends,
+        leads: relations.held_start < verdict.start,
+        finished: takes_text & in_order & work.decoded.fin & fits & !extends,
+        jumps: verdict.takes_ack
+            & verdict.fresh
+            & relations.skipped.any()
+            & !relations.skipped.get_bit(31),
+        // An ACK that advances SND.UNA is newer than all before it, whatever its SEG.SEQ.
+        updates: verdict.takes_ack & (verdict.fresh | !relations.old_window),
+        rewinds: (verdict.takes_ack & verdict.duplicate & third)
+            | (verdict.times_out & outstanding),
+        bytes,
+        all: verdict.last & small & !verdict.shut,
+        // A probe is old at the peer, so it is answered (RFC 9293 §3.8.6.1), and carries no
+        // byte that could be lost.
+        probes: verdict.times_out & (!outstanding | !relations.snd_wnd.any()),
+        edge,
+        room: edge - flow.snd_nxt,
+    }
+}

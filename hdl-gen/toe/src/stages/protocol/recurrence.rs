@@ -1,0 +1,154 @@
+//! The recurrence: the next state, one clock after the last, for the events that traffic is
+//! made of.
+//!
+//! In-order segments, acknowledgements of new data, grants and descriptors change a state by
+//! a few additions whose operands [`work`](super::work) has made ready. All sums are
+//! formed at once, and beside them all comparisons that tell whether they apply; neither
+//! waits for the other:
+//!
+//! ```text
+//!           ┌► sums (one carry chain each) ────────────┐
+//!  state ───┤                                          ├► select ► next state
+//!           └► comparisons (one carry chain) ► taken ──┘
+//! ```
+//!
+//! Where a comparison fails, the event takes the long way, and the next event of its flow
+//! waits for it. The shortcut promises that where it is `taken`, it gives what the long way
+//! gives; [`settled`](super::settled) works that out for every event, and an assertion
+//! compares the two.
+
+use super::flow::*;
+use super::work::Work;
+use hallux_hdl::prelude::*;
+
+/// What the shortcut makes of an event.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Shortcut {
+    /// The event is one of those that it knows; otherwise `live` means nothing.
+    pub taken: Bit,
+    /// The next state.
+    pub live: Live,
+}
+
+/// An in-order segment whose acknowledgement is new, or repeated beside payload.
+#[hdl_fn]
+fn follows(live: Live, work: Work) -> Bit {
+    let flow = live.flow;
+    let event = work.decoded.event;
+    let in_order = event.seq == flow.rcv_nxt;
+    let fits = bit_cast::<25, 14>(event.payload_len) <= flow.rx_avail;
+    let fills_no_gap = fits & !flow.ooo_len.any() & !flow.rx_fin;
+    // Outside of a recovery SND.MAX is SND.NXT.
+    let repeated = event.ack == flow.snd_una;
+    let fresh =
+        !flow.recovering & !precedes(event.ack, flow.snd_una) & !precedes(flow.snd_nxt, event.ack);
+    let acknowledges = if repeated {
+        work.decoded.has_text
+    } else {
+        fresh
+    };
+    let old_stamp = work.timed & precedes(event.ts_val, flow.ts_recent);
+    in_order
+        & acknowledges
+        & !old_stamp
+        & !work.decoded.fin
+        & (fills_no_gap | !work.decoded.has_text)
+}
+
+/// The transition for an event that brings no surprise.
+#[hdl_fn]
+pub fn shortcut(live: Live, work: Work) -> Shortcut {
+    let flow = live.flow;
+    let event = work.decoded.event;
+    let receives = work.decoded.receives;
+    let grants = work.decoded.grants;
+    let controls = work.decoded.controls;
+
+    // A grant takes a whole segment, or all that is left.
+    let mss = bit_cast::<25, 14>(flow.mss);
+    let whole = flow.tx_avail >= mss;
+    let window_takes_mss = live.room >= wide(mss);
+    let window_takes_all = live.room >= wide(flow.tx_avail);
+    let sends = !flow.recovering
+        & !flow.tx_fin
+        & !live.room.get_bit(31)
+        & (if whole {
+            window_takes_mss
+        } else {
+            window_takes_all
+        });
+    let bumps = work.decoded.plain_bumps
+        & (event.generation == flow.generation)
+        & !flow.tx_fin
+        & (work.rx_delta <= live.unread)
+        & (work.tx_delta <= live.free);
+    let expected = (receives & follows(live, work)) | (grants & sends) | (controls & bumps);
+
+    // The peer's window: an old segment beside payload does not change it.
+    let repeated = event.ack == flow.snd_una;
+    let updates = receives & !(repeated & precedes(event.seq, flow.snd_wl1));
+    let after = Flow {
+        snd_una: if receives { event.ack } else { flow.snd_una },
+        snd_nxt: if !grants {
+            flow.snd_nxt
+        } else if whole {
+            flow.snd_nxt + wide(mss)
+        } else {
+            live.released
+        },
+        edge: if updates { work.edge } else { flow.edge },
+        tx_avail: if controls | (grants & whole) {
+            flow.tx_avail + work.tx_delta
+        } else if grants {
+            bits::<25>(0)
+        } else {
+            flow.tx_avail
+        },
+        snd_wl1: if updates { event.seq } else { flow.snd_wl1 },
+        rcv_nxt: if receives {
+            work.decoded.end
+        } else {
+            flow.rcv_nxt
+        },
+        rx_avail: flow.rx_avail + work.rx_delta,
+        ts_recent: if receives & work.timed {
+            event.ts_val
+        } else {
+            flow.ts_recent
+        },
+        dupacks: if receives & !repeated {
+            bits::<2>(0)
+        } else {
+            flow.dupacks
+        },
+        ..flow
+    };
+    Shortcut {
+        taken: flow.open & !flow.opening & expected,
+        live: Live {
+            flow: after,
+            room: if updates {
+                work.edge - flow.snd_nxt
+            } else if grants & whole {
+                live.room - wide(mss)
+            } else if grants {
+                live.room - wide(flow.tx_avail)
+            } else {
+                live.room
+            },
+            released: if controls {
+                live.released + wide(work.tx_delta)
+            } else {
+                live.released
+            },
+            free: if receives {
+                bit_cast::<25, 32>(work.limit - live.released)
+            } else if controls {
+                live.free - work.tx_delta
+            } else {
+                live.free
+            },
+            unread: live.unread - work.rx_delta,
+        },
+    }
+}

@@ -1,0 +1,388 @@
+//! Last step of the exact transition: the next state, and what follows from the event.
+
+use super::extent::Extent;
+use super::flow::*;
+use super::relations::Relations;
+use super::verdict::Verdict;
+use super::work::Work;
+use crate::channels::Event;
+use crate::interface::notice;
+use hallux_hdl::prelude::*;
+
+/// What follows from an event, before the window that is advertised is known.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Step {
+    /// The event met a closed flow id or another generation.
+    pub stale: Bit,
+    /// Generation for the outcome.
+    pub generation: Bits<8>,
+    /// Emit a segment.
+    pub send: Bit,
+    /// Emit an acknowledgement if the window has opened far enough.
+    pub send_if_opened: Bit,
+    /// The segment is at `seq`; otherwise it is a pure acknowledgement.
+    pub sequenced: Bit,
+    /// SEG.SEQ.
+    pub seq: Bits<32>,
+    /// TCP flags of the segment.
+    pub flags: Bits<8>,
+    /// Payload bytes of the segment.
+    pub length: Bits<14>,
+    /// Place received payload.
+    pub place: Bit,
+    /// Sequence number of its first byte.
+    pub place_seq: Bits<32>,
+    /// Byte offset of it in the frame.
+    pub place_offset: Bits<14>,
+    /// Bytes to place.
+    pub place_len: Bits<14>,
+    /// Post a notification.
+    pub notify: Bit,
+    /// Bytes newly readable.
+    pub rx_bump: Bits<25>,
+    /// Bytes newly acknowledged.
+    pub tx_bump: Bits<32>,
+    /// Notification flags.
+    pub notice_flags: Bits<8>,
+    /// Take a round-trip sample.
+    pub samples: Bit,
+    /// Tell the scheduler if the flow can send.
+    pub offer: Bit,
+    /// Tell the scheduler also if it cannot.
+    pub answer: Bit,
+    /// A connection was opened.
+    pub opens: Bit,
+    /// A command completed.
+    pub done: Bit,
+    /// Command: `interface::Status`.
+    pub status: Bits<8>,
+}
+
+/// The state after an event and what follows from it.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Settled {
+    /// Next state.
+    pub live: Live,
+    /// What follows.
+    pub step: Step,
+}
+
+/// A freshly opened connection from the operands of OPEN; `options` is word 0 of the
+/// staged words (`OpenWords::encode`).
+#[hdl_fn]
+fn opened(event: Event) -> Live {
+    let options = event.address;
+    let rx_log2 = options.get_bits::<5>(32);
+    let tx_log2 = options.get_bits::<5>(40);
+    Live {
+        flow: Flow {
+            open: true,
+            opening: options.get_bit(26),
+            generation: event.generation,
+            snd_una: event.ack,
+            snd_nxt: event.ack,
+            edge: event.ack + event.window,
+            tx_avail: bits::<25>(0),
+            // The control plane saw a segment that ended just before RCV.NXT.
+            snd_wl1: event.seq - bits::<32>(1),
+            rcv_nxt: event.seq,
+            rx_avail: ring_bytes(rx_log2),
+            ooo_start: bits::<32>(0),
+            ooo_len: bits::<25>(0),
+            ts_recent: event.ts_val,
+            dupacks: bits::<2>(0),
+            recovering: false,
+            recover: bits::<32>(0),
+            tx_fin: false,
+            rx_fin: false,
+            iss: event.ack,
+            irs: event.seq,
+            send_shift: options.get_bits::<4>(16),
+            receive_shift: options.get_bits::<4>(20),
+            mss: options.get_bits::<14>(0),
+            ts_on: options.get_bit(24),
+            ts_offset: event.ts_ecr,
+            ecn: options.get_bit(25),
+            rx_log2,
+            tx_log2,
+        },
+        room: event.window,
+        released: event.ack,
+        free: ring_bytes(tx_log2),
+        unread: bits::<25>(0),
+    }
+}
+
+/// One bit of a set of flags.
+#[hdl_fn]
+fn flag_if(condition: Bit, flag: u64) -> Bits<8> {
+    if condition {
+        bits::<8>(flag)
+    } else {
+        bits::<8>(0)
+    }
+}
+
+/// The next state of a connection that stays open.
+#[hdl_fn]
+fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent: Extent) -> Live {
+    let flow = live.flow;
+    let event = work.decoded.event;
+    let advances = verdict.takes_ack & verdict.fresh;
+    let sends = work.decoded.grants & flow.open;
+    let bumps = work.decoded.controls & flow.open & relations.same_generation;
+
+    let furthest = if extent.extends {
+        verdict.held_end
+    } else {
+        extent.end
+    };
+    let arrives = extent.takes_text & extent.in_order;
+    // Out of order: start the interval, or grow it.
+    let held = flow.ooo_len.any();
+    let keeps =
+        extent.takes_text & !extent.in_order & extent.length.any() & (extent.touches | !held);
+    let low = if extent.touches & extent.leads {
+        relations.held_start
+    } else {
+        verdict.start
+    };
+    // Nothing can follow the FIN.
+    let clears = (arrives & extent.touches) | extent.finished;
+    let stamps =
+        verdict.acceptable & work.timed & (relations.ahead.get_bit(31) | !relations.ahead.any());
+
+    let after = Flow {
+        opening: flow.opening & !verdict.acceptable,
+        snd_una: if advances { event.ack } else { flow.snd_una },
+        snd_nxt: if extent.rewinds {
+            flow.snd_una
+        } else if extent.jumps {
+            event.ack
+        } else if sends {
+            flow.snd_nxt + wide(extent.bytes)
+        } else {
+            flow.snd_nxt
+        },
+        edge: if extent.updates | verdict.sets {
+            extent.edge
+        } else {
+            flow.edge
+        },
+        tx_avail: if extent.rewinds {
+            flow.tx_avail + bit_cast::<25, 32>(relations.in_flight)
+        } else if extent.jumps {
+            flow.tx_avail - bit_cast::<25, 32>(relations.skipped)
+        } else if sends {
+            flow.tx_avail - extent.bytes
+        } else if bumps {
+            flow.tx_avail + verdict.released
+        } else {
+            flow.tx_avail
+        },
+        snd_wl1: if extent.updates {
+            event.seq
+        } else {
+            flow.snd_wl1
+        },
+        rcv_nxt: if arrives {
+            flow.rcv_nxt + wide(furthest) + bit_cast::<32, 1>(bit(extent.finished))
+        } else {
+            flow.rcv_nxt
+        },
+        rx_avail: if arrives {
+            flow.rx_avail - furthest
+        } else if bumps {
+            flow.rx_avail + verdict.consumed
+        } else {
+            flow.rx_avail
+        },
+        ooo_start: if keeps {
+            flow.rcv_nxt + wide(low)
+        } else {
+            flow.ooo_start
+        },
+        ooo_len: if clears {
+            bits::<25>(0)
+        } else if keeps {
+            furthest - low
+        } else {
+            flow.ooo_len
+        },
+        ts_recent: if stamps { event.ts_val } else { flow.ts_recent },
+        dupacks: if advances | extent.rewinds {
+            bits::<2>(0)
+        } else if verdict.takes_ack & verdict.duplicate {
+            flow.dupacks + bits::<2>(1)
+        } else {
+            flow.dupacks
+        },
+        recovering: (flow.recovering & !(advances & relations.recovers)) | extent.rewinds,
+        recover: if extent.rewinds {
+            flow.snd_una + relations.outstanding
+        } else {
+            flow.recover
+        },
+        tx_fin: flow.tx_fin | (bumps & event.flags.get_bit(0) & verdict.released.any()),
+        rx_fin: flow.rx_fin | extent.finished,
+        send_shift: if verdict.sets {
+            event.address.get_bits::<4>(16)
+        } else {
+            flow.send_shift
+        },
+        ..flow
+    };
+    Live {
+        flow: after,
+        room: if extent.rewinds {
+            relations.snd_wnd
+        } else if extent.jumps {
+            work.window
+        } else if extent.updates | verdict.sets {
+            extent.room
+        } else if sends {
+            live.room - wide(extent.bytes)
+        } else {
+            live.room
+        },
+        released: if bumps {
+            live.released + wide(verdict.released)
+        } else {
+            live.released
+        },
+        free: if advances {
+            bit_cast::<25, 32>(work.limit - live.released)
+        } else if bumps {
+            live.free - verdict.released
+        } else {
+            live.free
+        },
+        unread: if arrives {
+            live.unread + furthest
+        } else if bumps {
+            live.unread - verdict.consumed
+        } else {
+            live.unread
+        },
+    }
+}
+
+/// The whole transition, from what the steps before have found.
+#[hdl_fn]
+pub fn settle(
+    live: Live,
+    work: Work,
+    relations: Relations,
+    verdict: Verdict,
+    extent: Extent,
+) -> Settled {
+    let flow = live.flow;
+    let event = work.decoded.event;
+    let receives = work.decoded.receives;
+    let grants = work.decoded.grants;
+    let controls = work.decoded.controls;
+    let commands = work.decoded.commands;
+
+    let stays = moved(live, work, relations, verdict, extent);
+    let closed = Live {
+        flow: Flow {
+            open: false,
+            ..stays.flow
+        },
+        ..stays
+    };
+    let next = if verdict.opens {
+        opened(event)
+    } else if verdict.closes {
+        closed
+    } else {
+        stays
+    };
+
+    let advances = verdict.takes_ack & verdict.fresh;
+    let established = flow.opening & verdict.acceptable;
+    let answers = receives & flow.open & (work.decoded.has_text | !verdict.acceptable);
+    let arrives = extent.takes_text & extent.in_order;
+    let furthest = if extent.extends {
+        verdict.held_end
+    } else {
+        extent.end
+    };
+    let places = extent.takes_text
+        & extent.length.any()
+        & (extent.in_order | extent.touches | !flow.ooo_len.any());
+    let bumps = flow.open & relations.same_generation;
+    let stale = (receives & !flow.open) | (grants & !flow.open) | (controls & !bumps);
+
+    // The last byte of a finished stream stands for the FIN.
+    let sends = grants & flow.open & extent.bytes.any();
+    let fin = extent.all & flow.tx_fin;
+    let length = bit_cast::<14, 25>(extent.bytes) - bit_cast::<14, 1>(bit(fin));
+    let push = extent.all & length.any();
+
+    let connected = receives | grants | controls | commands;
+    let good = commands & !verdict.status.any();
+    let step = Step {
+        stale,
+        generation: if commands {
+            event.generation
+        } else if connected & !stale {
+            flow.generation
+        } else {
+            bits::<8>(0)
+        },
+        send: answers | sends | extent.probes,
+        send_if_opened: controls & bumps & !flow.opening & !flow.rx_fin,
+        sequenced: grants | commands,
+        seq: if grants {
+            flow.snd_nxt
+        } else {
+            flow.snd_una - bits::<32>(1)
+        },
+        flags: bits::<8>(ACK)
+            | flag_if(answers & event.ce & flow.ecn, ECE)
+            | flag_if(sends & fin, FIN)
+            | flag_if(sends & push, PSH),
+        length: if sends { length } else { bits::<14>(0) },
+        place: places,
+        place_seq: if relations.ahead.get_bit(31) {
+            flow.rcv_nxt
+        } else {
+            event.seq
+        },
+        place_offset: bit_cast::<14, 8>(event.payload_offset) + verdict.front,
+        place_len: extent.length,
+        notify: advances
+            | established
+            | (receives & extent.rewinds)
+            | extent.finished
+            | (arrives & furthest.any()),
+        rx_bump: if arrives { furthest } else { bits::<25>(0) },
+        tx_bump: if advances {
+            relations.acked
+        } else {
+            bits::<32>(0)
+        },
+        notice_flags: flag_if(extent.finished, notice::PEER_FINISHED as u64)
+            | flag_if(established, notice::ESTABLISHED as u64)
+            | flag_if(receives & extent.rewinds, notice::FAST_RETRANSMIT as u64)
+            | flag_if(
+                advances & event.flags.get_bit(6) & flow.ecn,
+                notice::ECN_ECHO as u64,
+            ),
+        samples: advances & work.timed,
+        offer: (receives & flow.open)
+            | (grants & flow.open)
+            | (controls & bumps)
+            | (good & !verdict.reads & !verdict.closes),
+        answer: grants & flow.open,
+        opens: verdict.opens,
+        done: commands,
+        status: if commands {
+            verdict.status
+        } else {
+            bits::<8>(0)
+        },
+    };
+    Settled { live: next, step }
+}
