@@ -157,39 +157,87 @@ fn latency() {
     assert_eq!(bench.received(m).len(), 1);
 }
 
-/// One event a clock, all of one connection: nothing waits for the state of the event ahead.
-#[test]
-fn one_event_a_clock_on_one_connection() {
+/// In-order data of the flow ids `1..=flows` in turn, and the events a clock at which the
+/// stage takes it. Each byte is acknowledged, or the test fails.
+fn rate_of_data(same_flow: SameFlow, flows: u32, events: u32) -> f64 {
     let conditions = Conditions {
-        same_flow: SameFlow::Forward1,
+        same_flow,
         seed: 2,
         gaps: 0,
         stalls: 0,
         now: 0,
     };
     let (mut bench, s, m) = stage_of(&conditions);
-    let events = 2000;
-    let mut works = vec![open()];
-    works.extend((0..events).map(|n| segment(n, 1, 0)));
-    for item in &script(works) {
+    let on = |number: u32, work: Work| Item {
+        flow: (1 + number % flows) as u16,
+        number,
+        work,
+    };
+    for flow in 0..flows {
+        bench.send_value(s, value(on(flow, open()).event()));
+    }
+    bench.run_until_received(m, flows as usize, 200);
+    bench.take_received(m);
+
+    // A byte each; the application consumes what fills the ring.
+    let ring = 1 << 13;
+    let mut script = Vec::new();
+    for number in 0..events {
+        let round = number / flows;
+        if round % ring == ring - 1 {
+            let consume = Event::HostControl {
+                generation: 3,
+                rx_bump: ring - 1,
+                tx_bump: 0,
+                finish: false,
+            };
+            script.push(on(number, Work::Connection(consume)));
+        }
+        script.push(on(number, segment(round, 1, 0)));
+    }
+    for item in &script {
         bench.send_value(s, value(item.event()));
     }
-    let start = bench.cycles();
-    bench.run(u64::from(events) + 1);
-    assert_eq!(
-        bench.accepted(s),
-        u64::from(events) + 1,
-        "from cycle {start}"
-    );
-    bench.run(6);
-    let received = bench.received(m);
-    assert_eq!(received.len(), events as usize + 1);
-    for (number, record) in received[1..].iter().enumerate() {
-        assert_eq!(
-            structure::<Outcome>(record).ack.to_u64(),
-            u64::from(IRS) + number as u64 + 1
-        );
+    let (start, before) = (bench.cycles(), bench.accepted(s));
+    while bench.accepted(s) - before < script.len() as u64 {
+        bench.cycle();
     }
+    let clocks = bench.cycles() - start;
+    bench.run(40);
+    let received = bench.take_received(m);
+    assert_eq!(received.len(), script.len());
+    let mut segments = 0;
+    for outcome in received.iter().map(structure::<Outcome>) {
+        if outcome.place {
+            let round = segments / flows;
+            assert_eq!(outcome.ack.to_u64(), u64::from(IRS + round + 1));
+            segments += 1;
+        }
+    }
+    assert_eq!(segments, events);
+    script.len() as f64 / clocks as f64
+}
+
+/// One connection: each mode keeps its promise, and is not better by accident.
+#[test]
+fn events_per_clock_on_one_connection() {
+    let forward1 = rate_of_data(SameFlow::Forward1, 1, 100_000);
+    let forward2 = rate_of_data(SameFlow::Forward2, 1, 20_000);
+    let lock = rate_of_data(SameFlow::Lock, 1, 20_000);
+    println!("one connection: forward1 {forward1:.4}, forward2 {forward2:.4}, lock {lock:.4}");
+    assert!(forward1 >= 0.99, "{forward1}");
+    assert!((0.49..=0.51).contains(&forward2), "{forward2}");
+    assert!((0.12..=0.13).contains(&lock), "{lock}");
+}
+
+/// Three connections in turn: forwarding reaches past the events between them.
+#[test]
+fn events_per_clock_on_three_connections() {
+    let forward1 = rate_of_data(SameFlow::Forward1, 3, 60_000);
+    let forward2 = rate_of_data(SameFlow::Forward2, 3, 60_000);
+    println!("three connections: forward1 {forward1:.4}, forward2 {forward2:.4}");
+    assert!(forward1 >= 0.99, "{forward1}");
+    assert!(forward2 >= 0.99, "{forward2}");
 }
 
 /// Random events, most of them back to back on one connection, at the edges of the rules.

@@ -21,9 +21,10 @@
 //! * **The shortcut never guesses.** It either is right or declines. Every event also passes
 //!   the exact transition; an assertion holds the one against the other in every simulation.
 //! * **Where it declines** (out of order, duplicates, FIN, recovery, commands, …), the next
-//!   event of the *same flow* waits in *prepare* until *settle* has the state: four clocks
-//!   from event to event, six behind a command, which may change constants of the connection
-//!   as well. Those behind it wait too, since outcomes keep the order of events.
+//!   event of the *same flow* waits in *relate* until *settle* has the state: four clocks
+//!   from event to event. Behind a command, which may change constants of the connection as
+//!   well, it waits in *prepare*: six clocks. Those behind it wait too, since outcomes keep
+//!   the order of events.
 //! * **What is forwarded.** An event in *prepare* takes its state from the youngest older
 //!   event of its flow that has not reached the memory: in *relate* (the shortcut's result),
 //!   *judge*, *measure* (carried along), *settle* (exact), *survey* (being written). One
@@ -301,6 +302,9 @@ impl Logic for Protocol {
         let settle_next = self.settle_next.q.val();
         let surveyed = self.settled.q.val();
         let mut newest = expand(self.stored.q.val());
+        // An event in relate has the wrong state while one ahead takes the long way.
+        let mut blocked: Bit = false;
+        let mut corrects: Bit = false;
         let mut stays: Bit = false;
         if self._forwards {
             let old = if in_settle {
@@ -320,10 +324,28 @@ impl Logic for Protocol {
             // Late in the clock, so last in the selection.
             let corrected = in_settle & !settle_next.taken & !in_judge & !in_measure;
             newest = if corrected { settled.live } else { recent };
+
+            let ahead = work.decoded.event.flow;
+            corrects =
+                meets(ahead, settling.decoded, self.settle_valid.q.val()) & !settle_next.taken;
+            let behind_long = corrects
+                | (meets(
+                    ahead,
+                    self.judge_work.q.val().decoded,
+                    self.judge_valid.q.val(),
+                ) & !judge_next.taken)
+                | (meets(
+                    ahead,
+                    self.measure_work.q.val().decoded,
+                    self.measure_valid.q.val(),
+                ) & !measure_next.taken);
+            blocked = self.work_valid.q.val() & work.decoded.writes & behind_long;
+
             // A command may change the constants that `work` is made of: those are taken from
             // the memory's form of the state.
-            let mut waits = (in_judge & !judge_next.taken)
-                | (in_measure & !measure_next.taken)
+            let mut waits = (in_relate & work.decoded.commands)
+                | (in_judge & self.judge_work.q.val().decoded.commands)
+                | (in_measure & self.measure_work.q.val().decoded.commands)
                 | (in_settle & settling.decoded.commands)
                 | (in_survey & self.settled_event.q.val().commands);
             if self._forwards_at_once {
@@ -334,11 +356,10 @@ impl Logic for Protocol {
                 } else {
                     recent
                 };
-                waits = waits | (in_relate & !quick.taken);
             } else {
                 waits = waits | in_relate;
             }
-            stays = self.decoded_valid.q.val() & decoded.writes & waits;
+            stays = blocked | (self.decoded_valid.q.val() & decoded.writes & waits);
         }
 
         // Entrance.
@@ -415,14 +436,20 @@ impl Logic for Protocol {
         }
 
         // Relate.
-        self.work_valid.d.next = self.decoded_valid.q.val() & !stays;
-        if self.decoded_valid.q.val() {
-            self.work.d.next = prepare(decoded, self.stored.q.val());
-            self.live.d.next = newest;
+        if blocked {
+            if corrects {
+                self.live.d.next = settled.live;
+            }
+        } else {
+            self.work_valid.d.next = self.decoded_valid.q.val() & !stays;
+            if self.decoded_valid.q.val() {
+                self.work.d.next = prepare(decoded, self.stored.q.val());
+                self.live.d.next = newest;
+            }
         }
 
         // Judge.
-        self.judge_valid.d.next = self.work_valid.q.val();
+        self.judge_valid.d.next = self.work_valid.q.val() & !blocked;
         if self.work_valid.q.val() {
             self.judge_work.d.next = work;
             self.judge_live.d.next = live;

@@ -80,7 +80,7 @@ pub fn measure(
 ) -> Result<Figures> {
     let mut options = Options::new(subject.point.name.clone(), "protocol");
     options.parameters = subject.point.parameters();
-    let stage = Protocol::new(subject.point.connections as usize);
+    let stage = Protocol::new(subject.point.connections as usize, subject.point.same_flow);
     let design = emit(&stage, &options)?;
     let sources: Vec<_> = design
         .files

@@ -39,6 +39,9 @@ pub struct Flow {
     pub rcv_nxt: Bits<32>,
     /// Free bytes of the receive ring from RCV.NXT on.
     pub rx_avail: Bits<25>,
+    /// Bytes that the application may still release: the transmit ring less what is in
+    /// flight or released.
+    pub free: Bits<25>,
     /// First sequence number of the out-of-order interval.
     pub ooo_start: Bits<32>,
     /// Bytes of the out-of-order interval; 0 = none.
@@ -87,8 +90,6 @@ pub struct Live {
     pub room: Bits<32>,
     /// SND.NXT + `tx_avail`: one past the last byte released.
     pub released: Bits<32>,
-    /// Bytes that the application may still release.
-    pub free: Bits<25>,
     /// Bytes that the application has not consumed yet.
     pub unread: Bits<25>,
 }
@@ -123,19 +124,51 @@ pub fn wide(bytes: Bits<25>) -> Bits<32> {
 /// The bytes of a ring of 2^`log2` bytes.
 #[hdl_fn]
 pub fn ring_bytes(log2: Bits<5>) -> Bits<25> {
-    bits::<25>(1) << log2
+    let mut bytes = bits::<25>(0);
+    for i in 0..25 {
+        bytes = bytes.replace_bit(i, log2 == bits::<5>(i as u64));
+    }
+    bytes
+}
+
+/// The most that a window field can say, in bytes: 65535 units.
+#[hdl_fn]
+pub fn widest_window(shift: Bits<4>) -> Bits<32> {
+    let mut bytes = bits::<32>(0);
+    for i in 0..31 {
+        let mut inside: Bit = false;
+        for lowest in 0..16 {
+            let covers = i >= lowest && i < lowest + 16;
+            if covers {
+                inside = inside | (shift == bits::<4>(lowest as u64));
+            }
+        }
+        bytes = bytes.replace_bit(i, inside);
+    }
+    bytes
+}
+
+/// One unit of a window scale, less one byte.
+#[hdl_fn]
+pub fn unit_mask(shift: Bits<4>) -> Bits<25> {
+    let mut mask = bits::<25>(0);
+    for i in 0..15 {
+        let mut above: Bit = false;
+        for larger in (i + 1)..16 {
+            above = above | (shift == bits::<4>(larger as u64));
+        }
+        mask = mask.replace_bit(i, above);
+    }
+    mask
 }
 
 /// The working form of a state.
 #[hdl_fn]
 pub fn expand(flow: Flow) -> Live {
-    let released = flow.snd_nxt + wide(flow.tx_avail);
-    let limit = flow.snd_una + wide(ring_bytes(flow.tx_log2));
     Live {
         flow,
         room: flow.edge - flow.snd_nxt,
-        released,
-        free: bit_cast::<25, 32>(limit - released),
+        released: flow.snd_nxt + wide(flow.tx_avail),
         unread: ring_bytes(flow.rx_log2) - flow.rx_avail,
     }
 }
@@ -144,8 +177,9 @@ pub fn expand(flow: Flow) -> Live {
 #[hdl_fn]
 pub fn agrees(live: Live) -> Bit {
     let right = expand(live.flow);
+    let limit = live.flow.snd_una + wide(ring_bytes(live.flow.tx_log2));
     (live.room == right.room)
         & (live.released == right.released)
-        & (live.free == right.free)
+        & (wide(live.flow.free) == limit - live.released)
         & (live.unread == right.unread)
 }

@@ -30,8 +30,12 @@ pub struct Survey {
     pub flow: Flow,
     /// Free bytes that may be advertised.
     pub free: Bits<25>,
-    /// They in whole units of the window scale.
-    pub units: Bits<25>,
+    /// They rounded down to the unit of the window scale.
+    pub whole: Bits<25>,
+    /// The most that a window field can say.
+    pub most: Bits<32>,
+    /// That is no more than they.
+    pub widest: Bit,
     /// Bytes of the ring that are worth a window update.
     pub worth: Bits<32>,
     /// SND.NXT less SND.UNA.
@@ -51,7 +55,7 @@ pub struct Survey {
 /// Second step: everything but what depends on the advertised edge.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Draft {
-    /// The outcome if a segment is sent.
+    /// The outcome if a segment is sent and its window rounded down.
     pub outcome: Outcome,
     /// The event met a closed flow id or another generation.
     pub stale: Bit,
@@ -61,6 +65,8 @@ pub struct Draft {
     pub opens: Bit,
     /// RCV.NXT plus the whole units: an edge beyond it is not to be retracted.
     pub whole: Bits<32>,
+    /// The window field has no room to round up.
+    pub widest: Bit,
     /// The window rounded down.
     pub down: Offer,
     /// The window rounded up.
@@ -72,8 +78,6 @@ pub struct Draft {
 /// A window that may be advertised.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Offer {
-    /// Window field.
-    pub field: Bits<16>,
     /// Right edge.
     pub edge: Bits<32>,
     /// An advertised edge up to here is worth moving.
@@ -95,12 +99,14 @@ pub struct Announced {
 #[hdl_fn]
 pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Survey {
     // One unit, less one, stays back, so that rounding up stays inside the ring.
-    let reserve = (bits::<25>(1) << flow.receive_shift) - bits::<25>(1);
-    let free = if flow.rx_avail < reserve {
+    let mask = unit_mask(flow.receive_shift);
+    let less = bit_cast::<26, 25>(flow.rx_avail) - bit_cast::<26, 25>(mask);
+    let free = if less.get_bit(25) {
         bits::<25>(0)
     } else {
-        flow.rx_avail - reserve
+        bit_cast::<25, 26>(less)
     };
+    let most = widest_window(flow.receive_shift);
     let half = wide(ring_bytes(flow.rx_log2) >> 1);
     let snd_max = if flow.recovering & precedes(flow.snd_nxt, flow.recover) {
         flow.recover
@@ -112,7 +118,9 @@ pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Surve
         step,
         flow,
         free,
-        units: free >> flow.receive_shift,
+        whole: free & !mask,
+        most,
+        widest: wide(free) >= most,
         worth: least::<32>(bit_cast::<32, 14>(flow.mss), half),
         in_flight: flow.snd_nxt - flow.snd_una,
         outstanding: snd_max - flow.snd_una,
@@ -134,20 +142,16 @@ pub fn draft(s: Survey) -> Draft {
     let raw = (event.kind == bits::<2>(KIND_HC)) & (event.class == bits::<2>(CLASS_SLOW));
     let ready = !flow.opening & flow.tx_avail.any() & (s.in_flight < s.snd_wnd);
 
-    let mask = (bits::<25>(1) << flow.receive_shift) - bits::<25>(1);
-    let whole = s.free & !mask;
-    let widest = s.units >= bits::<25>(0xffff);
-    let most = bits::<32>(0xffff) << flow.receive_shift;
-    let field = bit_cast::<16, 25>(s.units);
+    let units = s.free >> flow.receive_shift;
     let down_bytes = if step.opens {
         // The SYN's window field is never scaled (RFC 7323 §2.2).
         least::<32>(wide(s.free), bits::<32>(0xffff))
-    } else if widest {
-        most
+    } else if s.widest {
+        s.most
     } else {
-        wide(whole)
+        wide(s.whole)
     };
-    let up_bytes = if widest { most } else { wide(s.free) };
+    let up_bytes = if s.widest { s.most } else { wide(s.free) };
     let base = flow.rcv_nxt - s.worth;
 
     let zero = bits::<32>(0);
@@ -192,7 +196,11 @@ pub fn draft(s: Survey) -> Draft {
         send: step.send | raw,
         seq,
         ack: if done & !good { zero } else { flow.rcv_nxt },
-        window: bits::<16>(0),
+        window: if s.widest {
+            bits::<16>(0xffff)
+        } else {
+            bit_cast::<16, 25>(units)
+        },
         flags: step.flags,
         ts_on: flow.ts_on,
         ts_offset: flow.ts_offset,
@@ -242,18 +250,13 @@ pub fn draft(s: Survey) -> Draft {
         stale: step.stale,
         send_if_opened: step.send_if_opened,
         opens: step.opens,
-        whole: flow.rcv_nxt + wide(whole),
+        whole: flow.rcv_nxt + wide(s.whole),
+        widest: s.widest,
         down: Offer {
-            field: if widest { bits::<16>(0xffff) } else { field },
             edge: flow.rcv_nxt + down_bytes,
             reach: base + down_bytes,
         },
         up: Offer {
-            field: if widest {
-                bits::<16>(0xffff)
-            } else {
-                field + bits::<16>(1)
-            },
             edge: flow.rcv_nxt + up_bytes,
             reach: base + up_bytes,
         },
@@ -283,13 +286,9 @@ pub fn announce(draft: Draft, advertised: Bits<32>) -> Announced {
     } else {
         draft.down.edge
     };
-    let field = if retracts {
-        draft.up.field
-    } else {
-        draft.down.field
-    };
 
     let full = draft.outcome;
+    let window = full.window + bit_cast::<16, 1>(bit(retracts & !draft.widest));
     let raw = (full.kind == bits::<2>(KIND_HC)) & (full.class == bits::<2>(CLASS_SLOW));
     let sends = (full.send & !raw) | updates;
     let zero = bits::<32>(0);
@@ -297,7 +296,7 @@ pub fn announce(draft: Draft, advertised: Bits<32>) -> Announced {
         send: full.send | updates,
         seq: if sends { full.seq } else { zero },
         ack: if sends | full.done { full.ack } else { zero },
-        window: if sends { field } else { bits::<16>(0) },
+        window: if sends { window } else { bits::<16>(0) },
         flags: if sends { full.flags } else { bits::<8>(0) },
         ts_on: sends & full.ts_on,
         ts_offset: if sends { full.ts_offset } else { zero },

@@ -81,7 +81,7 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         & (event.generation == flow.generation)
         & !flow.tx_fin
         & (work.rx_delta <= live.unread)
-        & (work.tx_delta <= live.free);
+        & (work.tx_delta <= flow.free);
     let expected = (receives & follows(live, work)) | (grants & sends) | (controls & bumps);
 
     // The peer's window: an old segment beside payload does not change it.
@@ -111,6 +111,13 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
             flow.rcv_nxt
         },
         rx_avail: flow.rx_avail + work.rx_delta,
+        free: if receives {
+            bit_cast::<25, 32>(work.limit - live.released)
+        } else if controls {
+            flow.free - work.tx_delta
+        } else {
+            flow.free
+        },
         ts_recent: if receives & work.timed {
             event.ts_val
         } else {
@@ -140,13 +147,6 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
                 live.released + wide(work.tx_delta)
             } else {
                 live.released
-            },
-            free: if receives {
-                bit_cast::<25, 32>(work.limit - live.released)
-            } else if controls {
-                live.free - work.tx_delta
-            } else {
-                live.free
             },
             unread: live.unread - work.rx_delta,
         },

@@ -87,6 +87,7 @@ fn opened(event: Event) -> Live {
             snd_wl1: event.seq - bits::<32>(1),
             rcv_nxt: event.seq,
             rx_avail: ring_bytes(rx_log2),
+            free: ring_bytes(tx_log2),
             ooo_start: bits::<32>(0),
             ooo_len: bits::<25>(0),
             ts_recent: event.ts_val,
@@ -108,7 +109,6 @@ fn opened(event: Event) -> Live {
         },
         room: event.window,
         released: event.ack,
-        free: ring_bytes(tx_log2),
         unread: bits::<25>(0),
     }
 }
@@ -197,6 +197,13 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
         } else {
             flow.rx_avail
         },
+        free: if advances {
+            bit_cast::<25, 32>(work.limit - live.released)
+        } else if bumps {
+            flow.free - verdict.released
+        } else {
+            flow.free
+        },
         ooo_start: if keeps {
             flow.rcv_nxt + wide(low)
         } else {
@@ -249,13 +256,6 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
             live.released + wide(verdict.released)
         } else {
             live.released
-        },
-        free: if advances {
-            bit_cast::<25, 32>(work.limit - live.released)
-        } else if bumps {
-            live.free - verdict.released
-        } else {
-            live.free
         },
         unread: if arrives {
             live.unread + furthest

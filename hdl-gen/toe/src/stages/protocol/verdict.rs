@@ -140,7 +140,7 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
         released: if flow.tx_fin {
             bits::<25>(0)
         } else {
-            bit_cast::<25, 32>(least::<32>(event.ack, wide(live.free)))
+            bit_cast::<25, 32>(least::<32>(event.ack, wide(flow.free)))
         },
         status,
         opens: good & opens,
