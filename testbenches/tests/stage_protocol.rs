@@ -179,21 +179,21 @@ fn rate_of_data(same_flow: SameFlow, flows: u32, events: u32) -> f64 {
     bench.run_until_received(m, flows as usize, 200);
     bench.take_received(m);
 
-    // A byte each; the application consumes what fills the ring.
-    let ring = 1 << 13;
+    // A byte each; the application consumes half a ring at a time.
+    let half = 1 << 12;
     let mut script = Vec::new();
     for number in 0..events {
         let round = number / flows;
-        if round % ring == ring - 1 {
+        script.push(on(number, segment(round, 1, 0)));
+        if (round + 1) % half == 0 {
             let consume = Event::HostControl {
                 generation: 3,
-                rx_bump: ring - 1,
+                rx_bump: half,
                 tx_bump: 0,
                 finish: false,
             };
             script.push(on(number, Work::Connection(consume)));
         }
-        script.push(on(number, segment(round, 1, 0)));
     }
     for item in &script {
         bench.send_value(s, value(item.event()));

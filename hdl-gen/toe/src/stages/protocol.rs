@@ -58,7 +58,7 @@ use extent::{Extent, measure};
 use flow::{Flow, Live, agrees, expand};
 use hallux_hdl::prelude::*;
 use outcome::{Draft, Survey, announce, draft, survey};
-use recurrence::{Shortcut, shortcut};
+use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
 use settled::{Settled, settle};
 use verdict::{Verdict, judge};
@@ -322,23 +322,23 @@ impl Logic for Protocol {
                 old
             };
             // Late in the clock, so last in the selection.
-            let corrected = in_settle & !settle_next.taken & !in_judge & !in_measure;
+            let corrected = in_settle & !taken(settle_next) & !in_judge & !in_measure;
             newest = if corrected { settled.live } else { recent };
 
             let ahead = work.decoded.event.flow;
             corrects =
-                meets(ahead, settling.decoded, self.settle_valid.q.val()) & !settle_next.taken;
+                meets(ahead, settling.decoded, self.settle_valid.q.val()) & !taken(settle_next);
             let behind_long = corrects
                 | (meets(
                     ahead,
                     self.judge_work.q.val().decoded,
                     self.judge_valid.q.val(),
-                ) & !judge_next.taken)
+                ) & !taken(judge_next))
                 | (meets(
                     ahead,
                     self.measure_work.q.val().decoded,
                     self.measure_valid.q.val(),
-                ) & !measure_next.taken);
+                ) & !taken(measure_next));
             blocked = self.work_valid.q.val() & work.decoded.writes & behind_long;
 
             // A command may change the constants that `work` is made of: those are taken from
@@ -489,7 +489,7 @@ impl Logic for Protocol {
         let settles = self.settle_valid.q.val() & settling.decoded.writes;
         self.exact.clk.next = self.clk.val();
         self.exact.holds.next =
-            self.rst.val() | !(settles & settle_next.taken) | (settle_next.live == settled.live);
+            self.rst.val() | !(settles & taken(settle_next)) | (settle_next.live == settled.live);
         self.whole.clk.next = self.clk.val();
         self.whole.holds.next =
             self.rst.val() | !settles | !settled.live.flow.open | agrees(settled.live);

@@ -54,9 +54,13 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
     let end = if fits { verdict.reach } else { flow.rx_avail };
     let in_order = !verdict.start.any();
     let takes_text = verdict.acceptable & work.decoded.has_text & !flow.rx_fin;
-    let touches =
-        flow.ooo_len.any() & (verdict.start <= verdict.held_end) & (relations.held_start <= end);
-    let extends = touches & (verdict.held_end > end);
+    // `end` is the lesser of two: each is compared by itself, which does not wait for it.
+    let touches = flow.ooo_len.any()
+        & (verdict.start <= verdict.held_end)
+        & (relations.held_start <= verdict.reach)
+        & (relations.held_start <= flow.rx_avail);
+    let further = (verdict.held_end > verdict.reach) | (verdict.held_end > flow.rx_avail);
+    let extends = touches & further;
 
     let small = wide(verdict.burst) <= verdict.room;
     let bytes = if verdict.shut {

@@ -99,14 +99,14 @@ pub struct Announced {
 #[hdl_fn]
 pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Survey {
     // One unit, less one, stays back, so that rounding up stays inside the ring.
-    let mask = unit_mask(flow.receive_shift);
+    let mask = step.unit;
     let less = bit_cast::<26, 25>(flow.rx_avail) - bit_cast::<26, 25>(mask);
     let free = if less.get_bit(25) {
         bits::<25>(0)
     } else {
         bit_cast::<25, 26>(less)
     };
-    let most = widest_window(flow.receive_shift);
+    let most = step.most;
     let half = wide(ring_bytes(flow.rx_log2) >> 1);
     let snd_max = if flow.recovering & precedes(flow.snd_nxt, flow.recover) {
         flow.recover

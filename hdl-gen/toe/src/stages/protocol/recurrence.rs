@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Where a comparison fails, the event takes the long way, and the next event of its flow
-//! waits for it. The shortcut promises that where it is `taken`, it gives what the long way
+//! waits for it. The shortcut promises that where it is [`taken`], it gives what the long way
 //! gives; [`settled`](super::settled) works that out for every event, and an assertion
 //! compares the two.
 
@@ -24,10 +24,20 @@ use hallux_hdl::prelude::*;
 /// What the shortcut makes of an event.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Shortcut {
-    /// The event is one of those that it knows; otherwise `live` means nothing.
-    pub taken: Bit,
+    /// It knows the event, a segment.
+    pub follows: Bit,
+    /// It knows the event, a grant.
+    pub sends: Bit,
+    /// It knows the event, a descriptor.
+    pub bumps: Bit,
     /// The next state.
     pub live: Live,
+}
+
+/// The event is one of those that the shortcut knows; otherwise its state means nothing.
+#[hdl_fn]
+pub fn taken(shortcut: Shortcut) -> Bit {
+    shortcut.follows | shortcut.sends | shortcut.bumps
 }
 
 /// An in-order segment whose acknowledgement is new, or repeated beside payload.
@@ -82,7 +92,7 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         & !flow.tx_fin
         & (work.rx_delta <= live.unread)
         & (work.tx_delta <= flow.free);
-    let expected = (receives & follows(live, work)) | (grants & sends) | (controls & bumps);
+    let plain = flow.open & !flow.opening;
 
     // The peer's window: an old segment beside payload does not change it.
     let repeated = event.ack == flow.snd_una;
@@ -131,7 +141,9 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         ..flow
     };
     Shortcut {
-        taken: flow.open & !flow.opening & expected,
+        follows: plain & receives & follows(live, work),
+        sends: plain & grants & sends,
+        bumps: plain & controls & bumps,
         live: Live {
             flow: after,
             room: if updates {

@@ -50,6 +50,10 @@ pub struct Step {
     pub offer: Bit,
     /// Tell the scheduler also if it cannot.
     pub answer: Bit,
+    /// One unit of the windows sent, less one byte.
+    pub unit: Bits<25>,
+    /// The most that a window field can say, in bytes.
+    pub most: Bits<32>,
     /// A connection was opened.
     pub opens: Bit,
     /// A command completed.
@@ -322,6 +326,11 @@ pub fn settle(
 
     let connected = receives | grants | controls | commands;
     let good = commands & !verdict.status.any();
+    let shift = if verdict.opens {
+        event.address.get_bits::<4>(20)
+    } else {
+        flow.receive_shift
+    };
     let step = Step {
         stale,
         generation: if commands {
@@ -376,6 +385,8 @@ pub fn settle(
             | (controls & bumps)
             | (good & !verdict.reads & !verdict.closes),
         answer: grants & flow.open,
+        unit: unit_mask(shift),
+        most: widest_window(shift),
         opens: verdict.opens,
         done: commands,
         status: if commands {
