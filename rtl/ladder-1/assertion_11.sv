@@ -15,7 +15,7 @@ module assertion_11 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a posting finds no place in its queue");
+            $fatal(1, "there are more payload sums than payload beats");
         end
     end
 `endif

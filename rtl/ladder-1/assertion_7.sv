@@ -15,7 +15,7 @@ module assertion_7 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a planned beat finds no place in the output FIFO");
+            $fatal(1, "a placement ends behind its frame");
         end
     end
 `endif

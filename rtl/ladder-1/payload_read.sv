@@ -355,7 +355,7 @@ module payload_read (
         .level(out_level),
         .almost_full(out_almost_full)
     );
-    assertion_7 u_beats_fit (
+    assertion_9 u_beats_fit (
         .clk(clk),
         .holds(beats_fit_holds)
     );

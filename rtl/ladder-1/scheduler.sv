@@ -118,7 +118,7 @@ module scheduler (
         .m_valid(granted_m_valid),
         .m_ready(m_ready)
     );
-    assertion_6 u_room (
+    assertion_8 u_room (
         .clk(clk),
         .holds(room_holds)
     );

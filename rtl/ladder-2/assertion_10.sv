@@ -15,7 +15,7 @@ module assertion_10 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a frame on the wire waits for its payload");
+            $fatal(1, "a header finds no place among the finished frames");
         end
     end
 `endif

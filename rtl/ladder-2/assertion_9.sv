@@ -15,7 +15,7 @@ module assertion_9 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "there are more payload sums than payload beats");
+            $fatal(1, "a planned beat finds no place in the output FIFO");
         end
     end
 `endif

@@ -489,15 +489,15 @@ module assemble (
         .m_valid(out_m_valid),
         .m_ready(m_ready)
     );
-    assertion_8 u_headers_fit (
+    assertion_10 u_headers_fit (
         .clk(clk),
         .holds(headers_fit_holds)
     );
-    assertion_9 u_sums_fit (
+    assertion_11 u_sums_fit (
         .clk(clk),
         .holds(sums_fit_holds)
     );
-    assertion_10 u_no_gap (
+    assertion_12 u_no_gap (
         .clk(clk),
         .holds(no_gap_holds)
     );

@@ -15,7 +15,7 @@ module assertion_5 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a placement ends behind its frame");
+            $fatal(1, "the sums of a state are those of its parts");
         end
     end
 `endif

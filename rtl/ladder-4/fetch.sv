@@ -501,7 +501,7 @@ module fetch (
         .m_valid(out_m_valid),
         .m_ready(m_up_ready)
     );
-    assertion_13 u_events_fit (
+    assertion_15 u_events_fit (
         .clk(clk),
         .holds(events_fit_holds)
     );

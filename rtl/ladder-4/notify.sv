@@ -374,11 +374,11 @@ module notify (
         .m_valid(out_m_valid),
         .m_ready(out_m_ready)
     );
-    assertion_11 u_postings_fit (
+    assertion_13 u_postings_fit (
         .clk(clk),
         .holds(postings_fit_holds)
     );
-    assertion_12 u_record_fits (
+    assertion_14 u_record_fits (
         .clk(clk),
         .holds(record_fits_holds)
     );

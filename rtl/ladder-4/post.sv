@@ -336,7 +336,7 @@ module post (
         .level(updates_level),
         .almost_full(updates_almost_full)
     );
-    assertion_4 u_room (
+    assertion_6 u_room (
         .clk(clk),
         .holds(room_holds)
     );

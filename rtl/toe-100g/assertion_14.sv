@@ -15,7 +15,7 @@ module assertion_14 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "there are more payload sums than payload beats");
+            $fatal(1, "a frame or command record finds its ring full");
         end
     end
 `endif

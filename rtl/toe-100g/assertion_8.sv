@@ -15,7 +15,7 @@ module assertion_8 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a header finds no place among the finished frames");
+            $fatal(1, "the queue has room for every flow");
         end
     end
 `endif

@@ -15,7 +15,7 @@ module assertion_13 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a decoded descriptor finds no place among the events");
+            $fatal(1, "a posting finds no place in its queue");
         end
     end
 `endif

@@ -15,7 +15,7 @@ module assertion_6 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "the queue has room for every flow");
+            $fatal(1, "every FIFO has room for every outcome");
         end
     end
 `endif

@@ -301,7 +301,7 @@ module payload_write (
         .m_valid(notices_m_valid),
         .m_ready(m_notice_ready)
     );
-    assertion_5 u_in_frame (
+    assertion_7 u_in_frame (
         .clk(clk),
         .holds(in_frame_holds)
     );

@@ -87,557 +87,2526 @@ module protocol (
 );
     logic states_write_enable;
     logic [15:0] states_write_address;
-    logic [571:0] states_write_data;
-    logic [571:0] states_read_data;
+    logic [500:0] states_write_data;
+    logic [15:0] states_read_address;
+    logic [500:0] states_read_data;
+    logic [31:0] edges_read_data;
     logic outcomes_s_ready;
     logic [514:0] outcomes_m_data;
     logic outcomes_m_valid;
     logic [15:0] outcomes_level;
     logic outcomes_almost_full;
-    logic [321:0] taken;
-    logic taken_valid;
-    logic taken_exists;
-    logic [571:0] result;
-    logic [15:0] result_flow;
-    logic result_writes;
+    logic [321:0] held;
+    logic held_valid;
+    logic [321:0] read;
+    logic read_valid;
+    logic [362:0] decoded;
+    logic decoded_valid;
+    logic [500:0] stored;
+    logic [509:0] work;
+    logic work_valid;
+    logic [589:0] live;
+    logic [509:0] judge_work;
+    logic judge_valid;
+    logic [589:0] judge_live;
+    logic [592:0] judge_next;
+    logic [252:0] relations;
+    logic [509:0] measure_work;
+    logic measure_valid;
+    logic [589:0] measure_live;
+    logic [592:0] measure_next;
+    logic [252:0] measure_relations;
+    logic [214:0] verdict;
+    logic [509:0] settle_work;
+    logic settle_valid;
+    logic [589:0] settle_live;
+    logic [592:0] settle_next;
+    logic [252:0] settle_relations;
+    logic [214:0] settle_verdict;
+    logic [138:0] extent;
+    logic [852:0] settled;
+    logic [362:0] settled_event;
+    logic settled_valid;
+    logic [500:0] written;
+    logic [15:0] written_flow;
+    logic written_valid;
+    logic [1433:0] surveyed;
+    logic surveyed_valid;
+    logic [710:0] drafted;
+    logic drafted_valid;
+    logic drafted_writes;
+    logic [31:0] edge_;
+    logic [31:0] last_edge;
+    logic [15:0] last_edge_flow;
+    logic last_edge_valid;
     logic [514:0] outcome;
     logic outcome_valid;
     logic stale;
-    logic [571:0] written;
-    logic [15:0] written_flow;
-    logic written_valid;
     logic sweeping;
     logic [15:0] sweep_flow;
     logic room_holds;
+    logic exact_holds;
+    logic whole_holds;
+    logic [24:0] ring_bytes_bytes;
+    logic [24:0] ring_bytes_bytes_1;
+    logic [24:0] unit_mask_mask;
+    logic unit_mask_above_0;
+    logic unit_mask_above_1;
+    logic unit_mask_above_2;
+    logic unit_mask_above_3;
+    logic unit_mask_above_4;
+    logic unit_mask_above_5;
+    logic unit_mask_above_6;
+    logic unit_mask_above_7;
+    logic unit_mask_above_8;
+    logic unit_mask_above_9;
+    logic unit_mask_above_10;
+    logic unit_mask_above_11;
+    logic unit_mask_above_12;
+    logic unit_mask_above_13;
+    logic unit_mask_above_14;
+    logic [31:0] widest_window_bytes;
+    logic widest_window_inside_0;
+    logic widest_window_inside_1;
+    logic widest_window_inside_2;
+    logic widest_window_inside_3;
+    logic widest_window_inside_4;
+    logic widest_window_inside_5;
+    logic widest_window_inside_6;
+    logic widest_window_inside_7;
+    logic widest_window_inside_8;
+    logic widest_window_inside_9;
+    logic widest_window_inside_10;
+    logic widest_window_inside_11;
+    logic widest_window_inside_12;
+    logic widest_window_inside_13;
+    logic widest_window_inside_14;
+    logic widest_window_inside_15;
+    logic widest_window_inside_16;
+    logic widest_window_inside_17;
+    logic widest_window_inside_18;
+    logic widest_window_inside_19;
+    logic widest_window_inside_20;
+    logic widest_window_inside_21;
+    logic widest_window_inside_22;
+    logic widest_window_inside_23;
+    logic widest_window_inside_24;
+    logic widest_window_inside_25;
+    logic widest_window_inside_26;
+    logic widest_window_inside_27;
+    logic widest_window_inside_28;
+    logic widest_window_inside_29;
+    logic widest_window_inside_30;
+    logic [24:0] ring_bytes_bytes_2;
+    logic [589:0] newest;
+    logic blocked;
+    logic corrects;
+    logic stays;
+    logic [589:0] old;
+    logic [589:0] recent;
+    logic [24:0] ring_bytes_bytes_3;
+    logic [24:0] ring_bytes_bytes_4;
+    logic [24:0] ring_bytes_bytes_5;
+    logic [24:0] ring_bytes_bytes_6;
+    logic [24:0] wide_bytes;
+    logic [31:0] survey_half;
+    logic least_choice_2;
+    logic [509:0] work_next;
+    logic [1433:0] surveyed_next;
 
-    wire [15:0] s_data_flow = s_data[41:26];
-    wire [1:0] taken_kind = taken[1:0];
-    wire [23:0] taken_ticket = taken[25:2];
-    wire [15:0] taken_flow = taken[41:26];
-    wire [7:0] taken_generation = taken[49:42];
-    wire [1:0] taken_class = taken[51:50];
-    wire [7:0] taken_flags = taken[59:52];
-    wire [31:0] taken_seq = taken[91:60];
-    wire [31:0] taken_ack = taken[123:92];
-    wire [31:0] taken_window = taken[155:124];
-    wire [31:0] taken_ts_val = taken[187:156];
-    wire [31:0] taken_ts_ecr = taken[219:188];
-    wire taken_ts_present = taken[220];
-    wire taken_ce = taken[221];
-    wire [7:0] taken_payload_offset = taken[229:222];
-    wire [13:0] taken_payload_len = taken[243:230];
-    wire [13:0] taken_frame_len = taken[257:244];
-    wire [63:0] taken_address = taken[321:258];
+    wire [1:0] read_kind = read[1:0];
+    wire [15:0] read_flow = read[41:26];
+    wire [1:0] read_class = read[51:50];
+    wire [31:0] read_seq = read[91:60];
+    wire [13:0] read_payload_len = read[243:230];
+    wire [321:0] decoded_event = decoded[321:0];
+    wire [15:0] decoded_event_flow = decoded[41:26];
+    wire decoded_writes = decoded[323];
+    wire decoded_receives = decoded[324];
+    wire decoded_controls = decoded[326];
+    wire [31:0] stored_snd_nxt = stored[73:42];
+    wire [31:0] stored_edge = stored[105:74];
+    wire [24:0] stored_tx_avail = stored[130:106];
+    wire [24:0] stored_rx_avail = stored[219:195];
+    wire [3:0] stored_send_shift = stored[438:435];
+    wire [13:0] stored_mss = stored[456:443];
+    wire stored_ts_on = stored[457];
+    wire [4:0] stored_rx_log2 = stored[495:491];
+    wire [4:0] stored_tx_log2 = stored[500:496];
+    wire [321:0] work_decoded_event = work[321:0];
+    wire [15:0] work_decoded_event_flow = work[41:26];
+    wire work_decoded_writes = work[323];
+    wire work_decoded_receives = work[324];
+    wire work_decoded_grants = work[325];
+    wire work_decoded_controls = work[326];
+    wire work_decoded_commands = work[327];
+    wire work_decoded_fin = work[328];
+    wire work_decoded_has_text = work[329];
+    wire [31:0] work_decoded_end = work[361:330];
+    wire work_decoded_plain_bumps = work[362];
+    wire work_timed = work[363];
+    wire [31:0] work_edge = work[427:396];
+    wire [31:0] work_limit = work[459:428];
+    wire [24:0] work_rx_delta = work[484:460];
+    wire [24:0] work_tx_delta = work[509:485];
+    wire [500:0] live_flow = live[500:0];
+    wire [31:0] live_room = live[532:501];
+    wire [31:0] live_released = live[564:533];
+    wire [24:0] live_unread = live[589:565];
+    wire [321:0] judge_work_decoded_event = judge_work[321:0];
+    wire [15:0] judge_work_decoded_event_flow = judge_work[41:26];
+    wire [13:0] judge_work_decoded_event_payload_len = judge_work[243:230];
+    wire judge_work_decoded_exists = judge_work[322];
+    wire judge_work_decoded_writes = judge_work[323];
+    wire judge_work_decoded_receives = judge_work[324];
+    wire judge_work_decoded_commands = judge_work[327];
+    wire judge_work_decoded_fin = judge_work[328];
+    wire judge_work_decoded_has_text = judge_work[329];
+    wire [31:0] judge_work_window = judge_work[395:364];
+    wire [500:0] judge_live_flow = judge_live[500:0];
+    wire [24:0] judge_live_unread = judge_live[589:565];
+    wire judge_next_follows = judge_next[0];
+    wire judge_next_sends = judge_next[1];
+    wire judge_next_bumps = judge_next[2];
+    wire [589:0] judge_next_live = judge_next[592:3];
+    wire [31:0] relations_acked = relations[31:0];
+    wire [31:0] relations_ahead = relations[95:64];
+    wire [31:0] relations_outstanding = relations[127:96];
+    wire [31:0] relations_in_flight = relations[159:128];
+    wire [31:0] relations_snd_wnd = relations[191:160];
+    wire [24:0] relations_held_start = relations[248:224];
+    wire relations_old_stamp = relations[249];
+    wire relations_same_generation = relations[252];
+    wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
+    wire measure_work_decoded_writes = measure_work[323];
+    wire measure_work_decoded_commands = measure_work[327];
+    wire measure_work_decoded_fin = measure_work[328];
+    wire measure_work_decoded_has_text = measure_work[329];
+    wire [31:0] measure_work_edge = measure_work[427:396];
+    wire [500:0] measure_live_flow = measure_live[500:0];
+    wire measure_next_follows = measure_next[0];
+    wire measure_next_sends = measure_next[1];
+    wire measure_next_bumps = measure_next[2];
+    wire [589:0] measure_next_live = measure_next[592:3];
+    wire [31:0] measure_relations_skipped = measure_relations[63:32];
+    wire [31:0] measure_relations_outstanding = measure_relations[127:96];
+    wire [31:0] measure_relations_snd_wnd = measure_relations[191:160];
+    wire [31:0] measure_relations_set_edge = measure_relations[223:192];
+    wire [24:0] measure_relations_held_start = measure_relations[248:224];
+    wire measure_relations_old_window = measure_relations[250];
+    wire verdict_fresh = verdict[0];
+    wire verdict_acceptable = verdict[1];
+    wire verdict_takes_ack = verdict[2];
+    wire verdict_duplicate = verdict[3];
+    wire [24:0] verdict_start = verdict[42:18];
+    wire [24:0] verdict_reach = verdict[67:43];
+    wire [24:0] verdict_held_end = verdict[92:68];
+    wire [31:0] verdict_room = verdict[124:93];
+    wire verdict_shut = verdict[125];
+    wire [24:0] verdict_burst = verdict[150:126];
+    wire verdict_last = verdict[151];
+    wire verdict_sets = verdict[212];
+    wire verdict_times_out = verdict[213];
+    wire [321:0] settle_work_decoded_event = settle_work[321:0];
+    wire [362:0] settle_work_decoded = settle_work[362:0];
+    wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
+    wire settle_work_decoded_writes = settle_work[323];
+    wire settle_work_decoded_receives = settle_work[324];
+    wire settle_work_decoded_grants = settle_work[325];
+    wire settle_work_decoded_controls = settle_work[326];
+    wire settle_work_decoded_commands = settle_work[327];
+    wire settle_work_decoded_has_text = settle_work[329];
+    wire settle_work_timed = settle_work[363];
+    wire [31:0] settle_work_window = settle_work[395:364];
+    wire [31:0] settle_work_limit = settle_work[459:428];
+    wire [500:0] settle_live_flow = settle_live[500:0];
+    wire [31:0] settle_live_room = settle_live[532:501];
+    wire [31:0] settle_live_released = settle_live[564:533];
+    wire [24:0] settle_live_unread = settle_live[589:565];
+    wire settle_next_follows = settle_next[0];
+    wire settle_next_sends = settle_next[1];
+    wire settle_next_bumps = settle_next[2];
+    wire [589:0] settle_next_live = settle_next[592:3];
+    wire [31:0] settle_relations_acked = settle_relations[31:0];
+    wire [31:0] settle_relations_ahead = settle_relations[95:64];
+    wire [31:0] settle_relations_outstanding = settle_relations[127:96];
+    wire [31:0] settle_relations_snd_wnd = settle_relations[191:160];
+    wire [24:0] settle_relations_held_start = settle_relations[248:224];
+    wire settle_relations_recovers = settle_relations[251];
+    wire settle_relations_same_generation = settle_relations[252];
+    wire settle_verdict_fresh = settle_verdict[0];
+    wire settle_verdict_acceptable = settle_verdict[1];
+    wire settle_verdict_takes_ack = settle_verdict[2];
+    wire settle_verdict_duplicate = settle_verdict[3];
+    wire [13:0] settle_verdict_front = settle_verdict[17:4];
+    wire [24:0] settle_verdict_start = settle_verdict[42:18];
+    wire [24:0] settle_verdict_held_end = settle_verdict[92:68];
+    wire [24:0] settle_verdict_consumed = settle_verdict[176:152];
+    wire [24:0] settle_verdict_released = settle_verdict[201:177];
+    wire [7:0] settle_verdict_status = settle_verdict[209:202];
+    wire settle_verdict_opens = settle_verdict[210];
+    wire settle_verdict_closes = settle_verdict[211];
+    wire settle_verdict_sets = settle_verdict[212];
+    wire settle_verdict_reads = settle_verdict[214];
+    wire extent_takes_text = extent[0];
+    wire [13:0] extent_length = extent[14:1];
+    wire [24:0] extent_end = extent[39:15];
+    wire extent_in_order = extent[40];
+    wire extent_touches = extent[41];
+    wire extent_extends = extent[42];
+    wire extent_leads = extent[43];
+    wire extent_finished = extent[44];
+    wire extent_jumps = extent[45];
+    wire extent_updates = extent[46];
+    wire extent_rewinds = extent[47];
+    wire [24:0] extent_bytes = extent[72:48];
+    wire extent_all = extent[73];
+    wire extent_probes = extent[74];
+    wire [31:0] extent_edge = extent[106:75];
+    wire [31:0] extent_room = extent[138:107];
+    wire [500:0] settled_live_flow = settled[500:0];
+    wire [589:0] settled_live = settled[589:0];
+    wire [31:0] settled_live_flow_snd_una = settled[41:10];
+    wire [31:0] settled_live_flow_snd_nxt = settled[73:42];
+    wire [31:0] settled_live_flow_edge = settled[105:74];
+    wire [24:0] settled_live_flow_rx_avail = settled[219:195];
+    wire settled_live_flow_recovering = settled[336];
+    wire [31:0] settled_live_flow_recover = settled[368:337];
+    wire [31:0] settled_live_flow_iss = settled[402:371];
+    wire [31:0] settled_live_flow_irs = settled[434:403];
+    wire [13:0] settled_live_flow_mss = settled[456:443];
+    wire [31:0] settled_live_flow_ts_offset = settled[489:458];
+    wire [4:0] settled_live_flow_rx_log2 = settled[495:491];
+    wire [262:0] settled_step = settled[852:590];
+    wire [31:0] settled_step_seq = settled[633:602];
+    wire [31:0] settled_step_place_seq = settled[688:657];
+    wire [24:0] settled_step_unit = settled[810:786];
+    wire [31:0] settled_step_most = settled[842:811];
+    wire [15:0] settled_event_event_flow = settled_event[41:26];
+    wire settled_event_writes = settled_event[323];
+    wire settled_event_commands = settled_event[327];
+    wire [321:0] surveyed_decoded_event = surveyed[321:0];
+    wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
+    wire surveyed_decoded_writes = surveyed[323];
+    wire surveyed_decoded_receives = surveyed[324];
+    wire surveyed_decoded_commands = surveyed[327];
+    wire [262:0] surveyed_step = surveyed[625:363];
+    wire [500:0] surveyed_flow = surveyed[1126:626];
+    wire [24:0] surveyed_free = surveyed[1151:1127];
+    wire [24:0] surveyed_whole = surveyed[1176:1152];
+    wire [31:0] surveyed_most = surveyed[1208:1177];
+    wire surveyed_widest = surveyed[1209];
+    wire [31:0] surveyed_worth = surveyed[1241:1210];
+    wire [31:0] surveyed_in_flight = surveyed[1273:1242];
+    wire [31:0] surveyed_outstanding = surveyed[1305:1274];
+    wire [31:0] surveyed_snd_wnd = surveyed[1337:1306];
+    wire [31:0] surveyed_rx_pos = surveyed[1369:1338];
+    wire [31:0] surveyed_tx_pos = surveyed[1401:1370];
+    wire [31:0] surveyed_clock = surveyed[1433:1402];
+    wire [514:0] drafted_outcome = drafted[514:0];
+    wire drafted_stale = drafted[515];
+    wire drafted_send_if_opened = drafted[516];
+    wire drafted_opens = drafted[517];
+    wire [31:0] drafted_whole = drafted[549:518];
+    wire drafted_widest = drafted[550];
+    wire [31:0] drafted_down_edge = drafted[582:551];
+    wire [31:0] drafted_down_reach = drafted[614:583];
+    wire [31:0] drafted_up_edge = drafted[646:615];
+    wire [31:0] drafted_up_reach = drafted[678:647];
+    wire [31:0] drafted_enough = drafted[710:679];
     wire [1:0] outcome_kind = outcome[1:0];
     wire [7:0] outcome_notice_flags = outcome[399:392];
 
-    wire ready = !outcomes_almost_full & !sweeping;
-    wire takes = ready & s_valid;
-    wire [15:0] flow = s_data_flow;
-    assign s_ready = ready;
-    wire [571:0] stored =
-        (result_writes & (result_flow == taken_flow)) ? result :
-        (written_valid & (written_flow == taken_flow)) ? written :
-        states_read_data;
-    wire [571:0] state = taken_exists ? stored : 572'd0;
-    wire state_open = state[0];
-    wire state_opening = state[1];
-    wire [7:0] state_generation = state[9:2];
-    wire [31:0] state_snd_una = state[41:10];
-    wire [31:0] state_snd_nxt = state[73:42];
-    wire [31:0] state_snd_max = state[105:74];
-    wire [31:0] state_tx_pos = state[137:106];
-    wire [24:0] state_tx_avail = state[162:138];
-    wire [31:0] state_snd_wnd = state[194:163];
-    wire [31:0] state_snd_wl1 = state[226:195];
-    wire [31:0] state_rcv_nxt = state[258:227];
-    wire [31:0] state_rx_pos = state[290:259];
-    wire [24:0] state_rx_avail = state[315:291];
-    wire [31:0] state_rcv_adv = state[347:316];
-    wire [31:0] state_ooo_start = state[379:348];
-    wire [24:0] state_ooo_len = state[404:380];
-    wire [31:0] state_ts_recent = state[436:405];
-    wire [31:0] state_last_ack_sent = state[468:437];
-    wire [1:0] state_dupacks = state[470:469];
-    wire state_recovering = state[471];
-    wire [31:0] state_recover = state[503:472];
-    wire state_tx_fin = state[504];
-    wire state_rx_fin = state[505];
-    wire [3:0] state_send_shift = state[509:506];
-    wire [13:0] state_mss = state[527:514];
-    wire state_ts_on = state[528];
-    wire [31:0] state_ts_offset = state[560:529];
-    wire state_ecn = state[561];
-    wire [4:0] state_rx_log2 = state[566:562];
-    wire [4:0] state_tx_log2 = state[571:567];
-    wire [31:0] tick = now[41:10];
-    wire transition_connected = taken_class == 2'd0;
-    wire transition_is_rx = taken_kind == 2'd0;
-    wire transition_is_hc = taken_kind == 2'd2;
-    wire transition_is_cmd = taken_kind == 2'd3;
-    wire transition_raw = transition_is_hc & (taken_class == 2'd1);
-    wire receive_has_text = (|taken_payload_len) | taken[52] /* flags[0] */;
-    wire receive_timed = state_ts_on & taken_ts_present;
-    wire [31:0] receive_acked = taken_ack - state_snd_una;
-    wire receive_duplicate = !(|receive_acked);
-    wire receive_fresh = !receive_duplicate & (receive_acked <= (state_snd_max - state_snd_una));
-    wire receive_old = !receive_duplicate & !receive_fresh & receive_acked[31];
-    wire receive_unsent = !receive_duplicate & !receive_fresh & !receive_acked[31];
-    wire [31:0] receive_paws_whole = taken_ts_val - state_ts_recent;
-    wire receive_paws = receive_timed & receive_paws_whole[31];
-    wire [31:0] in_window_ahead = taken_seq - state_rcv_nxt;
-    wire [31:0] in_window_past = state_rcv_nxt - taken_seq;
-    wire [31:0] in_window_length = {18'd0, taken_payload_len} + {31'd0, taken[52] /* flags[0] */};
-    wire [31:0] in_window_space = {7'd0, state_rx_avail};
-    wire receive_acceptable =
-        state_open
-        & !receive_paws
-        & (in_window_ahead[31] ? (in_window_past < in_window_length) : (!(|in_window_ahead) | (in_window_ahead < in_window_space) | (!(|in_window_length) & (in_window_ahead == in_window_space))))
-        & !receive_unsent
-        & !(state_opening & receive_old);
-    wire [31:0] acknowledge_window = taken_window << state_send_shift;
-    wire acknowledge_no_text = !(|taken_payload_len) & !taken[52] /* flags[0] */;
-    wire acknowledge_counts =
-        !receive_fresh
-        & (state_snd_max != state_snd_una)
-        & acknowledge_no_text
-        & (acknowledge_window == state_snd_wnd)
-        & !state_recovering;
-    wire acknowledge_rewinds = acknowledge_counts & (state_dupacks == 2'd2);
-    wire [31:0] rewound_in_flight = state_snd_nxt - state_snd_una;
-    wire [571:0] acknowledge_back = {
-        state[571:504],
-        state_snd_max,
-        3'd4,
-        state[468:163],
-        state_tx_avail + rewound_in_flight[24:0],
-        state_tx_pos - rewound_in_flight,
-        state_snd_max,
-        state_snd_una,
-        state[41:0]
+    wire [500:0] settle_flow = settle_live_flow;
+    wire settle_flow_open = settle_flow[0];
+    wire settle_flow_opening = settle_flow[1];
+    wire [7:0] settle_flow_generation = settle_flow[9:2];
+    wire [31:0] settle_flow_snd_una = settle_flow[41:10];
+    wire [31:0] settle_flow_snd_nxt = settle_flow[73:42];
+    wire [31:0] settle_flow_rcv_nxt = settle_flow[194:163];
+    wire [24:0] settle_flow_ooo_len = settle_flow[301:277];
+    wire settle_flow_tx_fin = settle_flow[369];
+    wire settle_flow_rx_fin = settle_flow[370];
+    wire [3:0] settle_flow_receive_shift = settle_flow[442:439];
+    wire settle_flow_ecn = settle_flow[490];
+    wire [321:0] settle_event = settle_work_decoded_event;
+    wire [7:0] settle_event_generation = settle_event[49:42];
+    wire [31:0] settle_event_seq = settle_event[91:60];
+    wire [31:0] settle_event_ack = settle_event[123:92];
+    wire [31:0] settle_event_window = settle_event[155:124];
+    wire [31:0] settle_event_ts_val = settle_event[187:156];
+    wire [31:0] settle_event_ts_ecr = settle_event[219:188];
+    wire settle_event_ce = settle_event[221];
+    wire [7:0] settle_event_payload_offset = settle_event[229:222];
+    wire [63:0] settle_event_address = settle_event[321:258];
+    wire settle_receives = settle_work_decoded_receives;
+    wire settle_grants = settle_work_decoded_grants;
+    wire settle_controls = settle_work_decoded_controls;
+    wire settle_commands = settle_work_decoded_commands;
+    wire [500:0] moved_flow = settle_live_flow;
+    wire moved_flow_open = moved_flow[0];
+    wire moved_flow_opening = moved_flow[1];
+    wire [7:0] moved_flow_generation = moved_flow[9:2];
+    wire [31:0] moved_flow_snd_una = moved_flow[41:10];
+    wire [31:0] moved_flow_snd_nxt = moved_flow[73:42];
+    wire [31:0] moved_flow_edge = moved_flow[105:74];
+    wire [24:0] moved_flow_tx_avail = moved_flow[130:106];
+    wire [31:0] moved_flow_snd_wl1 = moved_flow[162:131];
+    wire [31:0] moved_flow_rcv_nxt = moved_flow[194:163];
+    wire [24:0] moved_flow_rx_avail = moved_flow[219:195];
+    wire [24:0] moved_flow_free = moved_flow[244:220];
+    wire [31:0] moved_flow_ooo_start = moved_flow[276:245];
+    wire [24:0] moved_flow_ooo_len = moved_flow[301:277];
+    wire [31:0] moved_flow_ts_recent = moved_flow[333:302];
+    wire [1:0] moved_flow_dupacks = moved_flow[335:334];
+    wire moved_flow_recovering = moved_flow[336];
+    wire [31:0] moved_flow_recover = moved_flow[368:337];
+    wire moved_flow_tx_fin = moved_flow[369];
+    wire moved_flow_rx_fin = moved_flow[370];
+    wire [3:0] moved_flow_send_shift = moved_flow[438:435];
+    wire [321:0] moved_event = settle_work_decoded_event;
+    wire [31:0] moved_event_seq = moved_event[91:60];
+    wire [31:0] moved_event_ack = moved_event[123:92];
+    wire [31:0] moved_event_ts_val = moved_event[187:156];
+    wire moved_advances = settle_verdict_takes_ack & settle_verdict_fresh;
+    wire moved_sends = settle_work_decoded_grants & moved_flow_open;
+    wire moved_bumps =
+        settle_work_decoded_controls
+        & moved_flow_open
+        & settle_relations_same_generation;
+    wire [24:0] moved_furthest = extent_extends ? settle_verdict_held_end : extent_end;
+    wire moved_arrives = extent_takes_text & extent_in_order;
+    wire moved_held = |moved_flow_ooo_len;
+    wire moved_keeps =
+        extent_takes_text
+        & !extent_in_order
+        & (|extent_length)
+        & (extent_touches | !moved_held);
+    wire [24:0] moved_low =
+        (extent_touches & extent_leads) ? settle_relations_held_start :
+        settle_verdict_start;
+    wire moved_clears = (moved_arrives & extent_touches) | extent_finished;
+    wire moved_stamps =
+        settle_verdict_acceptable
+        & settle_work_timed
+        & (settle_relations[95] /* ahead[31] */ | !(|settle_relations_ahead));
+    wire [31:0] moved_after_whole = settle_work_limit - settle_live_released;
+    wire [500:0] moved_after = {
+        moved_flow[500:439],
+        settle_verdict_sets ? moved_event[277:274] /* address[19:16] */ : moved_flow_send_shift,
+        moved_flow[434:371],
+        moved_flow_rx_fin | extent_finished,
+        moved_flow_tx_fin | (moved_bumps & moved_event[52] /* flags[0] */ & (|settle_verdict_released)),
+        extent_rewinds ? (moved_flow_snd_una + settle_relations_outstanding) : moved_flow_recover,
+        (moved_flow_recovering & !(moved_advances & settle_relations_recovers)) | extent_rewinds,
+        (moved_advances | extent_rewinds) ? 2'd0 : (settle_verdict_takes_ack & settle_verdict_duplicate) ? (moved_flow_dupacks + 2'd1) : moved_flow_dupacks,
+        moved_stamps ? moved_event_ts_val : moved_flow_ts_recent,
+        moved_clears ? 25'd0 : moved_keeps ? (moved_furthest - moved_low) : moved_flow_ooo_len,
+        moved_keeps ? (moved_flow_rcv_nxt + {7'd0, moved_low}) : moved_flow_ooo_start,
+        moved_advances ? moved_after_whole[24:0] : moved_bumps ? (moved_flow_free - settle_verdict_released) : moved_flow_free,
+        moved_arrives ? (moved_flow_rx_avail - moved_furthest) : moved_bumps ? (moved_flow_rx_avail + settle_verdict_consumed) : moved_flow_rx_avail,
+        moved_arrives ? (moved_flow_rcv_nxt + {7'd0, moved_furthest} + {31'd0, extent_finished}) : moved_flow_rcv_nxt,
+        extent_updates ? moved_event_seq : moved_flow_snd_wl1,
+        extent_rewinds ? (moved_flow_tx_avail + settle_relations[152:128] /* in_flight[24:0] */) : extent_jumps ? (moved_flow_tx_avail - settle_relations[56:32] /* skipped[24:0] */) : moved_sends ? (moved_flow_tx_avail - extent_bytes) : moved_bumps ? (moved_flow_tx_avail + settle_verdict_released) : moved_flow_tx_avail,
+        (extent_updates | settle_verdict_sets) ? extent_edge : moved_flow_edge,
+        extent_rewinds ? moved_flow_snd_una : extent_jumps ? moved_event_ack : moved_sends ? (moved_flow_snd_nxt + {7'd0, extent_bytes}) : moved_flow_snd_nxt,
+        moved_advances ? moved_event_ack : moved_flow_snd_una,
+        moved_flow_generation,
+        moved_flow_opening & !settle_verdict_acceptable,
+        moved_flow_open
     };
-    wire [31:0] acknowledge_back_snd_nxt = acknowledge_back[73:42];
-    wire [31:0] acknowledge_back_tx_pos = acknowledge_back[137:106];
-    wire [24:0] acknowledge_back_tx_avail = acknowledge_back[162:138];
-    wire [31:0] acknowledge_jumps_whole = state_snd_nxt - taken_ack;
-    wire acknowledge_jumps = receive_fresh & acknowledge_jumps_whole[31];
-    wire [31:0] acknowledge_skipped = taken_ack - state_snd_nxt;
-    wire [31:0] acknowledge_updates_whole = taken_seq - state_snd_wl1;
-    wire acknowledge_updates = receive_fresh | !acknowledge_updates_whole[31];
-    wire [31:0] acknowledge_recovered_whole = taken_ack - state_recover;
-    wire acknowledge_recovered = receive_fresh & !acknowledge_recovered_whole[31];
-    wire [571:0] acknowledge_after = {
-        state[571:504],
-        acknowledge_rewinds ? state_snd_max : state_recover,
-        (state_recovering & !acknowledge_recovered) | acknowledge_rewinds,
-        (receive_fresh | acknowledge_rewinds) ? 2'd0 : acknowledge_counts ? (state_dupacks + 2'd1) : state_dupacks,
-        state[468:227],
-        acknowledge_updates ? taken_seq : state_snd_wl1,
-        acknowledge_updates ? acknowledge_window : state_snd_wnd,
-        acknowledge_jumps ? (state_tx_avail - acknowledge_skipped[24:0]) : acknowledge_rewinds ? acknowledge_back_tx_avail : state_tx_avail,
-        acknowledge_jumps ? (state_tx_pos + acknowledge_skipped) : acknowledge_rewinds ? acknowledge_back_tx_pos : state_tx_pos,
-        state_snd_max,
-        acknowledge_jumps ? taken_ack : acknowledge_rewinds ? acknowledge_back_snd_nxt : state_snd_nxt,
-        receive_fresh ? taken_ack : state_snd_una,
-        state[9:0]
+    wire [589:0] settle_stays = {
+        moved_arrives ? (settle_live_unread + moved_furthest) : moved_bumps ? (settle_live_unread - settle_verdict_consumed) : settle_live_unread,
+        moved_bumps ? (settle_live_released + {7'd0, settle_verdict_released}) : settle_live_released,
+        extent_rewinds ? settle_relations_snd_wnd : extent_jumps ? settle_work_window : (extent_updates | settle_verdict_sets) ? extent_room : moved_sends ? (settle_live_room - {7'd0, extent_bytes}) : settle_live_room,
+        moved_after
     };
-    wire [573:0] receive_acknowledged = {acknowledge_rewinds, receive_fresh, acknowledge_after};
-    wire [571:0] receive_acknowledged_flow = receive_acknowledged[571:0];
-    wire receive_acknowledged_rewinds = receive_acknowledged[573];
-    wire [31:0] text_behind_whole = taken_seq - state_rcv_nxt;
-    wire text_behind = text_behind_whole[31];
-    wire [31:0] text_ahead = taken_seq - state_rcv_nxt;
-    wire [31:0] text_past = state_rcv_nxt - taken_seq;
-    wire [13:0] text_front = text_behind ? text_past[13:0] : 14'd0;
-    wire [24:0] text_start = text_behind ? 25'd0 : text_ahead[24:0];
-    wire [13:0] text_rest = taken_payload_len - text_front;
-    wire [24:0] text_space = state_rx_avail - text_start;
-    wire text_fits = {11'd0, text_rest} <= text_space;
-    wire [13:0] text_length = text_fits ? text_rest : text_space[13:0];
-    wire [24:0] text_end = text_start + {11'd0, text_length};
-    wire text_held = |state_ooo_len;
-    wire [31:0] text_held_start_whole = state_ooo_start - state_rcv_nxt;
-    wire [24:0] text_held_start = text_held_start_whole[24:0];
-    wire [24:0] text_held_end = text_held_start + state_ooo_len;
-    wire text_touches = text_held & (text_start <= text_held_end) & (text_held_start <= text_end);
-    wire [24:0] text_furthest =
-        (text_touches & (text_held_end > text_end)) ? text_held_end :
-        text_end;
-    wire text_in_order = !(|text_start);
-    wire [24:0] text_advance = text_in_order ? text_furthest : 25'd0;
-    wire text_finished =
-        text_in_order
-        & taken[52] /* flags[0] */
-        & text_fits
-        & (text_advance == text_end);
-    wire text_keeps = !text_in_order & (|text_length) & (text_touches | !text_held);
-    wire [24:0] text_low =
-        (text_touches & (text_held_start < text_start)) ? text_held_start :
-        text_start;
-    wire text_clears = text_in_order & (text_touches | text_finished);
-    wire [571:0] text_after = {
-        state[571:506],
-        state_rx_fin | text_finished,
-        state[504:405],
-        text_clears ? 25'd0 : text_keeps ? (text_furthest - text_low) : state_ooo_len,
-        text_keeps ? (state_rcv_nxt + {7'd0, text_low}) : state_ooo_start,
-        state_rcv_adv,
-        state_rx_avail - text_advance,
-        state_rx_pos + {7'd0, text_advance},
-        state_rcv_nxt + {7'd0, text_advance} + {31'd0, text_finished},
-        state[226:0]
+    wire [589:0] settle_closed = {
+        settle_stays[589:501],
+        settle_stays[500:1] /* flow[500:1] */,
+        1'b0
     };
-    wire [658:0] receive_placed = {
-        text_finished,
-        text_advance,
-        text_length,
-        text_front,
-        state_rx_pos + {7'd0, text_start},
-        (|text_length) & (text_in_order | text_keeps),
-        text_after
-    };
-    wire [571:0] receive_placed_flow = receive_placed[571:0];
-    wire receive_placed_place = receive_placed[572];
-    wire [31:0] receive_placed_rx_pos = receive_placed[604:573];
-    wire [13:0] receive_placed_offset = receive_placed[618:605];
-    wire [13:0] receive_placed_length = receive_placed[632:619];
-    wire [24:0] receive_placed_advance = receive_placed[657:633];
-    wire receive_placed_finished = receive_placed[658];
-    wire receive_takes_ack = receive_acceptable & !receive_old;
-    wire receive_takes_text = receive_acceptable & receive_has_text & !state_rx_fin;
-    wire [31:0] receive_stamps_whole = state_last_ack_sent - taken_seq;
-    wire receive_stamps = receive_acceptable & receive_timed & !receive_stamps_whole[31];
-    wire [571:0] receive_sender = receive_takes_ack ? receive_acknowledged_flow : state;
-    wire receive_sender_open = receive_sender[0];
-    wire [31:0] receive_sender_rcv_adv = receive_sender[347:316];
-    wire [571:0] receive_receiver = receive_takes_text ? receive_placed_flow : state;
-    wire [31:0] receive_receiver_rcv_nxt = receive_receiver[258:227];
-    wire [31:0] receive_receiver_rx_pos = receive_receiver[290:259];
-    wire [24:0] receive_receiver_rx_avail = receive_receiver[315:291];
-    wire [31:0] receive_receiver_ooo_start = receive_receiver[379:348];
-    wire [24:0] receive_receiver_ooo_len = receive_receiver[404:380];
-    wire receive_receiver_rx_fin = receive_receiver[505];
-    wire [571:0] receive_after = {
-        receive_sender[571:506],
-        receive_receiver_rx_fin,
-        receive_sender[504:437],
-        receive_stamps ? taken_ts_val : state_ts_recent,
-        receive_receiver_ooo_len,
-        receive_receiver_ooo_start,
-        receive_sender_rcv_adv,
-        receive_receiver_rx_avail,
-        receive_receiver_rx_pos,
-        receive_receiver_rcv_nxt,
-        receive_sender[226:2],
-        state_opening & !receive_acceptable,
-        receive_sender_open
-    };
-    wire receive_advances = receive_takes_ack & receive_fresh;
-    wire receive_established = state_opening & receive_acceptable;
-    wire receive_rewinds = receive_takes_ack & receive_acknowledged_rewinds;
-    wire receive_finished = receive_takes_text & receive_placed_finished;
-    wire receive_echoed = receive_advances & taken[58] /* flags[6] */ & state_ecn;
-    wire receive_arrives = receive_takes_text & (|receive_placed_advance);
-    wire [31:0] receive_sample = ((tick + state_ts_offset) - taken_ts_ecr) + 32'd1;
-    wire receive_echo = taken_ce & state_ecn;
-    wire [870:0] transition_received = {
-        42'd0,
-        state_open,
-        (receive_advances & receive_timed) ? receive_sample : 32'd0,
-        (receive_finished ? 8'd1 : 8'd0) | (receive_established ? 8'd2 : 8'd0) | (receive_rewinds ? 8'd4 : 8'd0) | (receive_echoed ? 8'd8 : 8'd0),
-        receive_advances ? receive_acked : 32'd0,
-        receive_takes_text ? {7'd0, receive_placed_advance} : 32'd0,
-        receive_advances | receive_established | receive_rewinds | receive_finished | receive_arrives,
-        receive_placed_length,
-        {6'd0, taken_payload_offset} + receive_placed_offset,
-        receive_placed_rx_pos,
-        receive_takes_text & receive_placed_place,
-        46'd0,
-        receive_echo ? 8'd80 : 8'd16,
-        34'd0,
-        state_open & (receive_has_text | !receive_acceptable),
-        !state_open,
-        receive_after
-    };
-    wire [31:0] usable_in_flight = state_snd_nxt - state_snd_una;
-    wire usable_shut = state_opening | (state_snd_wnd <= usable_in_flight);
-    wire [31:0] usable_room = state_snd_wnd - usable_in_flight;
-    wire [31:0] usable_released = {7'd0, state_tx_avail};
-    wire [31:0] grant_sendable_whole =
-        (usable_room < usable_released) ? usable_room :
-        usable_released;
-    wire [24:0] grant_sendable = usable_shut ? 25'd0 : grant_sendable_whole[24:0];
-    wire [24:0] grant_mss = {11'd0, state_mss};
-    wire [24:0] grant_bytes = (grant_sendable < grant_mss) ? grant_sendable : grant_mss;
-    wire grant_sends = state_open & (|grant_bytes);
-    wire grant_all = grant_bytes == state_tx_avail;
-    wire grant_fin = grant_all & state_tx_fin;
-    wire [13:0] grant_length = grant_bytes[13:0] - {13'd0, grant_fin};
-    wire [31:0] grant_nxt = state_snd_nxt + {7'd0, grant_bytes};
-    wire [31:0] grant_choice_1_whole = state_snd_max - grant_nxt;
-    wire [571:0] grant_after = {
-        state[571:163],
-        state_tx_avail - grant_bytes,
-        state_tx_pos + {7'd0, grant_bytes},
-        grant_choice_1_whole[31] ? grant_nxt : state_snd_max,
-        grant_nxt,
-        state[41:0]
-    };
-    wire [870:0] transition_granted = {
-        41'd0,
-        state_open,
-        state_open,
-        166'd0,
-        state_tx_pos,
-        grant_length,
-        8'h10 | (grant_fin ? 8'd1 : 8'd0) | ((grant_all & (|grant_length)) ? 8'd8 : 8'd0),
-        state_snd_nxt,
-        2'd2,
-        grant_sends,
-        !state_open,
-        grant_sends ? grant_after : state
-    };
-    wire host_control_live = state_open & (taken_generation == state_generation);
-    wire [24:0] host_control_unread = (25'd1 << state_rx_log2) - state_rx_avail;
-    wire [31:0] least_b = {7'd0, host_control_unread};
-    wire [31:0] host_control_consumed_whole = (taken_seq < least_b) ? taken_seq : least_b;
-    wire [24:0] host_control_consumed = host_control_consumed_whole[24:0];
-    wire [31:0] host_control_in_flight_whole = state_snd_nxt - state_snd_una;
-    wire [24:0] host_control_in_flight = host_control_in_flight_whole[24:0];
-    wire [24:0] host_control_free =
-        ((25'd1 << state_tx_log2) - state_tx_avail) - host_control_in_flight;
-    wire [31:0] least_b_1 = {7'd0, host_control_free};
-    wire [31:0] host_control_fitting_whole = (taken_ack < least_b_1) ? taken_ack : least_b_1;
-    wire [24:0] host_control_fitting = host_control_fitting_whole[24:0];
-    wire [24:0] host_control_released = state_tx_fin ? 25'd0 : host_control_fitting;
-    wire [571:0] host_control_after = {
-        state[571:505],
-        state_tx_fin | (taken[52] /* flags[0] */ & (|host_control_released)),
-        state[503:316],
-        state_rx_avail + host_control_consumed,
-        state[290:163],
-        state_tx_avail + host_control_released,
-        state[137:0]
-    };
-    wire [870:0] transition_controlled = {
-        42'd0,
-        host_control_live,
-        253'h2000000000,
-        host_control_live & !state_opening & !state_rx_fin,
-        1'b0,
-        !host_control_live,
-        host_control_live ? host_control_after : state
-    };
-    wire command_opens = taken_flags == 8'd1;
-    wire command_closes = taken_flags == 8'd2;
-    wire command_reads = taken_flags == 8'd3;
-    wire command_retransmits = taken_flags == 8'd4;
-    wire command_sets = taken_flags == 8'd5;
-    wire command_known =
-        command_opens
-        | command_closes
-        | command_reads
-        | command_retransmits
-        | command_sets;
-    wire command_live = state_open & (taken_generation == state_generation);
-    wire [7:0] command_status =
-        (!taken_exists | !command_known) ? 8'd3 :
-        (command_opens & state_open) ? 8'd1 :
-        (!command_opens & !command_live) ? 8'd2 :
-        8'd0;
-    wire command_good = !(|command_status);
-    wire command_outstanding = state_snd_max != state_snd_una;
-    wire command_times_out = command_retransmits & !state_opening;
-    wire command_probes = command_times_out & (!command_outstanding | !(|state_snd_wnd));
-    wire [571:0] command_set = {
-        state[571:510],
-        taken[277:274] /* address[19:16] */,
-        state[505:195],
-        taken_window,
-        state[162:0]
-    };
-    wire [63:0] opened_options = taken_address;
-    wire [3:0] opened_receive_shift = opened_options[23:20];
+    wire [63:0] opened_options = settle_event_address;
     wire [4:0] opened_rx_log2 = opened_options[36:32];
-    wire [24:0] opened_rx_avail = 25'd1 << opened_rx_log2;
-    wire [24:0] advertisable_reserve = (25'd1 << opened_receive_shift) - 25'd1;
-    wire [31:0] least_a = {
-        7'd0,
-        (opened_rx_avail < advertisable_reserve) ? 25'd0 : (opened_rx_avail - advertisable_reserve)
+    wire [4:0] opened_tx_log2 = opened_options[44:40];
+    always_comb begin
+        ring_bytes_bytes = 25'd0;
+        ring_bytes_bytes = {ring_bytes_bytes[24:1], opened_rx_log2 == 5'd0};
+        ring_bytes_bytes = {ring_bytes_bytes[24:2], opened_rx_log2 == 5'd1, ring_bytes_bytes[0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:3], opened_rx_log2 == 5'd2, ring_bytes_bytes[1:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:4], opened_rx_log2 == 5'd3, ring_bytes_bytes[2:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:5], opened_rx_log2 == 5'd4, ring_bytes_bytes[3:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:6], opened_rx_log2 == 5'd5, ring_bytes_bytes[4:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:7], opened_rx_log2 == 5'd6, ring_bytes_bytes[5:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:8], opened_rx_log2 == 5'd7, ring_bytes_bytes[6:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:9], opened_rx_log2 == 5'd8, ring_bytes_bytes[7:0]};
+        ring_bytes_bytes = {ring_bytes_bytes[24:10], opened_rx_log2 == 5'd9, ring_bytes_bytes[8:0]};
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:11],
+            opened_rx_log2 == 5'd10,
+            ring_bytes_bytes[9:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:12],
+            opened_rx_log2 == 5'd11,
+            ring_bytes_bytes[10:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:13],
+            opened_rx_log2 == 5'd12,
+            ring_bytes_bytes[11:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:14],
+            opened_rx_log2 == 5'd13,
+            ring_bytes_bytes[12:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:15],
+            opened_rx_log2 == 5'd14,
+            ring_bytes_bytes[13:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:16],
+            opened_rx_log2 == 5'd15,
+            ring_bytes_bytes[14:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:17],
+            opened_rx_log2 == 5'd16,
+            ring_bytes_bytes[15:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:18],
+            opened_rx_log2 == 5'd17,
+            ring_bytes_bytes[16:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:19],
+            opened_rx_log2 == 5'd18,
+            ring_bytes_bytes[17:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:20],
+            opened_rx_log2 == 5'd19,
+            ring_bytes_bytes[18:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:21],
+            opened_rx_log2 == 5'd20,
+            ring_bytes_bytes[19:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:22],
+            opened_rx_log2 == 5'd21,
+            ring_bytes_bytes[20:0]
+        };
+        ring_bytes_bytes = {
+            ring_bytes_bytes[24:23],
+            opened_rx_log2 == 5'd22,
+            ring_bytes_bytes[21:0]
+        };
+        ring_bytes_bytes = {ring_bytes_bytes[24], opened_rx_log2 == 5'd23, ring_bytes_bytes[22:0]};
+        ring_bytes_bytes = {opened_rx_log2 == 5'd24, ring_bytes_bytes[23:0]};
+    end
+    always_comb begin
+        ring_bytes_bytes_1 = 25'd0;
+        ring_bytes_bytes_1 = {ring_bytes_bytes_1[24:1], opened_tx_log2 == 5'd0};
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:2],
+            opened_tx_log2 == 5'd1,
+            ring_bytes_bytes_1[0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:3],
+            opened_tx_log2 == 5'd2,
+            ring_bytes_bytes_1[1:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:4],
+            opened_tx_log2 == 5'd3,
+            ring_bytes_bytes_1[2:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:5],
+            opened_tx_log2 == 5'd4,
+            ring_bytes_bytes_1[3:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:6],
+            opened_tx_log2 == 5'd5,
+            ring_bytes_bytes_1[4:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:7],
+            opened_tx_log2 == 5'd6,
+            ring_bytes_bytes_1[5:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:8],
+            opened_tx_log2 == 5'd7,
+            ring_bytes_bytes_1[6:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:9],
+            opened_tx_log2 == 5'd8,
+            ring_bytes_bytes_1[7:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:10],
+            opened_tx_log2 == 5'd9,
+            ring_bytes_bytes_1[8:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:11],
+            opened_tx_log2 == 5'd10,
+            ring_bytes_bytes_1[9:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:12],
+            opened_tx_log2 == 5'd11,
+            ring_bytes_bytes_1[10:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:13],
+            opened_tx_log2 == 5'd12,
+            ring_bytes_bytes_1[11:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:14],
+            opened_tx_log2 == 5'd13,
+            ring_bytes_bytes_1[12:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:15],
+            opened_tx_log2 == 5'd14,
+            ring_bytes_bytes_1[13:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:16],
+            opened_tx_log2 == 5'd15,
+            ring_bytes_bytes_1[14:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:17],
+            opened_tx_log2 == 5'd16,
+            ring_bytes_bytes_1[15:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:18],
+            opened_tx_log2 == 5'd17,
+            ring_bytes_bytes_1[16:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:19],
+            opened_tx_log2 == 5'd18,
+            ring_bytes_bytes_1[17:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:20],
+            opened_tx_log2 == 5'd19,
+            ring_bytes_bytes_1[18:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:21],
+            opened_tx_log2 == 5'd20,
+            ring_bytes_bytes_1[19:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:22],
+            opened_tx_log2 == 5'd21,
+            ring_bytes_bytes_1[20:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24:23],
+            opened_tx_log2 == 5'd22,
+            ring_bytes_bytes_1[21:0]
+        };
+        ring_bytes_bytes_1 = {
+            ring_bytes_bytes_1[24],
+            opened_tx_log2 == 5'd23,
+            ring_bytes_bytes_1[22:0]
+        };
+        ring_bytes_bytes_1 = {opened_tx_log2 == 5'd24, ring_bytes_bytes_1[23:0]};
+    end
+    wire [589:0] settle_next_1 =
+        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 37'd0, settle_event_ts_val, 57'd0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
+        settle_verdict_closes ? settle_closed :
+        settle_stays;
+    wire settle_advances = settle_verdict_takes_ack & settle_verdict_fresh;
+    wire settle_established = settle_flow_opening & settle_verdict_acceptable;
+    wire settle_answers =
+        settle_receives
+        & settle_flow_open
+        & (settle_work_decoded_has_text | !settle_verdict_acceptable);
+    wire settle_arrives = extent_takes_text & extent_in_order;
+    wire [24:0] settle_furthest = extent_extends ? settle_verdict_held_end : extent_end;
+    wire settle_places =
+        extent_takes_text
+        & (|extent_length)
+        & (extent_in_order | extent_touches | !(|settle_flow_ooo_len));
+    wire settle_bumps = settle_flow_open & settle_relations_same_generation;
+    wire settle_stale =
+        (settle_receives & !settle_flow_open)
+        | (settle_grants & !settle_flow_open)
+        | (settle_controls & !settle_bumps);
+    wire settle_sends = settle_grants & settle_flow_open & (|extent_bytes);
+    wire settle_fin = extent_all & settle_flow_tx_fin;
+    wire [13:0] settle_length = extent[61:48] /* bytes[13:0] */ - {13'd0, settle_fin};
+    wire settle_push = extent_all & (|settle_length);
+    wire settle_connected = settle_receives | settle_grants | settle_controls | settle_commands;
+    wire settle_good = settle_commands & !(|settle_verdict_status);
+    wire [3:0] settle_shift =
+        settle_verdict_opens ? settle_event[281:278] /* address[23:20] */ :
+        settle_flow_receive_shift;
+    always_comb begin
+        unit_mask_above_0 = 1'b0;
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd1);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd2);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd3);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd4);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd5);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd6);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd7);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd8);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd9);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd10);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd11);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd12);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd13);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd14);
+        unit_mask_above_0 = unit_mask_above_0 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_1 = 1'b0;
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd2);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd3);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd4);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd5);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd6);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd7);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd8);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd9);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd10);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd11);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd12);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd13);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd14);
+        unit_mask_above_1 = unit_mask_above_1 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_2 = 1'b0;
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd3);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd4);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd5);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd6);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd7);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd8);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd9);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd10);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd11);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd12);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd13);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd14);
+        unit_mask_above_2 = unit_mask_above_2 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_3 = 1'b0;
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd4);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd5);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd6);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd7);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd8);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd9);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd10);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd11);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd12);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd13);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd14);
+        unit_mask_above_3 = unit_mask_above_3 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_4 = 1'b0;
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd5);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd6);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd7);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd8);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd9);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd10);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd11);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd12);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd13);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd14);
+        unit_mask_above_4 = unit_mask_above_4 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_5 = 1'b0;
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd6);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd7);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd8);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd9);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd10);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd11);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd12);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd13);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd14);
+        unit_mask_above_5 = unit_mask_above_5 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_6 = 1'b0;
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd7);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd8);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd9);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd10);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd11);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd12);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd13);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd14);
+        unit_mask_above_6 = unit_mask_above_6 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_7 = 1'b0;
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd8);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd9);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd10);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd11);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd12);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd13);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd14);
+        unit_mask_above_7 = unit_mask_above_7 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_8 = 1'b0;
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd9);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd10);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd11);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd12);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd13);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd14);
+        unit_mask_above_8 = unit_mask_above_8 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_9 = 1'b0;
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd10);
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd11);
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd12);
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd13);
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd14);
+        unit_mask_above_9 = unit_mask_above_9 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_10 = 1'b0;
+        unit_mask_above_10 = unit_mask_above_10 | (settle_shift == 4'd11);
+        unit_mask_above_10 = unit_mask_above_10 | (settle_shift == 4'd12);
+        unit_mask_above_10 = unit_mask_above_10 | (settle_shift == 4'd13);
+        unit_mask_above_10 = unit_mask_above_10 | (settle_shift == 4'd14);
+        unit_mask_above_10 = unit_mask_above_10 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_11 = 1'b0;
+        unit_mask_above_11 = unit_mask_above_11 | (settle_shift == 4'd12);
+        unit_mask_above_11 = unit_mask_above_11 | (settle_shift == 4'd13);
+        unit_mask_above_11 = unit_mask_above_11 | (settle_shift == 4'd14);
+        unit_mask_above_11 = unit_mask_above_11 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_12 = 1'b0;
+        unit_mask_above_12 = unit_mask_above_12 | (settle_shift == 4'd13);
+        unit_mask_above_12 = unit_mask_above_12 | (settle_shift == 4'd14);
+        unit_mask_above_12 = unit_mask_above_12 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_13 = 1'b0;
+        unit_mask_above_13 = unit_mask_above_13 | (settle_shift == 4'd14);
+        unit_mask_above_13 = unit_mask_above_13 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_above_14 = 1'b0;
+        unit_mask_above_14 = unit_mask_above_14 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        unit_mask_mask = 25'd0;
+        unit_mask_mask = {unit_mask_mask[24:1], unit_mask_above_0};
+        unit_mask_mask = {unit_mask_mask[24:2], unit_mask_above_1, unit_mask_mask[0]};
+        unit_mask_mask = {unit_mask_mask[24:3], unit_mask_above_2, unit_mask_mask[1:0]};
+        unit_mask_mask = {unit_mask_mask[24:4], unit_mask_above_3, unit_mask_mask[2:0]};
+        unit_mask_mask = {unit_mask_mask[24:5], unit_mask_above_4, unit_mask_mask[3:0]};
+        unit_mask_mask = {unit_mask_mask[24:6], unit_mask_above_5, unit_mask_mask[4:0]};
+        unit_mask_mask = {unit_mask_mask[24:7], unit_mask_above_6, unit_mask_mask[5:0]};
+        unit_mask_mask = {unit_mask_mask[24:8], unit_mask_above_7, unit_mask_mask[6:0]};
+        unit_mask_mask = {unit_mask_mask[24:9], unit_mask_above_8, unit_mask_mask[7:0]};
+        unit_mask_mask = {unit_mask_mask[24:10], unit_mask_above_9, unit_mask_mask[8:0]};
+        unit_mask_mask = {unit_mask_mask[24:11], unit_mask_above_10, unit_mask_mask[9:0]};
+        unit_mask_mask = {unit_mask_mask[24:12], unit_mask_above_11, unit_mask_mask[10:0]};
+        unit_mask_mask = {unit_mask_mask[24:13], unit_mask_above_12, unit_mask_mask[11:0]};
+        unit_mask_mask = {unit_mask_mask[24:14], unit_mask_above_13, unit_mask_mask[12:0]};
+        unit_mask_mask = {unit_mask_mask[24:15], unit_mask_above_14, unit_mask_mask[13:0]};
+    end
+    always_comb begin
+        widest_window_inside_0 = 1'b0;
+        widest_window_inside_0 = widest_window_inside_0 | (settle_shift == 4'd0);
+    end
+    always_comb begin
+        widest_window_inside_1 = 1'b0;
+        widest_window_inside_1 = widest_window_inside_1 | (settle_shift == 4'd0);
+        widest_window_inside_1 = widest_window_inside_1 | (settle_shift == 4'd1);
+    end
+    always_comb begin
+        widest_window_inside_2 = 1'b0;
+        widest_window_inside_2 = widest_window_inside_2 | (settle_shift == 4'd0);
+        widest_window_inside_2 = widest_window_inside_2 | (settle_shift == 4'd1);
+        widest_window_inside_2 = widest_window_inside_2 | (settle_shift == 4'd2);
+    end
+    always_comb begin
+        widest_window_inside_3 = 1'b0;
+        widest_window_inside_3 = widest_window_inside_3 | (settle_shift == 4'd0);
+        widest_window_inside_3 = widest_window_inside_3 | (settle_shift == 4'd1);
+        widest_window_inside_3 = widest_window_inside_3 | (settle_shift == 4'd2);
+        widest_window_inside_3 = widest_window_inside_3 | (settle_shift == 4'd3);
+    end
+    always_comb begin
+        widest_window_inside_4 = 1'b0;
+        widest_window_inside_4 = widest_window_inside_4 | (settle_shift == 4'd0);
+        widest_window_inside_4 = widest_window_inside_4 | (settle_shift == 4'd1);
+        widest_window_inside_4 = widest_window_inside_4 | (settle_shift == 4'd2);
+        widest_window_inside_4 = widest_window_inside_4 | (settle_shift == 4'd3);
+        widest_window_inside_4 = widest_window_inside_4 | (settle_shift == 4'd4);
+    end
+    always_comb begin
+        widest_window_inside_5 = 1'b0;
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd0);
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd1);
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd2);
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd3);
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd4);
+        widest_window_inside_5 = widest_window_inside_5 | (settle_shift == 4'd5);
+    end
+    always_comb begin
+        widest_window_inside_6 = 1'b0;
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd0);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd1);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd2);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd3);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd4);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd5);
+        widest_window_inside_6 = widest_window_inside_6 | (settle_shift == 4'd6);
+    end
+    always_comb begin
+        widest_window_inside_7 = 1'b0;
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd0);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd1);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd2);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd3);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd4);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd5);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd6);
+        widest_window_inside_7 = widest_window_inside_7 | (settle_shift == 4'd7);
+    end
+    always_comb begin
+        widest_window_inside_8 = 1'b0;
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd0);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd1);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd2);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd3);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd4);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd5);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd6);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd7);
+        widest_window_inside_8 = widest_window_inside_8 | (settle_shift == 4'd8);
+    end
+    always_comb begin
+        widest_window_inside_9 = 1'b0;
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd0);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd1);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd2);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd3);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd4);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd5);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd6);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd7);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd8);
+        widest_window_inside_9 = widest_window_inside_9 | (settle_shift == 4'd9);
+    end
+    always_comb begin
+        widest_window_inside_10 = 1'b0;
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd0);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd1);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd2);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd3);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd4);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd5);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd6);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd7);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd8);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd9);
+        widest_window_inside_10 = widest_window_inside_10 | (settle_shift == 4'd10);
+    end
+    always_comb begin
+        widest_window_inside_11 = 1'b0;
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd0);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd1);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd2);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd3);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd4);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd5);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd6);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd7);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd8);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd9);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd10);
+        widest_window_inside_11 = widest_window_inside_11 | (settle_shift == 4'd11);
+    end
+    always_comb begin
+        widest_window_inside_12 = 1'b0;
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd0);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd1);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd2);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd3);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd4);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd5);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd6);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd7);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd8);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd9);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd10);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd11);
+        widest_window_inside_12 = widest_window_inside_12 | (settle_shift == 4'd12);
+    end
+    always_comb begin
+        widest_window_inside_13 = 1'b0;
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd0);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd1);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd2);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd3);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd4);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd5);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd6);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd7);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd8);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd9);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd10);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd11);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd12);
+        widest_window_inside_13 = widest_window_inside_13 | (settle_shift == 4'd13);
+    end
+    always_comb begin
+        widest_window_inside_14 = 1'b0;
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd0);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd1);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd2);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd3);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd4);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd5);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd6);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd7);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd8);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd9);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd10);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd11);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd12);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd13);
+        widest_window_inside_14 = widest_window_inside_14 | (settle_shift == 4'd14);
+    end
+    always_comb begin
+        widest_window_inside_15 = 1'b0;
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd0);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd1);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd2);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd3);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd4);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd5);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd6);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd7);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd8);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd9);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd10);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd11);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd12);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd13);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd14);
+        widest_window_inside_15 = widest_window_inside_15 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_16 = 1'b0;
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd1);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd2);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd3);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd4);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd5);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd6);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd7);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd8);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd9);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd10);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd11);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd12);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd13);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd14);
+        widest_window_inside_16 = widest_window_inside_16 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_17 = 1'b0;
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd2);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd3);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd4);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd5);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd6);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd7);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd8);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd9);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd10);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd11);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd12);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd13);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd14);
+        widest_window_inside_17 = widest_window_inside_17 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_18 = 1'b0;
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd3);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd4);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd5);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd6);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd7);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd8);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd9);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd10);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd11);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd12);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd13);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd14);
+        widest_window_inside_18 = widest_window_inside_18 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_19 = 1'b0;
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd4);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd5);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd6);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd7);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd8);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd9);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd10);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd11);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd12);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd13);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd14);
+        widest_window_inside_19 = widest_window_inside_19 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_20 = 1'b0;
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd5);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd6);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd7);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd8);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd9);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd10);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd11);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd12);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd13);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd14);
+        widest_window_inside_20 = widest_window_inside_20 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_21 = 1'b0;
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd6);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd7);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd8);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd9);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd10);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd11);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd12);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd13);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd14);
+        widest_window_inside_21 = widest_window_inside_21 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_22 = 1'b0;
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd7);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd8);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd9);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd10);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd11);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd12);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd13);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd14);
+        widest_window_inside_22 = widest_window_inside_22 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_23 = 1'b0;
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd8);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd9);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd10);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd11);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd12);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd13);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd14);
+        widest_window_inside_23 = widest_window_inside_23 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_24 = 1'b0;
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd9);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd10);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd11);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd12);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd13);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd14);
+        widest_window_inside_24 = widest_window_inside_24 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_25 = 1'b0;
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd10);
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd11);
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd12);
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd13);
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd14);
+        widest_window_inside_25 = widest_window_inside_25 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_26 = 1'b0;
+        widest_window_inside_26 = widest_window_inside_26 | (settle_shift == 4'd11);
+        widest_window_inside_26 = widest_window_inside_26 | (settle_shift == 4'd12);
+        widest_window_inside_26 = widest_window_inside_26 | (settle_shift == 4'd13);
+        widest_window_inside_26 = widest_window_inside_26 | (settle_shift == 4'd14);
+        widest_window_inside_26 = widest_window_inside_26 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_27 = 1'b0;
+        widest_window_inside_27 = widest_window_inside_27 | (settle_shift == 4'd12);
+        widest_window_inside_27 = widest_window_inside_27 | (settle_shift == 4'd13);
+        widest_window_inside_27 = widest_window_inside_27 | (settle_shift == 4'd14);
+        widest_window_inside_27 = widest_window_inside_27 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_28 = 1'b0;
+        widest_window_inside_28 = widest_window_inside_28 | (settle_shift == 4'd13);
+        widest_window_inside_28 = widest_window_inside_28 | (settle_shift == 4'd14);
+        widest_window_inside_28 = widest_window_inside_28 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_29 = 1'b0;
+        widest_window_inside_29 = widest_window_inside_29 | (settle_shift == 4'd14);
+        widest_window_inside_29 = widest_window_inside_29 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_inside_30 = 1'b0;
+        widest_window_inside_30 = widest_window_inside_30 | (settle_shift == 4'd15);
+    end
+    always_comb begin
+        widest_window_bytes = 32'd0;
+        widest_window_bytes = {widest_window_bytes[31:1], widest_window_inside_0};
+        widest_window_bytes = {
+            widest_window_bytes[31:2],
+            widest_window_inside_1,
+            widest_window_bytes[0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:3],
+            widest_window_inside_2,
+            widest_window_bytes[1:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:4],
+            widest_window_inside_3,
+            widest_window_bytes[2:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:5],
+            widest_window_inside_4,
+            widest_window_bytes[3:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:6],
+            widest_window_inside_5,
+            widest_window_bytes[4:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:7],
+            widest_window_inside_6,
+            widest_window_bytes[5:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:8],
+            widest_window_inside_7,
+            widest_window_bytes[6:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:9],
+            widest_window_inside_8,
+            widest_window_bytes[7:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:10],
+            widest_window_inside_9,
+            widest_window_bytes[8:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:11],
+            widest_window_inside_10,
+            widest_window_bytes[9:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:12],
+            widest_window_inside_11,
+            widest_window_bytes[10:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:13],
+            widest_window_inside_12,
+            widest_window_bytes[11:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:14],
+            widest_window_inside_13,
+            widest_window_bytes[12:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:15],
+            widest_window_inside_14,
+            widest_window_bytes[13:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:16],
+            widest_window_inside_15,
+            widest_window_bytes[14:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:17],
+            widest_window_inside_16,
+            widest_window_bytes[15:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:18],
+            widest_window_inside_17,
+            widest_window_bytes[16:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:19],
+            widest_window_inside_18,
+            widest_window_bytes[17:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:20],
+            widest_window_inside_19,
+            widest_window_bytes[18:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:21],
+            widest_window_inside_20,
+            widest_window_bytes[19:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:22],
+            widest_window_inside_21,
+            widest_window_bytes[20:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:23],
+            widest_window_inside_22,
+            widest_window_bytes[21:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:24],
+            widest_window_inside_23,
+            widest_window_bytes[22:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:25],
+            widest_window_inside_24,
+            widest_window_bytes[23:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:26],
+            widest_window_inside_25,
+            widest_window_bytes[24:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:27],
+            widest_window_inside_26,
+            widest_window_bytes[25:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:28],
+            widest_window_inside_27,
+            widest_window_bytes[26:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:29],
+            widest_window_inside_28,
+            widest_window_bytes[27:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31:30],
+            widest_window_inside_29,
+            widest_window_bytes[28:0]
+        };
+        widest_window_bytes = {
+            widest_window_bytes[31],
+            widest_window_inside_30,
+            widest_window_bytes[29:0]
+        };
+    end
+    wire [262:0] settle_step = {
+        settle_commands ? settle_verdict_status : 8'd0,
+        settle_commands,
+        settle_verdict_opens,
+        widest_window_bytes,
+        unit_mask_mask,
+        settle_grants & settle_flow_open,
+        (settle_receives & settle_flow_open) | (settle_grants & settle_flow_open) | (settle_controls & settle_bumps) | (settle_good & !settle_verdict_reads & !settle_verdict_closes),
+        settle_advances & settle_work_timed,
+        (extent_finished ? 8'd1 : 8'd0) | (settle_established ? 8'd2 : 8'd0) | ((settle_receives & extent_rewinds) ? 8'd4 : 8'd0) | ((settle_advances & settle_event[58] /* flags[6] */ & settle_flow_ecn) ? 8'd8 : 8'd0),
+        settle_advances ? settle_relations_acked : 32'd0,
+        settle_arrives ? settle_furthest : 25'd0,
+        settle_advances | settle_established | (settle_receives & extent_rewinds) | extent_finished | (settle_arrives & (|settle_furthest)),
+        extent_length,
+        {6'd0, settle_event_payload_offset} + settle_verdict_front,
+        settle_relations[95] /* ahead[31] */ ? settle_flow_rcv_nxt : settle_event_seq,
+        settle_places,
+        settle_sends ? settle_length : 14'd0,
+        8'h10 | ((settle_answers & settle_event_ce & settle_flow_ecn) ? 8'd64 : 8'd0) | ((settle_sends & settle_fin) ? 8'd1 : 8'd0) | ((settle_sends & settle_push) ? 8'd8 : 8'd0),
+        settle_grants ? settle_flow_snd_nxt : (settle_flow_snd_una - 32'd1),
+        settle_grants | settle_commands,
+        settle_controls & settle_bumps & !settle_flow_opening & !settle_flow_rx_fin,
+        settle_answers | settle_sends | extent_probes,
+        settle_commands ? settle_event_generation : (settle_connected & !settle_stale) ? settle_flow_generation : 8'd0,
+        settle_stale
     };
-    wire [31:0] opened_offered = (least_a < 32'hffff) ? least_a : 32'hffff;
-    wire [31:0] rewound_in_flight_1 = state_snd_nxt - state_snd_una;
-    wire [571:0] command_changed =
-        command_opens ? {opened_options[44:40], opened_rx_log2, opened_options[25], taken_ts_ecr, opened_options[24], opened_options[13:0], opened_receive_shift, opened_options[19:16], 37'd0, taken_seq, taken_ts_val, 57'd0, taken_seq + opened_offered, opened_rx_avail, 32'd0, taken_seq, taken_seq - 32'd1, taken_window, 57'd0, taken_ack, taken_ack, taken_ack, taken_generation, opened_options[26], 1'b1} :
-        (command_times_out & command_outstanding) ? {state[571:504], state_snd_max, 3'd4, state[468:163], state_tx_avail + rewound_in_flight_1[24:0], state_tx_pos - rewound_in_flight_1, state_snd_max, state_snd_una, state[41:0]} :
-        command_sets ? command_set :
-        state;
-    wire [31:0] command_changed_snd_una = command_changed[41:10];
-    wire [31:0] command_changed_snd_nxt = command_changed[73:42];
-    wire [24:0] command_changed_tx_avail = command_changed[162:138];
-    wire [31:0] command_changed_rcv_nxt = command_changed[258:227];
-    wire [571:0] command_after = command_closes ? 572'd0 : command_changed;
-    wire [31:0] command_in_flight = command_changed_snd_nxt - command_changed_snd_una;
-    wire [870:0] transition_commanded = {
-        command_status,
-        command_good ? command_changed_rcv_nxt : 32'd0,
-        2'd2,
-        command_good & !command_reads & !command_closes,
-        40'd0,
-        command_good ? {7'd0, command_changed_tx_avail} : 32'd0,
-        command_good ? command_in_flight : 32'd0,
-        29'd0,
-        command_good ? command_changed_snd_una : 32'd0,
-        55'd16,
-        state_snd_una - 32'd1,
-        2'd2,
-        command_good & command_probes,
-        1'b0,
-        command_good ? command_after : state
+    wire [852:0] settled_1 = {settle_step, settle_next_1};
+    wire settled_1_live_flow_open = settled_1[0];
+    wire [500:0] settled_1_live_flow = settled_1[500:0];
+    wire [589:0] settled_1_live = settled_1[589:0];
+    wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
+    wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
+    wire [31:0] settled_1_live_flow_edge = settled_1[105:74];
+    wire [24:0] settled_1_live_flow_tx_avail = settled_1[130:106];
+    wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
+    wire [24:0] settled_1_live_flow_free = settled_1[244:220];
+    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[495:491];
+    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[500:496];
+    wire [31:0] settled_1_live_room = settled_1[532:501];
+    wire [31:0] settled_1_live_released = settled_1[564:533];
+    wire [24:0] settled_1_live_unread = settled_1[589:565];
+    wire [500:0] shortcut_flow = live_flow;
+    wire shortcut_flow_open = shortcut_flow[0];
+    wire shortcut_flow_opening = shortcut_flow[1];
+    wire [7:0] shortcut_flow_generation = shortcut_flow[9:2];
+    wire [31:0] shortcut_flow_snd_una = shortcut_flow[41:10];
+    wire [31:0] shortcut_flow_snd_nxt = shortcut_flow[73:42];
+    wire [31:0] shortcut_flow_edge = shortcut_flow[105:74];
+    wire [24:0] shortcut_flow_tx_avail = shortcut_flow[130:106];
+    wire [31:0] shortcut_flow_snd_wl1 = shortcut_flow[162:131];
+    wire [31:0] shortcut_flow_rcv_nxt = shortcut_flow[194:163];
+    wire [24:0] shortcut_flow_rx_avail = shortcut_flow[219:195];
+    wire [24:0] shortcut_flow_free = shortcut_flow[244:220];
+    wire [31:0] shortcut_flow_ts_recent = shortcut_flow[333:302];
+    wire [1:0] shortcut_flow_dupacks = shortcut_flow[335:334];
+    wire shortcut_flow_recovering = shortcut_flow[336];
+    wire shortcut_flow_tx_fin = shortcut_flow[369];
+    wire [13:0] shortcut_flow_mss = shortcut_flow[456:443];
+    wire [321:0] shortcut_event = work_decoded_event;
+    wire [7:0] shortcut_event_generation = shortcut_event[49:42];
+    wire [31:0] shortcut_event_seq = shortcut_event[91:60];
+    wire [31:0] shortcut_event_ack = shortcut_event[123:92];
+    wire [31:0] shortcut_event_ts_val = shortcut_event[187:156];
+    wire shortcut_receives = work_decoded_receives;
+    wire shortcut_grants = work_decoded_grants;
+    wire shortcut_controls = work_decoded_controls;
+    wire [24:0] shortcut_mss = {11'd0, shortcut_flow_mss};
+    wire shortcut_whole = shortcut_flow_tx_avail >= shortcut_mss;
+    wire shortcut_window_takes_mss = live_room >= {7'd0, shortcut_mss};
+    wire shortcut_window_takes_all = live_room >= {7'd0, shortcut_flow_tx_avail};
+    wire shortcut_sends =
+        !shortcut_flow_recovering
+        & !shortcut_flow_tx_fin
+        & !live[532] /* room[31] */
+        & (shortcut_whole ? shortcut_window_takes_mss : shortcut_window_takes_all);
+    wire shortcut_bumps =
+        work_decoded_plain_bumps
+        & (shortcut_event_generation == shortcut_flow_generation)
+        & !shortcut_flow_tx_fin
+        & (work_rx_delta <= live_unread)
+        & (work_tx_delta <= shortcut_flow_free);
+    wire shortcut_plain = shortcut_flow_open & !shortcut_flow_opening;
+    wire shortcut_repeated = shortcut_event_ack == shortcut_flow_snd_una;
+    wire [31:0] shortcut_updates_whole = shortcut_event_seq - shortcut_flow_snd_wl1;
+    wire shortcut_updates = shortcut_receives & !(shortcut_repeated & shortcut_updates_whole[31]);
+    wire [31:0] shortcut_after_whole = work_limit - live_released;
+    wire [500:0] shortcut_after = {
+        shortcut_flow[500:336],
+        (shortcut_receives & !shortcut_repeated) ? 2'd0 : shortcut_flow_dupacks,
+        (shortcut_receives & work_timed) ? shortcut_event_ts_val : shortcut_flow_ts_recent,
+        shortcut_flow[301:245],
+        shortcut_receives ? shortcut_after_whole[24:0] : shortcut_controls ? (shortcut_flow_free - work_tx_delta) : shortcut_flow_free,
+        shortcut_flow_rx_avail + work_rx_delta,
+        shortcut_receives ? work_decoded_end : shortcut_flow_rcv_nxt,
+        shortcut_updates ? shortcut_event_seq : shortcut_flow_snd_wl1,
+        (shortcut_controls | (shortcut_grants & shortcut_whole)) ? (shortcut_flow_tx_avail + work_tx_delta) : shortcut_grants ? 25'd0 : shortcut_flow_tx_avail,
+        shortcut_updates ? work_edge : shortcut_flow_edge,
+        !shortcut_grants ? shortcut_flow_snd_nxt : shortcut_whole ? (shortcut_flow_snd_nxt + {7'd0, shortcut_mss}) : live_released,
+        shortcut_receives ? shortcut_event_ack : shortcut_flow_snd_una,
+        shortcut_flow[9:0]
     };
-    wire [870:0] transition_step =
-        transition_is_rx ? transition_received :
-        (taken_kind == 2'd1) ? transition_granted :
-        transition_is_hc ? transition_controlled :
-        transition_commanded;
-    wire [571:0] transition_step_flow = transition_step[571:0];
-    wire transition_step_stale = transition_step[572];
-    wire transition_step_send = transition_step[573];
-    wire transition_step_send_if_opened = transition_step[574];
-    wire transition_step_sequenced = transition_step[575];
-    wire [31:0] transition_step_seq = transition_step[607:576];
-    wire [7:0] transition_step_flags = transition_step[615:608];
-    wire [13:0] transition_step_length = transition_step[629:616];
-    wire [31:0] transition_step_tx_pos = transition_step[661:630];
-    wire transition_step_place = transition_step[662];
-    wire [31:0] transition_step_rx_pos = transition_step[694:663];
-    wire [13:0] transition_step_place_offset = transition_step[708:695];
-    wire [13:0] transition_step_place_len = transition_step[722:709];
-    wire transition_step_notify = transition_step[723];
-    wire [31:0] transition_step_rx_bump = transition_step[755:724];
-    wire [31:0] transition_step_tx_bump = transition_step[787:756];
-    wire [7:0] transition_step_notice_flags = transition_step[795:788];
-    wire [31:0] transition_step_rtt = transition_step[827:796];
-    wire transition_step_offer = transition_step[828];
-    wire transition_step_answer = transition_step[829];
-    wire transition_step_done = transition_step[830];
-    wire [31:0] transition_step_rcv_nxt = transition_step[862:831];
-    wire [7:0] transition_step_status = transition_step[870:863];
-    wire [571:0] transition_next = transition_step_flow;
-    wire transition_next_opening = transition_next[1];
-    wire [31:0] transition_next_snd_una = transition_next[41:10];
-    wire [31:0] transition_next_snd_nxt = transition_next[73:42];
-    wire [31:0] transition_next_snd_max = transition_next[105:74];
-    wire [24:0] transition_next_tx_avail = transition_next[162:138];
-    wire [31:0] transition_next_snd_wnd = transition_next[194:163];
-    wire [31:0] transition_next_rcv_nxt = transition_next[258:227];
-    wire [24:0] transition_next_rx_avail = transition_next[315:291];
-    wire [31:0] transition_next_rcv_adv = transition_next[347:316];
-    wire [31:0] transition_next_ts_recent = transition_next[436:405];
-    wire [3:0] transition_next_receive_shift = transition_next[513:510];
-    wire [13:0] transition_next_mss = transition_next[527:514];
-    wire [4:0] transition_next_rx_log2 = transition_next[566:562];
-    wire [24:0] advertisable_reserve_1 = (25'd1 << transition_next_receive_shift) - 25'd1;
-    wire [24:0] window_free =
-        (transition_next_rx_avail < advertisable_reserve_1) ? 25'd0 :
-        (transition_next_rx_avail - advertisable_reserve_1);
-    wire [24:0] window_whole = window_free & ~((25'd1 << transition_next_receive_shift) - 25'd1);
-    wire [31:0] window_distance = transition_next_rcv_adv - transition_next_rcv_nxt;
-    wire [31:0] window_advertised = window_distance[31] ? 32'd0 : window_distance;
-    wire window_retracts = {7'd0, window_whole} < window_advertised;
-    wire [24:0] window_units =
-        (window_free >> transition_next_receive_shift)
-        + {24'd0, window_retracts};
-    wire [15:0] window_field = (window_units > 25'hffff) ? 16'hffff : window_units[15:0];
-    wire [31:0] window_bytes = {16'd0, window_field} << transition_next_receive_shift;
-    wire [31:0] least_b_2 = {7'd0, window_free};
-    wire [79:0] transition_offered = {
-        window_advertised,
-        (window_bytes < least_b_2) ? window_bytes : least_b_2,
-        window_field
+    wire [500:0] follows_flow = live_flow;
+    wire [31:0] follows_flow_snd_una = follows_flow[41:10];
+    wire [31:0] follows_flow_snd_nxt = follows_flow[73:42];
+    wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
+    wire [24:0] follows_flow_rx_avail = follows_flow[219:195];
+    wire [24:0] follows_flow_ooo_len = follows_flow[301:277];
+    wire [31:0] follows_flow_ts_recent = follows_flow[333:302];
+    wire follows_flow_recovering = follows_flow[336];
+    wire follows_flow_rx_fin = follows_flow[370];
+    wire [321:0] follows_event = work_decoded_event;
+    wire [31:0] follows_event_seq = follows_event[91:60];
+    wire [31:0] follows_event_ack = follows_event[123:92];
+    wire [31:0] follows_event_ts_val = follows_event[187:156];
+    wire [13:0] follows_event_payload_len = follows_event[243:230];
+    wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
+    wire follows_fits = {11'd0, follows_event_payload_len} <= follows_flow_rx_avail;
+    wire follows_fills_no_gap = follows_fits & !(|follows_flow_ooo_len) & !follows_flow_rx_fin;
+    wire follows_repeated = follows_event_ack == follows_flow_snd_una;
+    wire [31:0] follows_fresh_whole = follows_event_ack - follows_flow_snd_una;
+    wire [31:0] follows_fresh_whole_1 = follows_flow_snd_nxt - follows_event_ack;
+    wire follows_fresh =
+        !follows_flow_recovering
+        & !follows_fresh_whole[31]
+        & !follows_fresh_whole_1[31];
+    wire follows_acknowledges = follows_repeated ? work_decoded_has_text : follows_fresh;
+    wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
+    wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
+    wire [592:0] quick = {
+        live_unread - work_rx_delta,
+        shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
+        shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
+        shortcut_after,
+        shortcut_plain & shortcut_controls & shortcut_bumps,
+        shortcut_plain & shortcut_grants & shortcut_sends,
+        shortcut_plain & shortcut_receives & (follows_in_order & follows_acknowledges & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
     };
-    wire [15:0] transition_offered_field = transition_offered[15:0];
-    wire [31:0] transition_offered_bytes = transition_offered[47:16];
-    wire [31:0] transition_offered_advertised = transition_offered[79:48];
-    wire [24:0] has_opened_half_whole = 25'd1 << transition_next_rx_log2;
-    wire [31:0] has_opened_half = {8'd0, has_opened_half_whole[24:1]};
-    wire [31:0] least_a_1 = {18'd0, transition_next_mss};
-    wire [31:0] has_opened_step = (least_a_1 < has_opened_half) ? least_a_1 : has_opened_half;
-    wire transition_send =
-        transition_connected
-        & (transition_step_send | (transition_step_send_if_opened & ((transition_offered_advertised < {has_opened_step[30:0], 1'b0}) & (transition_offered_bytes >= (transition_offered_advertised + has_opened_step)))));
-    wire [31:0] transition_edge = transition_next_rcv_nxt + transition_offered_bytes;
-    wire [31:0] transition_choice_1_whole = transition_next_rcv_adv - transition_edge;
-    wire [571:0] transition_emitted = {
-        transition_next[571:469],
-        transition_next_rcv_nxt,
-        transition_next[436:348],
-        transition_choice_1_whole[31] ? transition_edge : transition_next_rcv_adv,
-        transition_next[315:0]
+    wire [589:0] quick_live = quick[592:3];
+    wire [15:0] flow = decoded_event_flow;
+    wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
+    wire in_judge =
+        judge_valid
+        & judge_work_decoded_writes
+        & (judge_work_decoded_event_flow == flow);
+    wire in_measure =
+        measure_valid
+        & measure_work_decoded_writes
+        & (measure_work_decoded_event_flow == flow);
+    wire in_settle =
+        settle_valid
+        & settle_work_decoded_writes
+        & (settle_work_decoded_event_flow == flow);
+    wire in_survey = settled_valid & settled_event_writes & (settled_event_event_flow == flow);
+    always_comb begin
+        ring_bytes_bytes_2 = 25'd0;
+        ring_bytes_bytes_2 = {ring_bytes_bytes_2[24:1], stored_rx_log2 == 5'd0};
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:2],
+            stored_rx_log2 == 5'd1,
+            ring_bytes_bytes_2[0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:3],
+            stored_rx_log2 == 5'd2,
+            ring_bytes_bytes_2[1:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:4],
+            stored_rx_log2 == 5'd3,
+            ring_bytes_bytes_2[2:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:5],
+            stored_rx_log2 == 5'd4,
+            ring_bytes_bytes_2[3:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:6],
+            stored_rx_log2 == 5'd5,
+            ring_bytes_bytes_2[4:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:7],
+            stored_rx_log2 == 5'd6,
+            ring_bytes_bytes_2[5:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:8],
+            stored_rx_log2 == 5'd7,
+            ring_bytes_bytes_2[6:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:9],
+            stored_rx_log2 == 5'd8,
+            ring_bytes_bytes_2[7:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:10],
+            stored_rx_log2 == 5'd9,
+            ring_bytes_bytes_2[8:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:11],
+            stored_rx_log2 == 5'd10,
+            ring_bytes_bytes_2[9:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:12],
+            stored_rx_log2 == 5'd11,
+            ring_bytes_bytes_2[10:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:13],
+            stored_rx_log2 == 5'd12,
+            ring_bytes_bytes_2[11:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:14],
+            stored_rx_log2 == 5'd13,
+            ring_bytes_bytes_2[12:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:15],
+            stored_rx_log2 == 5'd14,
+            ring_bytes_bytes_2[13:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:16],
+            stored_rx_log2 == 5'd15,
+            ring_bytes_bytes_2[14:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:17],
+            stored_rx_log2 == 5'd16,
+            ring_bytes_bytes_2[15:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:18],
+            stored_rx_log2 == 5'd17,
+            ring_bytes_bytes_2[16:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:19],
+            stored_rx_log2 == 5'd18,
+            ring_bytes_bytes_2[17:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:20],
+            stored_rx_log2 == 5'd19,
+            ring_bytes_bytes_2[18:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:21],
+            stored_rx_log2 == 5'd20,
+            ring_bytes_bytes_2[19:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:22],
+            stored_rx_log2 == 5'd21,
+            ring_bytes_bytes_2[20:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24:23],
+            stored_rx_log2 == 5'd22,
+            ring_bytes_bytes_2[21:0]
+        };
+        ring_bytes_bytes_2 = {
+            ring_bytes_bytes_2[24],
+            stored_rx_log2 == 5'd23,
+            ring_bytes_bytes_2[22:0]
+        };
+        ring_bytes_bytes_2 = {stored_rx_log2 == 5'd24, ring_bytes_bytes_2[23:0]};
+    end
+    wire corrected =
+        in_settle
+        & !(settle_next_follows | settle_next_sends | settle_next_bumps)
+        & !in_judge
+        & !in_measure;
+    wire [15:0] ahead = work_decoded_event_flow;
+    always_comb begin
+        corrects = 1'b0;
+        corrects =
+            settle_valid
+            & settle_work_decoded_writes
+            & (settle_work_decoded_event_flow == ahead)
+            & !(settle_next_follows | settle_next_sends | settle_next_bumps);
+    end
+    wire behind_long =
+        corrects
+        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !(judge_next_follows | judge_next_sends | judge_next_bumps))
+        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !(measure_next_follows | measure_next_sends | measure_next_bumps));
+    always_comb begin
+        blocked = 1'b0;
+        blocked = work_valid & work_decoded_writes & behind_long;
+    end
+    wire waits =
+        (in_relate & work_decoded_commands)
+        | (in_judge & judge_work_decoded_commands)
+        | (in_measure & measure_work_decoded_commands)
+        | (in_settle & settle_work_decoded_commands)
+        | (in_survey & settled_event_commands);
+    always_comb begin
+        newest = {
+            ring_bytes_bytes_2 - stored_rx_avail,
+            stored_snd_nxt + {7'd0, stored_tx_avail},
+            stored_edge - stored_snd_nxt,
+            stored
+        };
+        old = in_settle ? settle_next_live : in_survey ? settled_live : newest;
+        recent = in_judge ? judge_next_live : in_measure ? measure_next_live : old;
+        newest = corrected ? settled_1_live : recent;
+        newest = in_relate ? quick_live : corrected ? settled_1_live : recent;
+    end
+    always_comb begin
+        stays = 1'b0;
+        stays = blocked | (decoded_valid & decoded_writes & waits);
+    end
+    wire ready = !held_valid & !outcomes_almost_full & !sweeping;
+    assign s_ready = ready;
+    wire offered = held_valid | (ready & s_valid);
+    wire [321:0] event_ = held_valid ? held : s_data;
+    wire [15:0] event__flow = event_[41:26];
+    wire waits_1 = stays;
+    assign states_read_address = stays ? read_flow : event__flow;
+    wire exists = read_flow <= 16'h3fff;
+    wire writing = settled_valid & settled_event_writes;
+    wire [15:0] writing_flow = settled_event_event_flow;
+    wire decode_connected = read_class == 2'd0;
+    wire decode_fin = read[52] /* flags[0] */;
+    wire [321:0] prepare_event = decoded_event;
+    wire [31:0] prepare_event_ack = prepare_event[123:92];
+    wire [31:0] prepare_event_window = prepare_event[155:124];
+    wire prepare_event_ts_present = prepare_event[220];
+    wire [13:0] prepare_event_payload_len = prepare_event[243:230];
+    wire [31:0] prepare_window = prepare_event_window << stored_send_shift;
+    wire [24:0] prepare_mss = {11'd0, stored_mss};
+    always_comb begin
+        ring_bytes_bytes_3 = 25'd0;
+        work_next = 510'd0;
+        if (!blocked) begin
+            if (decoded_valid) begin
+                ring_bytes_bytes_3 = 25'd0;
+                ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], stored_tx_log2 == 5'd0};
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:2],
+                    stored_tx_log2 == 5'd1,
+                    ring_bytes_bytes_3[0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:3],
+                    stored_tx_log2 == 5'd2,
+                    ring_bytes_bytes_3[1:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:4],
+                    stored_tx_log2 == 5'd3,
+                    ring_bytes_bytes_3[2:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:5],
+                    stored_tx_log2 == 5'd4,
+                    ring_bytes_bytes_3[3:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:6],
+                    stored_tx_log2 == 5'd5,
+                    ring_bytes_bytes_3[4:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:7],
+                    stored_tx_log2 == 5'd6,
+                    ring_bytes_bytes_3[5:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:8],
+                    stored_tx_log2 == 5'd7,
+                    ring_bytes_bytes_3[6:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:9],
+                    stored_tx_log2 == 5'd8,
+                    ring_bytes_bytes_3[7:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:10],
+                    stored_tx_log2 == 5'd9,
+                    ring_bytes_bytes_3[8:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:11],
+                    stored_tx_log2 == 5'd10,
+                    ring_bytes_bytes_3[9:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:12],
+                    stored_tx_log2 == 5'd11,
+                    ring_bytes_bytes_3[10:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:13],
+                    stored_tx_log2 == 5'd12,
+                    ring_bytes_bytes_3[11:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:14],
+                    stored_tx_log2 == 5'd13,
+                    ring_bytes_bytes_3[12:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:15],
+                    stored_tx_log2 == 5'd14,
+                    ring_bytes_bytes_3[13:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:16],
+                    stored_tx_log2 == 5'd15,
+                    ring_bytes_bytes_3[14:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:17],
+                    stored_tx_log2 == 5'd16,
+                    ring_bytes_bytes_3[15:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:18],
+                    stored_tx_log2 == 5'd17,
+                    ring_bytes_bytes_3[16:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:19],
+                    stored_tx_log2 == 5'd18,
+                    ring_bytes_bytes_3[17:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:20],
+                    stored_tx_log2 == 5'd19,
+                    ring_bytes_bytes_3[18:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:21],
+                    stored_tx_log2 == 5'd20,
+                    ring_bytes_bytes_3[19:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:22],
+                    stored_tx_log2 == 5'd21,
+                    ring_bytes_bytes_3[20:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24:23],
+                    stored_tx_log2 == 5'd22,
+                    ring_bytes_bytes_3[21:0]
+                };
+                ring_bytes_bytes_3 = {
+                    ring_bytes_bytes_3[24],
+                    stored_tx_log2 == 5'd23,
+                    ring_bytes_bytes_3[22:0]
+                };
+                ring_bytes_bytes_3 = {stored_tx_log2 == 5'd24, ring_bytes_bytes_3[23:0]};
+                work_next = {
+                    decoded_controls ? prepare_event[116:92] /* ack[24:0] */ : (25'd0 - prepare_mss),
+                    decoded_receives ? (25'd0 - {11'd0, prepare_event_payload_len}) : decoded_controls ? prepare_event[84:60] /* seq[24:0] */ : 25'd0,
+                    prepare_event_ack + {7'd0, ring_bytes_bytes_3},
+                    prepare_event_ack + prepare_window,
+                    prepare_window,
+                    stored_ts_on & prepare_event_ts_present,
+                    decoded
+                };
+            end
+        end
+    end
+    wire [500:0] relate_flow = live_flow;
+    wire [7:0] relate_flow_generation = relate_flow[9:2];
+    wire [31:0] relate_flow_snd_una = relate_flow[41:10];
+    wire [31:0] relate_flow_snd_nxt = relate_flow[73:42];
+    wire [31:0] relate_flow_edge = relate_flow[105:74];
+    wire [31:0] relate_flow_snd_wl1 = relate_flow[162:131];
+    wire [31:0] relate_flow_rcv_nxt = relate_flow[194:163];
+    wire [31:0] relate_flow_ooo_start = relate_flow[276:245];
+    wire [31:0] relate_flow_ts_recent = relate_flow[333:302];
+    wire relate_flow_recovering = relate_flow[336];
+    wire [31:0] relate_flow_recover = relate_flow[368:337];
+    wire [321:0] relate_event = work_decoded_event;
+    wire [7:0] relate_event_generation = relate_event[49:42];
+    wire [31:0] relate_event_seq = relate_event[91:60];
+    wire [31:0] relate_event_ack = relate_event[123:92];
+    wire [31:0] relate_event_window = relate_event[155:124];
+    wire [31:0] relate_event_ts_val = relate_event[187:156];
+    wire [31:0] relate_choice_whole = relate_flow_snd_nxt - relate_flow_recover;
+    wire [31:0] relate_snd_max =
+        (relate_flow_recovering & relate_choice_whole[31]) ? relate_flow_recover :
+        relate_flow_snd_nxt;
+    wire [31:0] relations_whole = relate_event_ack - relate_flow_recover;
+    wire [31:0] relations_whole_1 = relate_event_seq - relate_flow_snd_wl1;
+    wire [31:0] relations_whole_2 = relate_event_ts_val - relate_flow_ts_recent;
+    wire [31:0] relations_whole_3 = relate_flow_ooo_start - relate_flow_rcv_nxt;
+    wire [500:0] judge_flow = judge_live_flow;
+    wire judge_flow_open = judge_flow[0];
+    wire judge_flow_opening = judge_flow[1];
+    wire [24:0] judge_flow_tx_avail = judge_flow[130:106];
+    wire [24:0] judge_flow_rx_avail = judge_flow[219:195];
+    wire [24:0] judge_flow_free = judge_flow[244:220];
+    wire [24:0] judge_flow_ooo_len = judge_flow[301:277];
+    wire judge_flow_recovering = judge_flow[336];
+    wire judge_flow_tx_fin = judge_flow[369];
+    wire [13:0] judge_flow_mss = judge_flow[456:443];
+    wire [321:0] judge_event = judge_work_decoded_event;
+    wire [7:0] judge_event_flags = judge_event[59:52];
+    wire [31:0] judge_event_seq = judge_event[91:60];
+    wire [31:0] judge_event_ack = judge_event[123:92];
+    wire [13:0] judge_event_payload_len = judge_event[243:230];
+    wire [31:0] judge_acked = relations_acked;
+    wire judge_repeated = !(|judge_acked);
+    wire judge_fresh = !judge_repeated & (judge_acked <= relations_outstanding);
+    wire judge_old = !judge_repeated & !judge_fresh & judge_acked[31];
+    wire judge_unsent = !judge_repeated & !judge_fresh & !judge_acked[31];
+    wire [31:0] in_window_past = 32'd0 - relations_ahead;
+    wire [31:0] in_window_length =
+        {18'd0, judge_work_decoded_event_payload_len}
+        + {31'd0, judge_work_decoded_fin};
+    wire [31:0] in_window_space = {7'd0, judge_flow_rx_avail};
+    wire judge_acceptable =
+        judge_flow_open
+        & !relations_old_stamp
+        & (relations[95] /* ahead[31] */ ? (in_window_past < in_window_length) : (!(|relations_ahead) | (relations_ahead < in_window_space) | (!judge_work_decoded_has_text & (relations_ahead == in_window_space))))
+        & !judge_unsent
+        & !(judge_flow_opening & judge_old);
+    wire judge_behind = relations[95] /* ahead[31] */;
+    wire [31:0] judge_past_whole = 32'd0 - relations_ahead;
+    wire [13:0] judge_past = judge_past_whole[13:0];
+    wire [13:0] judge_front = judge_behind ? judge_past : 14'd0;
+    wire [24:0] judge_start = judge_behind ? 25'd0 : relations[88:64] /* ahead[24:0] */;
+    wire [13:0] judge_rest = judge_event_payload_len - judge_front;
+    wire [24:0] judge_mss = {11'd0, judge_flow_mss};
+    wire judge_last = judge_flow_tx_avail <= judge_mss;
+    wire [7:0] judge_opcode = judge_event_flags;
+    wire judge_opens = judge_opcode == 8'd1;
+    wire judge_closes = judge_opcode == 8'd2;
+    wire judge_reads = judge_opcode == 8'd3;
+    wire judge_retransmits = judge_opcode == 8'd4;
+    wire judge_sets = judge_opcode == 8'd5;
+    wire judge_known = judge_opens | judge_closes | judge_reads | judge_retransmits | judge_sets;
+    wire [7:0] judge_status =
+        (!judge_work_decoded_exists | !judge_known) ? 8'd3 :
+        (judge_opens & judge_flow_open) ? 8'd1 :
+        (!judge_opens & !(judge_flow_open & relations_same_generation)) ? 8'd2 :
+        8'd0;
+    wire judge_good = judge_work_decoded_commands & !(|judge_status);
+    wire [31:0] least_b = {7'd0, judge_live_unread};
+    wire [31:0] least_b_1 = {7'd0, judge_flow_free};
+    wire [31:0] verdict_whole = (judge_event_ack < least_b_1) ? judge_event_ack : least_b_1;
+    wire [31:0] verdict_whole_1 = (judge_event_seq < least_b) ? judge_event_seq : least_b;
+    wire [500:0] measure_flow = measure_live_flow;
+    wire [31:0] measure_flow_snd_nxt = measure_flow[73:42];
+    wire [24:0] measure_flow_rx_avail = measure_flow[219:195];
+    wire [24:0] measure_flow_ooo_len = measure_flow[301:277];
+    wire [1:0] measure_flow_dupacks = measure_flow[335:334];
+    wire measure_flow_rx_fin = measure_flow[370];
+    wire measure_fits = verdict_reach <= measure_flow_rx_avail;
+    wire [24:0] measure_end = measure_fits ? verdict_reach : measure_flow_rx_avail;
+    wire measure_in_order = !(|verdict_start);
+    wire measure_takes_text =
+        verdict_acceptable
+        & measure_work_decoded_has_text
+        & !measure_flow_rx_fin;
+    wire measure_touches =
+        (|measure_flow_ooo_len)
+        & (verdict_start <= verdict_held_end)
+        & (measure_relations_held_start <= verdict_reach)
+        & (measure_relations_held_start <= measure_flow_rx_avail);
+    wire measure_further =
+        (verdict_held_end > verdict_reach)
+        | (verdict_held_end > measure_flow_rx_avail);
+    wire measure_extends = measure_touches & measure_further;
+    wire measure_small = {7'd0, verdict_burst} <= verdict_room;
+    wire [24:0] measure_bytes =
+        verdict_shut ? 25'd0 :
+        measure_small ? verdict_burst :
+        verdict[117:93] /* room[24:0] */;
+    wire measure_third = measure_flow_dupacks == 2'd2;
+    wire measure_outstanding = |measure_relations_outstanding;
+    wire [31:0] measure_edge = verdict_sets ? measure_relations_set_edge : measure_work_edge;
+    wire [24:0] extent_whole = measure_end - verdict_start;
+    wire settles = settle_valid & settle_work_decoded_writes;
+    assign exact_holds =
+        rst
+        | !(settles & (settle_next_follows | settle_next_sends | settle_next_bumps))
+        | (settle_next_live == settled_1_live);
+    always_comb begin
+        ring_bytes_bytes_4 = 25'd0;
+        ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_1_live_flow_rx_log2 == 5'd0};
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:2],
+            settled_1_live_flow_rx_log2 == 5'd1,
+            ring_bytes_bytes_4[0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:3],
+            settled_1_live_flow_rx_log2 == 5'd2,
+            ring_bytes_bytes_4[1:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:4],
+            settled_1_live_flow_rx_log2 == 5'd3,
+            ring_bytes_bytes_4[2:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:5],
+            settled_1_live_flow_rx_log2 == 5'd4,
+            ring_bytes_bytes_4[3:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:6],
+            settled_1_live_flow_rx_log2 == 5'd5,
+            ring_bytes_bytes_4[4:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:7],
+            settled_1_live_flow_rx_log2 == 5'd6,
+            ring_bytes_bytes_4[5:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:8],
+            settled_1_live_flow_rx_log2 == 5'd7,
+            ring_bytes_bytes_4[6:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:9],
+            settled_1_live_flow_rx_log2 == 5'd8,
+            ring_bytes_bytes_4[7:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:10],
+            settled_1_live_flow_rx_log2 == 5'd9,
+            ring_bytes_bytes_4[8:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:11],
+            settled_1_live_flow_rx_log2 == 5'd10,
+            ring_bytes_bytes_4[9:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:12],
+            settled_1_live_flow_rx_log2 == 5'd11,
+            ring_bytes_bytes_4[10:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:13],
+            settled_1_live_flow_rx_log2 == 5'd12,
+            ring_bytes_bytes_4[11:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:14],
+            settled_1_live_flow_rx_log2 == 5'd13,
+            ring_bytes_bytes_4[12:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:15],
+            settled_1_live_flow_rx_log2 == 5'd14,
+            ring_bytes_bytes_4[13:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:16],
+            settled_1_live_flow_rx_log2 == 5'd15,
+            ring_bytes_bytes_4[14:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:17],
+            settled_1_live_flow_rx_log2 == 5'd16,
+            ring_bytes_bytes_4[15:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:18],
+            settled_1_live_flow_rx_log2 == 5'd17,
+            ring_bytes_bytes_4[16:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:19],
+            settled_1_live_flow_rx_log2 == 5'd18,
+            ring_bytes_bytes_4[17:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:20],
+            settled_1_live_flow_rx_log2 == 5'd19,
+            ring_bytes_bytes_4[18:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:21],
+            settled_1_live_flow_rx_log2 == 5'd20,
+            ring_bytes_bytes_4[19:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:22],
+            settled_1_live_flow_rx_log2 == 5'd21,
+            ring_bytes_bytes_4[20:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24:23],
+            settled_1_live_flow_rx_log2 == 5'd22,
+            ring_bytes_bytes_4[21:0]
+        };
+        ring_bytes_bytes_4 = {
+            ring_bytes_bytes_4[24],
+            settled_1_live_flow_rx_log2 == 5'd23,
+            ring_bytes_bytes_4[22:0]
+        };
+        ring_bytes_bytes_4 = {settled_1_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_4[23:0]};
+    end
+    wire [589:0] agrees_right = {
+        ring_bytes_bytes_4 - settled_1_live_flow_rx_avail,
+        settled_1_live_flow_snd_nxt + {7'd0, settled_1_live_flow_tx_avail},
+        settled_1_live_flow_edge - settled_1_live_flow_snd_nxt,
+        settled_1_live_flow
     };
-    wire [31:0] usable_in_flight_1 = transition_next_snd_nxt - transition_next_snd_una;
-    wire usable_shut_1 = transition_next_opening | (transition_next_snd_wnd <= usable_in_flight_1);
-    wire [31:0] usable_room_1 = transition_next_snd_wnd - usable_in_flight_1;
-    wire [31:0] usable_released_1 = {7'd0, transition_next_tx_avail};
-    wire [31:0] transition_ready_whole =
-        (usable_room_1 < usable_released_1) ? usable_room_1 :
-        usable_released_1;
-    wire transition_ready = |(usable_shut_1 ? 25'd0 : transition_ready_whole[24:0]);
-    wire transition_done = transition_connected & transition_step_done;
-    wire transition_notify = transition_connected & transition_step_notify;
-    wire transition_place = transition_connected & transition_step_place;
-    wire transition_stale = transition_connected & transition_step_stale;
-    wire [31:0] least_a_2 = transition_next_snd_max - transition_next_snd_una;
-    wire [31:0] transition_seq =
-        transition_step_sequenced ? transition_step_seq :
-        (transition_next_snd_una + ((least_a_2 < transition_next_snd_wnd) ? least_a_2 : transition_next_snd_wnd));
-    wire [31:0] transition_acknowledgement =
-        transition_done ? transition_step_rcv_nxt :
-        transition_next_rcv_nxt;
-    wire [514:0] transition_outcome = {
-        transition_raw ? taken_address : 64'd0,
-        transition_done ? transition_step_status : 8'd0,
-        transition_is_cmd ? taken_flags : 8'd0,
-        transition_done,
-        transition_connected & transition_step_offer & transition_ready,
-        transition_connected & (transition_step_answer | (transition_step_offer & transition_ready)),
-        transition_notify ? transition_step_rtt : 32'd0,
-        transition_notify ? transition_step_notice_flags : 8'd0,
-        (transition_notify | transition_done) ? transition_step_tx_bump : 32'd0,
-        (transition_notify | transition_done) ? transition_step_rx_bump : 32'd0,
-        transition_notify,
-        transition_is_rx ? taken_frame_len : 14'd0,
-        transition_place ? transition_step_place_len : 14'd0,
-        transition_place ? transition_step_place_offset : 14'd0,
-        (transition_place | transition_done) ? transition_step_rx_pos : 32'd0,
-        transition_place,
-        (transition_send & (|transition_step_length)) ? transition_step_tx_pos : 32'd0,
-        transition_raw ? taken_frame_len : transition_send ? transition_step_length : 14'd0,
-        transition_send ? transition_next_ts_recent : 32'd0,
-        transition_send ? state_ts_offset : 32'd0,
-        transition_send & state_ts_on,
-        transition_send ? transition_step_flags : 8'd0,
-        transition_send ? transition_offered_field : 16'd0,
-        (transition_send | transition_done) ? transition_acknowledgement : 32'd0,
-        transition_send ? transition_seq : 32'd0,
-        transition_send | transition_raw,
-        (transition_is_rx & transition_stale) ? 2'd2 : taken_class,
-        transition_done ? taken_generation : (transition_connected & !transition_stale) ? state_generation : 8'd0,
-        taken_flow,
-        taken_ticket,
-        taken_kind
+    wire [31:0] agrees_right_room = agrees_right[532:501];
+    wire [31:0] agrees_right_released = agrees_right[564:533];
+    wire [24:0] agrees_right_unread = agrees_right[589:565];
+    always_comb begin
+        ring_bytes_bytes_5 = 25'd0;
+        ring_bytes_bytes_5 = {ring_bytes_bytes_5[24:1], settled_1_live_flow_tx_log2 == 5'd0};
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:2],
+            settled_1_live_flow_tx_log2 == 5'd1,
+            ring_bytes_bytes_5[0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:3],
+            settled_1_live_flow_tx_log2 == 5'd2,
+            ring_bytes_bytes_5[1:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:4],
+            settled_1_live_flow_tx_log2 == 5'd3,
+            ring_bytes_bytes_5[2:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:5],
+            settled_1_live_flow_tx_log2 == 5'd4,
+            ring_bytes_bytes_5[3:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:6],
+            settled_1_live_flow_tx_log2 == 5'd5,
+            ring_bytes_bytes_5[4:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:7],
+            settled_1_live_flow_tx_log2 == 5'd6,
+            ring_bytes_bytes_5[5:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:8],
+            settled_1_live_flow_tx_log2 == 5'd7,
+            ring_bytes_bytes_5[6:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:9],
+            settled_1_live_flow_tx_log2 == 5'd8,
+            ring_bytes_bytes_5[7:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:10],
+            settled_1_live_flow_tx_log2 == 5'd9,
+            ring_bytes_bytes_5[8:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:11],
+            settled_1_live_flow_tx_log2 == 5'd10,
+            ring_bytes_bytes_5[9:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:12],
+            settled_1_live_flow_tx_log2 == 5'd11,
+            ring_bytes_bytes_5[10:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:13],
+            settled_1_live_flow_tx_log2 == 5'd12,
+            ring_bytes_bytes_5[11:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:14],
+            settled_1_live_flow_tx_log2 == 5'd13,
+            ring_bytes_bytes_5[12:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:15],
+            settled_1_live_flow_tx_log2 == 5'd14,
+            ring_bytes_bytes_5[13:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:16],
+            settled_1_live_flow_tx_log2 == 5'd15,
+            ring_bytes_bytes_5[14:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:17],
+            settled_1_live_flow_tx_log2 == 5'd16,
+            ring_bytes_bytes_5[15:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:18],
+            settled_1_live_flow_tx_log2 == 5'd17,
+            ring_bytes_bytes_5[16:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:19],
+            settled_1_live_flow_tx_log2 == 5'd18,
+            ring_bytes_bytes_5[17:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:20],
+            settled_1_live_flow_tx_log2 == 5'd19,
+            ring_bytes_bytes_5[18:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:21],
+            settled_1_live_flow_tx_log2 == 5'd20,
+            ring_bytes_bytes_5[19:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:22],
+            settled_1_live_flow_tx_log2 == 5'd21,
+            ring_bytes_bytes_5[20:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24:23],
+            settled_1_live_flow_tx_log2 == 5'd22,
+            ring_bytes_bytes_5[21:0]
+        };
+        ring_bytes_bytes_5 = {
+            ring_bytes_bytes_5[24],
+            settled_1_live_flow_tx_log2 == 5'd23,
+            ring_bytes_bytes_5[22:0]
+        };
+        ring_bytes_bytes_5 = {settled_1_live_flow_tx_log2 == 5'd24, ring_bytes_bytes_5[23:0]};
+    end
+    wire [31:0] agrees_limit = settled_1_live_flow_snd_una + {7'd0, ring_bytes_bytes_5};
+    assign whole_holds =
+        rst
+        | !settles
+        | !settled_1_live_flow_open
+        | ((settled_1_live_room == agrees_right_room) & (settled_1_live_released == agrees_right_released) & ({7'd0, settled_1_live_flow_free} == (agrees_limit - settled_1_live_released)) & (settled_1_live_unread == agrees_right_unread));
+    assign states_write_enable = writing | sweeping;
+    assign states_write_address = sweeping ? sweep_flow : writing_flow;
+    assign states_write_data = sweeping ? 501'd0 : settled_live_flow;
+    wire [24:0] survey_mask = settled_step_unit;
+    wire [25:0] survey_less = {1'b0, settled_live_flow_rx_avail} - {1'b0, survey_mask};
+    wire [24:0] survey_free = survey_less[25] ? 25'd0 : survey_less[24:0];
+    wire [31:0] survey_most = settled_step_most;
+    wire [31:0] survey_choice_1_whole = settled_live_flow_snd_nxt - settled_live_flow_recover;
+    wire [31:0] survey_snd_max =
+        (settled_live_flow_recovering & survey_choice_1_whole[31]) ? settled_live_flow_recover :
+        settled_live_flow_snd_nxt;
+    wire [31:0] least_a = {18'd0, settled_live_flow_mss};
+    always_comb begin
+        ring_bytes_bytes_6 = 25'd0;
+        wide_bytes = 25'd0;
+        survey_half = 32'd0;
+        least_choice_2 = 1'b0;
+        surveyed_next = 1434'd0;
+        if (settled_valid) begin
+            ring_bytes_bytes_6 = 25'd0;
+            ring_bytes_bytes_6 = {ring_bytes_bytes_6[24:1], settled_live_flow_rx_log2 == 5'd0};
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:2],
+                settled_live_flow_rx_log2 == 5'd1,
+                ring_bytes_bytes_6[0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:3],
+                settled_live_flow_rx_log2 == 5'd2,
+                ring_bytes_bytes_6[1:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:4],
+                settled_live_flow_rx_log2 == 5'd3,
+                ring_bytes_bytes_6[2:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:5],
+                settled_live_flow_rx_log2 == 5'd4,
+                ring_bytes_bytes_6[3:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:6],
+                settled_live_flow_rx_log2 == 5'd5,
+                ring_bytes_bytes_6[4:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:7],
+                settled_live_flow_rx_log2 == 5'd6,
+                ring_bytes_bytes_6[5:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:8],
+                settled_live_flow_rx_log2 == 5'd7,
+                ring_bytes_bytes_6[6:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:9],
+                settled_live_flow_rx_log2 == 5'd8,
+                ring_bytes_bytes_6[7:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:10],
+                settled_live_flow_rx_log2 == 5'd9,
+                ring_bytes_bytes_6[8:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:11],
+                settled_live_flow_rx_log2 == 5'd10,
+                ring_bytes_bytes_6[9:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:12],
+                settled_live_flow_rx_log2 == 5'd11,
+                ring_bytes_bytes_6[10:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:13],
+                settled_live_flow_rx_log2 == 5'd12,
+                ring_bytes_bytes_6[11:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:14],
+                settled_live_flow_rx_log2 == 5'd13,
+                ring_bytes_bytes_6[12:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:15],
+                settled_live_flow_rx_log2 == 5'd14,
+                ring_bytes_bytes_6[13:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:16],
+                settled_live_flow_rx_log2 == 5'd15,
+                ring_bytes_bytes_6[14:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:17],
+                settled_live_flow_rx_log2 == 5'd16,
+                ring_bytes_bytes_6[15:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:18],
+                settled_live_flow_rx_log2 == 5'd17,
+                ring_bytes_bytes_6[16:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:19],
+                settled_live_flow_rx_log2 == 5'd18,
+                ring_bytes_bytes_6[17:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:20],
+                settled_live_flow_rx_log2 == 5'd19,
+                ring_bytes_bytes_6[18:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:21],
+                settled_live_flow_rx_log2 == 5'd20,
+                ring_bytes_bytes_6[19:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:22],
+                settled_live_flow_rx_log2 == 5'd21,
+                ring_bytes_bytes_6[20:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24:23],
+                settled_live_flow_rx_log2 == 5'd22,
+                ring_bytes_bytes_6[21:0]
+            };
+            ring_bytes_bytes_6 = {
+                ring_bytes_bytes_6[24],
+                settled_live_flow_rx_log2 == 5'd23,
+                ring_bytes_bytes_6[22:0]
+            };
+            ring_bytes_bytes_6 = {settled_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_6[23:0]};
+            wide_bytes = {1'b0, ring_bytes_bytes_6[24:1]};
+            survey_half = {7'd0, wide_bytes};
+            least_choice_2 = least_a < survey_half;
+            surveyed_next = {
+                now[41:10] + settled_live_flow_ts_offset,
+                settled_step_seq - settled_live_flow_iss,
+                settled_step_place_seq - settled_live_flow_irs,
+                settled_live_flow_edge - settled_live_flow_snd_una,
+                survey_snd_max - settled_live_flow_snd_una,
+                settled_live_flow_snd_nxt - settled_live_flow_snd_una,
+                least_choice_2 ? least_a : survey_half,
+                {7'd0, survey_free} >= survey_most,
+                survey_most,
+                survey_free & ~survey_mask,
+                survey_free,
+                settled_live_flow,
+                settled_step,
+                settled_event
+            };
+        end
+    end
+    wire [15:0] draft_flow = surveyed_decoded_event_flow;
+    wire [31:0] announce_retracts_whole = drafted_whole - edge_;
+    wire announce_retracts = announce_retracts_whole[31];
+    wire [31:0] announce_opened_whole = drafted_up_reach - edge_;
+    wire [31:0] announce_opened_whole_1 = drafted_down_reach - edge_;
+    wire announce_opened =
+        announce_retracts ? !announce_opened_whole[31] :
+        !announce_opened_whole_1[31];
+    wire [31:0] announce_updates_whole = edge_ - drafted_enough;
+    wire announce_updates = drafted_send_if_opened & announce_opened & announce_updates_whole[31];
+    wire [31:0] announce_further_whole = edge_ - drafted_up_edge;
+    wire [31:0] announce_further_whole_1 = edge_ - drafted_down_edge;
+    wire announce_further =
+        announce_retracts ? announce_further_whole[31] :
+        announce_further_whole_1[31];
+    wire [31:0] announce_edge =
+        (announce_retracts & !drafted_opens) ? drafted_up_edge :
+        drafted_down_edge;
+    wire [514:0] announce_full = drafted_outcome;
+    wire [1:0] announce_full_kind = announce_full[1:0];
+    wire [1:0] announce_full_class = announce_full[51:50];
+    wire announce_full_send = announce_full[52];
+    wire [31:0] announce_full_seq = announce_full[84:53];
+    wire [31:0] announce_full_ack = announce_full[116:85];
+    wire [15:0] announce_full_window = announce_full[132:117];
+    wire [7:0] announce_full_flags = announce_full[140:133];
+    wire announce_full_ts_on = announce_full[141];
+    wire [31:0] announce_full_ts_offset = announce_full[173:142];
+    wire [31:0] announce_full_ts_ecr = announce_full[205:174];
+    wire announce_full_done = announce_full[434];
+    wire [15:0] announce_window =
+        announce_full_window
+        + {15'd0, announce_retracts & !drafted_widest};
+    wire announce_raw = (announce_full_kind == 2'd2) & (announce_full_class == 2'd1);
+    wire announce_sends = (announce_full_send & !announce_raw) | announce_updates;
+    wire [514:0] announce_outcome = {
+        announce_full[514:206],
+        announce_sends ? announce_full_ts_ecr : 32'd0,
+        announce_sends ? announce_full_ts_offset : 32'd0,
+        announce_sends & announce_full_ts_on,
+        announce_sends ? announce_full_flags : 8'd0,
+        announce_sends ? announce_window : 16'd0,
+        (announce_sends | announce_full_done) ? announce_full_ack : 32'd0,
+        announce_sends ? announce_full_seq : 32'd0,
+        announce_full_send | announce_updates,
+        announce_full[51:0]
     };
-    wire [1087:0] step = {
-        transition_stale,
-        transition_outcome,
-        transition_send ? transition_emitted : transition_next
+    wire [547:0] announced = {
+        drafted_opens | (announce_sends & announce_further),
+        announce_edge,
+        announce_outcome
     };
-    wire [571:0] step_flow = step[571:0];
-    wire [514:0] step_outcome = step[1086:572];
-    wire step_stale = step[1087];
-    assign states_write_enable = result_writes | sweeping;
-    assign states_write_address = sweeping ? sweep_flow : result_flow;
-    assign states_write_data = sweeping ? 572'd0 : result;
+    wire [514:0] announced_outcome = announced[514:0];
+    wire [15:0] announced_outcome_flow = announced[41:26];
+    wire [31:0] announced_edge = announced[546:515];
+    wire announced_moves = announced[547];
+    wire moves = drafted_valid & drafted_writes & announced_moves;
+    wire [15:0] moved_flow_1 = announced_outcome_flow;
+    wire [500:0] draft_flow_1 = surveyed_flow;
+    wire draft_flow_1_opening = draft_flow_1[1];
+    wire [31:0] draft_flow_1_snd_una = draft_flow_1[41:10];
+    wire [24:0] draft_flow_1_tx_avail = draft_flow_1[130:106];
+    wire [31:0] draft_flow_1_rcv_nxt = draft_flow_1[194:163];
+    wire [31:0] draft_flow_1_ts_recent = draft_flow_1[333:302];
+    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[442:439];
+    wire draft_flow_1_ts_on = draft_flow_1[457];
+    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[489:458];
+    wire [262:0] draft_step = surveyed_step;
+    wire draft_step_stale = draft_step[0];
+    wire [7:0] draft_step_generation = draft_step[8:1];
+    wire draft_step_send = draft_step[9];
+    wire draft_step_send_if_opened = draft_step[10];
+    wire draft_step_sequenced = draft_step[11];
+    wire [31:0] draft_step_seq = draft_step[43:12];
+    wire [7:0] draft_step_flags = draft_step[51:44];
+    wire [13:0] draft_step_length = draft_step[65:52];
+    wire draft_step_place = draft_step[66];
+    wire [13:0] draft_step_place_offset = draft_step[112:99];
+    wire [13:0] draft_step_place_len = draft_step[126:113];
+    wire draft_step_notify = draft_step[127];
+    wire [24:0] draft_step_rx_bump = draft_step[152:128];
+    wire [31:0] draft_step_tx_bump = draft_step[184:153];
+    wire [7:0] draft_step_notice_flags = draft_step[192:185];
+    wire draft_step_samples = draft_step[193];
+    wire draft_step_offer = draft_step[194];
+    wire draft_step_answer = draft_step[195];
+    wire draft_step_opens = draft_step[253];
+    wire draft_step_done = draft_step[254];
+    wire [7:0] draft_step_status = draft_step[262:255];
+    wire [321:0] draft_event = surveyed_decoded_event;
+    wire [1:0] draft_event_kind = draft_event[1:0];
+    wire [23:0] draft_event_ticket = draft_event[25:2];
+    wire [15:0] draft_event_flow = draft_event[41:26];
+    wire [1:0] draft_event_class = draft_event[51:50];
+    wire [7:0] draft_event_flags = draft_event[59:52];
+    wire [31:0] draft_event_ts_ecr = draft_event[219:188];
+    wire [13:0] draft_event_frame_len = draft_event[257:244];
+    wire [63:0] draft_event_address = draft_event[321:258];
+    wire draft_done = draft_step_done;
+    wire draft_good = draft_done & !(|draft_step_status);
+    wire draft_raw = (draft_event_kind == 2'd2) & (draft_event_class == 2'd1);
+    wire draft_ready =
+        !draft_flow_1_opening
+        & (|draft_flow_1_tx_avail)
+        & (surveyed_in_flight < surveyed_snd_wnd);
+    wire [24:0] draft_units = surveyed_free >> draft_flow_1_receive_shift;
+    wire [31:0] least_a_1 = {7'd0, surveyed_free};
+    wire [31:0] draft_down_bytes =
+        draft_step_opens ? ((least_a_1 < 32'hffff) ? least_a_1 : 32'hffff) :
+        surveyed_widest ? surveyed_most :
+        {7'd0, surveyed_whole};
+    wire [31:0] draft_up_bytes = surveyed_widest ? surveyed_most : {7'd0, surveyed_free};
+    wire [31:0] draft_base = draft_flow_1_rcv_nxt - surveyed_worth;
+    wire [31:0] draft_seq =
+        draft_step_sequenced ? draft_step_seq :
+        (draft_flow_1_snd_una + ((surveyed_outstanding < surveyed_snd_wnd) ? surveyed_outstanding : surveyed_snd_wnd));
+    wire [31:0] draft_place_or_report =
+        draft_step_place ? surveyed_rx_pos :
+        draft_good ? draft_flow_1_snd_una :
+        32'd0;
+    wire [31:0] draft_rx_bump =
+        draft_step_notify ? {7'd0, draft_step_rx_bump} :
+        draft_good ? surveyed_in_flight :
+        32'd0;
+    wire [31:0] draft_tx_bump =
+        draft_step_notify ? draft_step_tx_bump :
+        draft_good ? {7'd0, draft_flow_1_tx_avail} :
+        32'd0;
+    wire [514:0] draft_outcome = {
+        draft_raw ? draft_event_address : 64'd0,
+        draft_step_status,
+        surveyed_decoded_commands ? draft_event_flags : 8'd0,
+        draft_done,
+        draft_step_offer & draft_ready,
+        draft_step_answer | (draft_step_offer & draft_ready),
+        draft_step_samples ? ((surveyed_clock - draft_event_ts_ecr) + 32'd1) : 32'd0,
+        draft_step_notify ? draft_step_notice_flags : 8'd0,
+        draft_tx_bump,
+        draft_rx_bump,
+        draft_step_notify,
+        draft_raw ? 14'd0 : draft_event_frame_len,
+        draft_step_place ? draft_step_place_len : 14'd0,
+        draft_step_place ? draft_step_place_offset : 14'd0,
+        draft_place_or_report,
+        draft_step_place,
+        (|draft_step_length) ? surveyed_tx_pos : 32'd0,
+        draft_raw ? draft_event_frame_len : draft_step_length,
+        draft_flow_1_ts_recent,
+        draft_flow_1_ts_offset,
+        draft_flow_1_ts_on,
+        draft_step_flags,
+        surveyed_widest ? 16'hffff : draft_units[15:0],
+        (draft_done & !draft_good) ? 32'd0 : draft_flow_1_rcv_nxt,
+        draft_seq,
+        draft_step_send | draft_raw,
+        (surveyed_decoded_receives & draft_step_stale) ? 2'd2 : draft_event_class,
+        draft_step_generation,
+        draft_event_flow,
+        draft_event_ticket,
+        draft_event_kind
+    };
     assign room_holds = rst | !outcome_valid | outcomes_s_ready;
     assign m_data = outcomes_m_data;
     assign m_valid = outcomes_m_valid;
@@ -647,17 +2616,40 @@ module protocol (
     assign count_cmd = outcome_valid & (outcome_kind == 2'd3);
     assign count_fast_retransmit = outcome_valid & (|(outcome_notice_flags & 8'h4));
     assign count_stale = outcome_valid & stale;
-    assign idle = !taken_valid & !outcome_valid & !(|outcomes_level) & !sweeping;
+    assign idle =
+        !held_valid
+        & !read_valid
+        & !decoded_valid
+        & !work_valid
+        & !judge_valid
+        & !measure_valid
+        & !settle_valid
+        & !settled_valid
+        & !written_valid
+        & !surveyed_valid
+        & !drafted_valid
+        & !last_edge_valid
+        & !outcome_valid
+        & !(|outcomes_level)
+        & !sweeping;
 
-    ram_572x16384 u_states (
+    ram_501x16384 u_states (
         .clk(clk),
         .write_enable(states_write_enable),
         .write_address(states_write_address),
         .write_data(states_write_data),
-        .read_address(flow),
+        .read_address(states_read_address),
         .read_data(states_read_data)
     );
-    fifo_515x16_margin_4 u_outcomes (
+    ram_32x16384 u_edges (
+        .clk(clk),
+        .write_enable(moves),
+        .write_address(moved_flow_1),
+        .write_data(announced_edge),
+        .read_address(writing_flow),
+        .read_data(edges_read_data)
+    );
+    fifo_515x32_margin_13 u_outcomes (
         .clk(clk),
         .rst(rst),
         .s_data(outcome),
@@ -673,25 +2665,183 @@ module protocol (
         .clk(clk),
         .holds(room_holds)
     );
+    assertion_4 u_exact (
+        .clk(clk),
+        .holds(exact_holds)
+    );
+    assertion_5 u_whole (
+        .clk(clk),
+        .holds(whole_holds)
+    );
 
     always_ff @(posedge clk) begin
-        taken_valid <= takes;
-        if (takes) begin
-            taken <= s_data;
-            taken_exists <= flow <= 16'h3fff;
+        held_valid <= offered & waits_1;
+        if (offered & waits_1 & !held_valid) begin
+            held <= event_;
         end
-        outcome_valid <= taken_valid;
-        result_writes <= taken_valid & taken_exists & (taken_class == 2'd0);
-        if (taken_valid) begin
-            result <= step_flow;
-            result_flow <= taken_flow;
-            outcome <= step_outcome;
-            stale <= step_stale;
+        if (!stays) begin
+            read_valid <= offered & !waits_1;
+            if (offered & !waits_1) begin
+                read <= event_;
+            end
         end
-        written_valid <= result_writes;
-        if (result_writes) begin
-            written <= result;
-            written_flow <= result_flow;
+        if (stays) begin
+            if (in_survey) begin
+                stored <= settled_live_flow;
+            end
+        end else begin
+            decoded_valid <= read_valid;
+            if (read_valid) begin
+                decoded <= {
+                    !(|read[91:85] /* seq[31:25] */) & !(|read[123:117] /* ack[31:25] */) & !decode_fin,
+                    read_seq + {18'd0, read_payload_len},
+                    (|read_payload_len) | decode_fin,
+                    decode_fin,
+                    decode_connected & (read_kind == 2'd3),
+                    decode_connected & (read_kind == 2'd2),
+                    decode_connected & (read_kind == 2'd1),
+                    decode_connected & (read_kind == 2'd0),
+                    decode_connected & exists,
+                    exists,
+                    read
+                };
+                stored <=
+                    !exists ? 501'd0 :
+                    (writing & (writing_flow == read_flow)) ? settled_live_flow :
+                    (written_valid & (written_flow == read_flow)) ? written :
+                    states_read_data;
+            end
+        end
+        if (blocked) begin
+            if (corrects) begin
+                live <= settled_1_live;
+            end
+        end else begin
+            work_valid <= decoded_valid & !stays;
+            if (decoded_valid) begin
+                work <= work_next;
+                live <= newest;
+            end
+        end
+        judge_valid <= work_valid & !blocked;
+        if (work_valid) begin
+            judge_work <= work;
+            judge_live <= live;
+            judge_next <= quick;
+            relations <= {
+                relate_event_generation == relate_flow_generation,
+                !relations_whole[31],
+                relations_whole_1[31],
+                work_timed & relations_whole_2[31],
+                relations_whole_3[24:0],
+                relate_flow_snd_una + relate_event_window,
+                relate_flow_edge - relate_flow_snd_una,
+                relate_flow_snd_nxt - relate_flow_snd_una,
+                relate_snd_max - relate_flow_snd_una,
+                relate_event_seq - relate_flow_rcv_nxt,
+                relate_event_ack - relate_flow_snd_nxt,
+                relate_event_ack - relate_flow_snd_una
+            };
+        end
+        measure_valid <= judge_valid;
+        if (judge_valid) begin
+            measure_work <= judge_work;
+            measure_live <= judge_live;
+            measure_next <= judge_next;
+            measure_relations <= relations;
+            verdict <= {
+                judge_good & judge_reads,
+                judge_good & judge_retransmits & !judge_flow_opening,
+                judge_good & judge_sets,
+                judge_good & judge_closes,
+                judge_good & judge_opens,
+                judge_status,
+                judge_flow_tx_fin ? 25'd0 : verdict_whole[24:0],
+                verdict_whole_1[24:0],
+                judge_last,
+                judge_last ? judge_flow_tx_avail : judge_mss,
+                judge_flow_opening | (relations_snd_wnd <= relations_in_flight),
+                relations_snd_wnd - relations_in_flight,
+                relations_held_start + judge_flow_ooo_len,
+                judge_start + {11'd0, judge_rest},
+                judge_start,
+                judge_front,
+                judge_repeated & (|relations_outstanding) & !judge_work_decoded_has_text & (judge_work_window == relations_snd_wnd) & !judge_flow_recovering,
+                judge_acceptable & !judge_old & judge_work_decoded_receives,
+                judge_acceptable & judge_work_decoded_receives,
+                judge_fresh
+            };
+        end
+        settle_valid <= measure_valid;
+        if (measure_valid) begin
+            settle_work <= measure_work;
+            settle_live <= measure_live;
+            settle_next <= measure_next;
+            settle_relations <= measure_relations;
+            settle_verdict <= verdict;
+            extent <= {
+                measure_edge - measure_flow_snd_nxt,
+                measure_edge,
+                verdict_times_out & (!measure_outstanding | !(|measure_relations_snd_wnd)),
+                verdict_last & measure_small & !verdict_shut,
+                measure_bytes,
+                (verdict_takes_ack & verdict_duplicate & measure_third) | (verdict_times_out & measure_outstanding),
+                verdict_takes_ack & (verdict_fresh | !measure_relations_old_window),
+                verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
+                measure_takes_text & measure_in_order & measure_work_decoded_fin & measure_fits & !measure_extends,
+                measure_relations_held_start < verdict_start,
+                measure_extends,
+                measure_touches,
+                measure_in_order,
+                measure_end,
+                extent_whole[13:0],
+                measure_takes_text
+            };
+        end
+        settled_valid <= settle_valid;
+        if (settle_valid) begin
+            settled <= settled_1;
+            settled_event <= settle_work_decoded;
+        end
+        written_valid <= writing;
+        if (writing) begin
+            written <= settled_live_flow;
+            written_flow <= writing_flow;
+        end
+        surveyed_valid <= settled_valid;
+        if (settled_valid) begin
+            surveyed <= surveyed_next;
+        end
+        drafted_valid <= surveyed_valid;
+        if (surveyed_valid) begin
+            drafted <= {
+                draft_flow_1_rcv_nxt + {surveyed[1240:1210] /* worth[30:0] */, 1'b0},
+                draft_base + draft_up_bytes,
+                draft_flow_1_rcv_nxt + draft_up_bytes,
+                draft_base + draft_down_bytes,
+                draft_flow_1_rcv_nxt + draft_down_bytes,
+                surveyed_widest,
+                draft_flow_1_rcv_nxt + {7'd0, surveyed_whole},
+                draft_step_opens,
+                draft_step_send_if_opened,
+                draft_step_stale,
+                draft_outcome
+            };
+            drafted_writes <= surveyed_decoded_writes;
+            edge_ <=
+                (moves & (moved_flow_1 == draft_flow)) ? announced_edge :
+                (last_edge_valid & (last_edge_flow == draft_flow)) ? last_edge :
+                edges_read_data;
+        end
+        last_edge_valid <= moves;
+        if (moves) begin
+            last_edge <= announced_edge;
+            last_edge_flow <= moved_flow_1;
+        end
+        outcome_valid <= drafted_valid;
+        if (drafted_valid) begin
+            outcome <= announced_outcome;
+            stale <= drafted_stale;
         end
         if (sweeping) begin
             sweep_flow <= sweep_flow + 16'd1;
@@ -700,10 +2850,19 @@ module protocol (
             end
         end
         if (rst) begin
-            taken_valid <= 1'b0;
-            outcome_valid <= 1'b0;
-            result_writes <= 1'b0;
+            held_valid <= 1'b0;
+            read_valid <= 1'b0;
+            decoded_valid <= 1'b0;
+            work_valid <= 1'b0;
+            judge_valid <= 1'b0;
+            measure_valid <= 1'b0;
+            settle_valid <= 1'b0;
+            settled_valid <= 1'b0;
             written_valid <= 1'b0;
+            surveyed_valid <= 1'b0;
+            drafted_valid <= 1'b0;
+            last_edge_valid <= 1'b0;
+            outcome_valid <= 1'b0;
             sweeping <= 1'b1;
             sweep_flow <= 16'd0;
         end
@@ -711,18 +2870,38 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], acknowledge_back[41:0], acknowledge_back[105:74],
-        acknowledge_back[571:163], receive_acknowledged[572], text_ahead[31:25], text_past[31:14],
-        receive_sender[1], receive_sender[315:227], receive_sender[436:348], receive_sender[505],
-        receive_receiver[226:0], receive_receiver[347:316], receive_receiver[504:405],
-        receive_receiver[571:506], opened_options[15:14], opened_options[31:27],
-        opened_options[39:37], opened_options[63:45], receive_paws_whole[30:0],
-        acknowledge_jumps_whole[30:0], acknowledge_updates_whole[30:0],
-        acknowledge_recovered_whole[30:0], text_behind_whole[30:0], text_held_start_whole[31:25],
-        receive_stamps_whole[30:0], grant_sendable_whole[31:25], grant_choice_1_whole[30:0],
-        host_control_consumed_whole[31:25], host_control_in_flight_whole[31:25],
-        host_control_fitting_whole[31:25], has_opened_half_whole[0],
-        transition_choice_1_whole[30:0], transition_ready_whole[31:25]
+        1'b0, now[9:0], now[63:42], settle_work[427:396], settle_work[509:460],
+        settle_relations[63:57], settle_relations[159:153], settle_relations[223:192],
+        settle_relations[250:249], settle_verdict[67:43], settle_verdict[151:93],
+        settle_verdict[213], surveyed[322], surveyed[326:325], surveyed[362:328],
+        settle_flow[162:74], settle_flow[276:195], settle_flow[368:302], settle_flow[438:371],
+        settle_flow[489:443], settle_flow[500:491], settle_event[41:0], settle_event[57:50],
+        settle_event[59], settle_event[220], settle_event[257:230], moved_event[51:0],
+        moved_event[59:53], moved_event[155:124], moved_event[273:188], moved_event[321:278],
+        opened_options[15:14], opened_options[31:27], opened_options[39:37], opened_options[63:45],
+        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
+        shortcut_event[321:188], follows_flow[9:0], follows_flow[162:74], follows_flow[276:220],
+        follows_flow[335:334], follows_flow[369:337], follows_flow[500:371], follows_event[59:0],
+        follows_event[155:124], follows_event[229:188], follows_event[321:244], prepare_event[59:0],
+        prepare_event[91:85], prepare_event[219:156], prepare_event[229:221],
+        prepare_event[321:244], relate_flow[1:0], relate_flow[130:106], relate_flow[244:195],
+        relate_flow[301:277], relate_flow[335:334], relate_flow[500:369], relate_event[41:0],
+        relate_event[59:50], relate_event[321:188], judge_flow[105:2], judge_flow[194:131],
+        judge_flow[276:245], judge_flow[335:302], judge_flow[368:337], judge_flow[442:370],
+        judge_flow[500:457], judge_event[51:0], judge_event[229:124], judge_event[321:244],
+        measure_flow[41:0], measure_flow[194:74], measure_flow[276:220], measure_flow[333:302],
+        measure_flow[369:336], measure_flow[500:371], agrees_right[500:0], draft_flow_1[0],
+        draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131], draft_flow_1[301:195],
+        draft_flow_1[438:334], draft_flow_1[456:443], draft_flow_1[500:490], draft_step[98:67],
+        draft_step[252:196], draft_event[49:42], draft_event[187:60], draft_event[243:220],
+        draft_units[24:16], moved_after_whole[31:25], shortcut_updates_whole[30:0],
+        shortcut_after_whole[31:25], follows_fresh_whole[30:0], follows_fresh_whole_1[30:0],
+        follows_old_stamp_whole[30:0], relate_choice_whole[30:0], relations_whole[30:0],
+        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[31:25],
+        judge_past_whole[31:14], verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
+        survey_choice_1_whole[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
+        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
+        announce_further_whole_1[30:0]
     };
 
 endmodule

@@ -138,7 +138,7 @@ impl Group {
             at_payload_read: Default::default(),
             at_assemble: Default::default(),
             arbiter: Default::default(),
-            protocol: Protocol::new(connections),
+            protocol: Protocol::new(connections, point.same_flow),
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),
             scheduler: Scheduler::new(connections),
