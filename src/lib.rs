@@ -10,6 +10,7 @@ pub mod model;
 pub mod observation;
 pub mod output;
 pub mod processes;
+pub mod outside;
 pub mod recording;
 pub mod results;
 pub mod scenario;

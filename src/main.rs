@@ -29,6 +29,12 @@ enum Command {
     Run(commands::run::Arguments),
     /// Feed what a NIC was given back to it, and tell where its outputs first differ.
     Replay(commands::replay::Arguments),
+    /// Run the RTL NIC by itself, behind SimBricks channels.
+    Nic(commands::nic::Arguments),
+    /// Run one host of a scenario by itself, behind a SimBricks channel.
+    Host(commands::host::Arguments),
+    /// Run a part of a network by itself, behind SimBricks channels.
+    Net(commands::net::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
     Doctor(commands::doctor::Arguments),
     /// Run a part of a scenario for another process.
@@ -61,6 +67,9 @@ fn main() -> ExitCode {
         Command::Synth(arguments) => commands::synth::execute(&arguments),
         Command::Run(arguments) => commands::run::execute(&arguments),
         Command::Replay(arguments) => commands::replay::execute(&arguments),
+        Command::Nic(arguments) => commands::nic::execute(&arguments),
+        Command::Host(arguments) => commands::host::execute(&arguments),
+        Command::Net(arguments) => commands::net::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Worker => commands::worker::execute(),
         Command::Bench(arguments) => commands::bench::execute(&arguments),

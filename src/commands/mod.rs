@@ -3,7 +3,10 @@
 pub mod bench;
 pub mod doctor;
 pub mod gen_rtl;
+pub mod host;
 pub mod lint;
+pub mod net;
+pub mod nic;
 pub mod replay;
 pub mod run;
 pub mod sweep;
