@@ -5,12 +5,9 @@
 //!                                             └════ NIC ══ PCIe ══ client host
 //! ```
 
-<<<<<<< HEAD
-use crate::absent::Absent;
-=======
 pub mod lone;
 
->>>>>>> 25c46ce (Run NIC, hosts and networks as processes of their own behind SimBricks channels)
+use crate::absent::Absent;
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
