@@ -229,7 +229,7 @@ fn mistakes_are_told() {
     run("net traffic connect:a:sync=true:latency=0ns").misused_with(&["latency"]);
     run("net traffic connect:a:sync=true --wait 0").fails_with(&["`a`", "no peer"]);
     run("net wire connect:a:sync=true connect:b:sync=true --loss 2").fails_with(&["--loss 2"]);
-    run("host scenario.toml --pcie connect:a:sync=true").fails_with(&["scenario.toml#server"]);
+    run("host scenario.toml --pcie connect:a:sync=true").fails_with(&["rpc-echo.toml#server"]);
     run("host scenario.toml#serer --pcie connect:a:sync=true")
         .fails_with(&["`serer`", "server, client"]);
     run("host scenario.toml#server --eth connect:a:sync=true").fails_with(&["`pcie`", "--pcie"]);

@@ -106,7 +106,9 @@ impl Simulation {
                         .cancel
                         .is_some_and(|cancel| cancel.load(Ordering::Relaxed));
                     let over = !worked && group.is_alone() && group.ready(Time::NEVER).is_none();
-                    if cancelled || over || reached >= options.max_time {
+                    // Who only reacts, and is not held back, has always reached never.
+                    let late = !options.max_time.is_never() && reached >= options.max_time;
+                    if cancelled || over || late {
                         while !group.close()? && !group.is_alone() {
                             group.receive()?;
                             backoff.idle();
