@@ -158,6 +158,14 @@ impl Conductor<'_> {
         let mut pending: Vec<Point> = vec![];
         let mut seen = BTreeSet::new();
         let mut stored = 0;
+        if self.sweep.synth {
+            for point in resolved
+                .iter()
+                .filter_map(|(_, _, point)| point.as_ref().ok())
+            {
+                self.estimate(point);
+            }
+        }
         for point in resolved
             .iter()
             .filter_map(|(_, _, point)| point.as_ref().ok())
