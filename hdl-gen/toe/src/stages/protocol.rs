@@ -40,7 +40,7 @@
 //! * A flow id beyond the design point's connections is closed and stays so.
 //!
 //! The rules are those of `docs/data-path.md`; `host-model/src/reference` says the same
-//! as plain Rust. Why the recurrence is cut this way: `docs/decisions/005-the-recurrence.md`.
+//! as plain Rust. Why the recurrence is cut this way: `docs/decisions/006-the-recurrence.md`.
 
 pub mod extent;
 pub mod flow;
