@@ -185,7 +185,7 @@ fn rate_of_data(same_flow: SameFlow, flows: u32, events: u32) -> f64 {
     for number in 0..events {
         let round = number / flows;
         script.push(on(number, segment(round, 1, 0)));
-        if (round + 1) % half == 0 {
+        if (round + 1).is_multiple_of(half) {
             let consume = Event::HostControl {
                 generation: 3,
                 rx_bump: half,
