@@ -1,7 +1,6 @@
 //! The ring under every order that the memory model allows.
 
 use hallux_channel::simbricks::ring::{Consumer, Producer, Slots};
-use hallux_channel::simbricks::wire::HeaderWords;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU8, Ordering};
@@ -33,19 +32,19 @@ impl Slots for Shared {
         self.0.0[index].0.store(own_type, Ordering::Release);
     }
 
-    fn write(&self, index: usize, header: &HeaderWords, payload: &[u8]) {
+    fn write(&self, index: usize, words: &[u64], _stamp: u64, payload: &[u8]) {
         self.0.0[index].1.with_mut(|slot| {
             // SAFETY: the memory of the slot; `loom` checks that nobody else is there.
             let slot = unsafe { &mut *slot };
-            slot.0 = header[0];
+            slot.0 = words[0];
             slot.1.copy_from_slice(payload);
         });
     }
 
-    fn read_header(&self, index: usize) -> HeaderWords {
+    fn read_word(&self, index: usize, word: usize) -> u64 {
+        assert_eq!(word, 0);
         // SAFETY: as above.
-        let first = self.0.0[index].1.with(|slot| unsafe { (*slot).0 });
-        [first, 0, 0, 0, 0, 0, 0, 0]
+        self.0.0[index].1.with(|slot| unsafe { (*slot).0 })
     }
 
     fn read_payload(&self, index: usize, into: &mut [u8]) {
@@ -63,26 +62,23 @@ fn exchange(slots: usize, messages: u64) {
         let mut consumer = Consumer::new(ring);
         let sender = thread::spawn(move || {
             for n in 0..messages {
-                let header = [n, 0, 0, 0, 0, 0, 0, 0];
-                while !producer.push(0x40 + n as u8, &header, &[n as u8; 2]) {
+                while !producer.push(0x40 + n as u8, &[n], 0, &[n as u8; 2]) {
                     thread::yield_now();
                 }
             }
         });
         for n in 0..messages {
-            let (kind, header) = loop {
+            let kind = loop {
                 match consumer.peek() {
                     Some(message) => break message,
                     None => thread::yield_now(),
                 }
             };
+            let first = consumer.word(0);
             let mut payload = [0; 2];
             consumer.payload(&mut payload);
             consumer.pop(kind);
-            assert_eq!(
-                (kind, header[0], payload),
-                (0x40 + n as u8, n, [n as u8; 2])
-            );
+            assert_eq!((kind, first, payload), (0x40 + n as u8, n, [n as u8; 2]));
         }
         assert!(consumer.peek().is_none());
         sender.join().unwrap();

@@ -302,24 +302,31 @@ impl Pair for RustPair {
     fn both(&mut self, test: Test, from: u64, n: u64, data: &[u8]) -> Result<u64> {
         let [left, right] = &mut self.ends;
         let mut backoff = Backoff::new();
+        let mut frame = Vec::new();
         let mut sum = 0;
-        for i in from..from + n {
-            let now = LATENCY * (i + 1);
-            match test.kind {
-                Kind::Stream => {
+        let steps = (from..from + n).map(|i| (i, LATENCY * (i + 1)));
+        match test.kind {
+            Kind::Stream => {
+                for (i, now) in steps {
                     send(left, now, data, &mut backoff)?;
                     if (i + 1 - from).is_multiple_of(BATCH) {
                         for _ in 0..BATCH {
-                            sum += receive(right, &mut backoff)?.1;
+                            receive(right, &mut frame, &mut backoff)?;
+                            sum += first(&frame);
                         }
                     }
                 }
-                Kind::PingPong => {
+            }
+            Kind::PingPong => {
+                for (_, now) in steps {
                     send(left, now * 2, data, &mut backoff)?;
-                    sum += bounce(right, &mut backoff)?;
-                    sum += receive(left, &mut backoff)?.1;
+                    sum += bounce(right, &mut frame, &mut backoff)?;
+                    receive(left, &mut frame, &mut backoff)?;
+                    sum += first(&frame);
                 }
-                Kind::SyncSteps => {
+            }
+            Kind::SyncSteps => {
+                for (_, now) in steps {
                     ensure!(left.promise(now)? && right.promise(now)?, "a ring is full");
                     sync_step(left, now, &mut backoff)?;
                     sync_step(right, now, &mut backoff)?;
@@ -333,17 +340,22 @@ impl Pair for RustPair {
 impl Side for Endpoint {
     fn side(&mut self, test: Test, left: bool, from: u64, n: u64, data: &[u8]) -> Result<u64> {
         let mut backoff = Backoff::new();
+        let mut frame = Vec::new();
         let mut sum = 0;
         for i in from..from + n {
             let now = LATENCY * (i + 1);
             match (test.kind, left) {
                 (Kind::Stream, true) => send(self, now, data, &mut backoff)?,
-                (Kind::Stream, false) => sum += receive(self, &mut backoff)?.1,
+                (Kind::Stream, false) => {
+                    receive(self, &mut frame, &mut backoff)?;
+                    sum += first(&frame);
+                }
                 (Kind::PingPong, true) => {
                     send(self, now * 2, data, &mut backoff)?;
-                    sum += receive(self, &mut backoff)?.1;
+                    receive(self, &mut frame, &mut backoff)?;
+                    sum += first(&frame);
                 }
-                (Kind::PingPong, false) => sum += bounce(self, &mut backoff)?,
+                (Kind::PingPong, false) => sum += bounce(self, &mut frame, &mut backoff)?,
                 (Kind::SyncSteps, _) => sync_step(self, now, &mut backoff)?,
             }
         }
@@ -364,35 +376,30 @@ fn send(end: &mut Endpoint, at: Time, data: &[u8], backoff: &mut Backoff) -> Res
     Ok(())
 }
 
-/// Stamp and first byte of the next frame.
+/// The next frame, and its stamp.
 #[inline]
-fn receive(end: &mut Endpoint, backoff: &mut Backoff) -> Result<(Time, u64)> {
+fn receive(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Result<Time> {
     loop {
-        if let Some((at, frame)) = end.receive_frame()? {
-            let first = frame.first().copied().unwrap_or_default();
+        if let Some(at) = end.receive_frame_into(frame)? {
             backoff.progress();
-            return Ok((at, first.into()));
+            return Ok(at);
         }
         ensure!(!end.terminated(), "the peer has terminated");
         backoff.idle();
     }
 }
 
+#[inline]
+fn first(frame: &[u8]) -> u64 {
+    frame.first().copied().unwrap_or_default().into()
+}
+
 /// Sends the next frame back.
 #[inline]
-fn bounce(end: &mut Endpoint, backoff: &mut Backoff) -> Result<u64> {
-    let mut copy = [0; 64];
-    let (at, len) = loop {
-        if let Some((at, frame)) = end.receive_frame()? {
-            copy[..frame.len()].copy_from_slice(frame);
-            break (at, frame.len());
-        }
-        ensure!(!end.terminated(), "the peer has terminated");
-        backoff.idle();
-    };
-    backoff.progress();
-    send(end, at, &copy[..len], backoff)?;
-    Ok(copy[0].into())
+fn bounce(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Result<u64> {
+    let at = receive(end, frame, backoff)?;
+    send(end, at, frame, backoff)?;
+    Ok(first(frame))
 }
 
 /// Reaches `upto` and waits until it may be handled.

@@ -98,34 +98,30 @@ pub(super) fn encode(message: &Message) -> Encoded<'_> {
     }
 }
 
-/// Lays out a frame; `None` if no length field can tell its length.
-#[inline]
-pub(super) fn encode_frame(frame: &[u8]) -> Option<Encoded<'_>> {
-    Some(Encoded {
-        kind: kind::PACKET,
-        header: packet(u16::try_from(frame.len()).ok()?),
-        payload: frame,
-    })
+/// The header of a frame of `len` bytes, as far as it has meaning.
+#[inline(always)]
+pub(super) fn frame_word(len: u16) -> u64 {
+    packet(len)[0]
 }
 
-/// Bytes of the frame with this header that came to a port of protocol
-/// `ours`.
-#[inline]
+/// Bytes of the frame whose header starts with `word` that came to a port of
+/// protocol `ours`.
+#[inline(always)]
 pub(super) fn frame_length(
     ours: Protocol,
     kind: u8,
-    header: &HeaderWords,
+    word: u64,
     capacity: Capacity,
 ) -> Result<usize, PeerViolation> {
     if ours != Protocol::Ethernet || kind != kind::PACKET {
         return Err(PeerViolation::Kind { kind });
     }
-    let packet: wire::Packet = bytemuck::cast(*header);
-    fits("frame", packet.len, capacity)
+    const { assert!(offset_of!(wire::Packet, len) == 0) };
+    fits("frame", word as u16, capacity)
 }
 
 /// The length of a payload, if a slot has so many bytes.
-#[inline]
+#[inline(always)]
 fn fits(kind: &'static str, len: u16, capacity: Capacity) -> Result<usize, PeerViolation> {
     let len = usize::from(len);
     if len <= capacity.incoming {
@@ -141,7 +137,7 @@ fn fits(kind: &'static str, len: u16, capacity: Capacity) -> Result<usize, PeerV
 
 /// As a [`wire::Packet`], made of whole words: what is written in parts and
 /// read as a whole shortly afterwards makes the processor wait.
-#[inline]
+#[inline(always)]
 fn packet(len: u16) -> HeaderWords {
     const { assert!(offset_of!(wire::Packet, len) == 0) };
     [u64::from(len), 0, 0, 0, 0, 0, 0, 0]
@@ -297,7 +293,7 @@ pub(super) fn decode(
     let req_id = header[0];
     Ok(Some(match (ours.peer(), kind) {
         (Protocol::Ethernet, kind::PACKET) => {
-            Message::Frame(take(frame_length(ours, kind, &header, capacity)?))
+            Message::Frame(take(frame_length(ours, kind, header[0], capacity)?))
         }
 
         (Protocol::PcieDevice, kind::DMA_READ) => {

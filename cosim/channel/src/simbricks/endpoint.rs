@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::address::{Address, SyncMode};
 use super::codec::{
-    Capacity, Encoded, Outstanding, decode, encode, encode_frame, frame_length, sendable,
+    Capacity, Outstanding, decode, encode, frame_length, frame_word, sendable,
 };
 use super::error::{ChannelError, PeerViolation, Refusal};
 use super::establish::{Options, establish_all, pair};
@@ -27,6 +27,10 @@ const TRIES_PER_LOOK: u32 = 256;
 /// Bytes that are allocated at once for the payloads of messages.
 const ARENA_BYTES: usize = 64 * 1024;
 
+/// An error on its way to the caller. Small, so that results without one stay
+/// in registers.
+type Failure = Box<ChannelError>;
+
 /// One end of an established channel. Nothing here ever waits.
 ///
 /// The rules of time, for an end that is synchronised:
@@ -42,6 +46,7 @@ pub struct Endpoint {
     protocol: Protocol,
     device: Option<DeviceIntro>,
     latency: Time,
+    /// [`Time::NEVER`] without synchronisation.
     sync_interval: Time,
     synchronised: bool,
     producer: Producer<SharedSlots>,
@@ -52,8 +57,11 @@ pub struct Endpoint {
     /// The last frame that was received without a message.
     frame: Vec<u8>,
     /// Time of the last message sent, before the latency.
-    last_sent: Option<Time>,
-    /// The highest stamp received.
+    last_sent: Time,
+    /// See [`Endpoint::promise_due`].
+    promise_due: Time,
+    /// The highest stamp received; [`Time::NEVER`] without synchronisation,
+    /// and after the last message.
     bound: Time,
     /// The peer has sent its last message.
     terminated: bool,
@@ -162,6 +170,11 @@ impl Endpoint {
     }
 
     pub(super) fn new(parts: Parts) -> Self {
+        let start = if parts.synchronised {
+            Time::ZERO
+        } else {
+            Time::NEVER
+        };
         Endpoint {
             capacity: Capacity {
                 incoming: parts.incoming.capacity(),
@@ -171,15 +184,20 @@ impl Endpoint {
             protocol: parts.protocol,
             device: parts.device,
             latency: parts.latency,
-            sync_interval: parts.sync_interval,
+            sync_interval: if parts.synchronised {
+                parts.sync_interval
+            } else {
+                Time::NEVER
+            },
             synchronised: parts.synchronised,
             producer: Producer::new(parts.outgoing),
             consumer: Consumer::new(parts.incoming),
             outstanding: Outstanding::default(),
             arena: BytesMut::new(),
             frame: Vec::new(),
-            last_sent: None,
-            bound: Time::ZERO,
+            last_sent: Time::ZERO,
+            promise_due: start,
+            bound: start,
             terminated: false,
             closed: false,
             hung_up: false,
@@ -241,7 +259,7 @@ impl Endpoint {
         }
         let encoded = encode(message);
         let delivery = self
-            .push(at, encoded)
+            .push(at, encoded.kind, &encoded.header[..4], encoded.payload)
             .map_err(|last| self.unsent(at, message.kind(), Refusal::InThePast(last)))?;
         match delivery {
             Delivery::Sent => {
@@ -267,17 +285,12 @@ impl Endpoint {
     /// # Errors
     ///
     /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
-    #[inline]
+    #[inline(always)]
     pub fn promise(&mut self, upto: Time) -> Result<bool, ChannelError> {
-        if upto < self.promise_due() {
+        if upto < self.promise_due {
             return Ok(true);
         }
-        let sync = Encoded {
-            kind: kind::SYNC,
-            header: HeaderWords::default(),
-            payload: &[],
-        };
-        match self.push(upto, sync) {
+        match self.push(upto, kind::SYNC, &[], &[]) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.syncs += 1;
                 Ok(true)
@@ -295,13 +308,7 @@ impl Endpoint {
     /// [`promise`](Endpoint::promise). [`Time::NEVER`] if none is needed.
     #[inline]
     pub fn promise_due(&self) -> Time {
-        if !self.synchronised || self.terminated || self.closed {
-            return Time::NEVER;
-        }
-        match self.last_sent {
-            Some(last) => last + self.sync_interval,
-            None => Time::ZERO,
-        }
+        self.promise_due
     }
 
     /// Takes the next message and the time at which it arrives, which may lie
@@ -318,9 +325,13 @@ impl Endpoint {
     /// without terminating; everything it sent has been returned before.
     #[inline]
     pub fn poll(&mut self) -> Result<Option<(Time, Message)>, ChannelError> {
-        while let Some((at, kind, header)) = self.next()? {
+        while let Some((at, kind)) = self.next().map_err(unboxed)? {
+            let mut header = HeaderWords::default();
+            for (word, value) in header.iter_mut().enumerate().take(4) {
+                *value = self.consumer.word(word);
+            }
             if let Some(message) = self.take(kind, &header)? {
-                self.bound = at;
+                self.reached(at);
                 return Ok(Some((self.due(at), message)));
             }
         }
@@ -333,18 +344,20 @@ impl Endpoint {
     /// # Errors
     ///
     /// As [`Endpoint::try_send`].
-    #[inline]
+    #[inline(always)]
     pub fn send_frame(&mut self, at: Time, frame: &[u8]) -> Result<Delivery, ChannelError> {
         const KIND: &str = "frame";
         if self.protocol != Protocol::Ethernet {
             return Err(self.unsent(at, KIND, Refusal::Protocol(self.protocol)));
         }
-        let Some(encoded) = encode_frame(frame).filter(|_| frame.len() <= self.capacity.outgoing)
+        let Some(len) = u16::try_from(frame.len())
+            .ok()
+            .filter(|_| frame.len() <= self.capacity.outgoing)
         else {
             self.counters.refused += 1;
             return Ok(Delivery::Refused);
         };
-        match self.push(at, encoded) {
+        match self.push(at, kind::PACKET, &[frame_word(len)], frame) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.messages += 1;
                 self.counters.sent.bytes += frame.len() as u64;
@@ -363,49 +376,67 @@ impl Endpoint {
     ///
     /// As [`Endpoint::poll`]; on a port of another protocol every message is
     /// a violation.
-    #[inline]
+    #[inline(always)]
     pub fn receive_frame(&mut self) -> Result<Option<(Time, &[u8])>, ChannelError> {
-        let Some((at, kind, header)) = self.next()? else {
-            return Ok(None);
-        };
-        let len = match frame_length(self.protocol, kind, &header, self.capacity) {
-            Ok(len) => len,
-            Err(violation) => return Err(self.broken(violation)),
-        };
-        if self.frame.len() < len {
-            self.frame.resize(self.capacity.incoming, 0);
-        }
-        self.consumer.payload(&mut self.frame[..len]);
-        self.consumer.pop(kind);
-        self.bound = at;
-        self.counters.received.messages += 1;
-        self.counters.received.bytes += len as u64;
-        Ok(Some((self.due(at), &self.frame[..len])))
+        let mut frame = std::mem::take(&mut self.frame);
+        let received = self.receive_frame_into(&mut frame);
+        self.frame = frame;
+        Ok(received?.map(|at| (at, self.frame.as_slice())))
     }
 
-    /// Time, type and header of the next message of the upper layer, which
-    /// stays where it is. Takes what only concerns the channel.
+    /// As [`Endpoint::receive_frame`], into a buffer of the caller, which
+    /// holds the frame and nothing else afterwards. Unchanged if there is
+    /// none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::receive_frame`].
     #[inline(always)]
-    fn next(&mut self) -> Result<Option<(Time, u8, HeaderWords)>, ChannelError> {
+    pub fn receive_frame_into(&mut self, frame: &mut Vec<u8>) -> Result<Option<Time>, ChannelError> {
+        let Some((at, kind)) = self.next().map_err(unboxed)? else {
+            return Ok(None);
+        };
+        let word = self.consumer.word(0);
+        let len = match frame_length(self.protocol, kind, word, self.capacity) {
+            Ok(len) => len,
+            Err(violation) => return Err(unboxed(self.broken(violation))),
+        };
+        if frame.len() != len {
+            frame.resize(len, 0);
+        }
+        self.consumer.payload(frame);
+        self.consumer.pop(kind);
+        self.reached(at);
+        self.counters.received.messages += 1;
+        self.counters.received.bytes += len as u64;
+        Ok(Some(self.due(at)))
+    }
+
+    /// Time and type of the next message of the upper layer, which stays where
+    /// it is. Takes what only concerns the channel.
+    #[inline(always)]
+    fn next(&mut self) -> Result<Option<(Time, u8)>, Failure> {
         // A peer that never stops promising must not keep us here.
         for _ in 0..self.consumer.slots().count() {
             if self.terminated {
                 return Ok(None);
             }
-            let Some((kind, header)) = self.consumer.peek() else {
+            let Some(kind) = self.consumer.peek() else {
                 self.empty()?;
                 return Ok(None);
             };
             if kind == kind::TERMINATE {
                 self.consumer.pop(kind);
                 self.terminated = true;
+                self.bound = Time::NEVER;
+                self.promise_due = Time::NEVER;
                 return Ok(None);
             }
-            let at = self.arrival(&header)?;
+            let at = self.arrival()?;
             if kind != kind::SYNC {
-                return Ok(Some((at, kind, header)));
+                return Ok(Some((at, kind)));
             }
-            self.bound = at;
+            self.reached(at);
             self.consumer.pop(kind);
             self.counters.received.syncs += 1;
         }
@@ -423,11 +454,7 @@ impl Endpoint {
     /// terminated.
     #[inline]
     pub fn bound(&self) -> Time {
-        if self.synchronised && !self.terminated {
-            self.bound
-        } else {
-            Time::NEVER
-        }
+        self.bound
     }
 
     /// True once the peer has said that it sends no more, and all it sent has
@@ -456,11 +483,11 @@ impl Endpoint {
         if self.closed || self.terminated {
             return Ok(true);
         }
-        let mut header = HeaderWords::default();
         // The reference stamps with the end of time, which wraps.
-        header[TIMESTAMP_WORD] = u64::MAX.wrapping_add(self.latency.ps());
-        if self.producer.push(kind::TERMINATE, &header, &[]) {
+        let stamp = u64::MAX.wrapping_add(self.latency.ps());
+        if self.producer.push(kind::TERMINATE, &[], stamp, &[]) {
             self.closed = true;
+            self.promise_due = Time::NEVER;
             return Ok(true);
         }
         self.full()?;
@@ -470,26 +497,40 @@ impl Endpoint {
     /// Puts a message into the ring. The error is the time of an earlier one
     /// if `at` lies before that.
     #[inline(always)]
-    fn push(&mut self, at: Time, encoded: Encoded<'_>) -> Result<Delivery, Time> {
+    fn push(
+        &mut self,
+        at: Time,
+        kind: u8,
+        words: &[u64],
+        payload: &[u8],
+    ) -> Result<Delivery, Time> {
         if self.terminated || self.closed {
             return Ok(Delivery::Discarded);
         }
-        if let Some(last) = self.last_sent.filter(|&last| at < last) {
-            return Err(last);
+        if at < self.last_sent {
+            return Err(self.last_sent);
         }
-        let mut header = encoded.header;
-        header[TIMESTAMP_WORD] = (at + self.latency).ps();
-        if !self.producer.push(encoded.kind, &header, encoded.payload) {
+        let stamp = (at + self.latency).ps();
+        if !self.producer.push(kind, words, stamp, payload) {
             return Ok(Delivery::Full);
         }
-        self.last_sent = Some(at);
+        self.last_sent = at;
+        self.promise_due = at + self.sync_interval;
         Ok(Delivery::Sent)
     }
 
-    /// The stamp of a message, checked.
+    /// Everything before `at` has come.
     #[inline(always)]
-    fn arrival(&self, header: &HeaderWords) -> Result<Time, ChannelError> {
-        let stamp = Time::from_ps(header[TIMESTAMP_WORD]);
+    fn reached(&mut self, at: Time) {
+        if self.synchronised {
+            self.bound = at;
+        }
+    }
+
+    /// The stamp of the message at hand, checked.
+    #[inline(always)]
+    fn arrival(&self) -> Result<Time, Failure> {
+        let stamp = Time::from_ps(self.consumer.word(TIMESTAMP_WORD));
         if self.synchronised && stamp < self.bound {
             return Err(self.broken(PeerViolation::Stamp {
                 stamp,
@@ -515,7 +556,7 @@ impl Endpoint {
             &mut self.outstanding,
             payload,
         );
-        let message = decoded.map_err(|violation| self.broken(violation))?;
+        let message = decoded.map_err(|violation| unboxed(self.broken(violation)))?;
         self.consumer.pop(kind);
         match &message {
             Some(message) => {
@@ -527,13 +568,15 @@ impl Endpoint {
         Ok(message)
     }
 
-    fn broken(&self, violation: PeerViolation) -> ChannelError {
-        ChannelError::Peer {
+    #[cold]
+    fn broken(&self, violation: PeerViolation) -> Failure {
+        Box::new(ChannelError::Peer {
             channel: self.channel.clone(),
             violation,
-        }
+        })
     }
 
+    #[cold]
     fn unsent(&self, at: Time, kind: &'static str, refusal: Refusal) -> ChannelError {
         ChannelError::Send {
             channel: self.channel.clone(),
@@ -568,20 +611,27 @@ impl Endpoint {
     }
 
     /// The ring is empty.
-    #[inline]
-    fn empty(&mut self) -> Result<(), ChannelError> {
+    #[inline(always)]
+    fn empty(&mut self) -> Result<(), Failure> {
         // The ring was empty after the peer had closed: nothing can follow.
         if self.hung_up {
-            return Err(self.lost());
+            return Err(Box::new(self.lost()));
         }
         self.look_sometimes();
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn look_sometimes(&mut self) {
         self.tries = self.tries.wrapping_add(1);
-        if self.tries.is_multiple_of(TRIES_PER_LOOK) && self.looked.elapsed() >= LOOK_INTERVAL {
+        if self.tries.is_multiple_of(TRIES_PER_LOOK) {
+            self.look();
+        }
+    }
+
+    #[cold]
+    fn look(&mut self) {
+        if self.looked.elapsed() >= LOOK_INTERVAL {
             self.peer_alive();
         }
     }
@@ -592,6 +642,11 @@ impl Endpoint {
             channel: self.channel.clone(),
         }
     }
+}
+
+#[cold]
+fn unboxed(failure: Failure) -> ChannelError {
+    *failure
 }
 
 /// The first `len` bytes behind the header of the message at hand. Messages

@@ -13,7 +13,7 @@
 //! while it is set. Whoever reads it acquires, whoever changes it releases,
 //! and the whole ring may be in use.
 
-use super::wire::{HeaderWords, OWNER, TYPE};
+use super::wire::{OWNER, TYPE};
 
 /// The memory of a ring.
 ///
@@ -27,11 +27,12 @@ pub trait Slots {
     /// Writes the owner byte of a slot after all that was written or read
     /// before (release).
     fn release(&self, index: usize, own_type: u8);
-    /// Writes header, but not its last word, and payload.
-    fn write(&self, index: usize, header: &HeaderWords, payload: &[u8]);
-    /// Copies the header out. Only the words a protocol uses and the time
-    /// stamp need to be valid.
-    fn read_header(&self, index: usize) -> HeaderWords;
+    /// Writes the first words of the header, at most four, the time stamp and
+    /// the payload.
+    fn write(&self, index: usize, words: &[u64], stamp: u64, payload: &[u8]);
+    /// Copies one word of the header out: one of the first four, or the time
+    /// stamp.
+    fn read_word(&self, index: usize, word: usize) -> u64;
     /// Copies the first bytes of the payload out, as many as `into` holds,
     /// which must not be more than a slot has.
     fn read_payload(&self, index: usize, into: &mut [u8]);
@@ -58,19 +59,20 @@ impl<S: Slots> Producer<S> {
     }
 
     /// True if a message can be pushed.
-    #[inline]
+    #[inline(always)]
     pub fn has_room(&self) -> bool {
         self.slots.acquire(self.next) & OWNER == 0
     }
 
-    /// Sends a message if there is room; says whether it did. The payload
-    /// must fit into a slot.
+    /// Sends a message if there is room; says whether it did. `words` are the
+    /// first words of its header, as many as its type has. The payload must
+    /// fit into a slot.
     #[inline(always)]
-    pub fn push(&mut self, kind: u8, header: &HeaderWords, payload: &[u8]) -> bool {
+    pub fn push(&mut self, kind: u8, words: &[u64], stamp: u64, payload: &[u8]) -> bool {
         if !self.has_room() {
             return false;
         }
-        self.slots.write(self.next, header, payload);
+        self.slots.write(self.next, words, stamp, payload);
         self.slots.release(self.next, OWNER | kind & TYPE);
         self.next = following(self.next, self.slots.count());
         true
@@ -95,21 +97,28 @@ impl<S: Slots> Consumer<S> {
         &self.slots
     }
 
-    /// Type and header of the next message, if there is one.
+    /// Type of the next message, if there is one.
     #[inline(always)]
-    pub fn peek(&self) -> Option<(u8, HeaderWords)> {
+    pub fn peek(&self) -> Option<u8> {
         let own_type = self.slots.acquire(self.next);
-        (own_type & OWNER != 0).then(|| (own_type & TYPE, self.slots.read_header(self.next)))
+        (own_type & OWNER != 0).then_some(own_type & TYPE)
+    }
+
+    /// Copies a word of the header of the message just peeked at. The peer may
+    /// change it in the meantime: what was checked must not be read again.
+    #[inline(always)]
+    pub fn word(&self, word: usize) -> u64 {
+        self.slots.read_word(self.next, word)
     }
 
     /// Copies the first bytes of the payload of the message just peeked at.
-    #[inline]
+    #[inline(always)]
     pub fn payload(&self, into: &mut [u8]) {
         self.slots.read_payload(self.next, into);
     }
 
     /// Gives the slot of the message of type `kind`, just peeked at, back.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self, kind: u8) {
         self.slots.release(self.next, kind & TYPE);
         self.next = following(self.next, self.slots.count());
@@ -117,7 +126,7 @@ impl<S: Slots> Consumer<S> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn following(index: usize, count: usize) -> usize {
     if index + 1 == count { 0 } else { index + 1 }
 }

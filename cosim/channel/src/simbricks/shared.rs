@@ -16,7 +16,7 @@ use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::ring::Slots;
-use super::wire::{HEADER_BYTES, HeaderWords, OWN_TYPE, RingPlace, TIMESTAMP_WORD};
+use super::wire::{HEADER_BYTES, OWN_TYPE, RingPlace, TIMESTAMP_WORD};
 
 /// A mapping of a whole object, unmapped with the last ring in it.
 #[derive(Debug)]
@@ -120,19 +120,19 @@ impl SharedSlots {
     }
 
     /// Bytes of payload that fit into a slot.
-    #[inline]
+    #[inline(always)]
     pub fn capacity(&self) -> usize {
         self.slot_size - HEADER_BYTES
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot(&self, index: usize) -> *mut u8 {
         debug_assert!(index < self.count);
         // SAFETY: `new` has checked that all slots are mapped.
         unsafe { self.first.as_ptr().add(index * self.slot_size) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn own_type(&self, index: usize) -> &AtomicU8 {
         // SAFETY: byte 63 of a mapped slot, always accessed atomically.
         unsafe { AtomicU8::from_ptr(self.slot(index).add(OWN_TYPE)) }
@@ -140,45 +140,45 @@ impl SharedSlots {
 }
 
 impl Slots for SharedSlots {
-    #[inline]
+    #[inline(always)]
     fn count(&self) -> usize {
         self.count
     }
 
-    #[inline]
+    #[inline(always)]
     fn acquire(&self, index: usize) -> u8 {
         self.own_type(index).load(Ordering::Acquire)
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&self, index: usize, own_type: u8) {
         self.own_type(index).store(own_type, Ordering::Release);
     }
 
     #[inline(always)]
-    fn write(&self, index: usize, header: &HeaderWords, payload: &[u8]) {
+    fn write(&self, index: usize, words: &[u64], stamp: u64, payload: &[u8]) {
         let slot = self.slot(index);
-        assert!(payload.len() <= self.capacity());
-        for word in [0, 1, 2, 3, TIMESTAMP_WORD] {
+        assert!(words.len() <= 4 && payload.len() <= self.capacity());
+        for (at, &word) in words.iter().enumerate() {
             // SAFETY: the word lies in the header of a mapped slot.
-            unsafe { store_word(slot.add(8 * word), header[word], self.aligned) };
+            unsafe { store_word(slot.add(8 * at), word, self.aligned) };
         }
-        // SAFETY: the payload fits between header and end of the slot.
-        unsafe { copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len()) };
+        // SAFETY: the stamp lies in the header, and the payload fits between
+        // header and end of the slot.
+        unsafe {
+            store_word(slot.add(8 * TIMESTAMP_WORD), stamp, self.aligned);
+            copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len());
+        }
     }
 
     #[inline(always)]
-    fn read_header(&self, index: usize) -> HeaderWords {
-        let slot = self.slot(index);
-        let mut header = [0; HEADER_BYTES / 8];
-        for word in [0, 1, 2, 3, TIMESTAMP_WORD] {
-            // SAFETY: the word lies in the header of a mapped slot.
-            header[word] = unsafe { load_word(slot.add(8 * word), self.aligned) };
-        }
-        header
+    fn read_word(&self, index: usize, word: usize) -> u64 {
+        assert!(word <= TIMESTAMP_WORD);
+        // SAFETY: the word lies in the header of a mapped slot.
+        unsafe { load_word(self.slot(index).add(8 * word), self.aligned) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_payload(&self, index: usize, into: &mut [u8]) {
         assert!(into.len() <= self.capacity());
         // SAFETY: the bytes lie between header and end of the slot.
@@ -191,7 +191,7 @@ impl Slots for SharedSlots {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn prefetch(&self, index: usize) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch touches nothing.
@@ -207,7 +207,7 @@ impl Slots for SharedSlots {
 /// # Safety
 ///
 /// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
-#[inline]
+#[inline(always)]
 unsafe fn load_word(at: *mut u8, aligned: bool) -> u64 {
     if aligned {
         // SAFETY: by the contract of this function.
@@ -223,7 +223,7 @@ unsafe fn load_word(at: *mut u8, aligned: bool) -> u64 {
 /// # Safety
 ///
 /// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
-#[inline]
+#[inline(always)]
 unsafe fn store_word(at: *mut u8, word: u64, aligned: bool) {
     if aligned {
         // SAFETY: by the contract of this function.
@@ -241,8 +241,52 @@ unsafe fn store_word(at: *mut u8, word: u64, aligned: bool) {
 /// `len` bytes are readable at `from` and writable at `to`, and the two do
 /// not overlap.
 #[cfg(target_arch = "x86_64")]
-#[inline]
+#[inline(always)]
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
+    match len {
+        0 => {}
+        // SAFETY: by the contract of this function.
+        64 => unsafe { copy_64(to, from) },
+        // SAFETY: as above.
+        _ => unsafe { copy_any(to, from, len) },
+    }
+}
+
+/// Copies 64 bytes of which one side is shared: the shortest frames, and a
+/// part of all longer ones.
+///
+/// # Safety
+///
+/// As `copy`.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn copy_64(to: *mut u8, from: *const u8) {
+    // SAFETY: by the contract of this function.
+    unsafe {
+        std::arch::asm!(
+            "movups {a}, [{from}]",
+            "movups {b}, [{from} + 16]",
+            "movups {c}, [{from} + 32]",
+            "movups {d}, [{from} + 48]",
+            "movups [{to}], {a}",
+            "movups [{to} + 16], {b}",
+            "movups [{to} + 32], {c}",
+            "movups [{to} + 48], {d}",
+            from = in(reg) from, to = in(reg) to,
+            a = out(xmm_reg) _, b = out(xmm_reg) _,
+            c = out(xmm_reg) _, d = out(xmm_reg) _,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
+/// Copies bytes of which one side is shared.
+///
+/// # Safety
+///
+/// As `copy`.
+#[cfg(target_arch = "x86_64")]
+unsafe fn copy_any(to: *mut u8, from: *const u8, len: usize) {
     use std::arch::asm;
 
     /// Moves one block of the width of a register.
@@ -283,29 +327,19 @@ unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
         _ => {
             let mut at = 0;
             if len >= 256 && is_x86_feature_detected!("avx") {
-                let blocks = len / 128;
+                // Stores that straddle two cache lines cost most: the first
+                // 32 bytes, then from a boundary on.
+                wide!(0);
+                wide!(16);
+                at = 32 - to.addr() % 32;
+                let blocks = (len - at) / 128;
                 // SAFETY: the caller's `len` covers the blocks, and the processor has AVX.
-                unsafe { copy_wide(to, from, blocks) };
-                at = blocks * 128;
+                unsafe { copy_wide(to.add(at), from.add(at), blocks) };
+                at += blocks * 128;
             }
             while at + 64 <= len {
                 // SAFETY: the caller's `len` covers the 64 bytes.
-                unsafe {
-                    asm!(
-                        "movups {a}, [{from}]",
-                        "movups {b}, [{from} + 16]",
-                        "movups {c}, [{from} + 32]",
-                        "movups {d}, [{from} + 48]",
-                        "movups [{to}], {a}",
-                        "movups [{to} + 16], {b}",
-                        "movups [{to} + 32], {c}",
-                        "movups [{to} + 48], {d}",
-                        from = in(reg) from.add(at), to = in(reg) to.add(at),
-                        a = out(xmm_reg) _, b = out(xmm_reg) _,
-                        c = out(xmm_reg) _, d = out(xmm_reg) _,
-                        options(nostack, preserves_flags)
-                    );
-                }
+                unsafe { copy_64(to.add(at), from.add(at)) };
                 at += 64;
             }
             while at + 16 <= len {
