@@ -24,6 +24,10 @@ impl Slots for Shared {
         self.0.0.len()
     }
 
+    fn following(&self, at: usize) -> usize {
+        (at + 1) % self.count()
+    }
+
     fn acquire(&self, index: usize) -> u8 {
         self.0.0[index].0.load(Ordering::Acquire)
     }

@@ -363,7 +363,7 @@ impl Side for Endpoint {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn send(end: &mut Endpoint, at: Time, data: &[u8], backoff: &mut Backoff) -> Result<()> {
     loop {
         match end.send_frame(at, data)? {
@@ -377,7 +377,7 @@ fn send(end: &mut Endpoint, at: Time, data: &[u8], backoff: &mut Backoff) -> Res
 }
 
 /// The next frame, and its stamp.
-#[inline]
+#[inline(always)]
 fn receive(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Result<Time> {
     loop {
         if let Some(at) = end.receive_frame_into(frame)? {
@@ -389,13 +389,13 @@ fn receive(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Re
     }
 }
 
-#[inline]
+#[inline(always)]
 fn first(frame: &[u8]) -> u64 {
     frame.first().copied().unwrap_or_default().into()
 }
 
 /// Sends the next frame back.
-#[inline]
+#[inline(always)]
 fn bounce(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Result<u64> {
     let at = receive(end, frame, backoff)?;
     send(end, at, frame, backoff)?;
@@ -403,7 +403,7 @@ fn bounce(end: &mut Endpoint, frame: &mut Vec<u8>, backoff: &mut Backoff) -> Res
 }
 
 /// Reaches `upto` and waits until it may be handled.
-#[inline]
+#[inline(always)]
 fn sync_step(end: &mut Endpoint, upto: Time, backoff: &mut Backoff) -> Result<()> {
     while !end.promise(upto)? {
         backoff.idle();

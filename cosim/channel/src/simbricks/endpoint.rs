@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 
 use super::address::{Address, SyncMode};
-use super::codec::{
-    Capacity, Outstanding, decode, encode, frame_length, frame_word, sendable,
-};
+use super::codec::{Capacity, Outstanding, decode, encode, frame_length, frame_word, sendable};
 use super::error::{ChannelError, PeerViolation, Refusal};
 use super::establish::{Options, establish_all, pair};
 use super::ring::{Consumer, Producer, Slots};
@@ -378,10 +376,15 @@ impl Endpoint {
     /// a violation.
     #[inline(always)]
     pub fn receive_frame(&mut self) -> Result<Option<(Time, &[u8])>, ChannelError> {
-        let mut frame = std::mem::take(&mut self.frame);
-        let received = self.receive_frame_into(&mut frame);
-        self.frame = frame;
-        Ok(received?.map(|at| (at, self.frame.as_slice())))
+        let Some((at, len)) = self.next_frame()? else {
+            return Ok(None);
+        };
+        if self.frame.len() < len {
+            self.frame.resize(self.capacity.incoming, 0);
+        }
+        self.consumer.payload(&mut self.frame[..len]);
+        let due = self.frame_taken(at, len);
+        Ok(Some((due, &self.frame[..len])))
     }
 
     /// As [`Endpoint::receive_frame`], into a buffer of the caller, which
@@ -392,24 +395,40 @@ impl Endpoint {
     ///
     /// As [`Endpoint::receive_frame`].
     #[inline(always)]
-    pub fn receive_frame_into(&mut self, frame: &mut Vec<u8>) -> Result<Option<Time>, ChannelError> {
-        let Some((at, kind)) = self.next().map_err(unboxed)? else {
+    pub fn receive_frame_into(
+        &mut self,
+        frame: &mut Vec<u8>,
+    ) -> Result<Option<Time>, ChannelError> {
+        let Some((at, len)) = self.next_frame()? else {
             return Ok(None);
-        };
-        let word = self.consumer.word(0);
-        let len = match frame_length(self.protocol, kind, word, self.capacity) {
-            Ok(len) => len,
-            Err(violation) => return Err(unboxed(self.broken(violation))),
         };
         if frame.len() != len {
             frame.resize(len, 0);
         }
         self.consumer.payload(frame);
-        self.consumer.pop(kind);
+        Ok(Some(self.frame_taken(at, len)))
+    }
+
+    /// Stamp and length of the next frame, which stays where it is.
+    #[inline(always)]
+    fn next_frame(&mut self) -> Result<Option<(Time, usize)>, ChannelError> {
+        let Some((at, kind)) = self.next().map_err(unboxed)? else {
+            return Ok(None);
+        };
+        match frame_length(self.protocol, kind, self.consumer.word(0), self.capacity) {
+            Ok(len) => Ok(Some((at, len))),
+            Err(violation) => Err(unboxed(self.broken(violation))),
+        }
+    }
+
+    /// Gives the slot of the frame at hand back; says when the frame is due.
+    #[inline(always)]
+    fn frame_taken(&mut self, at: Time, len: usize) -> Time {
+        self.consumer.pop(kind::PACKET);
         self.reached(at);
         self.counters.received.messages += 1;
         self.counters.received.bytes += len as u64;
-        Ok(Some(self.due(at)))
+        self.due(at)
     }
 
     /// Time and type of the next message of the upper layer, which stays where

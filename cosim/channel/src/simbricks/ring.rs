@@ -21,23 +21,26 @@ use super::wire::{OWNER, TYPE};
 pub trait Slots {
     /// Count of slots, at least 1.
     fn count(&self) -> usize;
+    /// Where the slot behind the one at `at` is. The first one is at 0, and it
+    /// follows the last.
+    fn following(&self, at: usize) -> usize;
     /// Reads the owner byte of a slot; what its other side wrote before is
     /// visible afterwards (acquire).
-    fn acquire(&self, index: usize) -> u8;
+    fn acquire(&self, at: usize) -> u8;
     /// Writes the owner byte of a slot after all that was written or read
     /// before (release).
-    fn release(&self, index: usize, own_type: u8);
+    fn release(&self, at: usize, own_type: u8);
     /// Writes the first words of the header, at most four, the time stamp and
     /// the payload.
-    fn write(&self, index: usize, words: &[u64], stamp: u64, payload: &[u8]);
+    fn write(&self, at: usize, words: &[u64], stamp: u64, payload: &[u8]);
     /// Copies one word of the header out: one of the first four, or the time
     /// stamp.
-    fn read_word(&self, index: usize, word: usize) -> u64;
+    fn read_word(&self, at: usize, word: usize) -> u64;
     /// Copies the first bytes of the payload out, as many as `into` holds,
     /// which must not be more than a slot has.
-    fn read_payload(&self, index: usize, into: &mut [u8]);
+    fn read_payload(&self, at: usize, into: &mut [u8]);
     /// A hint that this slot is next.
-    fn prefetch(&self, _index: usize) {}
+    fn prefetch(&self, _at: usize) {}
 }
 
 /// The sending end of a ring.
@@ -69,12 +72,13 @@ impl<S: Slots> Producer<S> {
     /// fit into a slot.
     #[inline(always)]
     pub fn push(&mut self, kind: u8, words: &[u64], stamp: u64, payload: &[u8]) -> bool {
-        if !self.has_room() {
+        let at = self.next;
+        if self.slots.acquire(at) & OWNER != 0 {
             return false;
         }
-        self.slots.write(self.next, words, stamp, payload);
-        self.slots.release(self.next, OWNER | kind & TYPE);
-        self.next = following(self.next, self.slots.count());
+        self.slots.write(at, words, stamp, payload);
+        self.slots.release(at, OWNER | kind & TYPE);
+        self.next = self.slots.following(at);
         true
     }
 }
@@ -120,13 +124,9 @@ impl<S: Slots> Consumer<S> {
     /// Gives the slot of the message of type `kind`, just peeked at, back.
     #[inline(always)]
     pub fn pop(&mut self, kind: u8) {
+        let next = self.slots.following(self.next);
         self.slots.release(self.next, kind & TYPE);
-        self.next = following(self.next, self.slots.count());
-        self.slots.prefetch(self.next);
+        self.slots.prefetch(next);
+        self.next = next;
     }
-}
-
-#[inline(always)]
-fn following(index: usize, count: usize) -> usize {
-    if index + 1 == count { 0 } else { index + 1 }
 }

@@ -91,6 +91,8 @@ pub struct SharedSlots {
     first: NonNull<u8>,
     slot_size: usize,
     count: usize,
+    /// Bytes of the ring. A slot is named by its distance from the first one.
+    end: usize,
     aligned: bool,
 }
 
@@ -116,6 +118,7 @@ impl SharedSlots {
             first,
             slot_size,
             count,
+            end: slot_size * count,
         })
     }
 
@@ -126,16 +129,16 @@ impl SharedSlots {
     }
 
     #[inline(always)]
-    fn slot(&self, index: usize) -> *mut u8 {
-        debug_assert!(index < self.count);
+    fn slot(&self, at: usize) -> *mut u8 {
+        debug_assert!(at < self.end && at.is_multiple_of(self.slot_size));
         // SAFETY: `new` has checked that all slots are mapped.
-        unsafe { self.first.as_ptr().add(index * self.slot_size) }
+        unsafe { self.first.as_ptr().add(at) }
     }
 
     #[inline(always)]
-    fn own_type(&self, index: usize) -> &AtomicU8 {
+    fn own_type(&self, at: usize) -> &AtomicU8 {
         // SAFETY: byte 63 of a mapped slot, always accessed atomically.
-        unsafe { AtomicU8::from_ptr(self.slot(index).add(OWN_TYPE)) }
+        unsafe { AtomicU8::from_ptr(self.slot(at).add(OWN_TYPE)) }
     }
 }
 
@@ -146,22 +149,28 @@ impl Slots for SharedSlots {
     }
 
     #[inline(always)]
-    fn acquire(&self, index: usize) -> u8 {
-        self.own_type(index).load(Ordering::Acquire)
+    fn following(&self, at: usize) -> usize {
+        let next = at + self.slot_size;
+        if next == self.end { 0 } else { next }
     }
 
     #[inline(always)]
-    fn release(&self, index: usize, own_type: u8) {
-        self.own_type(index).store(own_type, Ordering::Release);
+    fn acquire(&self, at: usize) -> u8 {
+        self.own_type(at).load(Ordering::Acquire)
     }
 
     #[inline(always)]
-    fn write(&self, index: usize, words: &[u64], stamp: u64, payload: &[u8]) {
-        let slot = self.slot(index);
+    fn release(&self, at: usize, own_type: u8) {
+        self.own_type(at).store(own_type, Ordering::Release);
+    }
+
+    #[inline(always)]
+    fn write(&self, at: usize, words: &[u64], stamp: u64, payload: &[u8]) {
+        let slot = self.slot(at);
         assert!(words.len() <= 4 && payload.len() <= self.capacity());
-        for (at, &word) in words.iter().enumerate() {
+        for (number, &word) in words.iter().enumerate() {
             // SAFETY: the word lies in the header of a mapped slot.
-            unsafe { store_word(slot.add(8 * at), word, self.aligned) };
+            unsafe { store_word(slot.add(8 * number), word, self.aligned) };
         }
         // SAFETY: the stamp lies in the header, and the payload fits between
         // header and end of the slot.
@@ -172,35 +181,35 @@ impl Slots for SharedSlots {
     }
 
     #[inline(always)]
-    fn read_word(&self, index: usize, word: usize) -> u64 {
+    fn read_word(&self, at: usize, word: usize) -> u64 {
         assert!(word <= TIMESTAMP_WORD);
         // SAFETY: the word lies in the header of a mapped slot.
-        unsafe { load_word(self.slot(index).add(8 * word), self.aligned) }
+        unsafe { load_word(self.slot(at).add(8 * word), self.aligned) }
     }
 
     #[inline(always)]
-    fn read_payload(&self, index: usize, into: &mut [u8]) {
+    fn read_payload(&self, at: usize, into: &mut [u8]) {
         assert!(into.len() <= self.capacity());
         // SAFETY: the bytes lie between header and end of the slot.
         unsafe {
             copy(
                 into.as_mut_ptr(),
-                self.slot(index).add(HEADER_BYTES),
+                self.slot(at).add(HEADER_BYTES),
                 into.len(),
             );
         }
     }
 
     #[inline(always)]
-    fn prefetch(&self, index: usize) {
+    fn prefetch(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a prefetch touches nothing.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.slot(index).cast());
+            _mm_prefetch::<_MM_HINT_T0>(self.slot(at).cast());
         }
         #[cfg(not(target_arch = "x86_64"))]
-        let _ = index;
+        let _ = at;
     }
 }
 
@@ -328,10 +337,17 @@ unsafe fn copy_any(to: *mut u8, from: *const u8, len: usize) {
             let mut at = 0;
             if len >= 256 && is_x86_feature_detected!("avx") {
                 // Stores that straddle two cache lines cost most: the first
-                // 32 bytes, then from a boundary on.
-                wide!(0);
-                wide!(16);
-                at = 32 - to.addr() % 32;
+                // 64 bytes, then from a boundary on.
+                // SAFETY: the caller's `len` covers the 64 bytes.
+                unsafe { copy_64(to, from) };
+                at = 64 - to.addr() % 64;
+                if is_x86_feature_detected!("avx512f") {
+                    let blocks = (len - at) / 256;
+                    // SAFETY: the caller's `len` covers the blocks, and the
+                    // processor has AVX-512.
+                    unsafe { copy_wider(to.add(at), from.add(at), blocks) };
+                    at += blocks * 256;
+                }
                 let blocks = (len - at) / 128;
                 // SAFETY: the caller's `len` covers the blocks, and the processor has AVX.
                 unsafe { copy_wide(to.add(at), from.add(at), blocks) };
@@ -353,38 +369,69 @@ unsafe fn copy_any(to: *mut u8, from: *const u8, len: usize) {
     }
 }
 
-/// Copies blocks of 128 bytes of which one side is shared.
-///
-/// # Safety
-///
-/// As `copy`; `blocks` > 0, and the processor has AVX.
+/// A function that copies blocks of four registers, of which one side is
+/// shared.
 #[cfg(target_arch = "x86_64")]
-#[inline]
-unsafe fn copy_wide(to: *mut u8, from: *const u8, blocks: usize) {
-    // SAFETY: by the contract of this function.
-    unsafe {
-        std::arch::asm!(
-            "2:",
-            "vmovdqu ymm0, [rsi]",
-            "vmovdqu ymm1, [rsi + 32]",
-            "vmovdqu ymm2, [rsi + 64]",
-            "vmovdqu ymm3, [rsi + 96]",
-            "vmovdqu [rdi], ymm0",
-            "vmovdqu [rdi + 32], ymm1",
-            "vmovdqu [rdi + 64], ymm2",
-            "vmovdqu [rdi + 96], ymm3",
-            "add rsi, 128",
-            "add rdi, 128",
-            "dec rcx",
-            "jnz 2b",
-            // Upper halves in use make all other vector code slow.
-            "vzeroupper",
-            inout("rsi") from => _, inout("rdi") to => _, inout("rcx") blocks => _,
-            clobber_abi("C"),
-            options(nostack)
-        );
-    }
+macro_rules! copy_blocks {
+    ($(#[$about:meta])* $name:ident, $move:literal, $register:literal, $width:literal) => {
+        $(#[$about])*
+        #[inline]
+        unsafe fn $name(to: *mut u8, from: *const u8, blocks: usize) {
+            if blocks == 0 {
+                return;
+            }
+            // SAFETY: by the contract of this function.
+            unsafe {
+                std::arch::asm!(
+                    "2:",
+                    concat!($move, " ", $register, "0, [rsi]"),
+                    concat!($move, " ", $register, "1, [rsi + ", $width, "]"),
+                    concat!($move, " ", $register, "2, [rsi + 2 * ", $width, "]"),
+                    concat!($move, " ", $register, "3, [rsi + 3 * ", $width, "]"),
+                    concat!($move, " [rdi], ", $register, "0"),
+                    concat!($move, " [rdi + ", $width, "], ", $register, "1"),
+                    concat!($move, " [rdi + 2 * ", $width, "], ", $register, "2"),
+                    concat!($move, " [rdi + 3 * ", $width, "], ", $register, "3"),
+                    concat!("add rsi, 4 * ", $width),
+                    concat!("add rdi, 4 * ", $width),
+                    "dec rcx",
+                    "jnz 2b",
+                    // Upper halves in use make all other vector code slow.
+                    "vzeroupper",
+                    inout("rsi") from => _, inout("rdi") to => _, inout("rcx") blocks => _,
+                    clobber_abi("C"),
+                    options(nostack)
+                );
+            }
+        }
+    };
 }
+
+#[cfg(target_arch = "x86_64")]
+copy_blocks!(
+    /// Copies blocks of 128 bytes of which one side is shared.
+    ///
+    /// # Safety
+    ///
+    /// As `copy`, and the processor has AVX.
+    copy_wide,
+    "vmovdqu",
+    "ymm",
+    "32"
+);
+
+#[cfg(target_arch = "x86_64")]
+copy_blocks!(
+    /// Copies blocks of 256 bytes of which one side is shared.
+    ///
+    /// # Safety
+    ///
+    /// As `copy`, and the processor has AVX-512.
+    copy_wider,
+    "vmovdqu64",
+    "zmm",
+    "64"
+);
 
 /// Copies bytes of which one side is shared.
 ///
@@ -420,9 +467,9 @@ mod tests {
 
     #[test]
     fn every_length_is_copied_exactly() {
-        let from: Vec<u8> = (0..400_u32).map(|i| (i * 7 + 1) as u8).collect();
-        for len in 0..390 {
-            let mut to = vec![0_u8; 400];
+        let from: Vec<u8> = (0..1600_u32).map(|i| (i * 7 + 1) as u8).collect();
+        for len in 0..1590 {
+            let mut to = vec![0_u8; 1600];
             // SAFETY: both vectors are longer than 3 + `len`.
             unsafe { copy(to.as_mut_ptr().add(3), from.as_ptr().add(5), len) };
             assert_eq!(to[3..3 + len], from[5..5 + len]);

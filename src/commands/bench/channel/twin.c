@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 enum { HEADER = 64, STAMP = 48, OWN_TYPE = 63 };
-enum { OWNER = 0x80, SYNC = 0x00, PACKET = 0x40 };
+enum { OWNER = 0x80, SYNC = 0x00, TERMINATE = 0x01, PACKET = 0x40 };
+enum protocol { ETHERNET, PCIE, MEMORY };
 enum test { STREAM, PING_PONG, SYNC_STEPS };
 
 struct ring {
@@ -25,7 +26,8 @@ struct end {
     uint64_t latency, interval; /* picoseconds */
     uint64_t last_sent, bound;
     uint64_t full, syncs, messages, bytes;
-    int has_sent;
+    enum protocol protocol;
+    int has_sent, synchronised, terminated; /* terminated: the peer has sent its last message */
     uint8_t *frame;
 };
 
@@ -39,13 +41,14 @@ static inline void step(struct ring *ring) {
 
 /* 1: sent, 0: the ring is full, -1: against the rules. */
 static inline int put(struct end *end, uint64_t at, uint8_t type, const uint8_t *data, uint16_t len) {
-    if (len > end->out.slot_size - HEADER || (end->has_sent && at < end->last_sent)) return -1;
+    if (end->terminated || len > end->out.slot_size - HEADER || (end->has_sent && at < end->last_sent)) return -1;
     uint8_t *slot = slot_of(&end->out);
     if (__atomic_load_n(slot + OWN_TYPE, __ATOMIC_ACQUIRE) & OWNER) {
         end->full++;
         return 0;
     }
-    uint64_t stamp = at + end->latency;
+    uint64_t stamp;
+    if (__builtin_add_overflow(at, end->latency, &stamp)) stamp = UINT64_MAX;
     if (type == PACKET) {
         memcpy(slot, &len, sizeof len);
         slot[2] = 0;
@@ -60,13 +63,14 @@ static inline int put(struct end *end, uint64_t at, uint8_t type, const uint8_t 
 }
 
 static inline int send_frame(struct end *end, uint64_t at, const uint8_t *data, uint16_t len) {
+    if (end->protocol != ETHERNET) return -1;
     int sent = put(end, at, PACKET, data, len);
     if (sent > 0) end->messages++, end->bytes += len;
     return sent;
 }
 
 static inline int promise(struct end *end, uint64_t upto) {
-    if (end->has_sent && upto < end->last_sent + end->interval) return 1;
+    if (!end->synchronised || (end->has_sent && upto < end->last_sent + end->interval)) return 1;
     int sent = put(end, upto, SYNC, 0, 0);
     if (sent > 0) end->syncs++;
     return sent;
@@ -75,14 +79,24 @@ static inline int promise(struct end *end, uint64_t upto) {
 /* The length of the next frame, copied out; -1: there is none, -2: against the rules. */
 static inline int receive(struct end *end, uint64_t *at) {
     for (uint64_t tries = 0; tries < end->in.count; tries++) {
+        if (end->terminated) return -1;
         uint8_t *slot = slot_of(&end->in);
         uint8_t own_type = __atomic_load_n(slot + OWN_TYPE, __ATOMIC_ACQUIRE);
         if (!(own_type & OWNER)) return -1;
+        uint8_t type = own_type & ~OWNER;
+        if (type == TERMINATE) {
+            __atomic_store_n(slot + OWN_TYPE, type, __ATOMIC_RELEASE);
+            step(&end->in);
+            end->terminated = 1;
+            end->bound = UINT64_MAX;
+            return -1;
+        }
         uint64_t stamp;
         memcpy(&stamp, slot + STAMP, sizeof stamp);
-        if (stamp < end->bound) return -2;
-        end->bound = stamp;
-        uint8_t type = own_type & ~OWNER;
+        if (end->synchronised) {
+            if (stamp < end->bound) return -2;
+            end->bound = stamp;
+        }
         if (type == SYNC) {
             __atomic_store_n(slot + OWN_TYPE, type, __ATOMIC_RELEASE);
             step(&end->in);
@@ -91,7 +105,7 @@ static inline int receive(struct end *end, uint64_t *at) {
         }
         uint16_t len;
         memcpy(&len, slot, sizeof len);
-        if (type != PACKET || len > end->in.slot_size - HEADER) return -2;
+        if (end->protocol != ETHERNET || type != PACKET || len > end->in.slot_size - HEADER) return -2;
         memcpy(end->frame, slot + HEADER, len);
         __atomic_store_n(slot + OWN_TYPE, type, __ATOMIC_RELEASE);
         step(&end->in);
@@ -108,6 +122,8 @@ struct end *twin_new(uint8_t *out, uint8_t *in, uint64_t slot_size, uint64_t slo
     end->out = (struct ring){out, slot_size, slots, 0};
     end->in = (struct ring){in, slot_size, slots, 0};
     end->latency = end->interval = latency;
+    end->protocol = ETHERNET;
+    end->synchronised = 1;
     return end;
 }
 
