@@ -523,7 +523,7 @@ impl Endpoint {
         words: &[u64],
         payload: &[u8],
     ) -> Result<Delivery, Time> {
-        if self.terminated || self.closed {
+        if self.terminated | self.closed {
             return Ok(Delivery::Discarded);
         }
         if at < self.last_sent {

@@ -9,7 +9,9 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+#[cfg(not(target_arch = "x86_64"))]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io;
@@ -93,7 +95,6 @@ pub struct SharedSlots {
     count: usize,
     /// Bytes of the ring. A slot is named by its distance from the first one.
     end: usize,
-    aligned: bool,
 }
 
 // SAFETY: `first` points into `mapping`, which is `Send` and `Sync` itself.
@@ -113,7 +114,6 @@ impl SharedSlots {
         // SAFETY: `offset` is within the mapping.
         let first = unsafe { mapping.base.add(offset) };
         Some(SharedSlots {
-            aligned: (offset | slot_size).is_multiple_of(8),
             _mapping: mapping,
             first,
             slot_size,
@@ -170,12 +170,12 @@ impl Slots for SharedSlots {
         assert!(words.len() <= 4 && payload.len() <= self.capacity());
         for (number, &word) in words.iter().enumerate() {
             // SAFETY: the word lies in the header of a mapped slot.
-            unsafe { store_word(slot.add(8 * number), word, self.aligned) };
+            unsafe { store_word(slot.add(8 * number), word) };
         }
         // SAFETY: the stamp lies in the header, and the payload fits between
         // header and end of the slot.
         unsafe {
-            store_word(slot.add(8 * TIMESTAMP_WORD), stamp, self.aligned);
+            store_word(slot.add(8 * TIMESTAMP_WORD), stamp);
             copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len());
         }
     }
@@ -184,7 +184,7 @@ impl Slots for SharedSlots {
     fn read_word(&self, at: usize, word: usize) -> u64 {
         assert!(word <= TIMESTAMP_WORD);
         // SAFETY: the word lies in the header of a mapped slot.
-        unsafe { load_word(self.slot(at).add(8 * word), self.aligned) }
+        unsafe { load_word(self.slot(at).add(8 * word)) }
     }
 
     #[inline(always)]
@@ -213,15 +213,28 @@ impl Slots for SharedSlots {
     }
 }
 
+/// Reads a word of the header of a slot, which need not be aligned.
+///
 /// # Safety
 ///
-/// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
+/// Eight bytes at `at` are mapped.
 #[inline(always)]
-unsafe fn load_word(at: *mut u8, aligned: bool) -> u64 {
-    if aligned {
+unsafe fn load_word(at: *mut u8) -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let word: u64;
         // SAFETY: by the contract of this function.
-        unsafe { AtomicU64::from_ptr(at.cast()) }.load(Ordering::Relaxed)
-    } else {
+        unsafe {
+            std::arch::asm!(
+                "mov {word}, [{at}]",
+                word = lateout(reg) word, at = in(reg) at,
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+        word
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
         let mut bytes = [0; 8];
         // SAFETY: by the contract of this function.
         unsafe { copy(bytes.as_mut_ptr(), at, 8) };
@@ -229,18 +242,27 @@ unsafe fn load_word(at: *mut u8, aligned: bool) -> u64 {
     }
 }
 
+/// Writes a word of the header of a slot, which need not be aligned.
+///
 /// # Safety
 ///
-/// Eight bytes at `at` are mapped, and aligned if `aligned` says so.
+/// Eight bytes at `at` are mapped.
 #[inline(always)]
-unsafe fn store_word(at: *mut u8, word: u64, aligned: bool) {
-    if aligned {
-        // SAFETY: by the contract of this function.
-        unsafe { AtomicU64::from_ptr(at.cast()) }.store(word, Ordering::Relaxed);
-    } else {
-        // SAFETY: by the contract of this function.
-        unsafe { copy(at, word.to_le_bytes().as_ptr(), 8) };
+unsafe fn store_word(at: *mut u8, word: u64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: by the contract of this function.
+    unsafe {
+        std::arch::asm!(
+            "mov [{at}], {word}",
+            word = in(reg) word, at = in(reg) at,
+            options(nostack, preserves_flags)
+        );
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    // SAFETY: by the contract of this function.
+    unsafe {
+        copy(at, word.to_le_bytes().as_ptr(), 8)
+    };
 }
 
 /// Copies bytes of which one side is shared.

@@ -2,11 +2,12 @@
 
 use std::ffi::c_int;
 use std::process::Command;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use libloading::Library;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 use super::{LATENCY, Pair, Side, Test, write_source};
 
@@ -89,9 +90,9 @@ impl Twin {
 
     /// Two ends in this process.
     pub fn pair(&self, slots: usize) -> Result<TwinPair<'_>> {
-        // Words, so that slots are aligned as in a mapping; all free.
-        let mut memory = vec![Line([0; 64]); 2 * slots * SLOT_SIZE / 64];
-        let first: *mut u8 = memory.as_mut_ptr().cast();
+        // All slots are free.
+        let memory = Shared::new(2 * slots * SLOT_SIZE)?;
+        let first = memory.base;
         // SAFETY: the second ring starts in the middle.
         let second = unsafe { first.add(slots * SLOT_SIZE) };
         let end = |out, into| {
@@ -130,15 +131,35 @@ impl Twin {
     }
 }
 
-#[derive(Clone, Copy)]
-#[repr(align(64))]
-struct Line(#[allow(dead_code)] [u8; 64]);
+/// Zeroed memory that processes could share, as that of the rings it is compared with.
+struct Shared {
+    base: *mut u8,
+    len: usize,
+}
+
+impl Shared {
+    fn new(len: usize) -> Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a fresh mapping at an address of the system's choice.
+        let base = unsafe { mmap_anonymous(ptr::null_mut(), len, access, MapFlags::SHARED) }
+            .context("the twin has no memory")?;
+        let base = base.cast();
+        Ok(Shared { base, len })
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`; the ends of the twin do not touch it any more.
+        let _ = unsafe { munmap(self.base.cast(), self.len) };
+    }
+}
 
 /// Two ends of the twin.
 pub(super) struct TwinPair<'a> {
     ends: [TwinEnd<'a>; 2],
     done: u64,
-    _memory: Vec<Line>,
+    _memory: Shared,
 }
 
 /// One end of the twin.
