@@ -20,6 +20,8 @@ install_tools() {
     command -v valgrind >/dev/null || missing+=(valgrind)
     command -v verilator_bin >/dev/null || missing+=(verilator)
     command -v g++ >/dev/null || missing+=(g++)
+    command -v slurmctld >/dev/null || missing+=(slurm-wlm munge)
+    command -v ip >/dev/null || missing+=(iproute2)
     command -v python3 >/dev/null || missing+=(python3 python3-pip)
     if [ ${#missing[@]} -gt 0 ]; then
         export DEBIAN_FRONTEND=noninteractive
