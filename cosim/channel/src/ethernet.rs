@@ -20,6 +20,7 @@ pub const MIN_FRAME_BYTES: u64 = 60;
 
 /// Bytes that a frame of `len` bytes (without FCS) occupies on the wire,
 /// preamble, padding, FCS and gap included.
+#[inline]
 pub const fn wire_bytes(len: usize) -> u64 {
     let len = len as u64;
     let padded = if len < MIN_FRAME_BYTES {
@@ -36,16 +37,19 @@ pub struct LineRate(u64);
 
 impl LineRate {
     /// A rate of `bps` bits per second; `None` for zero.
+    #[inline]
     pub const fn from_bps(bps: u64) -> Option<Self> {
         if bps == 0 { None } else { Some(LineRate(bps)) }
     }
 
     /// Bits per second.
+    #[inline]
     pub const fn bps(self) -> u64 {
         self.0
     }
 
     /// How long `bytes` take, rounded up to a picosecond.
+    #[inline]
     pub fn span(self, bytes: u64) -> Time {
         if let Some(product) = bytes.checked_mul(8_000_000_000_000) {
             return Time::from_ps(product.div_ceil(self.0));
@@ -117,6 +121,7 @@ impl Transmitter {
     }
 
     /// The earliest start of the next preamble.
+    #[inline]
     pub fn free_at(&self) -> Time {
         self.free_at
     }
@@ -124,6 +129,7 @@ impl Transmitter {
     /// Sends a frame of `len` bytes (without FCS) as soon as possible from
     /// `now` on. Returns when its last bit leaves, which is the stamp of the
     /// frame message.
+    #[inline]
     pub fn transmit(&mut self, now: Time, len: usize) -> Time {
         let start = self.free_at.max(now);
         let last_bit = start + self.rate.span(wire_bytes(len) - GAP_BYTES);

@@ -16,12 +16,14 @@ pub struct Io<'a> {
 impl Io<'_> {
     /// Arrival time and port of the next message by the order law, if it is
     /// due before `horizon`.
+    #[inline]
     pub fn peek_before(&self, horizon: Time) -> Option<(Time, usize)> {
         self.mailbox.peek().filter(|&(at, _)| at < horizon)
     }
 
     /// Takes the next message by the order law, if it is due before
     /// `horizon`: its arrival time, the index of its port, and itself.
+    #[inline]
     pub fn pop_before(&mut self, horizon: Time) -> Option<(Time, usize, Message)> {
         let (at, port) = self.peek_before(horizon)?;
         let (_, message) = self.mailbox.arrived[port].pop_front()?;
@@ -36,6 +38,7 @@ impl Io<'_> {
     ///
     /// A send against these rules is dropped and becomes a [`Violation`],
     /// which ends the simulation.
+    #[inline]
     pub fn send(&mut self, port: usize, at: Time, message: Message) {
         self.mailbox.send(port, at, message);
     }
@@ -135,6 +138,7 @@ impl Mailbox {
     }
 
     /// The component's view.
+    #[inline]
     pub fn io(&mut self) -> Io<'_> {
         Io { mailbox: self }
     }
@@ -146,6 +150,7 @@ impl Mailbox {
     ///
     /// If the port does not exist or the stamp decreases: both are mistakes
     /// of the runner.
+    #[inline]
     pub fn deliver(&mut self, port: usize, at: Time, message: Message) {
         let queue = &mut self.arrived[port];
         assert!(
@@ -157,6 +162,7 @@ impl Mailbox {
     }
 
     /// Arrival time and port of the next message by the order law.
+    #[inline]
     pub fn peek(&self) -> Option<(Time, usize)> {
         let heads = self.arrived.iter().enumerate();
         heads
@@ -166,11 +172,13 @@ impl Mailbox {
 
     /// Notes that everything before `horizon` has been handled: no send may
     /// be stamped earlier from now on.
+    #[inline]
     pub fn advanced_to(&mut self, horizon: Time) {
         self.handled = self.handled.max(horizon);
     }
 
     /// Takes the oldest message of the outbox.
+    #[inline]
     pub fn take_sent(&mut self) -> Option<Sent> {
         self.sent.pop_front()
     }
@@ -180,6 +188,7 @@ impl Mailbox {
         self.violation.as_ref()
     }
 
+    #[inline]
     fn send(&mut self, port: usize, at: Time, message: Message) {
         let kind = message.kind();
         let len = message.payload().len();

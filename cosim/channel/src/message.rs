@@ -190,6 +190,7 @@ impl Message {
     }
 
     /// The bytes the message carries behind its header.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
         match self {
             Message::Frame(data)
@@ -204,6 +205,7 @@ impl Message {
     }
 
     /// The protocol of the only kind of port that may send this message.
+    #[inline]
     pub fn sender(&self) -> Protocol {
         match self {
             Message::Frame(_) => Protocol::Ethernet,

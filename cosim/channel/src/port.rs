@@ -21,6 +21,7 @@ pub enum Protocol {
 
 impl Protocol {
     /// What the port at the other end of the link must speak.
+    #[inline]
     pub fn peer(self) -> Protocol {
         match self {
             Protocol::Ethernet => Protocol::Ethernet,

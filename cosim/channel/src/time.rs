@@ -27,41 +27,49 @@ impl Time {
     pub const NEVER: Time = Time(u64::MAX);
 
     /// A time of `ps` picoseconds.
+    #[inline]
     pub const fn from_ps(ps: u64) -> Self {
         Time(ps)
     }
 
     /// A time of `ns` nanoseconds, [`Time::NEVER`] if that does not fit.
+    #[inline]
     pub const fn from_ns(ns: u64) -> Self {
         Time(ns.saturating_mul(1_000))
     }
 
     /// A time of `us` microseconds, [`Time::NEVER`] if that does not fit.
+    #[inline]
     pub const fn from_us(us: u64) -> Self {
         Time(us.saturating_mul(1_000_000))
     }
 
     /// A time of `ms` milliseconds, [`Time::NEVER`] if that does not fit.
+    #[inline]
     pub const fn from_ms(ms: u64) -> Self {
         Time(ms.saturating_mul(1_000_000_000))
     }
 
     /// The time in picoseconds.
+    #[inline]
     pub const fn ps(self) -> u64 {
         self.0
     }
 
     /// The time in whole nanoseconds, rounded down.
+    #[inline]
     pub const fn ns(self) -> u64 {
         self.0 / 1_000
     }
 
     /// True for [`Time::NEVER`].
+    #[inline]
     pub const fn is_never(self) -> bool {
         self.0 == u64::MAX
     }
 
     /// The sum, or `None` if it is [`Time::NEVER`] or beyond.
+    #[inline]
     pub const fn checked_add(self, span: Time) -> Option<Time> {
         match self.0.checked_add(span.0) {
             Some(u64::MAX) | None => None,
@@ -70,6 +78,7 @@ impl Time {
     }
 
     /// The span from `earlier` to this time, or `None` if `earlier` is later.
+    #[inline]
     pub const fn checked_since(self, earlier: Time) -> Option<Time> {
         match self.0.checked_sub(earlier.0) {
             Some(ps) => Some(Time(ps)),
@@ -78,12 +87,14 @@ impl Time {
     }
 
     /// The span from `earlier` to this time, zero if `earlier` is later.
+    #[inline]
     pub const fn since(self, earlier: Time) -> Time {
         Time(self.0.saturating_sub(earlier.0))
     }
 
     /// The first multiple of `quantum` strictly after this time;
     /// [`Time::NEVER`] if there is none or the quantum is zero.
+    #[inline]
     pub fn next_multiple_after(self, quantum: Time) -> Time {
         match self.0.checked_div(quantum.0) {
             Some(whole) => Time(whole.saturating_add(1).saturating_mul(quantum.0)),
@@ -95,12 +106,14 @@ impl Time {
 impl Add for Time {
     type Output = Time;
 
+    #[inline]
     fn add(self, span: Time) -> Time {
         Time(self.0.saturating_add(span.0))
     }
 }
 
 impl AddAssign for Time {
+    #[inline]
     fn add_assign(&mut self, span: Time) {
         *self = *self + span;
     }
@@ -109,6 +122,7 @@ impl AddAssign for Time {
 impl Mul<u64> for Time {
     type Output = Time;
 
+    #[inline]
     fn mul(self, factor: u64) -> Time {
         Time(self.0.saturating_mul(factor))
     }
@@ -216,6 +230,7 @@ pub struct ClockPeriod {
 impl ClockPeriod {
     /// A period of `numerator / denominator` ps; `None` unless the period is
     /// at least 1 ps and both numbers are greater than zero.
+    #[inline]
     pub const fn new(numerator: u64, denominator: u64) -> Option<Self> {
         if denominator == 0 || numerator < denominator {
             return None;
@@ -228,21 +243,25 @@ impl ClockPeriod {
     }
 
     /// The period of a clock of `hz` hertz; `None` for zero and above 1 THz.
+    #[inline]
     pub fn from_hz(hz: u64) -> Option<Self> {
         ClockPeriod::new(1_000_000_000_000, hz)
     }
 
     /// Numerator of the reduced fraction, in picoseconds.
+    #[inline]
     pub const fn numerator(self) -> u64 {
         self.numerator
     }
 
     /// Denominator of the reduced fraction.
+    #[inline]
     pub const fn denominator(self) -> u64 {
         self.denominator
     }
 
     /// The time of edge `n`; edge 0 is at time zero.
+    #[inline]
     pub fn edge(self, n: u64) -> Time {
         // Asked in every clock cycle; the wide division is slow and hardly ever needed.
         if let Some(product) = n.checked_mul(self.numerator) {
@@ -254,6 +273,7 @@ impl ClockPeriod {
 
     /// The number of the first edge at or after `time`, which is also the
     /// count of edges strictly before `time`.
+    #[inline]
     pub fn first_edge_at_or_after(self, time: Time) -> u64 {
         // floor(n·num/den) ≥ t exactly if n·num/den ≥ t, because t is whole.
         let edges = (u128::from(time.0) * u128::from(self.denominator))
