@@ -7,6 +7,7 @@
 mod twin;
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Barrier;
@@ -40,6 +41,9 @@ pub struct Arguments {
     /// Slots of a ring, on both sides.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(64..))]
     slots: u32,
+    /// Run only the tests and placements of these names.
+    #[arg(long, value_delimiter = ',', value_name = "NAME")]
+    only: Vec<String>,
     /// End with one line of JSON.
     #[arg(long)]
     json: bool,
@@ -66,6 +70,9 @@ enum Kind {
     /// Both sides reach the next instant and may handle it.
     SyncSteps = 2,
 }
+
+/// Where the two ends run.
+const PLACEMENTS: [&str; 3] = ["one_thread", "two_cores", "one_core"];
 
 const TESTS: [Test; 4] = [
     Test {
@@ -120,6 +127,22 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         be_peer(&peer[0], Path::new(&peer[1]))?;
         return Ok(ExitCode::SUCCESS);
     }
+    for name in &arguments.only {
+        let known = PLACEMENTS.into_iter().chain(TESTS.map(|test| test.name));
+        ensure!(
+            known.clone().any(|known| known == name),
+            "there is no test or placement `{name}`: give some of {}",
+            known.collect::<Vec<_>>().join(", ")
+        );
+    }
+    let wanted = |names: &[&str], name: &str| {
+        let mut only = arguments
+            .only
+            .iter()
+            .filter(|only| names.contains(&only.as_str()))
+            .peekable();
+        only.peek().is_none() || only.any(|only| only == name)
+    };
     let twin = Twin::build()?;
     let cores = cores()?;
     let mut figures = Figures {
@@ -133,12 +156,18 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         "{:<13} {:<11} {:>12} {:>12} {:>10}",
         "test", "placement", "Rust", "C", "Rust/C"
     ));
-    for placement in ["one_thread", "two_cores", "one_core"] {
+    for placement in PLACEMENTS {
+        if !wanted(&PLACEMENTS, placement) {
+            continue;
+        }
         if placement == "two_cores" && cores.len() < 2 {
             output::line("two_cores needs two cores and is left out");
             continue;
         }
         for test in TESTS {
+            if !wanted(&TESTS.map(|test| test.name), test.name) {
+                continue;
+            }
             let row = measure(arguments, &twin, placement, test, &cores)
                 .with_context(|| format!("{} in placement {placement}", test.name))?;
             output::line(format_args!(
@@ -339,28 +368,53 @@ impl Pair for RustPair {
 
 impl Side for Endpoint {
     fn side(&mut self, test: Test, left: bool, from: u64, n: u64, data: &[u8]) -> Result<u64> {
-        let mut backoff = Backoff::new();
-        let mut frame = Vec::new();
-        let mut sum = 0;
-        for i in from..from + n {
-            let now = LATENCY * (i + 1);
-            match (test.kind, left) {
-                (Kind::Stream, true) => send(self, now, data, &mut backoff)?,
-                (Kind::Stream, false) => {
-                    receive(self, &mut frame, &mut backoff)?;
-                    sum += first(&frame);
-                }
-                (Kind::PingPong, true) => {
-                    send(self, now * 2, data, &mut backoff)?;
-                    receive(self, &mut frame, &mut backoff)?;
-                    sum += first(&frame);
-                }
-                (Kind::PingPong, false) => sum += bounce(self, &mut frame, &mut backoff)?,
-                (Kind::SyncSteps, _) => sync_step(self, now, &mut backoff)?,
+        side(self, test, left, from..from + n, data, &mut Backoff::new())
+    }
+}
+
+/// The operations of one side.
+fn side(
+    end: &mut Endpoint,
+    test: Test,
+    left: bool,
+    operations: Range<u64>,
+    data: &[u8],
+    backoff: &mut Backoff,
+) -> Result<u64> {
+    let mut frame = Vec::new();
+    let mut sum = 0;
+    let steps = operations.map(|i| LATENCY * (i + 1));
+    match (test.kind, left) {
+        (Kind::Stream, true) => {
+            for now in steps {
+                send(end, now, data, backoff)?;
             }
         }
-        Ok(sum)
+        (Kind::Stream, false) => {
+            for _ in steps {
+                receive(end, &mut frame, backoff)?;
+                sum += first(&frame);
+            }
+        }
+        (Kind::PingPong, true) => {
+            for now in steps {
+                send(end, now * 2, data, backoff)?;
+                receive(end, &mut frame, backoff)?;
+                sum += first(&frame);
+            }
+        }
+        (Kind::PingPong, false) => {
+            for _ in steps {
+                sum += bounce(end, &mut frame, backoff)?;
+            }
+        }
+        (Kind::SyncSteps, _) => {
+            for now in steps {
+                sync_step(end, now, backoff)?;
+            }
+        }
     }
+    Ok(sum)
 }
 
 #[inline(always)]
@@ -442,10 +496,18 @@ fn rust_sharing_a_core(test: Test, slots: usize) -> Result<f64> {
     let mut end = Endpoint::establish(&address, Role::Ethernet, &options)?;
     let data = vec![1; test.len.into()];
     let left = test.kind != Kind::Stream;
+    let mut backoff = Backoff::new();
     let started = Instant::now();
     let mut done = 0;
     while started.elapsed() < SHARED_DURATION {
-        end.side(test, left, done, BATCH, &data)?;
+        side(
+            &mut end,
+            test,
+            left,
+            done..done + BATCH,
+            &data,
+            &mut backoff,
+        )?;
         done += BATCH;
     }
     let took = started.elapsed();
@@ -478,10 +540,18 @@ fn be_peer(test: &str, socket: &Path) -> Result<()> {
     let mut end = Endpoint::establish(&address, Role::Ethernet, &Options::default())?;
     let data = vec![1; test.len.into()];
     let left = test.kind == Kind::Stream;
+    let mut backoff = Backoff::new();
     let mut done = 0;
     // Until the other process ends this one, or is gone.
     loop {
-        end.side(test, left, done, BATCH, &data)?;
+        side(
+            &mut end,
+            test,
+            left,
+            done..done + BATCH,
+            &data,
+            &mut backoff,
+        )?;
         done += BATCH;
     }
 }

@@ -207,6 +207,14 @@ impl Endpoint {
         }
     }
 
+    /// Reaches the rings through the mapping of `peer`, the other end of this
+    /// channel, of which neither has been used yet. What is read at another
+    /// address than it was written at has to pass through the cache first.
+    pub(super) fn share_memory_of(&mut self, peer: &Endpoint) {
+        self.producer = Producer::new(peer.consumer.slots().clone());
+        self.consumer = Consumer::new(peer.producer.slots().clone());
+    }
+
     /// Path of the socket.
     pub fn channel(&self) -> &str {
         &self.channel

@@ -154,7 +154,11 @@ pub(super) fn pair(
         }
     });
     match (done.next(), done.next()) {
-        (Some(first), Some(second)) => Ok((first?, second?)),
+        (Some(first), Some(second)) => {
+            let (first, mut second) = (first?, second?);
+            second.share_memory_of(&first);
+            Ok((first, second))
+        }
         _ => unreachable!("two ends went in"),
     }
 }
