@@ -25,14 +25,14 @@
 //        64    [76:13]     value
 // in      1  s_context_valid
 // out     1  s_context_ready
-// out   608  m_up_data
+// out   352  m_up_data
 //         2    [1:0]       kind
 //        64    [65:2]      address
 //        13    [78:66]     bytes
 //         8    [86:79]     tag
 //         8    [94:87]     vector
-//       512    [606:95]    data
-//         1    [607]       last
+//       256    [350:95]    data
+//         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
 // out     1  slow_room
@@ -49,7 +49,7 @@ module notify (
     input  wire  [76:0]  s_context_data,
     input  wire          s_context_valid,
     output logic         s_context_ready,
-    output logic [607:0] m_up_data,
+    output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
     output logic         slow_room,
@@ -313,7 +313,7 @@ module notify (
     assign m_up_valid = out_m_valid;
     assign m_up_data = {
         1'b1,
-        message ? 512'd0 : {256'd0, out_m_data_record},
+        message ? 256'd0 : out_m_data_record,
         out_m_data_vector,
         8'd0,
         message ? 13'd0 : 13'd32,

@@ -12,14 +12,14 @@
 //         8    [107:100]   tag
 // in      1  s_valid
 // out     1  s_ready
-// out   608  m_up_data
+// out   352  m_up_data
 //         2    [1:0]       kind
 //        64    [65:2]      address
 //        13    [78:66]     bytes
 //         8    [86:79]     tag
 //         8    [94:87]     vector
-//       512    [606:95]    data
-//         1    [607]       last
+//       256    [350:95]    data
+//         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
 // out    77  m_fetch_data
@@ -98,7 +98,7 @@ module registers (
     input  wire  [107:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [607:0] m_up_data,
+    output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
     output logic [76:0]  m_fetch_data,
@@ -368,7 +368,7 @@ module registers (
     assign m_cmd_valid = started_m_valid;
     assign m_up_valid = completion_m_valid;
     assign m_up_data = {
-        449'h10000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000,
+        193'h1000000000000000000000000000000000000000000000000,
         completion_m_data_value,
         8'd0,
         completion_m_data_tag,

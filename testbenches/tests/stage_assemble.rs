@@ -138,7 +138,11 @@ struct Wire {
 
 impl Wire {
     fn new(seed: u64, now: u64) -> Self {
-        let mut bench = bench_of(&Assemble::new(STORE_BEATS, EGRESS), "assemble", seed);
+        let mut bench = bench_of(
+            &Assemble::<512, 64>::new(STORE_BEATS, EGRESS),
+            "assemble",
+            seed,
+        );
         let (s, s_payload) = (bench.driver("s"), bench.driver("s_payload"));
         let m = bench.monitor("m");
         bench.poke("mac", STATION);
@@ -231,7 +235,7 @@ fn frames(beats: &[Record]) -> Vec<Vec<u8>> {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Assemble::new(STORE_BEATS, EGRESS), "assemble");
+    assert_lint_clean(&Assemble::<512, 64>::new(STORE_BEATS, EGRESS), "assemble");
 }
 
 #[test]

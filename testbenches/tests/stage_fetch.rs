@@ -65,7 +65,7 @@ struct Hosts {
 
 impl Hosts {
     fn new(seed: u64) -> Self {
-        let mut bench = bench_of(&Fetch::new(CONTEXTS, SLOTS), "fetch", seed);
+        let mut bench = bench_of(&Fetch::<512>::new(CONTEXTS, SLOTS), "fetch", seed);
         let (s_context, s_cpl) = (bench.driver("s_context"), bench.driver("s_cpl"));
         let (m_up, m) = (bench.monitor("m_up"), bench.monitor("m"));
         bench.reset();
@@ -262,7 +262,7 @@ impl Hosts {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Fetch::new(CONTEXTS, SLOTS), "fetch");
+    assert_lint_clean(&Fetch::<512>::new(CONTEXTS, SLOTS), "fetch");
 }
 
 #[test]

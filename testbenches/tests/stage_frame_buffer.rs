@@ -11,7 +11,7 @@ use stage::{Dice, assert_lint_clean, bench_of};
 const BEATS: usize = 64;
 
 fn bench() -> Bench {
-    bench_of(&FrameBuffer::new(BEATS), "frame_buffer", 1)
+    bench_of(&FrameBuffer::<512, 64>::new(BEATS), "frame_buffer", 1)
 }
 
 #[test]
@@ -91,5 +91,5 @@ fn room_lags_at_most_as_the_parser_assumes_and_a_full_buffer_holds_all_beats() {
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&FrameBuffer::new(256), "frame_buffer");
+    assert_lint_clean(&FrameBuffer::<512, 64>::new(256), "frame_buffer");
 }

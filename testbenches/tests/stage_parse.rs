@@ -10,7 +10,7 @@ use frames::{
 use hallux_testbenches::{Bench, Driver, Fields, Monitor, Record, Stalls};
 use hallux_toe::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::interface::Drop;
-use hallux_toe::stages::parse::{FRAME_BEATS, Parse};
+use hallux_toe::stages::parse::{FRAME_BYTES, Parse};
 use stage::{Dice, assert_lint_clean, bench_of};
 use std::fmt::Write;
 
@@ -178,7 +178,7 @@ struct Parser {
 
 impl Parser {
     fn new(summaries: usize) -> Self {
-        let mut bench = bench_of(&Parse::new(summaries), "parse", 1);
+        let mut bench = bench_of(&Parse::<512, 64>::new(summaries), "parse", 1);
         let s = bench.driver("s");
         let (m, m_beats) = (bench.monitor("m"), bench.monitor("m_beats"));
         let station = STATION
@@ -224,7 +224,7 @@ impl Parser {
 
 /// The beats that the frame buffer gets of an admitted frame.
 fn stored(frame: &[u8]) -> Vec<Fields> {
-    let length = frame.len().min(BEAT * FRAME_BEATS as usize);
+    let length = frame.len().min(FRAME_BYTES as usize);
     beats(&frame[..length])
 }
 
@@ -721,5 +721,5 @@ fn no_frame_is_admitted_whose_summary_would_find_no_place() {
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&Parse::new(4096), "parse");
+    assert_lint_clean(&Parse::<512, 64>::new(4096), "parse");
 }

@@ -53,7 +53,7 @@ struct Host {
 
 impl Host {
     fn new(tags: usize, max_read_request: usize, seed: u64) -> Self {
-        let block = PayloadRead::new(tags, max_read_request);
+        let block = PayloadRead::<512, 64>::new(tags, max_read_request);
         let mut bench = bench_of(&block, "payload_read", seed);
         let (s, s_cpl) = (bench.driver("s"), bench.driver("s_cpl"));
         let (m_up, m) = (bench.monitor("m_up"), bench.monitor("m"));
@@ -164,7 +164,7 @@ fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&PayloadRead::new(128, 512), "payload_read");
+    assert_lint_clean(&PayloadRead::<512, 64>::new(128, 512), "payload_read");
 }
 
 #[test]

@@ -85,7 +85,11 @@ struct Stage {
 
 impl Stage {
     fn new(max_payload: u64) -> Self {
-        let mut bench = bench_of(&PayloadWrite::new(max_payload as usize), "payload_write", 1);
+        let mut bench = bench_of(
+            &PayloadWrite::<512, 64>::new(max_payload as usize),
+            "payload_write",
+            1,
+        );
         let (s, s_beats) = (bench.driver("s"), bench.driver("s_beats"));
         let m_up = bench.monitor("m_up");
         let (m_notice, m_header) = (bench.monitor("m_notice"), bench.monitor("m_header"));
@@ -491,5 +495,5 @@ fn random_events_with_random_stalls_on_every_channel() {
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&PayloadWrite::new(256), "payload_write");
+    assert_lint_clean(&PayloadWrite::<512, 64>::new(256), "payload_write");
 }

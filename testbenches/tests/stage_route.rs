@@ -13,7 +13,7 @@ const GROUPS: usize = 4;
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Route::new(GROUPS, 64), "route");
+    assert_lint_clean(&Route::<512, 64>::new(GROUPS, 64), "route");
 }
 
 /// Every group gets the segments of its flows, with ids of its own, and their frames, both
@@ -22,7 +22,7 @@ fn lint_clean() {
 fn segments_and_frames_reach_their_group_in_order() {
     for (seed, stalls) in [(1, 0), (2, 30), (3, 60)] {
         let mut dice = Dice::new(seed);
-        let mut bench = bench_of(&Route::new(GROUPS, 64), "route", seed);
+        let mut bench = bench_of(&Route::<512, 64>::new(GROUPS, 64), "route", seed);
         let (s, s_beats) = (bench.driver("s"), bench.driver("s_beats"));
         let m: Vec<_> = (0..GROUPS)
             .map(|g| bench.monitor(&format!("m_{g}")))

@@ -9,7 +9,7 @@ use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
 const INPUTS: [&str; 5] = ["s_payload", "s_notify", "s_read", "s_fetch", "s_mmio"];
 
 fn bench(seed: u64) -> (Bench, Vec<Driver>, Monitor) {
-    let mut bench = bench_of(&Upstream::default(), "upstream", seed);
+    let mut bench = bench_of(&Upstream::<512>::default(), "upstream", seed);
     let drivers = INPUTS.iter().map(|name| bench.driver(name)).collect();
     let m = bench.monitor("m");
     bench.reset();
@@ -39,7 +39,7 @@ fn number(record: &Record, field: &str) -> u64 {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Upstream::default(), "upstream");
+    assert_lint_clean(&Upstream::<512>::default(), "upstream");
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl RtlNic {
                 .seed
                 .stream(&format!("nic/{}/{purpose}", config.name))
         };
-        let pcie = PcieLink::new(config.pcie.clone(), stream("root"))?;
+        let pcie = PcieLink::new(config.pcie.clone(), ports.bus_bytes(), stream("root"))?;
         let mut model = Model::new(library, stream("reset").bits())?;
         model.set_clock_period(config.clock.edge(1).ps());
         Ok(Self {
@@ -144,7 +144,7 @@ impl RtlNic {
             ],
             inputs: PortBytes::zeroed(layout.inputs.size),
             outputs: PortBytes::zeroed(layout.outputs.size),
-            mac: Mac::new(config.mac),
+            mac: Mac::new(config.mac, ports.bus_bytes()),
             edge: 0,
             now: Time::ZERO,
             evaluated: 0,

@@ -1,7 +1,10 @@
 //! Bit fields of packed vectors, least significant bit first in little-endian bytes.
 
-/// Bytes of one beat of the NIC's data bus.
-pub const BUS_BYTES: usize = 64;
+/// Bytes of one beat of the widest data bus that is built.
+pub const MAX_BUS_BYTES: usize = 128;
+
+/// One beat of data; what lies behind the bytes of a narrower bus is zero.
+pub type BeatData = [u8; MAX_BUS_BYTES];
 
 /// Bytes that hold 64 bits at any bit of the first: one load and one shift.
 const WINDOW: usize = 16;
@@ -50,32 +53,32 @@ pub fn set(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
     store(bytes, first, word);
 }
 
-/// Reads one beat of data at bit `offset`.
+/// Reads one beat of `count` bytes, a multiple of 8, at bit `offset`.
 #[inline]
-pub fn get_data(bytes: &[u8], offset: usize) -> [u8; BUS_BYTES] {
-    let mut data = [0; BUS_BYTES];
+pub fn get_data(bytes: &[u8], offset: usize, count: usize) -> BeatData {
+    let mut data = [0; MAX_BUS_BYTES];
     if offset.is_multiple_of(8) {
-        data.copy_from_slice(&bytes[offset / 8..offset / 8 + BUS_BYTES]);
+        data[..count].copy_from_slice(&bytes[offset / 8..offset / 8 + count]);
         return data;
     }
-    for (word, chunk) in data.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+    for (word, chunk) in data[..count].as_chunks_mut::<8>().0.iter_mut().enumerate() {
         *chunk = get(bytes, offset + 64 * word, 64).to_le_bytes();
     }
     data
 }
 
-/// Writes one beat of data at bit `offset`.
+/// Writes one beat of data, a multiple of 8 bytes, at bit `offset`.
 #[inline]
-pub fn set_data(bytes: &mut [u8], offset: usize, data: &[u8; BUS_BYTES]) {
+pub fn set_data(bytes: &mut [u8], offset: usize, data: &[u8]) {
     if offset.is_multiple_of(8) {
-        bytes[offset / 8..offset / 8 + BUS_BYTES].copy_from_slice(data);
+        bytes[offset / 8..offset / 8 + data.len()].copy_from_slice(data);
         return;
     }
     // Whole words are stored without being read back: a load that straddles two recent
     // stores would wait for both.
     let (first, shift) = (offset / 8, offset % 8);
     let kept = (1_u8 << shift) - 1;
-    let end = first + BUS_BYTES;
+    let end = first + data.len();
     let mut carry = u64::from(bytes[first] & kept);
     let words = bytes[first..end].as_chunks_mut::<8>().0.iter_mut();
     for (word, chunk) in words.zip(data.as_chunks::<8>().0) {
@@ -108,10 +111,18 @@ mod tests {
 
     #[test]
     fn a_beat_lies_at_any_bit() {
-        let data: [u8; BUS_BYTES] = std::array::from_fn(|i| i as u8 * 3 + 1);
-        let mut bytes = [0xff; 80];
-        set_data(&mut bytes, 95, &data);
-        assert_eq!(get_data(&bytes, 95), data);
-        assert_eq!((get(&bytes, 94, 1), get(&bytes, 95 + 512, 1)), (1, 1));
+        for count in [32, 64, 128] {
+            let mut data = [0; MAX_BUS_BYTES];
+            for (i, byte) in data[..count].iter_mut().enumerate() {
+                *byte = (i * 3 + 1) as u8;
+            }
+            for offset in [95, 96] {
+                let mut bytes = [0xff; 144];
+                set_data(&mut bytes, offset, &data[..count]);
+                assert_eq!(get_data(&bytes, offset, count), data);
+                let beside = [offset - 1, offset + 8 * count];
+                assert_eq!(beside.map(|bit| get(&bytes, bit, 1)), [1, 1]);
+            }
+        }
     }
 }

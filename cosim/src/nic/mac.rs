@@ -4,7 +4,7 @@
 //! (the MAC judges it before the channel). What the FCS, the preamble and the gap cost is
 //! accounted here (IEEE 802.3 §4.4.2).
 
-use super::bits::BUS_BYTES;
+use super::bits::{BeatData, MAX_BUS_BYTES};
 use bytes::Bytes;
 use hallux_channel::ethernet::{self, FCS_BYTES, GAP_BYTES, PREAMBLE_BYTES};
 use hallux_channel::{LineRate, Message, Time};
@@ -41,8 +41,8 @@ impl Default for MacParameters {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameBeat {
     /// Frame bytes, justified to byte 0; bytes past `bytes` are zero.
-    pub data: [u8; BUS_BYTES],
-    /// Valid bytes, 1 to 64.
+    pub data: BeatData,
+    /// Valid bytes, 1 to those of the bus.
     pub bytes: usize,
     /// Last beat of the frame.
     pub last: bool,
@@ -50,9 +50,9 @@ pub struct FrameBeat {
 
 impl FrameBeat {
     /// One bit a valid byte.
-    pub fn keep(&self) -> u64 {
-        if self.bytes >= BUS_BYTES {
-            u64::MAX
+    pub fn keep(&self) -> u128 {
+        if self.bytes >= MAX_BUS_BYTES {
+            u128::MAX
         } else {
             (1 << self.bytes) - 1
         }
@@ -75,7 +75,7 @@ pub enum Error {
     )]
     Keep {
         /// The byte enables.
-        keep: u64,
+        keep: u128,
         /// The flag.
         last: bool,
         /// Bytes of the frame so far.
@@ -112,6 +112,8 @@ impl Volume {
 #[derive(Debug)]
 pub struct Mac {
     parameters: MacParameters,
+    /// Bytes of the data bus.
+    bus_bytes: usize,
     /// Time that a full transmit buffer takes on the wire.
     buffer: Time,
     received: VecDeque<(Time, Bytes)>,
@@ -130,10 +132,11 @@ pub struct Mac {
 }
 
 impl Mac {
-    /// A MAC at rest.
-    pub fn new(parameters: MacParameters) -> Self {
+    /// A MAC at rest, beside a data bus of `bus_bytes` bytes, at most [`MAX_BUS_BYTES`].
+    pub fn new(parameters: MacParameters, bus_bytes: usize) -> Self {
         Self {
             parameters,
+            bus_bytes,
             buffer: parameters.rate.span(parameters.transmit_buffer),
             received: VecDeque::new(),
             delivered: 0,
@@ -188,9 +191,9 @@ impl Mac {
             return None;
         }
         let (_, frame) = self.received.front()?;
-        let piece = &frame[self.delivered..frame.len().min(self.delivered + BUS_BYTES)];
+        let piece = &frame[self.delivered..frame.len().min(self.delivered + self.bus_bytes)];
         let mut beat = FrameBeat {
-            data: [0; BUS_BYTES],
+            data: [0; MAX_BUS_BYTES],
             bytes: piece.len(),
             last: false,
         };
@@ -218,7 +221,7 @@ impl Mac {
     pub fn accept(
         &mut self,
         now: Time,
-        beat: Option<(&[u8; BUS_BYTES], u64, bool)>,
+        beat: Option<(&BeatData, u128, bool)>,
     ) -> Result<(), Error> {
         let sent = self.open.len();
         let Some((data, keep, last)) = beat else {
@@ -229,8 +232,9 @@ impl Mac {
             };
         };
         let count = keep.trailing_ones() as usize;
-        let contiguous = keep.count_ones() as usize == count && count > 0;
-        if !contiguous || (!last && count != BUS_BYTES) {
+        let contiguous =
+            keep.count_ones() as usize == count && count > 0 && count <= self.bus_bytes;
+        if !contiguous || (!last && count != self.bus_bytes) {
             return Err(Error::Keep {
                 keep,
                 last,
@@ -283,7 +287,7 @@ mod tests {
 
     #[test]
     fn received_beats_are_paced_at_line_rate() {
-        let mut mac = Mac::new(MacParameters::default());
+        let mut mac = Mac::new(MacParameters::default(), 64);
         mac.receive(ns(100), vec![7; 130].into());
         mac.receive(ns(100), vec![9; 60].into());
         assert_eq!(mac.beat(ns(99)), None);
@@ -308,11 +312,12 @@ mod tests {
 
     #[test]
     fn a_frame_is_padded_and_stamped_when_its_last_bit_leaves() {
-        let mut mac = Mac::new(MacParameters::default());
-        let data = [3; BUS_BYTES];
+        let mut mac = Mac::new(MacParameters::default(), 64);
+        let data = [3; MAX_BUS_BYTES];
         mac.accept(ns(8), Some((&data, (1 << 54) - 1, true)))
             .unwrap();
-        mac.accept(ns(12), Some((&data, u64::MAX, true))).unwrap();
+        mac.accept(ns(12), Some((&data, u64::MAX.into(), true)))
+            .unwrap();
         let (first, message) = mac.take_outgoing().unwrap();
         assert_eq!(first, ns(8) + Time::from_ps((8 + 60 + 4) * 80));
         assert_eq!(message.payload().len(), 60);
@@ -330,13 +335,13 @@ mod tests {
 
     #[test]
     fn the_buffer_holds_the_nic_to_line_rate() {
-        let mut mac = Mac::new(MacParameters::default());
-        let data = [3; BUS_BYTES];
+        let mut mac = Mac::new(MacParameters::default(), 64);
+        let data = [3; MAX_BUS_BYTES];
         let mut taken = 0;
         for edge in 0..25_000 {
             let now = ns(edge * 4);
             if mac.ready(now) {
-                mac.accept(now, Some((&data, u64::MAX, taken % 23 == 22)))
+                mac.accept(now, Some((&data, u64::MAX.into(), taken % 23 == 22)))
                     .unwrap();
                 taken += 1;
             }
@@ -348,10 +353,11 @@ mod tests {
 
     #[test]
     fn gaps_and_holes_are_errors() {
-        let mut mac = Mac::new(MacParameters::default());
-        let data = [0; BUS_BYTES];
+        let mut mac = Mac::new(MacParameters::default(), 64);
+        let data = [0; MAX_BUS_BYTES];
         assert_eq!(mac.accept(ns(0), None), Ok(()));
-        mac.accept(ns(0), Some((&data, u64::MAX, false))).unwrap();
+        mac.accept(ns(0), Some((&data, u64::MAX.into(), false)))
+            .unwrap();
         assert_eq!(mac.accept(ns(4), None), Err(Error::Gap { bytes: 64 }));
         assert!(matches!(
             mac.accept(ns(4), Some((&data, 5, true))),

@@ -5,48 +5,63 @@
 //! against the manifest once, when the model is loaded; the order of the ports is free,
 //! and so is the set of probes.
 
-use super::bits::{BUS_BYTES, get, get_data, set, set_data};
+use super::bits::{BeatData, get, get_data, set, set_data};
 use super::mac::FrameBeat;
 use super::pcie::{CompletionBeat, MmioWord, UpBeat};
+use hallux_toe::channels::{BUS_BITS, BUS_WIDTHS};
 use hallux_verilator::{Layout, PortField, PortLayout};
 
 /// Position of a field: name, bit offset, width.
 type Field = (&'static str, usize, usize);
 
-/// Bits of a beat of data.
-const BUS_BITS: usize = 8 * BUS_BYTES;
+/// Fields of `channels::Beat` on a bus of so many bits.
+#[derive(Clone, Copy, Debug)]
+struct BeatFields {
+    data: Field,
+    keep: Field,
+    last: Field,
+}
 
-/// Fields of `channels::Beat`.
-mod beat {
-    use super::{BUS_BITS, Field};
-    pub(super) const DATA: Field = ("data", 0, BUS_BITS);
-    pub(super) const KEEP: Field = ("keep", 512, 64);
-    pub(super) const LAST: Field = ("last", 576, 1);
-    pub(super) const ALL: &[Field] = &[DATA, KEEP, LAST];
+impl BeatFields {
+    fn on(bits: usize) -> Self {
+        Self {
+            data: ("data", 0, bits),
+            keep: ("keep", bits, bits / 8),
+            last: ("last", bits + bits / 8, 1),
+        }
+    }
+
+    fn all(&self) -> [Field; 3] {
+        [self.data, self.keep, self.last]
+    }
 }
 
 /// Fields of `channels::Up`.
 mod up {
-    use super::{BUS_BITS, Field};
+    use super::Field;
     pub(super) const KIND: Field = ("kind", 0, 2);
     pub(super) const ADDRESS: Field = ("address", 2, 64);
     pub(super) const BYTES: Field = ("bytes", 66, 13);
     pub(super) const TAG: Field = ("tag", 79, 8);
     pub(super) const VECTOR: Field = ("vector", 87, 8);
-    pub(super) const DATA: Field = ("data", 95, BUS_BITS);
-    pub(super) const LAST: Field = ("last", 607, 1);
-    pub(super) const ALL: &[Field] = &[KIND, ADDRESS, BYTES, TAG, VECTOR, DATA, LAST];
+    pub(super) const DATA: usize = 95;
+    pub(super) fn all(bits: usize) -> [Field; 7] {
+        let (data, last) = (("data", DATA, bits), ("last", DATA + bits, 1));
+        [KIND, ADDRESS, BYTES, TAG, VECTOR, data, last]
+    }
 }
 
 /// Fields of `channels::Completion`.
 mod completion {
-    use super::{BUS_BITS, Field};
+    use super::Field;
     pub(super) const TAG: Field = ("tag", 0, 8);
     pub(super) const OFFSET: Field = ("offset", 8, 13);
-    pub(super) const DATA: Field = ("data", 21, BUS_BITS);
-    pub(super) const BYTES: Field = ("bytes", 533, 7);
-    pub(super) const LAST: Field = ("last", 540, 1);
-    pub(super) const ALL: &[Field] = &[TAG, OFFSET, DATA, BYTES, LAST];
+    pub(super) const DATA: usize = 21;
+    pub(super) fn all(bits: usize) -> [Field; 5] {
+        let data = ("data", DATA, bits);
+        let (bytes, last) = (("bytes", DATA + bits, 8), ("last", DATA + bits + 8, 1));
+        [TAG, OFFSET, data, bytes, last]
+    }
 }
 
 /// Fields of `channels::Mmio`.
@@ -145,6 +160,10 @@ pub struct Probe {
 /// Byte offsets of all ports.
 #[derive(Clone, Debug)]
 pub struct Ports {
+    /// Bits of the data bus, and what lies where on it.
+    bus: usize,
+    beat: BeatFields,
+
     rst: usize,
     eth_rx_data: usize,
     eth_rx_valid: usize,
@@ -261,21 +280,25 @@ impl Ports {
             ports: &layout.outputs,
             found: vec![],
         };
+        let bus = bus_of(layout);
+        let beat = BeatFields::on(bus);
         let mut ports = Self {
+            bus,
+            beat,
             rst: i.plain("rst", 1)?,
-            eth_rx_data: i.structured("eth_rx_data", beat::ALL)?,
+            eth_rx_data: i.structured("eth_rx_data", &beat.all())?,
             eth_rx_valid: i.plain("eth_rx_valid", 1)?,
             eth_tx_ready: i.plain("eth_tx_ready", 1)?,
             mmio_data: i.structured("mmio_data", mmio::ALL)?,
             mmio_valid: i.plain("mmio_valid", 1)?,
             up_ready: i.plain("up_ready", 1)?,
-            dma_cpl_data: i.structured("dma_cpl_data", completion::ALL)?,
+            dma_cpl_data: i.structured("dma_cpl_data", &completion::all(bus))?,
             dma_cpl_valid: i.plain("dma_cpl_valid", 1)?,
             now: i.plain("now", 64)?,
-            eth_tx_data: o.structured("eth_tx_data", beat::ALL)?,
+            eth_tx_data: o.structured("eth_tx_data", &beat.all())?,
             eth_tx_valid: o.plain("eth_tx_valid", 1)?,
             mmio_ready: o.plain("mmio_ready", 1)?,
-            up_data: o.structured("up_data", up::ALL)?,
+            up_data: o.structured("up_data", &up::all(bus))?,
             up_valid: o.plain("up_valid", 1)?,
             quiescent: o.plain("quiescent", 1)?,
             wake_at: o.plain("wake_at", 64)?,
@@ -306,6 +329,11 @@ impl Ports {
         Ok(ports)
     }
 
+    /// Bytes of the data bus.
+    pub fn bus_bytes(&self) -> usize {
+        self.bus / 8
+    }
+
     /// The stages that have a probe, in port order.
     pub fn stages(&self) -> &[String] {
         &self.stages
@@ -332,9 +360,9 @@ impl Ports {
         inputs[self.eth_rx_valid] = u8::from(beat.is_some());
         if let Some(beat) = beat {
             let port = &mut inputs[self.eth_rx_data..];
-            set_data(port, beat::DATA.1, &beat.data);
-            put(port, beat::KEEP, beat.keep());
-            put(port, beat::LAST, u64::from(beat.last));
+            set_data(port, self.beat.data.1, &beat.data[..self.bus_bytes()]);
+            put_wide(port, self.beat.keep, beat.keep());
+            put(port, self.beat.last, u64::from(beat.last));
         }
     }
 
@@ -345,9 +373,10 @@ impl Ports {
             let port = &mut inputs[self.dma_cpl_data..];
             put(port, completion::TAG, u64::from(beat.tag));
             put(port, completion::OFFSET, u64::from(beat.offset));
-            set_data(port, completion::DATA.1, &beat.data);
-            put(port, completion::BYTES, u64::from(beat.bytes));
-            put(port, completion::LAST, u64::from(beat.last));
+            set_data(port, completion::DATA, &beat.data[..self.bus_bytes()]);
+            let [.., bytes, last] = completion::all(self.bus);
+            put(port, bytes, u64::from(beat.bytes));
+            put(port, last, u64::from(beat.last));
         }
     }
 
@@ -371,15 +400,15 @@ impl Ports {
     }
 
     /// The beat that the NIC offers to the wire: data, keep, last.
-    pub fn tx(&self, outputs: &[u8]) -> Option<([u8; BUS_BYTES], u64, bool)> {
+    pub fn tx(&self, outputs: &[u8]) -> Option<(BeatData, u128, bool)> {
         if outputs[self.eth_tx_valid] == 0 {
             return None;
         }
         let port = &outputs[self.eth_tx_data..];
         Some((
-            get_data(port, beat::DATA.1),
-            take(port, beat::KEEP),
-            take(port, beat::LAST) != 0,
+            get_data(port, self.beat.data.1, self.bus_bytes()),
+            take_wide(port, self.beat.keep),
+            take(port, self.beat.last) != 0,
         ))
     }
 
@@ -397,8 +426,8 @@ impl Ports {
             bytes: take(port, up::BYTES) as u16,
             tag: take(port, up::TAG) as u8,
             vector: take(port, up::VECTOR) as u8,
-            data: get_data(port, up::DATA.1),
-            last: take(port, up::LAST) != 0,
+            data: get_data(port, up::DATA, self.bus_bytes()),
+            last: get(port, up::DATA + self.bus, 1) != 0,
         }
     }
 
@@ -445,6 +474,40 @@ fn put(port: &mut [u8], field: Field, value: u64) {
 #[inline]
 fn take(port: &[u8], field: Field) -> u64 {
     get(port, field.1, field.2)
+}
+
+/// As [`put`], for fields of up to 128 bits.
+#[inline]
+fn put_wide(port: &mut [u8], field: Field, value: u128) {
+    let low = field.2.min(64);
+    set(port, field.1, low, value as u64);
+    if field.2 > low {
+        set(port, field.1 + low, field.2 - low, (value >> low) as u64);
+    }
+}
+
+/// As [`take`], for fields of up to 128 bits.
+#[inline]
+fn take_wide(port: &[u8], field: Field) -> u128 {
+    let low = field.2.min(64);
+    let mut value = u128::from(get(port, field.1, low));
+    if field.2 > low {
+        value |= u128::from(get(port, field.1 + low, field.2 - low)) << low;
+    }
+    value
+}
+
+/// Bits of the data bus, told by the width of the received beats; where no bus has that
+/// width, the default, against which the port is then found wrong.
+fn bus_of(layout: &Layout) -> usize {
+    let width = layout
+        .inputs
+        .port("eth_rx_data")
+        .map(|port| port.width as usize);
+    BUS_WIDTHS
+        .into_iter()
+        .find(|&bits| Some(width_of(&BeatFields::on(bits).all())) == width)
+        .unwrap_or(BUS_BITS)
 }
 
 /// Bytes of one of the structures, aligned for the model.
@@ -504,14 +567,21 @@ pub(crate) mod tests {
 
     /// The manifest of a hand-written NIC top `top` with the probes `stages`.
     pub(crate) fn manifest(top: &str, stages: &[&str]) -> Manifest {
+        manifest_on(BUS_BITS, top, stages)
+    }
+
+    /// The same on a bus of `bits` bits.
+    fn manifest_on(bits: usize, top: &str, stages: &[&str]) -> Manifest {
         use Direction::{In, Out};
+        let beat = BeatFields::on(bits).all();
+        let (up, completion) = (up::all(bits), completion::all(bits));
         let mut ports = vec![port("clk", In, &[], 1), port("rst", In, &[], 1)];
         let streams: [(&str, Direction, &[Field]); 5] = [
-            ("eth_rx", In, beat::ALL),
-            ("eth_tx", Out, beat::ALL),
+            ("eth_rx", In, &beat),
+            ("eth_tx", Out, &beat),
             ("mmio", In, mmio::ALL),
-            ("up", Out, up::ALL),
-            ("dma_cpl", In, completion::ALL),
+            ("up", Out, &up),
+            ("dma_cpl", In, &completion),
         ];
         for (name, direction, fields) in streams {
             let back = if direction == In { Out } else { In };
@@ -547,17 +617,23 @@ pub(crate) mod tests {
 
     #[test]
     fn fields_follow_each_other_without_holes() {
-        for fields in [beat::ALL, up::ALL, completion::ALL, mmio::ALL, probe::ALL] {
-            let mut end = 0;
-            for &(name, offset, width) in fields {
-                assert_eq!(offset, end, "{name}");
-                end += width;
+        for (bits, widths) in [
+            (256, [289, 352, 286, 108, 42]),
+            (512, [577, 608, 542, 108, 42]),
+            (1024, [1153, 1120, 1054, 108, 42]),
+        ] {
+            let beat = BeatFields::on(bits).all();
+            let (up, completion) = (up::all(bits), completion::all(bits));
+            let structures: [&[Field]; 5] = [&beat, &up, &completion, mmio::ALL, probe::ALL];
+            for fields in structures {
+                let mut end = 0;
+                for &(name, offset, width) in fields {
+                    assert_eq!(offset, end, "{name}");
+                    end += width;
+                }
             }
+            assert_eq!(structures.map(width_of), widths);
         }
-        assert_eq!(
-            [beat::ALL, up::ALL, completion::ALL, mmio::ALL, probe::ALL].map(width_of),
-            [577, 608, 541, 108, 42]
-        );
     }
 
     #[test]
@@ -570,8 +646,15 @@ pub(crate) mod tests {
 
     #[test]
     fn what_crosses_to_the_model_comes_back_field_by_field() {
-        let layout = Layout::of(&manifest("nic", &["parse"])).unwrap();
+        for bits in BUS_WIDTHS {
+            crosses_and_comes_back(bits);
+        }
+    }
+
+    fn crosses_and_comes_back(bits: usize) {
+        let layout = Layout::of(&manifest_on(bits, "nic", &["parse"])).unwrap();
         let ports = Ports::of(&layout).unwrap();
+        assert_eq!(ports.bus_bytes(), bits / 8);
         let mut outputs = PortBytes::zeroed(layout.outputs.size);
         let bytes = outputs.bytes_mut();
         let up = UpBeat {
@@ -580,7 +663,7 @@ pub(crate) mod tests {
             bytes: 4096,
             tag: 0xfe,
             vector: 0x81,
-            data: std::array::from_fn(|i| i as u8 ^ 0x5a),
+            data: std::array::from_fn(|i| if i < bits / 8 { i as u8 ^ 0x5a } else { 0 }),
             last: true,
         };
         bytes[ports.up_valid] = 1;
@@ -590,12 +673,19 @@ pub(crate) mod tests {
         put(port, up::BYTES, up.bytes.into());
         put(port, up::TAG, up.tag.into());
         put(port, up::VECTOR, up.vector.into());
-        set_data(port, up::DATA.1, &up.data);
-        put(port, up::LAST, 1);
+        set_data(port, up::DATA, &up.data[..bits / 8]);
+        put(port, ("last", up::DATA + bits, 1), 1);
+        bytes[ports.eth_tx_valid] = 1;
+        let keep = u128::MAX >> (128 - bits / 8) >> 5;
+        let port = &mut bytes[ports.eth_tx_data..];
+        put_wide(port, ports.beat.keep, keep);
+        put(port, ports.beat.last, 1);
         put(&mut bytes[ports.probes[0]..], probe::FIRE, 1);
         put(&mut bytes[ports.probes[0]..], probe::TICKET, 0xabcdef);
         put(&mut bytes[ports.probes[0]..], probe::FLOW, 0x1234);
         assert_eq!(ports.up(outputs.bytes()), up);
+        let (_, kept, last) = ports.tx(outputs.bytes()).unwrap();
+        assert_eq!((kept, last), (keep, true));
         let shown = Probe {
             fire: true,
             blocked: false,

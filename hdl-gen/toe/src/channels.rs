@@ -4,6 +4,9 @@
 //! of the structures below. Field 0 is the least significant. Metadata travels
 //! apart from payload, so that header work never waits for payload beats.
 //!
+//! `N` is the width of the data bus in bits, `K` its bytes. Counts of bytes of a beat
+//! have the width that the widest bus needs.
+//!
 //! ```text
 //!  eth_rx ─► parse ─Summary─► sequence ─► identify ─Segment─► reorder ─┐
 //!              └─ beats ─► frame buffer ──────────────────────┐        │
@@ -21,10 +24,14 @@
 
 use hallux_hdl::prelude::*;
 
-/// Bits of the data bus (one beat).
+/// Widths of the data bus (one beat) that are built, in bits.
+pub const BUS_WIDTHS: [usize; 3] = [256, 512, 1024];
+/// Bits of the data bus where nothing else is said.
 pub const BUS_BITS: usize = 512;
-/// Bytes of the data bus (one beat).
+/// Bytes of the data bus where nothing else is said.
 pub const BUS_BYTES: usize = BUS_BITS / 8;
+/// Data bits of requests that carry at most one record; no bus is narrower.
+pub const RECORD_BITS: usize = 256;
 
 /// `kind` of an [`Event`]: a received frame.
 pub const KIND_RX: u64 = 0;
@@ -45,11 +52,11 @@ pub const CLASS_DROP: u64 = 2;
 
 /// One beat of an Ethernet frame. Byte 0 of the frame is `data[7:0]`.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Beat {
+pub struct Beat<const N: usize = BUS_BITS, const K: usize = BUS_BYTES> {
     /// Frame bytes, network order, justified to byte 0.
-    pub data: Bits<512>,
+    pub data: Bits<N>,
     /// One bit a byte, contiguous from bit 0; all ones but on the last beat.
-    pub keep: Bits<64>,
+    pub keep: Bits<K>,
     /// Last beat of the frame.
     pub last: Bit,
 }
@@ -346,9 +353,9 @@ pub struct ReadRequest {
 
 /// A fetched beat on its way to assembly: contiguous, justified, in request order.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct PayloadBeat {
+pub struct PayloadBeat<const N: usize = BUS_BITS> {
     /// Payload bytes; bytes past the end of the segment are zero.
-    pub data: Bits<512>,
+    pub data: Bits<N>,
     /// Last beat of the segment.
     pub last: Bit,
 }
@@ -375,7 +382,7 @@ pub const UP_READ: u64 = 3;
 /// passes an earlier write). `kind`, `address`, `bytes`, `tag`, `vector` are valid on
 /// every beat of a request; `bytes` is the request's total.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Up {
+pub struct Up<const N: usize = BUS_BITS> {
     /// [`UP_WRITE`], [`UP_MSIX`], [`UP_COMPLETION`] or [`UP_READ`].
     pub kind: Bits<2>,
     /// Bus address.
@@ -387,7 +394,7 @@ pub struct Up {
     /// MSI-X vector.
     pub vector: Bits<8>,
     /// Write data, justified to byte 0 of the first beat; a completion's 64 bits.
-    pub data: Bits<512>,
+    pub data: Bits<N>,
     /// Last beat of the request.
     pub last: Bit,
 }
@@ -395,15 +402,15 @@ pub struct Up {
 /// One beat of a read completion. Offsets count from the first byte of the request and
 /// are multiples of the bus width; all beats but the last of a request are full.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Completion {
+pub struct Completion<const N: usize = BUS_BITS> {
     /// Tag of the request.
     pub tag: Bits<8>,
     /// Byte offset in the request.
     pub offset: Bits<13>,
     /// Data, justified to byte 0.
-    pub data: Bits<512>,
-    /// Valid bytes of this beat, 1 to 64.
-    pub bytes: Bits<7>,
+    pub data: Bits<N>,
+    /// Valid bytes of this beat, 1 to the bytes of the bus.
+    pub bytes: Bits<8>,
     /// This beat completes the request (all its other beats have been delivered).
     pub last: Bit,
 }

@@ -1,7 +1,8 @@
 //! Design points: the parameters of one NIC, read from TOML and validated.
 
+use crate::channels::BUS_WIDTHS;
 use crate::document::{Document, DocumentError};
-use crate::units::{ByteCount, Frequency};
+use crate::units::{BitRate, ByteCount, Frequency};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -32,7 +33,7 @@ pub enum Pipeline {
 }
 
 /// The parameters of a NIC. Every size is a run-time value of the generator; only the bus
-/// width is fixed when the generator is compiled.
+/// widths are fixed when the generator is compiled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DesignPoint {
@@ -40,9 +41,13 @@ pub struct DesignPoint {
     pub name: String,
     /// Clock of the data path.
     pub clock: Frequency,
-    /// Data bus in bits: 512.
+    /// Data bus in bits: 256, 512 or 1024.
     #[serde(default = "default_bus_bits")]
     pub bus_bits: u32,
+    /// Rate of the Ethernet link that the NIC is made for: what scenarios and benchmarks
+    /// take where they do not say another one. The RTL does not depend on it.
+    #[serde(default = "default_line_rate")]
+    pub line_rate: BitRate,
     /// Connections on chip, 16 to 16384.
     #[serde(default = "default_connections")]
     pub connections: u32,
@@ -91,6 +96,9 @@ pub struct DesignPoint {
 
 fn default_bus_bits() -> u32 {
     512
+}
+fn default_line_rate() -> BitRate {
+    BitRate(100_000_000_000)
 }
 fn default_connections() -> u32 {
     1024
@@ -180,11 +188,16 @@ impl DesignPoint {
             format!("must lie between 1MHz and 2GHz, not {}", self.clock),
         )?;
         check(
-            self.bus_bits == 512,
+            BUS_WIDTHS.contains(&(self.bus_bits as usize)),
             "bus_bits",
+            format!("must be 256, 512 or 1024, not {}", self.bus_bits),
+        )?;
+        check(
+            (1_000_000..=1_000_000_000_000).contains(&self.line_rate.0),
+            "line_rate",
             format!(
-                "must be 512, not {}; other widths are not built yet",
-                self.bus_bits
+                "must lie between 1Mbps and 1000Gbps, not {}",
+                self.line_rate
             ),
         )?;
         check(
@@ -293,7 +306,7 @@ impl DesignPoint {
             ),
         )?;
         check(
-            self.groups == 1 || self.frame_buffer_beats() >= 64 * self.groups as usize,
+            self.groups == 1 || self.frame_buffer.0 >= 4096 * u64::from(self.groups),
             "frame_buffer",
             format!(
                 "of {} is too small for {} groups",
@@ -356,7 +369,7 @@ mod tests {
             error.starts_with("d.toml:3:1: `connections` must be a power of two"),
             "{error}"
         );
-        let error = read("name = \"toe\"\nclock = \"250MHz\"\nbus_bits = 1024\n").unwrap_err();
+        let error = read("name = \"toe\"\nclock = \"250MHz\"\nbus_bits = 128\n").unwrap_err();
         assert_eq!(error.key, "bus_bits");
         let error = read(
             "name = \"toe\"\nclock = \"250MHz\"\nconnections = 1024\nflow_table_buckets = 64\n",

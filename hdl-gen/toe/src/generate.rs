@@ -1,5 +1,6 @@
 //! From a design point to its RTL.
 
+use crate::channels::BUS_WIDTHS;
 use crate::design::DesignPoint;
 use crate::nic::Nic;
 use hallux_hdl::emit::{Design, EmitErrors, Options, emit};
@@ -7,13 +8,42 @@ use hallux_hdl::emit::{Design, EmitErrors, Options, emit};
 /// Name of the top module of every generated NIC.
 pub const TOP: &str = "nic";
 
+/// Why a design point has no RTL.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// No data bus of this width is built.
+    #[error(
+        "design point `{name}`: a data bus of {bits} bits is not built; take one of {BUS_WIDTHS:?}"
+    )]
+    BusWidth {
+        /// Name of the design point.
+        name: String,
+        /// Its `bus_bits`.
+        bits: u32,
+    },
+    /// The design breaks a rule of the HDL: a mistake in a stage, named with block and
+    /// signal.
+    #[error(transparent)]
+    Emit(#[from] EmitErrors),
+}
+
 /// Elaborates and emits the NIC of `point`. The same point gives the same bytes on every
 /// machine.
 ///
 /// # Errors
-/// The design breaks a rule of the HDL: a mistake in a stage, named with block and signal.
-pub fn generate(point: &DesignPoint) -> Result<Design, EmitErrors> {
+/// A width that is not built, or a mistake in a stage.
+pub fn generate(point: &DesignPoint) -> Result<Design, GenerateError> {
     let mut options = Options::new(point.name.clone(), TOP);
     options.parameters = point.parameters();
-    emit(&Nic::new(point), &options)
+    Ok(match point.bus_bits {
+        256 => emit(&Nic::<256, 32>::new(point), &options)?,
+        512 => emit(&Nic::<512, 64>::new(point), &options)?,
+        1024 => emit(&Nic::<1024, 128>::new(point), &options)?,
+        bits => {
+            return Err(GenerateError::BusWidth {
+                name: point.name.clone(),
+                bits,
+            });
+        }
+    })
 }

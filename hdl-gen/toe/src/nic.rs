@@ -33,26 +33,27 @@ use hallux_hdl::prelude::*;
 /// Ticket of a probe whose stage handles beats or requests, not events.
 pub const NO_TICKET: u64 = 0xff_ffff;
 
-/// Beats of the frame buffer for each summary that may wait behind the parser.
-const BEATS_A_SUMMARY: usize = 16;
+/// Bytes of the frame buffer for each summary that may wait behind the parser.
+const BYTES_A_SUMMARY: u64 = 1024;
 
-/// A TCP offload engine with its top-level ports. See the [module](self).
+/// A TCP offload engine with its top-level ports, on a data bus of `N` bits, `K` bytes. See
+/// the [module](self).
 #[derive(LogicBlock)]
-pub struct Nic {
+pub struct Nic<const N: usize, const K: usize> {
     /// Clock of the whole data path.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high: a function-level reset.
     pub rst: Signal<In, Bit>,
     /// Frames from the MAC; ready is constant 1.
-    pub eth_rx: StreamSink<Beat>,
+    pub eth_rx: StreamSink<Beat<N, K>>,
     /// Frames to the MAC, without a gap inside a frame while ready.
-    pub eth_tx: StreamSource<Beat>,
+    pub eth_tx: StreamSource<Beat<N, K>>,
     /// Register accesses of the host.
     pub mmio: StreamSink<Mmio>,
     /// The one ordered upstream queue.
-    pub up: StreamSource<Up>,
+    pub up: StreamSource<Up<N>>,
     /// Read completions; ready is constant 1.
-    pub dma_cpl: StreamSink<Completion>,
+    pub dma_cpl: StreamSink<Completion<N>>,
     /// Time in ns.
     pub now: Signal<In, Bits<64>>,
     /// Nothing is in flight and no input is valid.
@@ -104,40 +105,48 @@ pub struct Nic {
     /// Assembly of the groups from the second on.
     pub probe_assemble_further: Vec<Signal<Out, Probe>>,
 
-    rx_beat: DFF<Beat>,
+    rx_beat: DFF<Beat<N, K>>,
     rx_valid: DFF<Bit>,
-    cpl_beat: DFF<Completion>,
+    cpl_beat: DFF<Completion<N>>,
     cpl_valid: DFF<Bit>,
     clock: DFF<Bits<64>>,
     /// Drops of payload write that wait for a cycle without one of the parser.
     slow_drops: DFF<Bits<8>>,
 
-    parse: Parse,
-    frame_buffer: FrameBuffer,
+    parse: Parse<N, K>,
+    frame_buffer: FrameBuffer<N, K>,
     sequence: Sequencer,
     identify: IdentifyPool,
     /// Behind replicated identification only.
     reorder: Vec<Reorder>,
-    group: Vec<Group>,
+    group: Vec<Group<N, K>>,
     /// With several groups only.
-    route: Vec<Route>,
-    writes: Vec<Gather<Up>>,
-    reads: Vec<Gather<Up>>,
+    route: Vec<Route<N, K>>,
+    writes: Vec<Gather<Up<N>>>,
+    reads: Vec<Gather<Up<RECORD_BITS>>>,
     notices: Vec<Gather<Notice>>,
-    frames: Vec<Gather<Beat>>,
+    frames: Vec<Gather<Beat<N, K>>>,
     tally: Vec<Tally>,
     notify: Notify,
-    fetch: Fetch,
+    fetch: Fetch<N>,
     registers: Registers,
-    upstream: Upstream,
-    tx_register: StreamRegister<Beat>,
+    upstream: Upstream<N>,
+    tx_register: StreamRegister<Beat<N, K>>,
     _read_tags: u32,
     _run_to_completion: bool,
 }
 
-impl Nic {
+impl<const N: usize, const K: usize> Nic<N, K> {
     /// The NIC of a design point.
+    ///
+    /// # Panics
+    /// If the design point's data bus is not `N` bits, `K` bytes, wide.
     pub fn new(point: &DesignPoint) -> Self {
+        assert!(
+            N == point.bus_bits as usize && K == N / 8,
+            "a NIC of {N} bits, {K} bytes, for a design point of {}",
+            point.bus_bits
+        );
         let (connections, contexts) = (point.connections as usize, point.contexts as usize);
         let groups = point.groups as usize;
         let several = usize::from(groups > 1);
@@ -181,7 +190,7 @@ impl Nic {
             cpl_valid: Default::default(),
             clock: Default::default(),
             slow_drops: Default::default(),
-            parse: Parse::new((point.frame_buffer_beats() / BEATS_A_SUMMARY).clamp(64, 512)),
+            parse: Parse::new((point.frame_buffer.0 / BYTES_A_SUMMARY).clamp(64, 512) as usize),
             frame_buffer: FrameBuffer::new(point.frame_buffer_beats()),
             sequence: Default::default(),
             identify: IdentifyPool::new(
@@ -232,7 +241,7 @@ fn of_group(seen: Probe, group: u64, shift: u64) -> Probe {
     known
 }
 
-impl Logic for Nic {
+impl<const N: usize, const K: usize> Logic for Nic<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
@@ -457,7 +466,7 @@ impl Logic for Nic {
                 & self.frames[k].idle.val()
                 & self.tally[k].idle.val();
         }
-        StreamSource::<Beat>::link(&mut self.eth_tx, &mut self.tx_register.m);
+        StreamSource::<Beat<N, K>>::link(&mut self.eth_tx, &mut self.tx_register.m);
 
         // Host.
         StreamSink::<Mmio>::link(&mut self.mmio, &mut self.registers.s);
@@ -467,7 +476,7 @@ impl Logic for Nic {
         self.notify.m_up.join(&mut self.upstream.s_notify);
         self.fetch.m_up.join(&mut self.upstream.s_fetch);
         self.registers.m_up.join(&mut self.upstream.s_mmio);
-        StreamSource::<Up>::link(&mut self.up, &mut self.upstream.m);
+        StreamSource::<Up<N>>::link(&mut self.up, &mut self.upstream.m);
 
         // Drops: the parser's at once, payload write's in the next free cycle.
         let slow_waits = self.slow_drops.q.val().any();

@@ -2,7 +2,7 @@
 
 use super::traffic::Cost;
 use super::{LinkParameters, Traffic, tlp};
-use crate::nic::bits::BUS_BYTES;
+use crate::nic::bits::{BeatData, MAX_BUS_BYTES};
 use bytes::Bytes;
 use hallux_channel::{Random, Time};
 use std::collections::{BTreeMap, VecDeque};
@@ -15,7 +15,7 @@ pub struct CompletionBeat {
     /// Byte offset in the request, a multiple of the bus width.
     pub offset: u16,
     /// Data, justified to byte 0; bytes past `bytes` are zero.
-    pub data: [u8; BUS_BYTES],
+    pub data: BeatData,
     /// Valid bytes.
     pub bytes: u8,
     /// Nothing of the request is missing after this beat.
@@ -57,6 +57,8 @@ enum Packet {
 /// Serialises what the root complex sends, and cuts it into what the NIC takes.
 #[derive(Debug)]
 pub(super) struct Downstream {
+    /// Bytes of a beat.
+    bus_bytes: u64,
     reads: Vec<Option<Read>>,
     /// Packets by the time they are ready for the wire, then by order of arrival.
     packets: BTreeMap<(Time, u64), Packet>,
@@ -68,8 +70,9 @@ pub(super) struct Downstream {
 }
 
 impl Downstream {
-    pub(super) fn new(link: &LinkParameters, random: Random) -> Self {
+    pub(super) fn new(link: &LinkParameters, bus_bytes: usize, random: Random) -> Self {
         Self {
+            bus_bytes: bus_bytes as u64,
             reads: (0..link.tags).map(|_| None).collect(),
             packets: BTreeMap::new(),
             sequence: 0,
@@ -149,10 +152,10 @@ impl Downstream {
                     read.arrived += length;
                     while read.cut < read.length
                         && (read.arrived == read.length
-                            || read.arrived - read.cut >= BUS_BYTES as u64)
+                            || read.arrived - read.cut >= self.bus_bytes)
                     {
                         self.beats.push_back((self.free_at, tag, read.cut));
-                        read.cut = (read.cut + BUS_BYTES as u64).min(read.length);
+                        read.cut = (read.cut + self.bus_bytes).min(read.length);
                     }
                 }
                 Packet::Mmio { bytes, accesses } => {
@@ -179,12 +182,12 @@ impl Downstream {
         self.beats.pop_front();
         let slot = &mut self.reads[usize::from(tag)];
         let read = slot.as_ref()?;
-        let end = (offset + BUS_BYTES as u64).min(read.length);
+        let end = (offset + self.bus_bytes).min(read.length);
         let piece = &read.data[offset as usize..end as usize];
         let mut beat = CompletionBeat {
             tag,
             offset: offset as u16,
-            data: [0; BUS_BYTES],
+            data: [0; MAX_BUS_BYTES],
             bytes: piece.len() as u8,
             last: end == read.length,
         };

@@ -85,15 +85,20 @@ pub struct PcieLink {
 }
 
 impl PcieLink {
-    /// A link at rest. `random` draws the root complex's answer times.
+    /// A link at rest beside a NIC whose beats have `bus_bytes` bytes. `random` draws the
+    /// root complex's answer times.
     ///
     /// # Errors
     /// Impossible parameters.
-    pub fn new(parameters: LinkParameters, random: Random) -> Result<Self, ParameterError> {
+    pub fn new(
+        parameters: LinkParameters,
+        bus_bytes: usize,
+        random: Random,
+    ) -> Result<Self, ParameterError> {
         parameters.validate()?;
         Ok(Self {
-            upstream: Upstream::new(&parameters),
-            downstream: Downstream::new(&parameters, random),
+            upstream: Upstream::new(&parameters, bus_bytes),
+            downstream: Downstream::new(&parameters, bus_bytes, random),
             traffic: Traffic::default(),
             host_reads: BTreeMap::new(),
             next_host_request: 0,

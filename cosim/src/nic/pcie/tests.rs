@@ -1,9 +1,12 @@
 use super::*;
-use crate::nic::bits::BUS_BYTES;
+use crate::nic::bits::MAX_BUS_BYTES;
 use hallux_channel::Seed;
 
+/// Bytes of a beat.
+const BUS_BYTES: usize = 64;
+
 fn link() -> PcieLink {
-    PcieLink::new(LinkParameters::default(), Seed(1).stream("root")).unwrap()
+    PcieLink::new(LinkParameters::default(), BUS_BYTES, Seed(1).stream("root")).unwrap()
 }
 
 fn beat(kind: u8, address: u64, bytes: u16, tag: u8) -> UpBeat {
@@ -13,7 +16,7 @@ fn beat(kind: u8, address: u64, bytes: u16, tag: u8) -> UpBeat {
         bytes,
         tag,
         vector: 0,
-        data: [0xa5; BUS_BYTES],
+        data: [0xa5; MAX_BUS_BYTES],
         last: true,
     }
 }
@@ -183,7 +186,7 @@ fn a_read_without_credit_lets_writes_pass_and_is_passed_by_nothing_before_it() {
         non_posted_headers: 1,
         ..LinkParameters::default()
     };
-    let mut link = PcieLink::new(parameters, Seed(1).stream("root")).unwrap();
+    let mut link = PcieLink::new(parameters, BUS_BYTES, Seed(1).stream("root")).unwrap();
     link.accept(ns(0), &beat(READ, 0, 64, 0)).unwrap();
     link.accept(ns(4), &beat(READ, 0, 64, 1)).unwrap();
     link.accept(ns(8), &beat(WRITE, 0, 64, 0)).unwrap();
@@ -205,7 +208,7 @@ fn posted_credits_bound_the_rate() {
         posted_headers: 4,
         ..LinkParameters::default()
     };
-    let mut link = PcieLink::new(parameters, Seed(1).stream("root")).unwrap();
+    let mut link = PcieLink::new(parameters, BUS_BYTES, Seed(1).stream("root")).unwrap();
     for _ in 0..8 {
         link.accept(ns(0), &beat(WRITE, 0, 64, 0)).unwrap();
     }
@@ -297,7 +300,7 @@ fn impossible_parameters_are_refused() {
         lanes: 3,
         ..LinkParameters::default()
     };
-    let error = PcieLink::new(wrong, Seed(1).stream("root")).unwrap_err();
+    let error = PcieLink::new(wrong, BUS_BYTES, Seed(1).stream("root")).unwrap_err();
     assert_eq!(
         error.to_string(),
         "PCIe lanes = 3 is impossible; 1, 2, 4, 8 or 16 is"

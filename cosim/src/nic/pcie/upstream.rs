@@ -2,7 +2,7 @@
 
 use super::traffic::Cost;
 use super::{Error, LinkParameters, Traffic, tlp};
-use crate::nic::bits::BUS_BYTES;
+use crate::nic::bits::BeatData;
 use crate::nic::edges::Edge;
 use hallux_channel::Time;
 use std::collections::VecDeque;
@@ -33,7 +33,7 @@ pub struct UpBeat {
     /// MSI-X vector.
     pub vector: u8,
     /// Data, justified to byte 0 of the first beat.
-    pub data: [u8; BUS_BYTES],
+    pub data: BeatData,
     /// Last beat of the request.
     pub last: bool,
 }
@@ -113,6 +113,8 @@ impl Credits {
 /// Assembles requests from beats and serialises them.
 #[derive(Debug)]
 pub(super) struct Upstream {
+    /// Bytes of a beat.
+    bus_bytes: usize,
     partial: Option<Request>,
     free_at: Time,
     posted: Credits,
@@ -123,8 +125,9 @@ pub(super) struct Upstream {
 }
 
 impl Upstream {
-    pub(super) fn new(link: &LinkParameters) -> Self {
+    pub(super) fn new(link: &LinkParameters, bus_bytes: usize) -> Self {
         Self {
+            bus_bytes,
             partial: None,
             free_at: Time::ZERO,
             posted: Credits::new(link.posted_headers, link.posted_data),
@@ -186,7 +189,7 @@ impl Upstream {
             COMPLETION => 8,
             _ => 0,
         };
-        let take = (wanted - request.data.len()).min(BUS_BYTES);
+        let take = (wanted - request.data.len()).min(self.bus_bytes);
         request.data.extend_from_slice(&beat.data[..take]);
         if beat.last != (request.data.len() == wanted) {
             return Err(Error::Beats {

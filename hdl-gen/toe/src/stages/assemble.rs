@@ -36,15 +36,23 @@
 //! timestamps, else 5. Frames below 60 bytes leave short; the MAC pads them. A raw frame
 //! is its payload, untouched.
 //!
-//! Initiation interval: one header and one beat a cycle. Latency from a header without
+//! A beat of 1024 bits holds all headers and payload behind them, one of 512 bits the
+//! headers without timestamps; at 256 bits a frame begins with one or two beats of
+//! headers alone.
+//!
+//! Initiation interval: one header and one beat a cycle; a frame begins a beat of its own. Latency from a header without
 //! payload to its first beat: 8 cycles; from the last payload beat: 10; from `released`: 2.
 
 use super::octets::{first_bytes, network16, network32, network48};
 use crate::channels::{Beat, Header, PayloadBeat};
 use hallux_hdl::prelude::*;
 
-/// Bits of the longest header: Ethernet 14, IPv4 20, TCP 20 + 12 bytes.
-const HEADER_BITS: usize = 8 * 66;
+/// Bytes of the headers with timestamps: Ethernet 14, IPv4 20, TCP 20 + 12.
+const LONG: usize = 66;
+/// Bytes of the headers without.
+const SHORT: usize = 54;
+/// Bits of the longest header.
+const HEADER_BITS: usize = 8 * LONG;
 /// Headers that may be in the pipeline when the queue of finished frames reports full.
 const MARGIN: usize = 5;
 /// Finished headers that may wait for their turn on the wire.
@@ -54,7 +62,7 @@ const FRAMES: usize = 16;
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Frame {
     /// Headers in wire order, first octet in bits 7..0; 54 or 66 octets.
-    pub header: Bits<528>,
+    pub header: Bits<HEADER_BITS>,
     /// The payload is the frame.
     pub raw: Bit,
     /// The header has 66 octets, else 54.
@@ -100,14 +108,34 @@ pub struct Totals {
 
 /// Adds the carries of a one's complement sum back in until 16 bits are left.
 #[hdl_fn]
-pub fn fold(x: Bits<22>) -> Bits<16> {
-    let once = bit_cast::<17, 16>(x.get_bits::<16>(0)) + bit_cast::<17, 6>(x.get_bits::<6>(16));
+pub fn fold(x: Bits<23>) -> Bits<16> {
+    let once = bit_cast::<17, 16>(x.get_bits::<16>(0)) + bit_cast::<17, 7>(x.get_bits::<7>(16));
     once.get_bits::<16>(0) + bit_cast::<16, 1>(once.get_bits::<1>(16))
+}
+
+/// Beat `index` of a frame whose headers have `bytes` bytes: the headers in it, with the
+/// payload's beat `arriving` and what `previous` has left behind them.
+#[hdl_fn]
+fn beat_behind<const N: usize, const K: usize>(
+    header: Bits<HEADER_BITS>,
+    index: Bits<8>,
+    arriving: Bits<N>,
+    previous: Bits<N>,
+    bytes: usize,
+) -> Bits<N> {
+    let gap = 8 * (bytes % K) as u64;
+    let mut head = previous >> (N as u64 - gap);
+    for i in 0..bytes.div_ceil(K) {
+        if index == bits::<8>(i as u64) {
+            head = bit_cast::<N, HEADER_BITS>(header >> (N * i) as u64);
+        }
+    }
+    head | (arriving << gap)
 }
 
 /// Builds and emits frames.
 #[derive(LogicBlock, Default)]
-pub struct Assemble {
+pub struct Assemble<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -115,7 +143,7 @@ pub struct Assemble {
     /// Headers in ticket order.
     pub s: StreamSink<Header>,
     /// Payload of the headers with a length, in the same order.
-    pub s_payload: StreamSink<PayloadBeat>,
+    pub s_payload: StreamSink<PayloadBeat<N>>,
     /// Station address, first octet in bits 47..40.
     pub mac: Signal<In, Bits<48>>,
     /// Time in ns.
@@ -123,7 +151,7 @@ pub struct Assemble {
     /// Pulse: the event of the oldest header that is not released yet is complete.
     pub released: Signal<In, Bit>,
     /// Frames to the wire.
-    pub m: StreamSource<Beat>,
+    pub m: StreamSource<Beat<N, K>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
     /// A header that waits before `egress`.
@@ -132,15 +160,15 @@ pub struct Assemble {
     egress: Fifo<Waiting>,
     /// Releases of frames that have not left.
     releases: DFF<Bits<12>>,
-    store: Fifo<PayloadBeat>,
+    store: Fifo<PayloadBeat<N>>,
     /// Payload beat being summed: present, last of its segment.
     add_valid: DFF<Bit>,
     add_last: DFF<Bit>,
-    /// Eight sums of four words each, 18 bits apiece.
-    quads: DFF<Bits<144>>,
+    /// Sums of four words each.
+    quads: Vec<DFF<Bits<18>>>,
     total_valid: DFF<Bit>,
     total_last: DFF<Bit>,
-    total: DFF<Bits<22>>,
+    total: DFF<Bits<23>>,
     /// Sum of the segment's earlier beats.
     running: DFF<Bits<16>>,
     sums: Fifo<Bits<16>>,
@@ -157,19 +185,20 @@ pub struct Assemble {
     /// Beats of the oldest frame that have left.
     index: DFF<Bits<8>>,
     /// The payload beat before, part of which is still to leave.
-    previous: DFF<Bits<512>>,
-    out: StreamRegister<Beat>,
+    previous: DFF<Bits<N>>,
+    out: StreamRegister<Beat<N, K>>,
     headers_fit: Assert,
     sums_fit: Assert,
     no_gap: Assert,
 }
 
-impl Assemble {
+impl<const N: usize, const K: usize> Assemble<N, K> {
     /// An assembler that stores `store_beats` payload beats, where a whole segment must
     /// fit, and `egress` headers, at most 2048.
     pub fn new(store_beats: usize, egress: usize) -> Self {
         Self {
             egress: Fifo::new(egress),
+            quads: (0..N / 64).map(|_| DFF::default()).collect(),
             store: Fifo::new(store_beats),
             // A segment has at least one beat, so there are never more sums than beats.
             sums: Fifo::new(store_beats),
@@ -182,7 +211,7 @@ impl Assemble {
     }
 }
 
-impl Logic for Assemble {
+impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
@@ -190,7 +219,6 @@ impl Logic for Assemble {
             clk,
             add_valid,
             add_last,
-            quads,
             total_valid,
             total_last,
             total,
@@ -229,27 +257,26 @@ impl Logic for Assemble {
         self.s_payload.ready.next = self.store.s.ready.val();
         self.add_valid.d.next = stored;
         self.add_last.d.next = payload.last;
-        let mut quads_next = bits::<144>(0);
-        for i in 0..8 {
+        for i in 0..self.quads.len() {
+            dff_setup!(self, clk, quads[i]);
             let a = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i));
             let b = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 16));
             let c = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 32));
             let d = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i + 48));
-            quads_next.set_bits(18 * i, (a + b) + (c + d));
-        }
-        if stored {
-            self.quads.d.next = quads_next;
+            if stored {
+                self.quads[i].d.next = (a + b) + (c + d);
+            }
         }
         self.total_valid.d.next = self.add_valid.q.val();
         self.total_last.d.next = self.add_last.q.val();
-        let mut total_next = bits::<22>(0);
-        for i in 0..8 {
-            total_next = total_next + bit_cast::<22, 18>(self.quads.q.val().get_bits::<18>(18 * i));
+        let mut total_next = bits::<23>(0);
+        for i in 0..self.quads.len() {
+            total_next = total_next + bit_cast::<23, 18>(self.quads[i].q.val());
         }
         if self.add_valid.q.val() {
             self.total.d.next = total_next;
         }
-        let running_next = fold(self.total.q.val() + bit_cast::<22, 16>(self.running.q.val()));
+        let running_next = fold(self.total.q.val() + bit_cast::<23, 16>(self.running.q.val()));
         if self.total_valid.q.val() {
             self.running.d.next = if self.total_last.q.val() {
                 bits::<16>(0)
@@ -345,9 +372,9 @@ impl Logic for Assemble {
         let header_bytes = if header.raw {
             bits::<15>(0)
         } else if header.ts_on {
-            bits::<15>(66)
+            bits::<15>(LONG as u64)
         } else {
-            bits::<15>(54)
+            bits::<15>(SHORT as u64)
         };
         self.built_valid.d.next = enter;
         if enter {
@@ -416,8 +443,10 @@ impl Logic for Assemble {
         let mut finished = self.totals_frame.q.val();
         finished
             .header
-            .set_bits(8 * 24, !fold(bit_cast::<22, 20>(totals.ip)));
-        finished.header.set_bits(8 * 50, !fold(totals.tcp));
+            .set_bits(8 * 24, !fold(bit_cast::<23, 20>(totals.ip)));
+        finished
+            .header
+            .set_bits(8 * 50, !fold(bit_cast::<23, 22>(totals.tcp)));
         self.frames.s.valid.next = self.totals_valid.q.val();
         self.frames.s.data.next = finished;
         self.headers_fit.clk.next = self.clk.val();
@@ -427,17 +456,24 @@ impl Logic for Assemble {
         // Emit: header and payload without a gap.
         let frame = self.frames.m.data.val();
         let first = !self.index.q.val().any();
-        let left = frame.bytes - (bit_cast::<15, 8>(self.index.q.val()) << 6);
-        let last = left <= bits::<15>(64);
-        // Behind a 66-octet header the payload starts in the second beat.
-        let late = frame.long & !frame.raw;
-        let earlier = if late {
-            self.index.q.val() - bits::<8>(1)
+        let beat_shift = K.trailing_zeros() as u64;
+        let left = frame.bytes - (bit_cast::<15, 8>(self.index.q.val()) << beat_shift);
+        let last = left <= bits::<15>(K as u64);
+        // Beats that the headers fill; the payload starts in the one behind them.
+        let filled = if frame.raw {
+            bits::<8>(0)
+        } else if frame.long {
+            bits::<8>((LONG / K) as u64)
         } else {
-            self.index.q.val()
+            bits::<8>((SHORT / K) as u64)
         };
-        let consume = !(late & first)
-            & ((bit_cast::<15, 8>(earlier) << 6) < bit_cast::<15, 14>(frame.length));
+        let earlier = self.index.q.val() - filled;
+        let mut behind = true;
+        if LONG >= K {
+            behind = self.index.q.val() >= filled;
+        }
+        let consume = behind
+            & ((bit_cast::<15, 8>(earlier) << beat_shift) < bit_cast::<15, 14>(frame.length));
         let payload_ready = !consume | self.store.m.valid.val();
         let released = self.releases.q.val();
         let one_is_enough = !frame.merged & released.any();
@@ -453,35 +489,23 @@ impl Logic for Assemble {
         let arriving = if consume {
             self.store.m.data.val().data
         } else {
-            bits::<512>(0)
+            bits::<N>(0)
         };
         let previous = self.previous.q.val();
         let data = if frame.raw {
             arriving
         } else if frame.long {
-            let head = if first {
-                frame.header.get_bits::<512>(0)
-            } else if self.index.q.val() == bits::<8>(1) {
-                bit_cast::<512, 16>(frame.header.get_bits::<16>(512))
-            } else {
-                bit_cast::<512, 16>(previous.get_bits::<16>(496))
-            };
-            head | (arriving << 16)
+            beat_behind::<N, K>(frame.header, self.index.q.val(), arriving, previous, LONG)
         } else {
-            let head = if first {
-                bit_cast::<512, 432>(frame.header.get_bits::<432>(0))
-            } else {
-                bit_cast::<512, 432>(previous.get_bits::<432>(80))
-            };
-            head | (arriving << 432)
+            beat_behind::<N, K>(frame.header, self.index.q.val(), arriving, previous, SHORT)
         };
         let keep = if last {
-            first_bytes(left.get_bits::<7>(0))
+            first_bytes::<K>(left.get_bits::<8>(0))
         } else {
-            !bits::<64>(0)
+            !bits::<K>(0)
         };
         self.out.s.valid.next = leaves;
-        self.out.s.data.next = Beat { data, keep, last };
+        self.out.s.data.next = Beat::<N, K> { data, keep, last };
         self.no_gap.clk.next = self.clk.val();
         self.no_gap.holds.next = self.rst.val() | !self.frames.m.valid.val() | payload_ready;
         self.store.m.ready.next = advance & consume;

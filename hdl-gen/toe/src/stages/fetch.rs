@@ -31,7 +31,8 @@
 //! word a cycle.
 
 use crate::channels::{
-    CLASS_FAST, CLASS_SLOW, Completion, ContextWrite, Event, KIND_HC, UP_READ, UP_WRITE, Up,
+    CLASS_FAST, CLASS_SLOW, Completion, ContextWrite, Event, KIND_HC, RECORD_BITS, UP_READ,
+    UP_WRITE, Up,
 };
 use crate::interface::{DESCRIPTOR_SEND_FRAME, DESCRIPTOR_UPDATE, context};
 use hallux_hdl::prelude::*;
@@ -117,7 +118,7 @@ pub struct Request {
 
 /// Turns descriptors into events.
 #[derive(LogicBlock, Default)]
-pub struct Fetch {
+pub struct Fetch<const N: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -125,9 +126,9 @@ pub struct Fetch {
     /// Writes to context registers; those of other stages are ignored.
     pub s_context: StreamSink<ContextWrite>,
     /// Completions; those whose tag has bit 7 clear are not ours and are ignored.
-    pub s_cpl: StreamSink<Completion>,
+    pub s_cpl: StreamSink<Completion<N>>,
     /// Descriptor reads and consumed counts.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<RECORD_BITS>>,
     /// Host-control events.
     pub m: StreamSource<Event>,
     /// Pulse: a descriptor is skipped.
@@ -153,13 +154,13 @@ pub struct Fetch {
     cancelled: DFF<Bits<16>>,
     /// The context of each slot.
     owners: Vec<DFF<Bits<5>>>,
-    buffer: Ram<Bits<512>, 5>,
+    buffer: Ram<Bits<N>, 6>,
     bursts: Fifo<Burst>,
     /// Descriptor of the oldest burst that is next.
     step: DFF<Bits<2>>,
-    /// A descriptor is being decoded: its half of the beat and its context.
+    /// A descriptor is being decoded: its place in the beat and its context.
     decode: DFF<Bit>,
-    upper: DFF<Bit>,
+    place: DFF<Bits<2>>,
     from: DFF<Bits<5>>,
     ticket: DFF<Bits<22>>,
     events: Fifo<Event>,
@@ -171,14 +172,14 @@ pub struct Fetch {
     _slots: usize,
 }
 
-impl Fetch {
+impl<const N: usize> Fetch<N> {
     /// A fetcher for `contexts` contexts (at most 32) with `slots` bursts in flight (2
     /// to [`MAX_SLOTS`]).
     pub fn new(contexts: usize, slots: usize) -> Self {
         Self {
             contexts: Ram::new(contexts.max(2)),
             owners: (0..slots).map(|_| DFF::default()).collect(),
-            buffer: Ram::new(2 * slots),
+            buffer: Ram::new(BURST as usize * RECORD_BITS / N * slots),
             bursts: Fifo::new(slots),
             events: Fifo::new(EVENTS).with_almost_full(2),
             reads: Fifo::new(slots),
@@ -205,12 +206,12 @@ fn report_log2(log2: Bits<5>) -> Bits<5> {
     }
 }
 
-impl Logic for Fetch {
+impl<const N: usize> Logic for Fetch<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
             self, clk, state, clear, write, last, enabled, pending, slot, used, done, cancelled,
-            step, decode, upper, from, ticket
+            step, decode, place, from, ticket
         );
         for i in 0..self.owners.len() {
             dff_setup!(self, clk, owners[i]);
@@ -406,7 +407,10 @@ impl Logic for Fetch {
         let into = completion.tag.get_bits::<4>(0);
         self.s_cpl.ready.next = true;
         self.buffer.write_enable.next = arrive;
-        self.buffer.write_address.next = cat::<4, 1, 5>(into, completion.offset.get_bits::<1>(6));
+        let beat_shift = (N / 8).trailing_zeros() as u64;
+        let slot_shift = 7 - beat_shift;
+        self.buffer.write_address.next = (bit_cast::<6, 4>(into) << slot_shift)
+            | bit_cast::<6, 2>((completion.offset >> beat_shift).get_bits::<2>(0));
         self.buffer.write_data.next = completion.data;
         if arrive & completion.last {
             done_next = done_next | (bits::<16>(1) << into);
@@ -420,10 +424,12 @@ impl Logic for Fetch {
             & !self.events.almost_full.val()
             & self.counts.s.ready.val();
         let ends = go & (self.step.q.val() == burst.more);
-        self.buffer.read_address.next =
-            cat::<4, 1, 5>(burst.slot, self.step.q.val().get_bits::<1>(1));
+        let descriptors = N / RECORD_BITS;
+        let step = self.step.q.val();
+        self.buffer.read_address.next = (bit_cast::<6, 4>(burst.slot) << slot_shift)
+            | bit_cast::<6, 2>(step >> descriptors.trailing_zeros() as u64);
         self.decode.d.next = go & !dead;
-        self.upper.d.next = self.step.q.val().get_bit(0);
+        self.place.d.next = step & bits::<2>(descriptors as u64 - 1);
         self.from.d.next = burst.ring;
         if go {
             self.step.d.next = self.step.q.val() + bits::<2>(1);
@@ -449,11 +455,12 @@ impl Logic for Fetch {
 
         // Decode.
         let beat = self.buffer.read_data.val();
-        let descriptor = if self.upper.q.val() {
-            beat.get_bits::<256>(256)
-        } else {
-            beat.get_bits::<256>(0)
-        };
+        let mut descriptor = beat.get_bits::<RECORD_BITS>(0);
+        for i in 1..descriptors {
+            if self.place.q.val() == bits::<2>(i as u64) {
+                descriptor = beat.get_bits::<RECORD_BITS>(RECORD_BITS * i);
+            }
+        }
         let kind = descriptor.get_bits::<8>(240);
         let frame_len = descriptor.get_bits::<16>(192);
         let update = kind == bits::<8>(DESCRIPTOR_UPDATE as u64);
@@ -516,7 +523,7 @@ impl Logic for Fetch {
         let request = self.out.m.data.val();
         self.m_up.valid.next = self.out.m.valid.val();
         self.out.m.ready.next = self.m_up.ready.val();
-        self.m_up.data.next = Up {
+        self.m_up.data.next = Up::<RECORD_BITS> {
             kind: if request.write {
                 bits::<2>(UP_WRITE)
             } else {
@@ -530,7 +537,7 @@ impl Logic for Fetch {
                 bits::<8>(TAG) | bit_cast::<8, 4>(request.slot)
             },
             vector: bits::<8>(0),
-            data: bit_cast::<512, 32>(request.count),
+            data: bit_cast::<RECORD_BITS, 32>(request.count),
             last: true,
         };
 

@@ -17,26 +17,26 @@ use hallux_hdl::prelude::*;
 
 /// See the [module](self).
 #[derive(LogicBlock)]
-pub struct FrameBuffer {
+pub struct FrameBuffer<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset.
     pub rst: Signal<In, Bit>,
     /// Beats of admitted frames.
-    pub s: StreamSink<Beat>,
+    pub s: StreamSink<Beat<N, K>>,
     /// The same beats.
-    pub m: StreamSource<Beat>,
+    pub m: StreamSource<Beat<N, K>>,
     /// Free beats.
     pub room: Signal<Out, Bits<16>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
-    beats: Fifo<Beat>,
+    beats: Fifo<Beat<N, K>>,
     free: DFF<Bits<16>>,
     _capacity: usize,
 }
 
-impl FrameBuffer {
-    /// A buffer of `beats` beats: at least 32, one largest frame and what is in flight
+impl<const N: usize, const K: usize> FrameBuffer<N, K> {
+    /// A buffer of `beats` beats: at least one largest frame and what is in flight
     /// towards the buffer, and at most 65535.
     pub fn new(beats: usize) -> Self {
         Self {
@@ -53,15 +53,15 @@ impl FrameBuffer {
     }
 }
 
-impl Logic for FrameBuffer {
+impl<const N: usize, const K: usize> Logic for FrameBuffer<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, free);
         let capacity = bits::<16>(self._capacity as u64);
         self.beats.clk.next = self.clk.val();
         self.beats.rst.next = self.rst.val();
-        StreamSink::<Beat>::link(&mut self.s, &mut self.beats.s);
-        StreamSource::<Beat>::link(&mut self.m, &mut self.beats.m);
+        StreamSink::<Beat<N, K>>::link(&mut self.s, &mut self.beats.s);
+        StreamSource::<Beat<N, K>>::link(&mut self.m, &mut self.beats.m);
         self.free.d.next = capacity - self.beats.level.val();
         self.room.next = self.free.q.val();
         self.idle.next = !self.beats.level.val().any() & (self.free.q.val() == capacity);

@@ -26,12 +26,12 @@ use crate::stages::protocol::Protocol;
 use crate::stages::scheduler::Scheduler;
 use hallux_hdl::prelude::*;
 
-/// Payload beats that assembly stores: five segments of 1448 bytes.
-const STORE_BEATS: usize = 128;
+/// Payload bytes that assembly stores: five segments of 1448 bytes.
+const STORE_BYTES: usize = 8192;
 
 /// See the [module](self).
 #[derive(LogicBlock)]
-pub struct Group {
+pub struct Group<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -39,7 +39,7 @@ pub struct Group {
     /// Segments in ticket order.
     pub s: StreamSink<Segment>,
     /// Beats of their frames.
-    pub s_beats: StreamSink<Beat>,
+    pub s_beats: StreamSink<Beat<N, K>>,
     /// Descriptors of the applications.
     pub s_hc: StreamSink<Event>,
     /// Commands of the control plane.
@@ -47,7 +47,7 @@ pub struct Group {
     /// Slices of opened connections.
     pub s_connection: StreamSink<ConnectionWrite>,
     /// Completions of the group's payload reads.
-    pub s_cpl: StreamSink<Completion>,
+    pub s_cpl: StreamSink<Completion<N>>,
     /// Descriptors, commands and grants wait.
     pub hold: Signal<In, Bit>,
     /// Time in ns.
@@ -61,13 +61,13 @@ pub struct Group {
     /// Context 0 takes another slow-path frame.
     pub slow_room: Signal<In, Bit>,
     /// Payload writes.
-    pub m_write: StreamSource<Up>,
+    pub m_write: StreamSource<Up<N>>,
     /// Payload reads.
-    pub m_read: StreamSource<Up>,
+    pub m_read: StreamSource<Up<RECORD_BITS>>,
     /// Records to post.
     pub m_notice: StreamSource<Notice>,
     /// Frames to the wire.
-    pub m: StreamSource<Beat>,
+    pub m: StreamSource<Beat<N, K>>,
     /// A frame for the control plane is dropped.
     pub drop_valid: Signal<Out, Bit>,
     /// Pulses for the counters: from bit 0 on RX, TX, HC, CMD events, placements, fast
@@ -94,15 +94,15 @@ pub struct Group {
     arbiter: Arbiter,
     protocol: Protocol,
     post: PostPool,
-    payload_write: PayloadWrite,
+    payload_write: PayloadWrite<N, K>,
     scheduler: Scheduler,
-    payload_read: PayloadRead,
-    assemble: Assemble,
+    payload_read: PayloadRead<N, K>,
+    assemble: Assemble<N, K>,
     _serial: bool,
     _holds: bool,
 }
 
-impl Group {
+impl<const N: usize, const K: usize> Group<N, K> {
     /// A group of a design point.
     pub fn new(point: &DesignPoint) -> Self {
         let connections = (point.connections / point.groups) as usize;
@@ -146,7 +146,7 @@ impl Group {
                 (point.read_tags / point.groups) as usize,
                 point.max_read_request as usize,
             ),
-            assemble: Assemble::new(STORE_BEATS, point.egress_depth as usize),
+            assemble: Assemble::new(STORE_BYTES / K, point.egress_depth as usize),
             _serial: serial,
             _holds: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -164,7 +164,7 @@ pub fn probe(valid: Bit, ready: Bit, ticket: Bits<24>, flow: Bits<16>) -> Probe 
     }
 }
 
-impl Logic for Group {
+impl<const N: usize, const K: usize> Logic for Group<N, K> {
     #[hdl]
     fn update(&mut self) {
         self.arbiter.clk.next = self.clk.val();
@@ -214,23 +214,23 @@ impl Logic for Group {
         self.post.m_update.join(&mut self.scheduler.s);
         self.post.m_read.join(&mut self.payload_read.s);
         self.post.m_action.join(&mut self.payload_write.s);
-        StreamSink::<Beat>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
+        StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
         self.payload_write.slow_base.next = self.slow_base.val();
         self.payload_write.slow_log2.next = self.slow_log2.val();
         self.payload_write.slow_room.next = self.slow_room.val();
         StreamSource::<Notice>::link(&mut self.m_notice, &mut self.payload_write.m_notice);
-        StreamSource::<Up>::link(&mut self.m_write, &mut self.payload_write.m_up);
+        StreamSource::<Up<N>>::link(&mut self.m_write, &mut self.payload_write.m_up);
         self.payload_write.m_header.join(&mut self.assemble.s);
         self.assemble.released.next = self.payload_write.released.val();
         self.drop_valid.next = self.payload_write.drop_valid.val();
 
         // Transmit.
-        StreamSink::<Completion>::link(&mut self.s_cpl, &mut self.payload_read.s_cpl);
-        StreamSource::<Up>::link(&mut self.m_read, &mut self.payload_read.m_up);
+        StreamSink::<Completion<N>>::link(&mut self.s_cpl, &mut self.payload_read.s_cpl);
+        StreamSource::<Up<RECORD_BITS>>::link(&mut self.m_read, &mut self.payload_read.m_up);
         self.payload_read.m.join(&mut self.assemble.s_payload);
         self.assemble.mac.next = self.mac.val();
         self.assemble.now.next = self.now.val();
-        StreamSource::<Beat>::link(&mut self.m, &mut self.assemble.m);
+        StreamSource::<Beat<N, K>>::link(&mut self.m, &mut self.assemble.m);
 
         let mut pulses = bits::<7>(0);
         pulses.set_bits(0, bit(self.protocol.count_rx.val()));

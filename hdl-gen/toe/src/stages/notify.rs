@@ -31,7 +31,7 @@
 //! A context that is disabled loses its records. After reset `Clear` wipes the memories,
 //! one word a cycle; nothing is taken meanwhile.
 
-use crate::channels::{ContextWrite, Notice, UP_MSIX, UP_WRITE, Up};
+use crate::channels::{ContextWrite, Notice, RECORD_BITS, UP_MSIX, UP_WRITE, Up};
 use crate::interface::{RecordKind, context};
 use hallux_hdl::prelude::*;
 
@@ -152,7 +152,7 @@ pub struct Notify {
     /// Writes to context registers; those of other stages are ignored.
     pub s_context: StreamSink<ContextWrite>,
     /// Records and interrupts.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<RECORD_BITS>>,
     /// Context 0 takes another slow-path frame.
     pub slow_room: Signal<Out, Bit>,
     /// Pulse: an interrupt is raised.
@@ -501,7 +501,7 @@ impl Logic for Notify {
         let message = leaving.interrupt & (!leaving.write | self.second.q.val());
         let go = self.out.m.valid.val() & self.m_up.ready.val();
         self.m_up.valid.next = self.out.m.valid.val();
-        self.m_up.data.next = Up {
+        self.m_up.data.next = Up::<RECORD_BITS> {
             kind: if message {
                 bits::<2>(UP_MSIX)
             } else {
@@ -520,9 +520,9 @@ impl Logic for Notify {
             tag: bits::<8>(0),
             vector: leaving.vector,
             data: if message {
-                bits::<512>(0)
+                bits::<RECORD_BITS>(0)
             } else {
-                bit_cast::<512, 256>(leaving.record)
+                leaving.record
             },
             last: true,
         };

@@ -27,72 +27,43 @@ pub fn network48(x: Bits<48>) -> Bits<48> {
     cat::<32, 16, 48>(high, low)
 }
 
-/// A mask of the first `count` bytes of a beat, 0 to 64.
+/// A mask of the first `count` of `K` bytes.
 #[hdl_fn]
-pub fn first_bytes(count: Bits<7>) -> Bits<64> {
-    let ones = !bits::<64>(0);
-    if count.get_bit(6) {
-        ones
+pub fn first_bytes<const K: usize>(count: Bits<8>) -> Bits<K> {
+    !(!bits::<K>(0) << count)
+}
+
+/// The number of bytes that `keep` covers, a contiguous mask from bit 0: 0 to `K`, a power
+/// of two.
+#[hdl_fn]
+pub fn count_bytes<const K: usize>(keep: Bits<K>) -> Bits<8> {
+    let mut rest = keep;
+    let mut count = bits::<8>(0);
+    for level in (0..K.trailing_zeros() as usize).rev() {
+        let half = 1usize << level;
+        if rest.get_bit(half - 1) {
+            rest = rest >> half as u64;
+            count = count | bits::<8>(half as u64);
+        }
+    }
+    if keep.get_bit(K - 1) {
+        bits::<8>(K as u64)
     } else {
-        !(ones << count.get_bits::<6>(0))
+        count
     }
 }
 
-/// The number of bytes that `keep` covers, a contiguous mask from bit 0: 0 to 64.
+/// A mask of the bits of the first `count` bytes of a beat of `N` bits.
 #[hdl_fn]
-pub fn count_bytes(keep: Bits<64>) -> Bits<7> {
-    let b5 = keep.get_bit(31);
-    let k5 = if b5 {
-        keep.get_bits::<32>(32)
-    } else {
-        keep.get_bits::<32>(0)
-    };
-    let b4 = k5.get_bit(15);
-    let k4 = if b4 {
-        k5.get_bits::<16>(16)
-    } else {
-        k5.get_bits::<16>(0)
-    };
-    let b3 = k4.get_bit(7);
-    let k3 = if b3 {
-        k4.get_bits::<8>(8)
-    } else {
-        k4.get_bits::<8>(0)
-    };
-    let b2 = k3.get_bit(3);
-    let k2 = if b2 {
-        k3.get_bits::<4>(4)
-    } else {
-        k3.get_bits::<4>(0)
-    };
-    let b1 = k2.get_bit(1);
-    let k1 = if b1 {
-        k2.get_bits::<2>(2)
-    } else {
-        k2.get_bits::<2>(0)
-    };
-    let low = cat::<1, 1, 2>(bit(b1), k1.get_bits::<1>(0));
-    let middle = cat::<1, 1, 2>(bit(b3), bit(b2));
-    let high = cat::<1, 1, 2>(bit(b5), bit(b4));
-    let count = cat::<4, 2, 6>(cat::<2, 2, 4>(high, middle), low);
-    if keep.get_bit(63) {
-        bits::<7>(64)
-    } else {
-        bit_cast::<7, 6>(count)
-    }
-}
-
-/// A mask of the bits of the first `count` bytes of a beat, 0 to 64.
-#[hdl_fn]
-pub fn first_bits(count: Bits<7>) -> Bits<512> {
-    !(!bits::<512>(0) << cat::<7, 3, 10>(count, bits::<3>(0)))
+pub fn first_bits<const N: usize>(count: Bits<8>) -> Bits<N> {
+    !(!bits::<N>(0) << cat::<8, 3, 11>(count, bits::<3>(0)))
 }
 
 /// A mask of bytes as a mask of bits.
 #[hdl_fn]
-pub fn spread(mask: Bits<64>) -> Bits<512> {
-    let mut wide = bits::<512>(0);
-    for i in 0..64 {
+pub fn spread<const N: usize, const K: usize>(mask: Bits<K>) -> Bits<N> {
+    let mut wide = bits::<N>(0);
+    for i in 0..K {
         let byte = if mask.get_bit(i) {
             bits::<8>(0xff)
         } else {

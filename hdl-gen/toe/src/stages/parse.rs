@@ -4,8 +4,8 @@
 //!              ┌───────┐
 //!  s ──Beat───►│ admit ├─────────────────────────────────────────────► m_beats
 //!  enabled ───►│       ├─ first 94 B ─► decode ─► walk ×5 ─┐   ┌──────┐
-//!  room ──────►│       ├─ IPv4 header ─► ChecksumBeat512 ─►judge►│ Fifo ├─► m
-//!  mac         │       ├─ packet ─► ChecksumBeat512 ─► Σ ──┘ │  └──────┘
+//!  room ──────►│       ├─ IPv4 header ─► ChecksumBeat ────►judge►│ Fifo ├─► m
+//!  mac         │       ├─ packet ─► ChecksumBeat ──► Σ ────┘ │  └──────┘
 //!              └───────┘                                     └─────────► drop_valid, drop_reason
 //! ```
 //!
@@ -13,7 +13,9 @@
 //! refused at its first beat, before it has a ticket: intake must be enabled, the frame
 //! buffer must have room for the largest frame, and the queue of summaries for one more.
 //! All else is decided when the frame has passed, in a pipeline without stalls:
-//! one frame per clock, back-to-back single-beat frames included. Frames that leave it
+//! one frame per clock, back-to-back single-beat frames included. The headers span three
+//! beats of 256 bits, two of 512 and one of 1024; a beat never holds more than one
+//! frame, so a frame of 64 bytes takes two clocks at 256 bits and one at 512 and 1024. Frames that leave it
 //! as [`CLASS_DROP`](crate::channels::CLASS_DROP) occupy the frame buffer and travel as summaries; each dropped
 //! frame, refused or not, shows once on `drop_valid`, in arrival order.
 //!
@@ -31,16 +33,17 @@ use crate::channels::{Beat, Summary};
 use crate::stages::octets::{count_bytes, first_bytes, network16};
 use hallux_hdl::prelude::*;
 use headers::{
-    Arrival, Frame, MAX_FRAME, decode, ip_header_bytes, judge, option_words, sums_to_zero,
+    Arrival, Frame, HEAD_BITS, MAX_FRAME, decode, ip_header_bytes, judge, option_words,
+    sums_to_zero,
 };
 use options::{WALK_STEPS, WalkStep, start_walk};
 
-/// Beats of the largest frame; what follows them is cut.
-pub const FRAME_BEATS: u64 = 24;
+/// Bytes of the beats of the largest frame; what follows them is cut.
+pub const FRAME_BYTES: u64 = 1536;
 /// Beats admitted that `room` may not know of yet. A frame is admitted when there is
 /// room for the largest frame and so many beats more.
 pub const ROOM_LAG: u64 = 4;
-/// Clocks a [`ChecksumBeat512`] takes.
+/// Clocks a [`ChecksumBeat`] takes.
 const SUM_LATENCY: usize = 2;
 
 /// What a beat means to the sum over its packet.
@@ -54,21 +57,21 @@ pub struct Share {
 
 /// See the [module](self).
 #[derive(LogicBlock)]
-pub struct Parse {
+pub struct Parse<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset.
     pub rst: Signal<In, Bit>,
     /// Frames from the wire; `ready` is constant 1.
-    pub s: StreamSink<Beat>,
+    pub s: StreamSink<Beat<N, K>>,
     /// Intake is enabled.
     pub enabled: Signal<In, Bit>,
     /// Station address, first octet in bits 47..40.
     pub mac: Signal<In, Bits<48>>,
     /// Free beats of the frame buffer; may not know of the last [`ROOM_LAG`] beats.
     pub room: Signal<In, Bits<16>>,
-    /// Beats of admitted frames, at most [`FRAME_BEATS`] each; never to be stalled.
-    pub m_beats: StreamSource<Beat>,
+    /// Beats of admitted frames, at most [`FRAME_BYTES`] each; never to be stalled.
+    pub m_beats: StreamSource<Beat<N, K>>,
     /// One summary per admitted frame.
     pub m: StreamSource<Summary>,
     /// A frame is dropped.
@@ -79,26 +82,26 @@ pub struct Parse {
     pub idle: Signal<Out, Bit>,
 
     // The beat that has just arrived, and where in its frame it is.
-    beat: DFF<Beat>,
+    beat: DFF<Beat<N, K>>,
     beat_valid: DFF<Bit>,
     midway: DFF<Bit>,
-    index: DFF<Bits<5>>,
+    index: DFF<Bits<6>>,
     admitted: DFF<Bit>,
     disabled: DFF<Bit>,
     packet_left: DFF<Bits<17>>,
-    first: DFF<Bits<512>>,
-    second: DFF<Bits<240>>,
+    /// The frame's first bytes so far, then zeros.
+    head: DFF<Bits<HEAD_BITS>>,
     // Admitted frames whose summary has not left.
     outstanding: DFF<Bits<16>>,
 
     // Towards the frame buffer; the data feed the packet sum as well.
-    stored: DFF<Beat>,
+    stored: DFF<Beat<N, K>>,
     stored_valid: DFF<Bit>,
-    covered: DFF<Bits<64>>,
+    covered: DFF<Bits<K>>,
 
     // One's-complement sums: of the IPv4 header at once, of the packet beat by beat.
-    header_sum: ChecksumBeat512,
-    packet_sum: ChecksumBeat512,
+    header_sum: ChecksumBeat<512, 64, 22>,
+    packet_sum: ChecksumBeat<N, K, 22>,
     shares: [DFF<Share>; SUM_LATENCY + 1],
     packet_total: DFF<Bits<26>>,
     segment_total: DFF<Bits<20>>,
@@ -121,7 +124,7 @@ pub struct Parse {
     _summaries: usize,
 }
 
-impl Parse {
+impl<const N: usize, const K: usize> Parse<N, K> {
     /// A parser whose queue holds `summaries` summaries (1 to 65535): as many frames can
     /// be admitted before the first of them leaves through `m`.
     pub fn new(summaries: usize) -> Self {
@@ -144,8 +147,7 @@ impl Parse {
             admitted: Default::default(),
             disabled: Default::default(),
             packet_left: Default::default(),
-            first: Default::default(),
-            second: Default::default(),
+            head: Default::default(),
             outstanding: Default::default(),
             stored: Default::default(),
             stored_valid: Default::default(),
@@ -171,7 +173,7 @@ impl Parse {
     }
 }
 
-impl Logic for Parse {
+impl<const N: usize, const K: usize> Logic for Parse<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
@@ -184,8 +186,7 @@ impl Logic for Parse {
             admitted,
             disabled,
             packet_left,
-            first,
-            second,
+            head,
             outstanding,
             stored,
             stored_valid,
@@ -209,15 +210,16 @@ impl Logic for Parse {
         let arrived = self.beat_valid.q.val();
         let is_first = !self.midway.q.val();
         let index = if is_first {
-            bits::<5>(0)
+            bits::<6>(0)
         } else {
             self.index.q.val()
         };
-        let fits = index < bits::<5>(FRAME_BEATS);
-        let is_cut = index == bits::<5>(FRAME_BEATS - 1);
+        let most = FRAME_BYTES / K as u64;
+        let fits = index < bits::<6>(most);
+        let is_cut = index == bits::<6>(most - 1);
 
         // Admission, for the whole frame at its first beat.
-        let space = (self.room.val() >= bits::<16>(FRAME_BEATS + ROOM_LAG))
+        let space = (self.room.val() >= bits::<16>(most + ROOM_LAG))
             & (self.outstanding.q.val() < bits::<16>(self._summaries as u64));
         let admit = if is_first {
             self.enabled.val() & space
@@ -238,61 +240,57 @@ impl Logic for Parse {
             self.packet_left.q.val()
         };
         let ethernet = if is_first {
-            bits::<64>(0x3fff)
+            bits::<K>(0x3fff)
         } else {
-            bits::<64>(0)
+            bits::<K>(0)
         };
         if arrived {
             self.midway.d.next = !beat.last;
-            self.index.d.next = if fits { index + bits::<5>(1) } else { index };
+            self.index.d.next = if fits { index + bits::<6>(1) } else { index };
             self.admitted.d.next = admit;
             self.disabled.d.next = refused_disabled;
-            let reaches_end = !packet_left.get_bits::<11>(6).any();
+            let reaches_end = packet_left < bits::<17>(K as u64);
             self.packet_left.d.next = if reaches_end {
                 bits::<17>(0)
             } else {
-                packet_left - bits::<17>(64)
+                packet_left - bits::<17>(K as u64)
             };
             let in_beat = if reaches_end {
-                packet_left.get_bits::<7>(0)
+                packet_left.get_bits::<8>(0)
             } else {
-                bits::<7>(64)
+                bits::<8>(K as u64)
             };
-            self.covered.d.next = first_bytes(in_beat) & beat.keep & !ethernet;
+            self.covered.d.next = first_bytes::<K>(in_beat) & beat.keep & !ethernet;
             self.stored.d.next = beat;
             self.stored.d.next.last = beat.last | is_cut;
         }
-        let head_first = if is_first {
-            beat.data
-        } else {
-            self.first.q.val()
-        };
-        let head_second = if index == bits::<5>(1) {
-            beat.data.get_bits::<240>(0)
-        } else {
-            self.second.q.val()
-        };
-        if arrived & is_first {
-            self.first.d.next = beat.data;
+        let mut head = self.head.q.val();
+        if is_first {
+            head = bit_cast::<HEAD_BITS, N>(beat.data);
         }
-        if arrived & (index == bits::<5>(1)) {
-            self.second.d.next = beat.data.get_bits::<240>(0);
+        for i in 1..HEAD_BITS.div_ceil(N) {
+            if index == bits::<6>(i as u64) {
+                head = head | (bit_cast::<HEAD_BITS, N>(beat.data) << (i * N) as u64);
+            }
+        }
+        if arrived {
+            self.head.d.next = head;
         }
         self.stored_valid.d.next = arrived & admit & fits;
         self.m_beats.data.next = self.stored.q.val();
         self.m_beats.valid.next = self.stored_valid.q.val();
 
         let ends = arrived & beat.last;
-        let stored_len =
-            cat::<5, 6, 11>(index, bits::<6>(0)) + bit_cast::<11, 7>(count_bytes(beat.keep));
+        let stored_len = (bit_cast::<11, 6>(index) << K.trailing_zeros() as u64)
+            + bit_cast::<11, 8>(count_bytes::<K>(beat.keep));
         let frame_len = if fits {
             stored_len
         } else {
-            bits::<11>(64 * FRAME_BEATS)
+            bits::<11>(FRAME_BYTES)
         };
         if ends {
             self.arrival.d.next = Arrival {
-                head: cat::<240, 512, 752>(head_second, head_first),
+                head,
                 frame_len,
                 oversize: frame_len > bits::<11>(MAX_FRAME),
                 refused: !admit,
@@ -305,10 +303,10 @@ impl Logic for Parse {
         let head = self.arrival.q.val().head;
         self.header_sum.clk.next = self.clk.val();
         self.header_sum.data.next = bit_cast::<512, 480>(head.get_bits::<480>(8 * 14));
-        self.header_sum.keep.next = first_bytes(bit_cast::<7, 6>(ip_header_bytes(head)));
+        self.header_sum.keep.next = first_bytes::<64>(bit_cast::<8, 6>(ip_header_bytes(head)));
         let header_total = self.header_sum.sum.val();
         self.header_good[0].clk.next = self.clk.val();
-        self.header_good[0].d.next = sums_to_zero(bit_cast::<26, 21>(header_total));
+        self.header_good[0].d.next = sums_to_zero(bit_cast::<26, 22>(header_total));
         for i in 1..WALK_STEPS - SUM_LATENCY {
             self.header_good[i].clk.next = self.clk.val();
             self.header_good[i].d.next = self.header_good[i - 1].q.val();
@@ -327,7 +325,7 @@ impl Logic for Parse {
             self.shares[i].d.next = self.shares[i - 1].q.val();
         }
         let share = self.shares[SUM_LATENCY].q.val();
-        let beat_sum = bit_cast::<26, 21>(self.packet_sum.sum.val());
+        let beat_sum = bit_cast::<26, 22>(self.packet_sum.sum.val());
         if share.valid {
             self.packet_total.d.next = if share.first {
                 beat_sum

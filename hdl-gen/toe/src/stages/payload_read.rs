@@ -28,11 +28,11 @@
 //! stalls: the plan stops while fewer than [`MARGIN`] beats are free in the output FIFO.
 //!
 //! Initiation interval: one read per cycle issued, one beat per cycle delivered, so a
-//! 64-byte segment per cycle when tags suffice. Latency from the last completion beat
+//! segment of up to a beat per cycle when tags suffice. Latency from the last completion beat
 //! of a read to `m`: 5 cycles; from `s` to `m_up`: 2.
 
 use super::octets::{first_bytes, spread};
-use crate::channels::{Completion, PayloadBeat, ReadRequest, UP_READ, Up};
+use crate::channels::{Completion, PayloadBeat, RECORD_BITS, ReadRequest, UP_READ, Up};
 use hallux_hdl::prelude::*;
 
 /// Largest number of tags: they share the tag space with descriptor reads, which have
@@ -83,10 +83,10 @@ pub struct Piece {
 pub struct Plan {
     /// Something is planned.
     pub valid: Bit,
-    /// Valid bytes of the buffer's beat, 0 to 64 (0: only the carried bytes leave).
-    pub bytes: Bits<7>,
+    /// Valid bytes of the buffer's beat, or 0: only the carried bytes leave.
+    pub bytes: Bits<8>,
     /// Bytes carried over from before.
-    pub carried: Bits<6>,
+    pub carried: Bits<7>,
     /// An output beat leaves.
     pub emit: Bit,
     /// It is the segment's last.
@@ -95,7 +95,7 @@ pub struct Plan {
 
 /// Reads payload from host memory.
 #[derive(LogicBlock, Default)]
-pub struct PayloadRead {
+pub struct PayloadRead<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -103,11 +103,11 @@ pub struct PayloadRead {
     /// Ranges to fetch.
     pub s: StreamSink<ReadRequest>,
     /// Completions; those whose tag has bit 7 set are not ours and are ignored.
-    pub s_cpl: StreamSink<Completion>,
+    pub s_cpl: StreamSink<Completion<N>>,
     /// Memory reads.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<RECORD_BITS>>,
     /// The segments' payload.
-    pub m: StreamSource<PayloadBeat>,
+    pub m: StreamSource<PayloadBeat<N>>,
     /// No request is held and no read is in flight.
     pub idle: Signal<Out, Bit>,
     busy: DFF<Bit>,
@@ -118,32 +118,32 @@ pub struct PayloadRead {
     /// Tags handed out and not yet free again.
     used: DFF<Bits<8>>,
     order: Fifo<Piece>,
-    buffer: Ram<Bits<512>, 13>,
+    buffer: Ram<Bits<N>, 14>,
     /// One bit a tag: its data is complete.
     done: DFF<Bits<128>>,
     /// Beats of the oldest read that are planned.
-    planned: DFF<Bits<7>>,
+    planned: DFF<Bits<8>>,
     /// Bytes carried over behind the beats planned so far.
-    carried: DFF<Bits<6>>,
+    carried: DFF<Bits<7>>,
     /// The carried bytes form a last beat of their own.
     flush: DFF<Bit>,
     plan1: DFF<Plan>,
     plan2: DFF<Plan>,
-    beat: DFF<Bits<512>>,
-    carry: DFF<Bits<512>>,
-    out: Fifo<PayloadBeat>,
+    beat: DFF<Bits<N>>,
+    carry: DFF<Bits<N>>,
+    out: Fifo<PayloadBeat<N>>,
     beats_fit: Assert,
     _tags: usize,
     _max_read_request: usize,
 }
 
-impl PayloadRead {
+impl<const N: usize, const K: usize> PayloadRead<N, K> {
     /// A reader with `tags` reads in flight (1 to [`MAX_TAGS`]) of at most
     /// `max_read_request` bytes (a power of two, 128 to 4096).
     pub fn new(tags: usize, max_read_request: usize) -> Self {
         Self {
             order: Fifo::new(tags.max(2)),
-            buffer: Ram::new(tags * max_read_request / 64),
+            buffer: Ram::new(tags * max_read_request / K),
             out: Fifo::new(OUTPUT_BEATS).with_almost_full(MARGIN),
             beats_fit: Assert::new("a planned beat finds no place in the output FIFO"),
             _tags: tags,
@@ -153,7 +153,7 @@ impl PayloadRead {
     }
 }
 
-impl Logic for PayloadRead {
+impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
@@ -233,25 +233,25 @@ impl Logic for PayloadRead {
         let read = self.reads.m.data.val();
         self.m_up.valid.next = self.reads.m.valid.val();
         self.reads.m.ready.next = self.m_up.ready.val();
-        self.m_up.data.next = Up {
+        self.m_up.data.next = Up::<RECORD_BITS> {
             kind: bits::<2>(UP_READ),
             address: read.address,
             bytes: read.bytes,
             tag: bit_cast::<8, 7>(read.tag),
             vector: bits::<8>(0),
-            data: bits::<512>(0),
+            data: bits::<RECORD_BITS>(0),
             last: true,
         };
 
         // Completions go to the slot of their tag.
-        let slot_shift = (self._max_read_request / 64).trailing_zeros() as u64;
+        let slot_shift = (self._max_read_request / K).trailing_zeros() as u64;
         let completion = self.s_cpl.data.val();
         let arrive = self.s_cpl.valid.val() & !completion.tag.get_bit(7);
-        let slot = bit_cast::<13, 7>(completion.tag.get_bits::<7>(0)) << slot_shift;
+        let beat_shift = K.trailing_zeros() as u64;
+        let slot = bit_cast::<14, 7>(completion.tag.get_bits::<7>(0)) << slot_shift;
         self.s_cpl.ready.next = true;
         self.buffer.write_enable.next = arrive;
-        self.buffer.write_address.next =
-            slot | bit_cast::<13, 7>(completion.offset.get_bits::<7>(6));
+        self.buffer.write_address.next = slot | bit_cast::<14, 13>(completion.offset >> beat_shift);
         self.buffer.write_data.next = completion.data;
         let mut done_next = self.done.q.val();
         if arrive & completion.last {
@@ -266,39 +266,40 @@ impl Logic for PayloadRead {
             & self.done.q.val().get_bit(oldest.tag.index())
             & !self.flush.q.val()
             & room;
-        let unplanned = oldest.bytes - (bit_cast::<13, 7>(self.planned.q.val()) << 6);
-        let last_of_read = unplanned <= bits::<13>(64);
+        let unplanned = oldest.bytes - (bit_cast::<13, 8>(self.planned.q.val()) << beat_shift);
+        let last_of_read = unplanned <= bits::<13>(K as u64);
+        let whole_beat = bits::<8>(K as u64);
         let count = if last_of_read {
-            bit_cast::<7, 13>(unplanned)
+            bit_cast::<8, 13>(unplanned)
         } else {
-            bits::<7>(64)
+            whole_beat
         };
-        let total = bit_cast::<8, 6>(self.carried.q.val()) + bit_cast::<8, 7>(count);
+        let total = bit_cast::<8, 7>(self.carried.q.val()) + count;
         let closes = last_of_read & oldest.last;
-        let spills = total > bits::<8>(64);
+        let spills = total > whole_beat;
         self.buffer.read_address.next =
-            (bit_cast::<13, 7>(oldest.tag) << slot_shift) | bit_cast::<13, 7>(self.planned.q.val());
+            (bit_cast::<14, 7>(oldest.tag) << slot_shift) | bit_cast::<14, 8>(self.planned.q.val());
         self.plan1.d.next = Plan {
             valid: fetch | flushes,
-            bytes: if flushes { bits::<7>(0) } else { count },
+            bytes: if flushes { bits::<8>(0) } else { count },
             carried: self.carried.q.val(),
-            emit: flushes | closes | (total >= bits::<8>(64)),
+            emit: flushes | closes | (total >= whole_beat),
             last: flushes | (closes & !spills),
         };
         if flushes {
             self.flush.d.next = false;
-            self.carried.d.next = bits::<6>(0);
+            self.carried.d.next = bits::<7>(0);
         }
         if fetch {
             self.flush.d.next = closes & spills;
             self.carried.d.next = if closes & !spills {
-                bits::<6>(0)
+                bits::<7>(0)
             } else {
-                total.get_bits::<6>(0)
+                total.get_bits::<7>(0) & bits::<7>(K as u64 - 1)
             };
-            self.planned.d.next = self.planned.q.val() + bits::<7>(1);
+            self.planned.d.next = self.planned.q.val() + bits::<8>(1);
             if last_of_read {
-                self.planned.d.next = bits::<7>(0);
+                self.planned.d.next = bits::<8>(0);
                 done_next = done_next & !(bits::<128>(1) << oldest.tag);
             }
         }
@@ -314,17 +315,17 @@ impl Logic for PayloadRead {
 
         // Mask: bytes that the completion does not hold become zero.
         self.plan2.d.next = self.plan1.q.val();
-        let valid_bytes = first_bytes(self.plan1.q.val().bytes);
-        self.beat.d.next = self.buffer.read_data.val() & spread(valid_bytes);
+        let valid_bytes = first_bytes::<K>(self.plan1.q.val().bytes);
+        self.beat.d.next = self.buffer.read_data.val() & spread::<N, K>(valid_bytes);
 
         // Rotate: behind the carried bytes; what does not fit is carried over.
         let plan = self.plan2.q.val();
-        let distance = bit_cast::<10, 6>(plan.carried) << 3;
+        let distance = bit_cast::<11, 7>(plan.carried) << 3;
         let front = self.carry.q.val() | (self.beat.q.val() << distance);
-        let back = self.beat.q.val() >> (bits::<10>(512) - distance);
+        let back = self.beat.q.val() >> (bits::<11>(N as u64) - distance);
         if plan.valid {
             self.carry.d.next = if plan.last {
-                bits::<512>(0)
+                bits::<N>(0)
             } else if plan.emit {
                 back
             } else {
@@ -332,7 +333,7 @@ impl Logic for PayloadRead {
             };
         }
         self.out.s.valid.next = plan.valid & plan.emit;
-        self.out.s.data.next = PayloadBeat {
+        self.out.s.data.next = PayloadBeat::<N> {
             data: front,
             last: plan.last,
         };
@@ -356,12 +357,12 @@ impl Logic for PayloadRead {
             self.tag.d.next = bits::<7>(0);
             self.used.d.next = bits::<8>(0);
             self.done.d.next = bits::<128>(0);
-            self.planned.d.next = bits::<7>(0);
-            self.carried.d.next = bits::<6>(0);
+            self.planned.d.next = bits::<8>(0);
+            self.carried.d.next = bits::<7>(0);
             self.flush.d.next = false;
             self.plan1.d.next.valid = false;
             self.plan2.d.next.valid = false;
-            self.carry.d.next = bits::<512>(0);
+            self.carry.d.next = bits::<N>(0);
         }
     }
 }

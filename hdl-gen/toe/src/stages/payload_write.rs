@@ -42,7 +42,7 @@ const EVENTS: usize = 16;
 
 /// See the [module](self).
 #[derive(LogicBlock)]
-pub struct PayloadWrite {
+pub struct PayloadWrite<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset; the next slow-path slot is slot 0.
@@ -50,7 +50,7 @@ pub struct PayloadWrite {
     /// Actions in ticket order.
     pub s: StreamSink<Action>,
     /// Beats of the frames, in the same order.
-    pub s_beats: StreamSink<Beat>,
+    pub s_beats: StreamSink<Beat<N, K>>,
     /// Bus address of the slow-path slots.
     pub slow_base: Signal<In, Bits<64>>,
     /// log2 of the number of slots.
@@ -58,7 +58,7 @@ pub struct PayloadWrite {
     /// Context 0 has room for [`planner::SLOW_PENDING`] records.
     pub slow_room: Signal<In, Bit>,
     /// Write requests.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<N>>,
     /// Records to post.
     pub m_notice: StreamSource<Notice>,
     /// Headers to transmit, before their events are released.
@@ -75,7 +75,7 @@ pub struct PayloadWrite {
     pub idle: Signal<Out, Bit>,
     planner: Planner,
     chunks: Fifo<Chunk>,
-    engine: Engine,
+    engine: Engine<N, K>,
     tails: Fifo<Tail>,
     marks: Fifo<Bits<16>>,
     taken: DFF<Bits<16>>,
@@ -83,7 +83,7 @@ pub struct PayloadWrite {
     in_frame: Assert,
 }
 
-impl PayloadWrite {
+impl<const N: usize, const K: usize> PayloadWrite<N, K> {
     /// A stage that writes at most `max_payload` bytes a request: 128, 256 or 512.
     pub fn new(max_payload: usize) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl PayloadWrite {
     }
 }
 
-impl Logic for PayloadWrite {
+impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, taken);
@@ -141,9 +141,9 @@ impl Logic for PayloadWrite {
         StreamSource::<Chunk>::join(&mut self.planner.m_chunk, &mut self.chunks.s);
         StreamSource::<Tail>::join(&mut self.planner.m_tail, &mut self.tails.s);
         StreamSource::<Chunk>::join(&mut self.chunks.m, &mut self.engine.s_chunk);
-        StreamSink::<Beat>::link(&mut self.s_beats, &mut self.engine.s_beats);
+        StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.engine.s_beats);
         StreamSource::<Bits<16>>::join(&mut self.engine.m_mark, &mut self.marks.s);
-        StreamSource::<Up>::link(&mut self.m_up, &mut self.engine.m_up);
+        StreamSource::<Up<N>>::link(&mut self.m_up, &mut self.engine.m_up);
         StreamSource::<Notice>::link(&mut self.m_notice, &mut self.notices.m);
         StreamSource::<Header>::link(&mut self.m_header, &mut self.planner.m_header);
 

@@ -30,8 +30,8 @@ mod counters;
 mod map;
 
 use crate::channels::{
-    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, TableEntry, TableWrite,
-    UP_COMPLETION, Up,
+    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, RECORD_BITS, TableEntry,
+    TableWrite, UP_COMPLETION, Up,
 };
 use crate::interface::{COMMAND_WORDS, ID_MAGIC, Opcode, VERSION, context, register};
 use counters::Counters;
@@ -92,7 +92,7 @@ pub struct Registers {
     /// Accesses of the host.
     pub s: StreamSink<Mmio>,
     /// Completions of reads.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<RECORD_BITS>>,
     /// Context registers of fetch.
     pub m_fetch: StreamSource<ContextWrite>,
     /// Context registers of notify.
@@ -483,13 +483,13 @@ impl Logic for Registers {
         let completed = self.completion.m.data.val();
         self.m_up.valid.next = self.completion.m.valid.val();
         self.completion.m.ready.next = self.m_up.ready.val();
-        self.m_up.data.next = Up {
+        self.m_up.data.next = Up::<RECORD_BITS> {
             kind: bits::<2>(UP_COMPLETION),
             address: bits::<64>(0),
             bytes: bits::<13>(8),
             tag: completed.tag,
             vector: bits::<8>(0),
-            data: bit_cast::<512, 64>(completed.value),
+            data: bit_cast::<RECORD_BITS, 64>(completed.value),
             last: true,
         };
 

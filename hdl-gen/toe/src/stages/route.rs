@@ -21,7 +21,7 @@ const SEGMENTS: usize = 64;
 
 /// See the [module](self).
 #[derive(LogicBlock)]
-pub struct Route {
+pub struct Route<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -29,22 +29,22 @@ pub struct Route {
     /// Segments in arrival order.
     pub s: StreamSink<Segment>,
     /// Beats of their frames.
-    pub s_beats: StreamSink<Beat>,
+    pub s_beats: StreamSink<Beat<N, K>>,
     /// Segments of each group.
     pub m: Vec<StreamSource<Segment>>,
     /// Beats of their frames.
-    pub m_beats: Vec<StreamSource<Beat>>,
+    pub m_beats: Vec<StreamSource<Beat<N, K>>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
     /// The beats of a frame are passing to `target`.
     moving: DFF<Bit>,
     target: DFF<Bits<3>>,
     segments: Vec<Fifo<Segment>>,
-    beats: Vec<Fifo<Beat>>,
+    beats: Vec<Fifo<Beat<N, K>>>,
     _groups: usize,
 }
 
-impl Route {
+impl<const N: usize, const K: usize> Route<N, K> {
     /// For `groups` groups (2, 4 or 8), with `beats` beats in front of each.
     pub fn new(groups: usize, beats: usize) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl Route {
     }
 }
 
-impl Logic for Route {
+impl<const N: usize, const K: usize> Logic for Route<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, moving, target);

@@ -16,41 +16,55 @@
 //! interleaved. The grant rotates behind the input that was served last and moves only
 //! when a beat moves. Latency 1 cycle, initiation interval 1.
 
-use crate::channels::Up;
+use crate::channels::{RECORD_BITS, Up};
 use hallux_hdl::prelude::*;
 
 /// Number of inputs.
 const INPUTS: usize = 5;
 
+/// A request that carries at most a record, on the whole bus.
+#[hdl_fn]
+fn widen<const N: usize>(request: Up<RECORD_BITS>) -> Up<N> {
+    Up::<N> {
+        kind: request.kind,
+        address: request.address,
+        bytes: request.bytes,
+        tag: request.tag,
+        vector: request.vector,
+        data: bit_cast::<N, RECORD_BITS>(request.data),
+        last: request.last,
+    }
+}
+
 /// Merges the requests of five stages into one ordered stream.
 #[derive(LogicBlock, Default)]
-pub struct Upstream {
+pub struct Upstream<const N: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
     pub rst: Signal<In, Bit>,
     /// Payload writes (payload write).
-    pub s_payload: StreamSink<Up>,
+    pub s_payload: StreamSink<Up<N>>,
     /// Records and interrupts (notify). Their mutual order is kept.
-    pub s_notify: StreamSink<Up>,
+    pub s_notify: StreamSink<Up<RECORD_BITS>>,
     /// Payload reads (payload read).
-    pub s_read: StreamSink<Up>,
+    pub s_read: StreamSink<Up<RECORD_BITS>>,
     /// Descriptor reads and consumed counts (fetch).
-    pub s_fetch: StreamSink<Up>,
+    pub s_fetch: StreamSink<Up<RECORD_BITS>>,
     /// Completions of register reads (registers).
-    pub s_mmio: StreamSink<Up>,
+    pub s_mmio: StreamSink<Up<RECORD_BITS>>,
     /// The one queue.
-    pub m: StreamSource<Up>,
+    pub m: StreamSource<Up<N>>,
     /// Nothing is held and no request is half through.
     pub idle: Signal<Out, Bit>,
-    out: StreamRegister<Up>,
+    out: StreamRegister<Up<N>>,
     /// A request has begun and not ended: `owner` keeps the grant.
     held: DFF<Bit>,
     /// The input served last.
     owner: DFF<Bits<3>>,
 }
 
-impl Logic for Upstream {
+impl<const N: usize> Logic for Upstream<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, held, owner);
@@ -91,10 +105,10 @@ impl Logic for Upstream {
         };
         let beat = match pick.index() {
             0 => self.s_payload.data.val(),
-            1 => self.s_notify.data.val(),
-            2 => self.s_read.data.val(),
-            3 => self.s_fetch.data.val(),
-            _ => self.s_mmio.data.val(),
+            1 => widen::<N>(self.s_notify.data.val()),
+            2 => widen::<N>(self.s_read.data.val()),
+            3 => widen::<N>(self.s_fetch.data.val()),
+            _ => widen::<N>(self.s_mmio.data.val()),
         };
         let free = self.out.s.ready.val();
         self.out.s.data.next = beat;

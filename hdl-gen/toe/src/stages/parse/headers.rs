@@ -6,6 +6,8 @@ use crate::interface::Drop;
 use crate::stages::octets::{network16, network32, network48};
 use hallux_hdl::prelude::*;
 
+/// Bits of the headers of the largest fast frame: Ethernet 14, IPv4 20, TCP 60 bytes.
+pub const HEAD_BITS: usize = 8 * 94;
 /// Longest frame without FCS, one VLAN tag included (IEEE 802.3 §3.2.7).
 pub const MAX_FRAME: u64 = 1518;
 
@@ -19,9 +21,9 @@ const PROTOCOL_TCP: u64 = 6;
 /// A frame whose last beat has just passed.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Arrival {
-    /// Its first 94 bytes, the headers of the largest fast frame: Ethernet 14, IPv4 20,
-    /// TCP 60. What lies behind its end is undefined.
-    pub head: Bits<752>,
+    /// Its first bytes, as many as the headers have at most. What lies behind its end is
+    /// undefined.
+    pub head: Bits<HEAD_BITS>,
     /// Bytes stored, at most 1536.
     pub frame_len: Bits<11>,
     /// It was longer than [`MAX_FRAME`].
@@ -55,13 +57,13 @@ pub struct Frame {
 
 /// Bytes of the IPv4 header as the header claims, 0 to 60.
 #[hdl_fn]
-pub fn ip_header_bytes(head: Bits<752>) -> Bits<6> {
+pub fn ip_header_bytes(head: Bits<HEAD_BITS>) -> Bits<6> {
     cat::<4, 2, 6>(head.get_bits::<4>(8 * IP), bits::<2>(0))
 }
 
 /// Words of TCP options as the header claims.
 #[hdl_fn]
-pub fn option_words(head: Bits<752>) -> Bits<4> {
+pub fn option_words(head: Bits<HEAD_BITS>) -> Bits<4> {
     head.get_bits::<4>(8 * (TCP + 12) + 4) - bits::<4>(5)
 }
 

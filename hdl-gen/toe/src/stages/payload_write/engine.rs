@@ -6,7 +6,7 @@
 //!  s_chunk ─► position, shift ──┘                                              m_mark
 //! ```
 //!
-//! `held` is the last beat taken of the frame. A window of up to 64 bytes begins in the
+//! `held` is the last beat taken of the frame. A window of up to a beat's bytes begins in the
 //! held beat and may reach into the arriving one, or lies wholly in the arriving one; it
 //! is emitted, and the arriving beat taken, in the same clock. Beats in front of the
 //! placement are taken as they arrive. Behind the event's last window the rest of its
@@ -23,13 +23,13 @@ use hallux_hdl::prelude::*;
 
 /// A window before rotation.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Window {
+pub struct Window<const N: usize> {
     /// Held and arriving bytes, merged.
-    pub data: Bits<512>,
-    /// Bytes to rotate right.
-    pub shift: Bits<6>,
-    /// Bytes in use, 1 to 64.
-    pub bytes: Bits<7>,
+    pub data: Bits<N>,
+    /// Bytes to rotate right, less than those of a beat.
+    pub shift: Bits<7>,
+    /// Bytes in use, 1 to those of a beat.
+    pub bytes: Bits<8>,
     /// Address of the request.
     pub address: Bits<64>,
     /// Bytes of the request.
@@ -40,7 +40,7 @@ pub struct Window {
 
 /// See the [module](self).
 #[derive(LogicBlock, Default)]
-pub struct Engine {
+pub struct Engine<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset.
@@ -48,18 +48,18 @@ pub struct Engine {
     /// Chunks of the events, in ticket order.
     pub s_chunk: StreamSink<Chunk>,
     /// Beats of their frames.
-    pub s_beats: StreamSink<Beat>,
+    pub s_beats: StreamSink<Beat<N, K>>,
     /// Write requests.
-    pub m_up: StreamSource<Up>,
+    pub m_up: StreamSource<Up<N>>,
     /// At the end of each event: write beats emitted so far, modulo 2^16.
     pub m_mark: StreamSource<Bits<16>>,
     /// A placement ends behind its frame: a mistake upstream, and the stage hangs.
     pub overrun: Signal<Out, Bit>,
     /// Nothing is held; a taken beat of a finished frame does not count.
     pub idle: Signal<Out, Bit>,
-    held: DFF<Bits<512>>,
+    held: DFF<Bits<N>>,
     // Beats taken of the frame; the held one is the last of them.
-    taken: DFF<Bits<5>>,
+    taken: DFF<Bits<6>>,
     // The last beat of the frame is taken.
     over: DFF<Bit>,
     // Bytes of the chunk written.
@@ -67,12 +67,12 @@ pub struct Engine {
     // All windows of the event are emitted, its frame is not over.
     draining: DFF<Bit>,
     emitted: DFF<Bits<16>>,
-    window: DFF<Window>,
+    window: DFF<Window<N>>,
     window_valid: DFF<Bit>,
-    outgoing: StreamRegister<Up>,
+    outgoing: StreamRegister<Up<N>>,
 }
 
-impl Logic for Engine {
+impl<const N: usize, const K: usize> Logic for Engine<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
@@ -93,22 +93,23 @@ impl Logic for Engine {
         // Where the next window lies.
         let chunk = self.s_chunk.data.val();
         let position = chunk.offset + bit_cast::<11, 10>(self.written.q.val());
-        let beat = position.get_bits::<5>(6);
-        let shift = position.get_bits::<6>(0);
+        let beat = (position >> K.trailing_zeros() as u64).get_bits::<6>(0);
+        let shift = position.get_bits::<7>(0) & bits::<7>(K as u64 - 1);
         let left = chunk.length - self.written.q.val();
-        let final_window = left <= bits::<10>(64);
+        let whole = bits::<8>(K as u64);
+        let final_window = left <= bits::<10>(K as u64);
         let bytes = if final_window {
-            left.get_bits::<7>(0)
+            left.get_bits::<8>(0)
         } else {
-            bits::<7>(64)
+            whole
         };
-        let end = bit_cast::<8, 6>(shift) + bit_cast::<8, 7>(bytes);
-        let reaches_next = end > bits::<8>(64);
-        let ends_beat = end >= bits::<8>(64);
+        let end = bit_cast::<8, 7>(shift) + bytes;
+        let reaches_next = end > whole;
+        let ends_beat = end >= whole;
 
         // Where its bytes are.
         let offered = self.s_beats.valid.val() & !self.over.q.val();
-        let starts_held = self.taken.q.val() == beat + bits::<5>(1);
+        let starts_held = self.taken.q.val() == beat + bits::<6>(1);
         let starts_arriving = (self.taken.q.val() == beat) & !reaches_next;
         let present = if starts_held {
             offered | !reaches_next
@@ -137,11 +138,11 @@ impl Logic for Engine {
 
         if takes {
             self.held.d.next = self.s_beats.data.val().data;
-            self.taken.d.next = self.taken.q.val() + bits::<5>(1);
+            self.taken.d.next = self.taken.q.val() + bits::<6>(1);
             self.over.d.next = self.s_beats.data.val().last;
         }
         if emits {
-            self.written.d.next = self.written.q.val() + bit_cast::<10, 7>(bytes);
+            self.written.d.next = self.written.q.val() + bit_cast::<10, 8>(bytes);
         }
         if chunk_written {
             self.written.d.next = bits::<10>(0);
@@ -150,7 +151,7 @@ impl Logic for Engine {
             self.draining.d.next = !frame_over;
         }
         if event_over {
-            self.taken.d.next = bits::<5>(0);
+            self.taken.d.next = bits::<6>(0);
             self.over.d.next = false;
         }
 
@@ -160,12 +161,12 @@ impl Logic for Engine {
         }
         if emits {
             let from_arriving = if starts_held {
-                bit_cast::<7, 6>(shift)
+                bit_cast::<8, 7>(shift)
             } else {
-                bits::<7>(64)
+                whole
             };
-            let arriving = first_bits(from_arriving);
-            self.window.d.next = Window {
+            let arriving = first_bits::<N>(from_arriving);
+            self.window.d.next = Window::<N> {
                 data: (self.s_beats.data.val().data & arriving) | (self.held.q.val() & !arriving),
                 shift,
                 bytes,
@@ -175,20 +176,20 @@ impl Logic for Engine {
             };
         }
         let window = self.window.q.val();
-        let right = cat::<6, 3, 9>(window.shift, bits::<3>(0));
-        let wrapped = bits::<10>(512) - bit_cast::<10, 9>(right);
+        let right = cat::<7, 3, 10>(window.shift, bits::<3>(0));
+        let wrapped = bits::<11>(N as u64) - bit_cast::<11, 10>(right);
         let rotated = (window.data >> right) | (window.data << wrapped);
-        self.outgoing.s.data.next = Up {
+        self.outgoing.s.data.next = Up::<N> {
             kind: bits::<2>(UP_WRITE),
             address: window.address,
             bytes: bit_cast::<13, 10>(window.length),
             tag: bits::<8>(0),
             vector: bits::<8>(0),
-            data: rotated & first_bits(window.bytes),
+            data: rotated & first_bits::<N>(window.bytes),
             last: window.last,
         };
         self.outgoing.s.valid.next = self.window_valid.q.val();
-        StreamSource::<Up>::link(&mut self.m_up, &mut self.outgoing.m);
+        StreamSource::<Up<N>>::link(&mut self.m_up, &mut self.outgoing.m);
 
         let emitted = if emits {
             self.emitted.q.val() + bits::<16>(1)
@@ -203,7 +204,7 @@ impl Logic for Engine {
             !self.s_chunk.valid.val() & !self.window_valid.q.val() & !self.outgoing.m.valid.val();
 
         if self.rst.val() {
-            self.taken.d.next = bits::<5>(0);
+            self.taken.d.next = bits::<6>(0);
             self.over.d.next = false;
             self.written.d.next = bits::<10>(0);
             self.draining.d.next = false;
