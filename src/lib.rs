@@ -4,6 +4,7 @@
 //! and the results they leave.
 
 pub mod absent;
+pub mod bounds;
 pub mod commands;
 pub mod diagram;
 pub mod model;
@@ -18,3 +19,4 @@ pub mod simulation;
 pub mod sweep;
 pub mod synth;
 pub mod table;
+pub mod verdict;

@@ -1,6 +1,7 @@
 //! What a run leaves behind: `summary.json` (the same in every mode), `execution.json`
 //! (everything that depends on machine, mode or wall time) and the files beside them.
 
+use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,6 +48,9 @@ pub struct NicSummary {
     pub pcie: BTreeMap<String, u64>,
     /// Dropped frames by reason.
     pub drops: BTreeMap<String, u64>,
+    /// What the run asked of resources that no stage counts; the [verdict](crate::verdict)
+    /// is made of it.
+    pub demand: BTreeMap<String, u64>,
 }
 
 /// Everything the mode law covers.
@@ -93,6 +97,8 @@ pub struct Summary {
     pub nics: BTreeMap<String, NicSummary>,
     /// Counters of every other component, by component and counter.
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What limits the run, and what would next.
+    pub verdict: Verdict,
 }
 
 /// Everything else.

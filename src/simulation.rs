@@ -14,6 +14,7 @@ use crate::results::{
 use crate::scenario::{
     App, CpuProfileName, NicModel, Pcie, PeerKind, Scenario, Settings, TopologyKind,
 };
+use crate::verdict::{Measured, Verdict};
 use anyhow::{Context, Result, anyhow};
 use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{ComponentId, Direction, Partition, Simulation};
@@ -481,16 +482,7 @@ pub fn rtl_nic_config(
     pcie: &Pcie,
     design: &DesignPoint,
 ) -> Result<RtlNicConfig> {
-    let pcie = LinkParameters {
-        generation: Generation::from_number(pcie.generation)
-            .ok_or_else(|| anyhow!("PCIe generation {}", pcie.generation))?,
-        lanes: pcie.lanes,
-        max_payload: design.max_payload.into(),
-        max_read_request: design.max_read_request.into(),
-        root_latency: Time::from_ps(pcie.root_latency.0),
-        root_spread: Time::from_ps(pcie.root_spread.0),
-        ..LinkParameters::default()
-    };
+    let pcie = pcie_link(pcie, design)?;
     let clock = ClockPeriod::from_hz(design.clock.0)
         .ok_or_else(|| anyhow!("a clock of {} has no period", design.clock))?;
     Ok(RtlNicConfig {
@@ -500,6 +492,23 @@ pub fn rtl_nic_config(
             ..MacParameters::default()
         },
         ..RtlNicConfig::new(name, clock, seed)
+    })
+}
+
+/// The PCIe link of a NIC of `design`.
+///
+/// # Errors
+/// There is no such generation.
+pub fn pcie_link(pcie: &Pcie, design: &DesignPoint) -> Result<LinkParameters> {
+    Ok(LinkParameters {
+        generation: Generation::from_number(pcie.generation)
+            .ok_or_else(|| anyhow!("PCIe generation {}", pcie.generation))?,
+        lanes: pcie.lanes,
+        max_payload: design.max_payload.into(),
+        max_read_request: design.max_read_request.into(),
+        root_latency: Time::from_ps(pcie.root_latency.0),
+        root_spread: Time::from_ps(pcie.root_spread.0),
+        ..LinkParameters::default()
     })
 }
 
@@ -739,6 +748,16 @@ impl Assembly {
             }
         }
         let tested = nics.get(NIC).cloned().unwrap_or_default();
+        let verdict = Verdict::of(&Measured {
+            scenario,
+            nic: nics.get(NIC),
+            counters: &counters,
+            span,
+            verified: work.verified,
+            requests: work.requests,
+            least_request: work.latency.least().ps(),
+            retransmitted: received.retransmitted_segments + sent.retransmitted_segments,
+        });
         Summary {
             schema: SUMMARY_SCHEMA,
             complete,
@@ -770,6 +789,7 @@ impl Assembly {
             drops: tested.drops,
             nics,
             counters,
+            verdict,
         }
     }
 }
@@ -811,5 +831,18 @@ fn nic_summary(nic: &RtlNic) -> NicSummary {
             .collect(),
         pcie: report.pcie,
         drops: report.drops,
+        demand: [
+            ("rx_frames", report.rx_frames),
+            ("rx_bytes", report.rx_bytes),
+            ("tx_frames", report.tx_frames),
+            ("tx_bytes", report.tx_bytes),
+            ("tx_beats", report.demand.tx_beats),
+            ("completion_beats", report.demand.completion_beats),
+            ("payload_reads", report.demand.payload_reads),
+            ("payload_read_bytes", report.demand.payload_read_bytes),
+            ("busiest_flow_events", report.demand.busiest_flow_events()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
     }
 }

@@ -18,7 +18,7 @@ use super::mac::{Mac, MacParameters};
 use super::pcie::{LinkParameters, PcieLink, UpBeat};
 use super::ports::{PortBytes, Ports};
 use super::record::Recording;
-use super::report::NicReport;
+use super::report::{Demand, NicReport};
 use super::skip::{Gap, Rest, SkipMode};
 use crate::observe::stages::StageMonitor;
 use crate::observe::trace::StageTrace;
@@ -39,6 +39,9 @@ pub const ETH: usize = 1;
 
 /// Ticket of a probe whose stage handles beats or requests, not events.
 const NO_TICKET: u32 = hallux_toe::nic::NO_TICKET as u32;
+
+/// Name of the protocol unit's probe; those of further groups begin with it.
+const PROTOCOL: &str = "protocol";
 
 /// Clock edges for which reset is active at the start.
 const RESET_CYCLES: u64 = 8;
@@ -110,6 +113,9 @@ pub struct RtlNic {
     /// Cycles in a row in which nothing moved although the NIC was not quiescent.
     silent: u64,
     drops: [u64; Drop::ALL.len()],
+    demand: Demand,
+    /// Which probes are those of protocol units.
+    protocol: Vec<bool>,
     monitor: StageMonitor,
     trace: Option<StageTrace>,
     recording: Option<Recording>,
@@ -152,6 +158,12 @@ impl RtlNic {
             gap: None,
             silent: 0,
             drops: [0; Drop::ALL.len()],
+            demand: Demand::default(),
+            protocol: ports
+                .stages()
+                .iter()
+                .map(|stage| stage.starts_with(PROTOCOL))
+                .collect(),
             monitor: StageMonitor::new(ports.stages()),
             trace: config.trace.then(|| StageTrace::new(ports.stages())),
             recording: (config.record > 0)
@@ -183,6 +195,7 @@ impl RtlNic {
             tx_frames: sent.frames,
             tx_bytes: sent.bytes,
             unclaimed_accesses: self.pcie.unclaimed_accesses(),
+            demand: self.demand.clone(),
         }
     }
 
@@ -282,6 +295,7 @@ impl RtlNic {
 
         let outputs = self.outputs.bytes();
         let mut moved = frame_beat.is_some() || completion.is_some();
+        self.demand.completion_beats += u64::from(completion.is_some());
         if let Some(word) = access
             && self.ports.mmio_ready(outputs)
         {
@@ -292,6 +306,7 @@ impl RtlNic {
         let up = (up_valid && up_ready).then(|| self.ports.up(outputs));
         if let Some(up) = &up {
             self.pcie.accept(now, up)?;
+            self.demand.accept(up.crossing());
             moved = true;
         }
         let tx = if in_reset {
@@ -326,6 +341,7 @@ impl RtlNic {
         if tx_ready {
             let beat = tx.as_ref().map(|(data, keep, last)| (data, *keep, *last));
             self.mac.accept(now, beat)?;
+            self.demand.tx_beats += u64::from(beat.is_some());
             moved |= beat.is_some();
         }
         let offered = frame_beat.is_some()
@@ -383,6 +399,9 @@ impl RtlNic {
             let waiting = self.monitor.observe(stage, probe.fire, probe.blocked);
             if probe.fire {
                 moved = true;
+                if self.protocol[stage] && probe.ticket != NO_TICKET {
+                    self.demand.event(probe.flow);
+                }
                 if let Some(trace) = &mut self.trace
                     && probe.ticket != NO_TICKET
                 {

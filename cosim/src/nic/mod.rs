@@ -19,5 +19,5 @@ pub use adapter::{ETH, PCIE, RtlNic, RtlNicConfig};
 pub use edges::{Edge, EdgeLog};
 pub use error::{CycleError, Fault, NicError};
 pub use record::{Recording, Replay, replay};
-pub use report::NicReport;
+pub use report::{Demand, NicReport};
 pub use skip::{ParseSkipError, SkipMode};

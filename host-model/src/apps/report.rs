@@ -67,6 +67,14 @@ impl Spans {
         Time::from_ps(self.0.value_at_quantile(f64::from(per_10_000) / 10_000.0))
     }
 
+    /// The shortest span, to three significant digits; zero if there is none.
+    pub fn least(&self) -> Time {
+        match self.0.is_empty() {
+            true => Time::ZERO,
+            false => Time::from_ps(self.0.min()),
+        }
+    }
+
     /// The longest span; zero if there is none.
     pub fn longest(&self) -> Time {
         Time::from_ps(self.0.max())

@@ -1,7 +1,7 @@
 //! What no NIC on this wire, this link and this clock can exceed.
 
 use super::rig::Subject;
-use hallux_channel::ethernet::wire_bytes;
+use crate::bounds;
 use hallux_cosim::nic::pcie::LinkParameters;
 use serde::Serialize;
 
@@ -36,10 +36,9 @@ pub fn binding(bounds: &[Bound]) -> Bound {
 
 /// Frames a second of `payload` bytes of TCP payload each.
 pub fn wire_frames(subject: &Subject, payload: u64) -> Bound {
-    let bits = 8 * wire_bytes((HEADERS + payload) as usize);
     Bound {
         name: "wire",
-        value: subject.rate.bps() as f64 / bits as f64,
+        value: bounds::wire_frames(subject.rate, HEADERS + payload),
     }
 }
 
@@ -51,20 +50,17 @@ pub fn wire_goodput(subject: &Subject, payload: u64) -> f64 {
 
 /// Frames a second that one direction of the bus carries: a frame is whole beats.
 pub fn bus_frames(subject: &Subject, payload: u64) -> Bound {
-    let beats = (HEADERS + payload).div_ceil(u64::from(subject.point.bus_bits / 8));
     Bound {
         name: "bus",
-        value: subject.point.clock.0 as f64 / beats as f64,
+        value: bounds::bus_frames(&subject.point, HEADERS + payload),
     }
 }
 
 /// How often a second `bytes` upstream bytes go over the PCIe link.
 pub fn pcie(bytes: u64) -> Bound {
-    // Over a long stretch, so that rounding to picoseconds does not matter.
-    let span = LinkParameters::default().wire_time(1_000 * bytes);
     Bound {
         name: "PCIe",
-        value: 1e15 / span.ps() as f64,
+        value: bounds::pcie_bytes_per_second(&LinkParameters::default()) / bytes as f64,
     }
 }
 
@@ -72,6 +68,6 @@ pub fn pcie(bytes: u64) -> Bound {
 pub fn protocol(subject: &Subject, events: f64) -> Bound {
     Bound {
         name: "protocol",
-        value: subject.point.clock.0 as f64 / events,
+        value: bounds::protocol_events_per_second(&subject.point) / events,
     }
 }
