@@ -1,6 +1,7 @@
 //! The table at the end of a run.
 
 use crate::results::{Execution, Percentiles, Summary};
+use crate::verdict::Verdict;
 use comfy_table::{CellAlignment, Table, presets};
 use std::fmt::Write;
 
@@ -57,6 +58,9 @@ pub fn of(summary: &Summary, execution: &Execution) -> String {
     );
     figures.add_row(["simulation", &speed]);
     let _ = writeln!(text, "{figures}\n");
+    if summary.complete {
+        bounds(&summary.verdict, &mut text);
+    }
 
     if !summary.stages.is_empty() {
         let mut stages = plain();
@@ -83,6 +87,31 @@ pub fn of(summary: &Summary, execution: &Execution) -> String {
     }
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n").trim_end().to_owned()
+}
+
+/// Resources in the table; the others have higher bounds.
+const RESOURCES: usize = 6;
+
+/// The lowest bounds, and the sentence about them.
+fn bounds(verdict: &Verdict, text: &mut String) {
+    let resources = verdict.ordered();
+    if !resources.is_empty() {
+        let mut table = plain();
+        table.set_header(["resource", "bound Gb/s", "reached %", "moved by"]);
+        for (name, resource) in resources.iter().take(RESOURCES) {
+            table.add_row([
+                name.replace('_', " "),
+                format!("{:.3}", resource.bound_gbps),
+                format!("{:.1}", 100.0 * resource.utilisation),
+                resource.parameter.to_owned(),
+            ]);
+        }
+        for column in table.column_iter_mut().skip(1).take(2) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let _ = writeln!(text, "{table}");
+    }
+    let _ = writeln!(text, "{}\n", verdict.sentence);
 }
 
 fn plain() -> Table {
