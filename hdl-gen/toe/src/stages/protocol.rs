@@ -22,7 +22,7 @@
 //!   the exact transition; an assertion holds the one against the other in every simulation.
 //! * **Where it declines** (out of order, duplicates, FIN, recovery, commands, …), the next
 //!   event of the *same flow* waits in *relate* until *settle* has the state: four clocks
-//!   from event to event. Behind a command, which may change constants of the connection as
+//!   from event to event. Behind OPEN and SET, which change constants of the connection as
 //!   well, it waits in *prepare*: six clocks. Those behind it wait too, since outcomes keep
 //!   the order of events.
 //! * **What is forwarded.** An event in *prepare* takes its state from the youngest older
@@ -341,13 +341,13 @@ impl Logic for Protocol {
                 ) & !taken(measure_next));
             blocked = self.work_valid.q.val() & work.decoded.writes & behind_long;
 
-            // A command may change the constants that `work` is made of: those are taken from
+            // OPEN and SET may change the constants that `work` is made of: those are taken from
             // the memory's form of the state.
-            let mut waits = (in_relate & work.decoded.commands)
-                | (in_judge & self.judge_work.q.val().decoded.commands)
-                | (in_measure & self.measure_work.q.val().decoded.commands)
-                | (in_settle & settling.decoded.commands)
-                | (in_survey & self.settled_event.q.val().commands);
+            let mut waits = (in_relate & work.decoded.installs)
+                | (in_judge & self.judge_work.q.val().decoded.installs)
+                | (in_measure & self.measure_work.q.val().decoded.installs)
+                | (in_settle & settling.decoded.installs)
+                | (in_survey & self.settled_event.q.val().installs);
             if self._forwards_at_once {
                 newest = if in_relate {
                     quick.live

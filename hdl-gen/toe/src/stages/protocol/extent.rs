@@ -14,14 +14,12 @@ pub struct Extent {
     pub takes_text: Bit,
     /// Segment: bytes taken or held.
     pub length: Bits<14>,
-    /// Segment: their end from RCV.NXT.
-    pub end: Bits<25>,
+    /// Segment: their end from RCV.NXT, or that of the interval where it reaches further.
+    pub furthest: Bits<25>,
     /// Segment: it begins at RCV.NXT.
     pub in_order: Bit,
     /// Segment: the interval abuts or overlaps its bytes.
     pub touches: Bit,
-    /// Segment: the interval reaches further.
-    pub extends: Bit,
     /// Segment: the interval begins before it.
     pub leads: Bit,
     /// Segment: nothing is missing before its FIN, which is taken.
@@ -81,10 +79,9 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
     Extent {
         takes_text,
         length: bit_cast::<14, 25>(end - verdict.start),
-        end,
+        furthest: if extends { verdict.held_end } else { end },
         in_order,
         touches,
-        extends,
         leads: relations.held_start < verdict.start,
         finished: takes_text & in_order & work.decoded.fin & fits & !extends,
         jumps: verdict.takes_ack

@@ -131,6 +131,24 @@ pub fn ring_bytes(log2: Bits<5>) -> Bits<25> {
     bytes
 }
 
+/// A ring of 2^`log2` bytes less `part` of them. The ring's size is a mask here, which is
+/// decoded beside the negation, not before it: below bit `log2` the difference is −`part`.
+#[hdl_fn]
+pub fn rest_of_ring(log2: Bits<5>, part: Bits<25>) -> Bits<25> {
+    let negative = bits::<25>(0) - part;
+    let whole = !part.any();
+    let mut rest = bits::<25>(0);
+    for i in 0..25 {
+        let top = log2 == bits::<5>(i as u64);
+        let mut inside: Bit = false;
+        for larger in (i + 1)..25 {
+            inside = inside | (log2 == bits::<5>(larger as u64));
+        }
+        rest = rest.replace_bit(i, (inside & negative.get_bit(i)) | (top & whole));
+    }
+    rest
+}
+
 /// The most that a window field can say, in bytes: 65535 units.
 #[hdl_fn]
 pub fn widest_window(shift: Bits<4>) -> Bits<32> {
@@ -169,7 +187,7 @@ pub fn expand(flow: Flow) -> Live {
         flow,
         room: flow.edge - flow.snd_nxt,
         released: flow.snd_nxt + wide(flow.tx_avail),
-        unread: ring_bytes(flow.rx_log2) - flow.rx_avail,
+        unread: rest_of_ring(flow.rx_log2, flow.rx_avail),
     }
 }
 

@@ -95,6 +95,20 @@ pub struct Announced {
     pub moves: Bit,
 }
 
+/// The MSS is less than half a ring of 2^`log2` bytes: it has no bit from half the ring's on.
+#[hdl_fn]
+fn fits_half_ring(mss: Bits<14>, log2: Bits<5>) -> Bit {
+    let mut above = bits::<14>(0);
+    for i in 0..14 {
+        let mut reaches: Bit = false;
+        for smaller in 0..(i + 2) {
+            reaches = reaches | (log2 == bits::<5>(smaller as u64));
+        }
+        above = above.replace_bit(i, reaches & mss.get_bit(i));
+    }
+    !above.any()
+}
+
 /// Surveys the state after an event; `tick` is the time in 1.024 µs.
 #[hdl_fn]
 pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Survey {
@@ -120,8 +134,13 @@ pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Surve
         free,
         whole: free & !mask,
         most,
-        widest: wide(free) >= most,
-        worth: least::<32>(bit_cast::<32, 14>(flow.mss), half),
+        // `free` is no less than `most`, whose bits lie above those of the unit.
+        widest: wide(flow.rx_avail) >= (most | wide(mask)),
+        worth: if fits_half_ring(flow.mss, flow.rx_log2) {
+            bit_cast::<32, 14>(flow.mss)
+        } else {
+            half
+        },
         in_flight: flow.snd_nxt - flow.snd_una,
         outstanding: snd_max - flow.snd_una,
         snd_wnd: flow.edge - flow.snd_una,

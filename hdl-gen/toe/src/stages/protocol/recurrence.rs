@@ -24,8 +24,10 @@ use hallux_hdl::prelude::*;
 /// What the shortcut makes of an event.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Shortcut {
-    /// It knows the event, a segment.
+    /// It knows where the event, a segment, lies.
     pub follows: Bit,
+    /// It knows what that segment acknowledges.
+    pub acknowledges: Bit,
     /// It knows the event, a grant.
     pub sends: Bit,
     /// It knows the event, a descriptor.
@@ -35,12 +37,14 @@ pub struct Shortcut {
 }
 
 /// The event is one of those that the shortcut knows; otherwise its state means nothing.
+/// What it knows of a segment is joined here, behind the register: not a level of logic is
+/// left for it before.
 #[hdl_fn]
 pub fn taken(shortcut: Shortcut) -> Bit {
-    shortcut.follows | shortcut.sends | shortcut.bumps
+    (shortcut.follows & shortcut.acknowledges) | shortcut.sends | shortcut.bumps
 }
 
-/// An in-order segment whose acknowledgement is new, or repeated beside payload.
+/// A segment in order.
 #[hdl_fn]
 fn follows(live: Live, work: Work) -> Bit {
     let flow = live.flow;
@@ -48,21 +52,24 @@ fn follows(live: Live, work: Work) -> Bit {
     let in_order = event.seq == flow.rcv_nxt;
     let fits = bit_cast::<25, 14>(event.payload_len) <= flow.rx_avail;
     let fills_no_gap = fits & !flow.ooo_len.any() & !flow.rx_fin;
+    let old_stamp = work.timed & precedes(event.ts_val, flow.ts_recent);
+    in_order & !old_stamp & !work.decoded.fin & (fills_no_gap | !work.decoded.has_text)
+}
+
+/// An acknowledgement that is new, or repeated beside payload.
+#[hdl_fn]
+fn acknowledges(live: Live, work: Work) -> Bit {
+    let flow = live.flow;
+    let event = work.decoded.event;
     // Outside of a recovery SND.MAX is SND.NXT.
     let repeated = event.ack == flow.snd_una;
     let fresh =
         !flow.recovering & !precedes(event.ack, flow.snd_una) & !precedes(flow.snd_nxt, event.ack);
-    let acknowledges = if repeated {
+    if repeated {
         work.decoded.has_text
     } else {
         fresh
-    };
-    let old_stamp = work.timed & precedes(event.ts_val, flow.ts_recent);
-    in_order
-        & acknowledges
-        & !old_stamp
-        & !work.decoded.fin
-        & (fills_no_gap | !work.decoded.has_text)
+    }
 }
 
 /// The transition for an event that brings no surprise.
@@ -142,6 +149,7 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
     };
     Shortcut {
         follows: plain & receives & follows(live, work),
+        acknowledges: acknowledges(live, work),
         sends: plain & grants & sends,
         bumps: plain & controls & bumps,
         live: Live {

@@ -136,11 +136,7 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
     let sends = work.decoded.grants & flow.open;
     let bumps = work.decoded.controls & flow.open & relations.same_generation;
 
-    let furthest = if extent.extends {
-        verdict.held_end
-    } else {
-        extent.end
-    };
+    let furthest = extent.furthest;
     let arrives = extent.takes_text & extent.in_order;
     // Out of order: start the interval, or grow it.
     let held = flow.ooo_len.any();
@@ -307,11 +303,7 @@ pub fn settle(
     let established = flow.opening & verdict.acceptable;
     let answers = receives & flow.open & (work.decoded.has_text | !verdict.acceptable);
     let arrives = extent.takes_text & extent.in_order;
-    let furthest = if extent.extends {
-        verdict.held_end
-    } else {
-        extent.end
-    };
+    let furthest = extent.furthest;
     let places = extent.takes_text
         & extent.length.any()
         & (extent.in_order | extent.touches | !flow.ooo_len.any());

@@ -7,6 +7,7 @@
 
 use super::flow::*;
 use crate::channels::{CLASS_FAST, Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
+use crate::interface::Opcode;
 use hallux_hdl::prelude::*;
 
 /// What an event is.
@@ -28,6 +29,8 @@ pub struct Decoded {
     pub controls: Bit,
     /// A state command.
     pub commands: Bit,
+    /// A command that may change constants of the connection: OPEN or SET.
+    pub installs: Bit,
     /// The segment carries a FIN.
     pub fin: Bit,
     /// The segment carries payload or a FIN.
@@ -62,6 +65,7 @@ pub struct Work {
 pub fn decode(event: Event, exists: Bit) -> Decoded {
     let connected = event.class == bits::<2>(CLASS_FAST);
     let fin = event.flags.get_bit(0);
+    let commands = connected & (event.kind == bits::<2>(KIND_CMD));
     Decoded {
         event,
         exists,
@@ -69,7 +73,10 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
         receives: connected & (event.kind == bits::<2>(KIND_RX)),
         grants: connected & (event.kind == bits::<2>(KIND_TX)),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
-        commands: connected & (event.kind == bits::<2>(KIND_CMD)),
+        commands,
+        installs: commands
+            & ((event.flags == bits::<8>(Opcode::Open as u64))
+                | (event.flags == bits::<8>(Opcode::Set as u64))),
         fin,
         has_text: event.payload_len.any() | fin,
         end: event.seq + bit_cast::<32, 14>(event.payload_len),
