@@ -100,37 +100,37 @@ module protocol (
     logic held_valid;
     logic [321:0] read;
     logic read_valid;
-    logic [362:0] decoded;
+    logic [363:0] decoded;
     logic decoded_valid;
     logic [500:0] stored;
-    logic [509:0] work;
+    logic [510:0] work;
     logic work_valid;
     logic [589:0] live;
-    logic [509:0] judge_work;
+    logic [510:0] judge_work;
     logic judge_valid;
     logic [589:0] judge_live;
-    logic [592:0] judge_next;
+    logic [593:0] judge_next;
     logic [252:0] relations;
-    logic [509:0] measure_work;
+    logic [510:0] measure_work;
     logic measure_valid;
     logic [589:0] measure_live;
-    logic [592:0] measure_next;
+    logic [593:0] measure_next;
     logic [252:0] measure_relations;
     logic [214:0] verdict;
-    logic [509:0] settle_work;
+    logic [510:0] settle_work;
     logic settle_valid;
     logic [589:0] settle_live;
-    logic [592:0] settle_next;
+    logic [593:0] settle_next;
     logic [252:0] settle_relations;
     logic [214:0] settle_verdict;
-    logic [138:0] extent;
+    logic [137:0] extent;
     logic [852:0] settled;
-    logic [362:0] settled_event;
+    logic [363:0] settled_event;
     logic settled_valid;
     logic [500:0] written;
     logic [15:0] written_flow;
     logic written_valid;
-    logic [1433:0] surveyed;
+    logic [1434:0] surveyed;
     logic surveyed_valid;
     logic [710:0] drafted;
     logic drafted_valid;
@@ -197,26 +197,90 @@ module protocol (
     logic widest_window_inside_28;
     logic widest_window_inside_29;
     logic widest_window_inside_30;
-    logic [24:0] ring_bytes_bytes_2;
+    logic [24:0] rest_of_ring_rest;
+    logic rest_of_ring_inside_0;
+    logic rest_of_ring_inside_1;
+    logic rest_of_ring_inside_2;
+    logic rest_of_ring_inside_3;
+    logic rest_of_ring_inside_4;
+    logic rest_of_ring_inside_5;
+    logic rest_of_ring_inside_6;
+    logic rest_of_ring_inside_7;
+    logic rest_of_ring_inside_8;
+    logic rest_of_ring_inside_9;
+    logic rest_of_ring_inside_10;
+    logic rest_of_ring_inside_11;
+    logic rest_of_ring_inside_12;
+    logic rest_of_ring_inside_13;
+    logic rest_of_ring_inside_14;
+    logic rest_of_ring_inside_15;
+    logic rest_of_ring_inside_16;
+    logic rest_of_ring_inside_17;
+    logic rest_of_ring_inside_18;
+    logic rest_of_ring_inside_19;
+    logic rest_of_ring_inside_20;
+    logic rest_of_ring_inside_21;
+    logic rest_of_ring_inside_22;
+    logic rest_of_ring_inside_23;
     logic [589:0] newest;
     logic blocked;
     logic corrects;
     logic stays;
     logic [589:0] old;
     logic [589:0] recent;
+    logic [24:0] ring_bytes_bytes_2;
+    logic [24:0] rest_of_ring_rest_1;
+    logic rest_of_ring_inside_0_1;
+    logic rest_of_ring_inside_1_1;
+    logic rest_of_ring_inside_2_1;
+    logic rest_of_ring_inside_3_1;
+    logic rest_of_ring_inside_4_1;
+    logic rest_of_ring_inside_5_1;
+    logic rest_of_ring_inside_6_1;
+    logic rest_of_ring_inside_7_1;
+    logic rest_of_ring_inside_8_1;
+    logic rest_of_ring_inside_9_1;
+    logic rest_of_ring_inside_10_1;
+    logic rest_of_ring_inside_11_1;
+    logic rest_of_ring_inside_12_1;
+    logic rest_of_ring_inside_13_1;
+    logic rest_of_ring_inside_14_1;
+    logic rest_of_ring_inside_15_1;
+    logic rest_of_ring_inside_16_1;
+    logic rest_of_ring_inside_17_1;
+    logic rest_of_ring_inside_18_1;
+    logic rest_of_ring_inside_19_1;
+    logic rest_of_ring_inside_20_1;
+    logic rest_of_ring_inside_21_1;
+    logic rest_of_ring_inside_22_1;
+    logic rest_of_ring_inside_23_1;
     logic [24:0] ring_bytes_bytes_3;
     logic [24:0] ring_bytes_bytes_4;
-    logic [24:0] ring_bytes_bytes_5;
-    logic [24:0] ring_bytes_bytes_6;
     logic [24:0] wide_bytes;
     logic [31:0] survey_half;
-    logic least_choice_2;
-    logic [509:0] work_next;
-    logic [1433:0] surveyed_next;
+    logic [13:0] fits_half_ring_above;
+    logic fits_half_ring_reaches_0;
+    logic fits_half_ring_reaches_1;
+    logic fits_half_ring_reaches_2;
+    logic fits_half_ring_reaches_3;
+    logic fits_half_ring_reaches_4;
+    logic fits_half_ring_reaches_5;
+    logic fits_half_ring_reaches_6;
+    logic fits_half_ring_reaches_7;
+    logic fits_half_ring_reaches_8;
+    logic fits_half_ring_reaches_9;
+    logic fits_half_ring_reaches_10;
+    logic fits_half_ring_reaches_11;
+    logic fits_half_ring_reaches_12;
+    logic fits_half_ring_reaches_13;
+    logic survey_choice_2;
+    logic [510:0] work_next;
+    logic [1434:0] surveyed_next;
 
     wire [1:0] read_kind = read[1:0];
     wire [15:0] read_flow = read[41:26];
     wire [1:0] read_class = read[51:50];
+    wire [7:0] read_flags = read[59:52];
     wire [31:0] read_seq = read[91:60];
     wire [13:0] read_payload_len = read[243:230];
     wire [321:0] decoded_event = decoded[321:0];
@@ -239,16 +303,16 @@ module protocol (
     wire work_decoded_receives = work[324];
     wire work_decoded_grants = work[325];
     wire work_decoded_controls = work[326];
-    wire work_decoded_commands = work[327];
-    wire work_decoded_fin = work[328];
-    wire work_decoded_has_text = work[329];
-    wire [31:0] work_decoded_end = work[361:330];
-    wire work_decoded_plain_bumps = work[362];
-    wire work_timed = work[363];
-    wire [31:0] work_edge = work[427:396];
-    wire [31:0] work_limit = work[459:428];
-    wire [24:0] work_rx_delta = work[484:460];
-    wire [24:0] work_tx_delta = work[509:485];
+    wire work_decoded_installs = work[328];
+    wire work_decoded_fin = work[329];
+    wire work_decoded_has_text = work[330];
+    wire [31:0] work_decoded_end = work[362:331];
+    wire work_decoded_plain_bumps = work[363];
+    wire work_timed = work[364];
+    wire [31:0] work_edge = work[428:397];
+    wire [31:0] work_limit = work[460:429];
+    wire [24:0] work_rx_delta = work[485:461];
+    wire [24:0] work_tx_delta = work[510:486];
     wire [500:0] live_flow = live[500:0];
     wire [31:0] live_room = live[532:501];
     wire [31:0] live_released = live[564:533];
@@ -260,15 +324,17 @@ module protocol (
     wire judge_work_decoded_writes = judge_work[323];
     wire judge_work_decoded_receives = judge_work[324];
     wire judge_work_decoded_commands = judge_work[327];
-    wire judge_work_decoded_fin = judge_work[328];
-    wire judge_work_decoded_has_text = judge_work[329];
-    wire [31:0] judge_work_window = judge_work[395:364];
+    wire judge_work_decoded_installs = judge_work[328];
+    wire judge_work_decoded_fin = judge_work[329];
+    wire judge_work_decoded_has_text = judge_work[330];
+    wire [31:0] judge_work_window = judge_work[396:365];
     wire [500:0] judge_live_flow = judge_live[500:0];
     wire [24:0] judge_live_unread = judge_live[589:565];
     wire judge_next_follows = judge_next[0];
-    wire judge_next_sends = judge_next[1];
-    wire judge_next_bumps = judge_next[2];
-    wire [589:0] judge_next_live = judge_next[592:3];
+    wire judge_next_acknowledges = judge_next[1];
+    wire judge_next_sends = judge_next[2];
+    wire judge_next_bumps = judge_next[3];
+    wire [589:0] judge_next_live = judge_next[593:4];
     wire [31:0] relations_acked = relations[31:0];
     wire [31:0] relations_ahead = relations[95:64];
     wire [31:0] relations_outstanding = relations[127:96];
@@ -279,15 +345,16 @@ module protocol (
     wire relations_same_generation = relations[252];
     wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
     wire measure_work_decoded_writes = measure_work[323];
-    wire measure_work_decoded_commands = measure_work[327];
-    wire measure_work_decoded_fin = measure_work[328];
-    wire measure_work_decoded_has_text = measure_work[329];
-    wire [31:0] measure_work_edge = measure_work[427:396];
+    wire measure_work_decoded_installs = measure_work[328];
+    wire measure_work_decoded_fin = measure_work[329];
+    wire measure_work_decoded_has_text = measure_work[330];
+    wire [31:0] measure_work_edge = measure_work[428:397];
     wire [500:0] measure_live_flow = measure_live[500:0];
     wire measure_next_follows = measure_next[0];
-    wire measure_next_sends = measure_next[1];
-    wire measure_next_bumps = measure_next[2];
-    wire [589:0] measure_next_live = measure_next[592:3];
+    wire measure_next_acknowledges = measure_next[1];
+    wire measure_next_sends = measure_next[2];
+    wire measure_next_bumps = measure_next[3];
+    wire [589:0] measure_next_live = measure_next[593:4];
     wire [31:0] measure_relations_skipped = measure_relations[63:32];
     wire [31:0] measure_relations_outstanding = measure_relations[127:96];
     wire [31:0] measure_relations_snd_wnd = measure_relations[191:160];
@@ -308,25 +375,27 @@ module protocol (
     wire verdict_sets = verdict[212];
     wire verdict_times_out = verdict[213];
     wire [321:0] settle_work_decoded_event = settle_work[321:0];
-    wire [362:0] settle_work_decoded = settle_work[362:0];
+    wire [363:0] settle_work_decoded = settle_work[363:0];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
     wire settle_work_decoded_writes = settle_work[323];
     wire settle_work_decoded_receives = settle_work[324];
     wire settle_work_decoded_grants = settle_work[325];
     wire settle_work_decoded_controls = settle_work[326];
     wire settle_work_decoded_commands = settle_work[327];
-    wire settle_work_decoded_has_text = settle_work[329];
-    wire settle_work_timed = settle_work[363];
-    wire [31:0] settle_work_window = settle_work[395:364];
-    wire [31:0] settle_work_limit = settle_work[459:428];
+    wire settle_work_decoded_installs = settle_work[328];
+    wire settle_work_decoded_has_text = settle_work[330];
+    wire settle_work_timed = settle_work[364];
+    wire [31:0] settle_work_window = settle_work[396:365];
+    wire [31:0] settle_work_limit = settle_work[460:429];
     wire [500:0] settle_live_flow = settle_live[500:0];
     wire [31:0] settle_live_room = settle_live[532:501];
     wire [31:0] settle_live_released = settle_live[564:533];
     wire [24:0] settle_live_unread = settle_live[589:565];
     wire settle_next_follows = settle_next[0];
-    wire settle_next_sends = settle_next[1];
-    wire settle_next_bumps = settle_next[2];
-    wire [589:0] settle_next_live = settle_next[592:3];
+    wire settle_next_acknowledges = settle_next[1];
+    wire settle_next_sends = settle_next[2];
+    wire settle_next_bumps = settle_next[3];
+    wire [589:0] settle_next_live = settle_next[593:4];
     wire [31:0] settle_relations_acked = settle_relations[31:0];
     wire [31:0] settle_relations_ahead = settle_relations[95:64];
     wire [31:0] settle_relations_outstanding = settle_relations[127:96];
@@ -340,7 +409,6 @@ module protocol (
     wire settle_verdict_duplicate = settle_verdict[3];
     wire [13:0] settle_verdict_front = settle_verdict[17:4];
     wire [24:0] settle_verdict_start = settle_verdict[42:18];
-    wire [24:0] settle_verdict_held_end = settle_verdict[92:68];
     wire [24:0] settle_verdict_consumed = settle_verdict[176:152];
     wire [24:0] settle_verdict_released = settle_verdict[201:177];
     wire [7:0] settle_verdict_status = settle_verdict[209:202];
@@ -350,20 +418,19 @@ module protocol (
     wire settle_verdict_reads = settle_verdict[214];
     wire extent_takes_text = extent[0];
     wire [13:0] extent_length = extent[14:1];
-    wire [24:0] extent_end = extent[39:15];
+    wire [24:0] extent_furthest = extent[39:15];
     wire extent_in_order = extent[40];
     wire extent_touches = extent[41];
-    wire extent_extends = extent[42];
-    wire extent_leads = extent[43];
-    wire extent_finished = extent[44];
-    wire extent_jumps = extent[45];
-    wire extent_updates = extent[46];
-    wire extent_rewinds = extent[47];
-    wire [24:0] extent_bytes = extent[72:48];
-    wire extent_all = extent[73];
-    wire extent_probes = extent[74];
-    wire [31:0] extent_edge = extent[106:75];
-    wire [31:0] extent_room = extent[138:107];
+    wire extent_leads = extent[42];
+    wire extent_finished = extent[43];
+    wire extent_jumps = extent[44];
+    wire extent_updates = extent[45];
+    wire extent_rewinds = extent[46];
+    wire [24:0] extent_bytes = extent[71:47];
+    wire extent_all = extent[72];
+    wire extent_probes = extent[73];
+    wire [31:0] extent_edge = extent[105:74];
+    wire [31:0] extent_room = extent[137:106];
     wire [500:0] settled_live_flow = settled[500:0];
     wire [589:0] settled_live = settled[589:0];
     wire [31:0] settled_live_flow_snd_una = settled[41:10];
@@ -384,25 +451,25 @@ module protocol (
     wire [31:0] settled_step_most = settled[842:811];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
     wire settled_event_writes = settled_event[323];
-    wire settled_event_commands = settled_event[327];
+    wire settled_event_installs = settled_event[328];
     wire [321:0] surveyed_decoded_event = surveyed[321:0];
     wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
     wire surveyed_decoded_writes = surveyed[323];
     wire surveyed_decoded_receives = surveyed[324];
     wire surveyed_decoded_commands = surveyed[327];
-    wire [262:0] surveyed_step = surveyed[625:363];
-    wire [500:0] surveyed_flow = surveyed[1126:626];
-    wire [24:0] surveyed_free = surveyed[1151:1127];
-    wire [24:0] surveyed_whole = surveyed[1176:1152];
-    wire [31:0] surveyed_most = surveyed[1208:1177];
-    wire surveyed_widest = surveyed[1209];
-    wire [31:0] surveyed_worth = surveyed[1241:1210];
-    wire [31:0] surveyed_in_flight = surveyed[1273:1242];
-    wire [31:0] surveyed_outstanding = surveyed[1305:1274];
-    wire [31:0] surveyed_snd_wnd = surveyed[1337:1306];
-    wire [31:0] surveyed_rx_pos = surveyed[1369:1338];
-    wire [31:0] surveyed_tx_pos = surveyed[1401:1370];
-    wire [31:0] surveyed_clock = surveyed[1433:1402];
+    wire [262:0] surveyed_step = surveyed[626:364];
+    wire [500:0] surveyed_flow = surveyed[1127:627];
+    wire [24:0] surveyed_free = surveyed[1152:1128];
+    wire [24:0] surveyed_whole = surveyed[1177:1153];
+    wire [31:0] surveyed_most = surveyed[1209:1178];
+    wire surveyed_widest = surveyed[1210];
+    wire [31:0] surveyed_worth = surveyed[1242:1211];
+    wire [31:0] surveyed_in_flight = surveyed[1274:1243];
+    wire [31:0] surveyed_outstanding = surveyed[1306:1275];
+    wire [31:0] surveyed_snd_wnd = surveyed[1338:1307];
+    wire [31:0] surveyed_rx_pos = surveyed[1370:1339];
+    wire [31:0] surveyed_tx_pos = surveyed[1402:1371];
+    wire [31:0] surveyed_clock = surveyed[1434:1403];
     wire [514:0] drafted_outcome = drafted[514:0];
     wire drafted_stale = drafted[515];
     wire drafted_send_if_opened = drafted[516];
@@ -474,7 +541,7 @@ module protocol (
         settle_work_decoded_controls
         & moved_flow_open
         & settle_relations_same_generation;
-    wire [24:0] moved_furthest = extent_extends ? settle_verdict_held_end : extent_end;
+    wire [24:0] moved_furthest = extent_furthest;
     wire moved_arrives = extent_takes_text & extent_in_order;
     wire moved_held = |moved_flow_ooo_len;
     wire moved_keeps =
@@ -740,7 +807,7 @@ module protocol (
         & settle_flow_open
         & (settle_work_decoded_has_text | !settle_verdict_acceptable);
     wire settle_arrives = extent_takes_text & extent_in_order;
-    wire [24:0] settle_furthest = extent_extends ? settle_verdict_held_end : extent_end;
+    wire [24:0] settle_furthest = extent_furthest;
     wire settle_places =
         extent_takes_text
         & (|extent_length)
@@ -752,7 +819,7 @@ module protocol (
         | (settle_controls & !settle_bumps);
     wire settle_sends = settle_grants & settle_flow_open & (|extent_bytes);
     wire settle_fin = extent_all & settle_flow_tx_fin;
-    wire [13:0] settle_length = extent[61:48] /* bytes[13:0] */ - {13'd0, settle_fin};
+    wire [13:0] settle_length = extent[60:47] /* bytes[13:0] */ - {13'd0, settle_fin};
     wire settle_push = extent_all & (|settle_length);
     wire settle_connected = settle_receives | settle_grants | settle_controls | settle_commands;
     wire settle_good = settle_commands & !(|settle_verdict_status);
@@ -1547,42 +1614,44 @@ module protocol (
         shortcut_flow[9:0]
     };
     wire [500:0] follows_flow = live_flow;
-    wire [31:0] follows_flow_snd_una = follows_flow[41:10];
-    wire [31:0] follows_flow_snd_nxt = follows_flow[73:42];
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
     wire [24:0] follows_flow_rx_avail = follows_flow[219:195];
     wire [24:0] follows_flow_ooo_len = follows_flow[301:277];
     wire [31:0] follows_flow_ts_recent = follows_flow[333:302];
-    wire follows_flow_recovering = follows_flow[336];
     wire follows_flow_rx_fin = follows_flow[370];
     wire [321:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
-    wire [31:0] follows_event_ack = follows_event[123:92];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
     wire [13:0] follows_event_payload_len = follows_event[243:230];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
     wire follows_fits = {11'd0, follows_event_payload_len} <= follows_flow_rx_avail;
     wire follows_fills_no_gap = follows_fits & !(|follows_flow_ooo_len) & !follows_flow_rx_fin;
-    wire follows_repeated = follows_event_ack == follows_flow_snd_una;
-    wire [31:0] follows_fresh_whole = follows_event_ack - follows_flow_snd_una;
-    wire [31:0] follows_fresh_whole_1 = follows_flow_snd_nxt - follows_event_ack;
-    wire follows_fresh =
-        !follows_flow_recovering
-        & !follows_fresh_whole[31]
-        & !follows_fresh_whole_1[31];
-    wire follows_acknowledges = follows_repeated ? work_decoded_has_text : follows_fresh;
     wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
     wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
-    wire [592:0] quick = {
+    wire [500:0] acknowledges_flow = live_flow;
+    wire [31:0] acknowledges_flow_snd_una = acknowledges_flow[41:10];
+    wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
+    wire acknowledges_flow_recovering = acknowledges_flow[336];
+    wire [321:0] acknowledges_event = work_decoded_event;
+    wire [31:0] acknowledges_event_ack = acknowledges_event[123:92];
+    wire acknowledges_repeated = acknowledges_event_ack == acknowledges_flow_snd_una;
+    wire [31:0] acknowledges_fresh_whole = acknowledges_event_ack - acknowledges_flow_snd_una;
+    wire [31:0] acknowledges_fresh_whole_1 = acknowledges_flow_snd_nxt - acknowledges_event_ack;
+    wire acknowledges_fresh =
+        !acknowledges_flow_recovering
+        & !acknowledges_fresh_whole[31]
+        & !acknowledges_fresh_whole_1[31];
+    wire [593:0] quick = {
         live_unread - work_rx_delta,
         shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
         shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
         shortcut_after,
         shortcut_plain & shortcut_controls & shortcut_bumps,
         shortcut_plain & shortcut_grants & shortcut_sends,
-        shortcut_plain & shortcut_receives & (follows_in_order & follows_acknowledges & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
+        acknowledges_repeated ? work_decoded_has_text : acknowledges_fresh,
+        shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
     };
-    wire [589:0] quick_live = quick[592:3];
+    wire [589:0] quick_live = quick[593:4];
     wire [15:0] flow = decoded_event_flow;
     wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
     wire in_judge =
@@ -1598,129 +1667,535 @@ module protocol (
         & settle_work_decoded_writes
         & (settle_work_decoded_event_flow == flow);
     wire in_survey = settled_valid & settled_event_writes & (settled_event_event_flow == flow);
+    wire [24:0] rest_of_ring_negative = 25'd0 - stored_rx_avail;
+    wire rest_of_ring_whole = !(|stored_rx_avail);
+    wire rest_of_ring_top_0 = stored_rx_log2 == 5'd0;
     always_comb begin
-        ring_bytes_bytes_2 = 25'd0;
-        ring_bytes_bytes_2 = {ring_bytes_bytes_2[24:1], stored_rx_log2 == 5'd0};
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:2],
-            stored_rx_log2 == 5'd1,
-            ring_bytes_bytes_2[0]
+        rest_of_ring_inside_0 = 1'b0;
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd1);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd2);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd3);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd4);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd5);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_0 = rest_of_ring_inside_0 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_1 = stored_rx_log2 == 5'd1;
+    always_comb begin
+        rest_of_ring_inside_1 = 1'b0;
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd2);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd3);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd4);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd5);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_1 = rest_of_ring_inside_1 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_2 = stored_rx_log2 == 5'd2;
+    always_comb begin
+        rest_of_ring_inside_2 = 1'b0;
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd3);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd4);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd5);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_2 = rest_of_ring_inside_2 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_3 = stored_rx_log2 == 5'd3;
+    always_comb begin
+        rest_of_ring_inside_3 = 1'b0;
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd4);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd5);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_3 = rest_of_ring_inside_3 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_4 = stored_rx_log2 == 5'd4;
+    always_comb begin
+        rest_of_ring_inside_4 = 1'b0;
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd5);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_4 = rest_of_ring_inside_4 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_5 = stored_rx_log2 == 5'd5;
+    always_comb begin
+        rest_of_ring_inside_5 = 1'b0;
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd6);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_5 = rest_of_ring_inside_5 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_6 = stored_rx_log2 == 5'd6;
+    always_comb begin
+        rest_of_ring_inside_6 = 1'b0;
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd7);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_6 = rest_of_ring_inside_6 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_7 = stored_rx_log2 == 5'd7;
+    always_comb begin
+        rest_of_ring_inside_7 = 1'b0;
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd8);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_7 = rest_of_ring_inside_7 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_8 = stored_rx_log2 == 5'd8;
+    always_comb begin
+        rest_of_ring_inside_8 = 1'b0;
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd9);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_8 = rest_of_ring_inside_8 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_9 = stored_rx_log2 == 5'd9;
+    always_comb begin
+        rest_of_ring_inside_9 = 1'b0;
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd10);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_9 = rest_of_ring_inside_9 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_10 = stored_rx_log2 == 5'd10;
+    always_comb begin
+        rest_of_ring_inside_10 = 1'b0;
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd11);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_10 = rest_of_ring_inside_10 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_11 = stored_rx_log2 == 5'd11;
+    always_comb begin
+        rest_of_ring_inside_11 = 1'b0;
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd12);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_11 = rest_of_ring_inside_11 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_12 = stored_rx_log2 == 5'd12;
+    always_comb begin
+        rest_of_ring_inside_12 = 1'b0;
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd13);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_12 = rest_of_ring_inside_12 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_13 = stored_rx_log2 == 5'd13;
+    always_comb begin
+        rest_of_ring_inside_13 = 1'b0;
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd14);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_13 = rest_of_ring_inside_13 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_14 = stored_rx_log2 == 5'd14;
+    always_comb begin
+        rest_of_ring_inside_14 = 1'b0;
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd15);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_14 = rest_of_ring_inside_14 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_15 = stored_rx_log2 == 5'd15;
+    always_comb begin
+        rest_of_ring_inside_15 = 1'b0;
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd16);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_15 = rest_of_ring_inside_15 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_16 = stored_rx_log2 == 5'd16;
+    always_comb begin
+        rest_of_ring_inside_16 = 1'b0;
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd17);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_16 = rest_of_ring_inside_16 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_17 = stored_rx_log2 == 5'd17;
+    always_comb begin
+        rest_of_ring_inside_17 = 1'b0;
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd18);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_17 = rest_of_ring_inside_17 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_18 = stored_rx_log2 == 5'd18;
+    always_comb begin
+        rest_of_ring_inside_18 = 1'b0;
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd19);
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_18 = rest_of_ring_inside_18 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_19 = stored_rx_log2 == 5'd19;
+    always_comb begin
+        rest_of_ring_inside_19 = 1'b0;
+        rest_of_ring_inside_19 = rest_of_ring_inside_19 | (stored_rx_log2 == 5'd20);
+        rest_of_ring_inside_19 = rest_of_ring_inside_19 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_19 = rest_of_ring_inside_19 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_19 = rest_of_ring_inside_19 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_19 = rest_of_ring_inside_19 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_20 = stored_rx_log2 == 5'd20;
+    always_comb begin
+        rest_of_ring_inside_20 = 1'b0;
+        rest_of_ring_inside_20 = rest_of_ring_inside_20 | (stored_rx_log2 == 5'd21);
+        rest_of_ring_inside_20 = rest_of_ring_inside_20 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_20 = rest_of_ring_inside_20 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_20 = rest_of_ring_inside_20 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_21 = stored_rx_log2 == 5'd21;
+    always_comb begin
+        rest_of_ring_inside_21 = 1'b0;
+        rest_of_ring_inside_21 = rest_of_ring_inside_21 | (stored_rx_log2 == 5'd22);
+        rest_of_ring_inside_21 = rest_of_ring_inside_21 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_21 = rest_of_ring_inside_21 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_22 = stored_rx_log2 == 5'd22;
+    always_comb begin
+        rest_of_ring_inside_22 = 1'b0;
+        rest_of_ring_inside_22 = rest_of_ring_inside_22 | (stored_rx_log2 == 5'd23);
+        rest_of_ring_inside_22 = rest_of_ring_inside_22 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_23 = stored_rx_log2 == 5'd23;
+    always_comb begin
+        rest_of_ring_inside_23 = 1'b0;
+        rest_of_ring_inside_23 = rest_of_ring_inside_23 | (stored_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_24 = stored_rx_log2 == 5'd24;
+    wire rest_of_ring_inside_24 = 1'b0;
+    always_comb begin
+        rest_of_ring_rest = 25'd0;
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:1],
+            (rest_of_ring_inside_0 & rest_of_ring_negative[0]) | (rest_of_ring_top_0 & rest_of_ring_whole)
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:3],
-            stored_rx_log2 == 5'd2,
-            ring_bytes_bytes_2[1:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:2],
+            (rest_of_ring_inside_1 & rest_of_ring_negative[1]) | (rest_of_ring_top_1 & rest_of_ring_whole),
+            rest_of_ring_rest[0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:4],
-            stored_rx_log2 == 5'd3,
-            ring_bytes_bytes_2[2:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:3],
+            (rest_of_ring_inside_2 & rest_of_ring_negative[2]) | (rest_of_ring_top_2 & rest_of_ring_whole),
+            rest_of_ring_rest[1:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:5],
-            stored_rx_log2 == 5'd4,
-            ring_bytes_bytes_2[3:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:4],
+            (rest_of_ring_inside_3 & rest_of_ring_negative[3]) | (rest_of_ring_top_3 & rest_of_ring_whole),
+            rest_of_ring_rest[2:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:6],
-            stored_rx_log2 == 5'd5,
-            ring_bytes_bytes_2[4:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:5],
+            (rest_of_ring_inside_4 & rest_of_ring_negative[4]) | (rest_of_ring_top_4 & rest_of_ring_whole),
+            rest_of_ring_rest[3:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:7],
-            stored_rx_log2 == 5'd6,
-            ring_bytes_bytes_2[5:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:6],
+            (rest_of_ring_inside_5 & rest_of_ring_negative[5]) | (rest_of_ring_top_5 & rest_of_ring_whole),
+            rest_of_ring_rest[4:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:8],
-            stored_rx_log2 == 5'd7,
-            ring_bytes_bytes_2[6:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:7],
+            (rest_of_ring_inside_6 & rest_of_ring_negative[6]) | (rest_of_ring_top_6 & rest_of_ring_whole),
+            rest_of_ring_rest[5:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:9],
-            stored_rx_log2 == 5'd8,
-            ring_bytes_bytes_2[7:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:8],
+            (rest_of_ring_inside_7 & rest_of_ring_negative[7]) | (rest_of_ring_top_7 & rest_of_ring_whole),
+            rest_of_ring_rest[6:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:10],
-            stored_rx_log2 == 5'd9,
-            ring_bytes_bytes_2[8:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:9],
+            (rest_of_ring_inside_8 & rest_of_ring_negative[8]) | (rest_of_ring_top_8 & rest_of_ring_whole),
+            rest_of_ring_rest[7:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:11],
-            stored_rx_log2 == 5'd10,
-            ring_bytes_bytes_2[9:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:10],
+            (rest_of_ring_inside_9 & rest_of_ring_negative[9]) | (rest_of_ring_top_9 & rest_of_ring_whole),
+            rest_of_ring_rest[8:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:12],
-            stored_rx_log2 == 5'd11,
-            ring_bytes_bytes_2[10:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:11],
+            (rest_of_ring_inside_10 & rest_of_ring_negative[10]) | (rest_of_ring_top_10 & rest_of_ring_whole),
+            rest_of_ring_rest[9:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:13],
-            stored_rx_log2 == 5'd12,
-            ring_bytes_bytes_2[11:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:12],
+            (rest_of_ring_inside_11 & rest_of_ring_negative[11]) | (rest_of_ring_top_11 & rest_of_ring_whole),
+            rest_of_ring_rest[10:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:14],
-            stored_rx_log2 == 5'd13,
-            ring_bytes_bytes_2[12:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:13],
+            (rest_of_ring_inside_12 & rest_of_ring_negative[12]) | (rest_of_ring_top_12 & rest_of_ring_whole),
+            rest_of_ring_rest[11:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:15],
-            stored_rx_log2 == 5'd14,
-            ring_bytes_bytes_2[13:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:14],
+            (rest_of_ring_inside_13 & rest_of_ring_negative[13]) | (rest_of_ring_top_13 & rest_of_ring_whole),
+            rest_of_ring_rest[12:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:16],
-            stored_rx_log2 == 5'd15,
-            ring_bytes_bytes_2[14:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:15],
+            (rest_of_ring_inside_14 & rest_of_ring_negative[14]) | (rest_of_ring_top_14 & rest_of_ring_whole),
+            rest_of_ring_rest[13:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:17],
-            stored_rx_log2 == 5'd16,
-            ring_bytes_bytes_2[15:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:16],
+            (rest_of_ring_inside_15 & rest_of_ring_negative[15]) | (rest_of_ring_top_15 & rest_of_ring_whole),
+            rest_of_ring_rest[14:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:18],
-            stored_rx_log2 == 5'd17,
-            ring_bytes_bytes_2[16:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:17],
+            (rest_of_ring_inside_16 & rest_of_ring_negative[16]) | (rest_of_ring_top_16 & rest_of_ring_whole),
+            rest_of_ring_rest[15:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:19],
-            stored_rx_log2 == 5'd18,
-            ring_bytes_bytes_2[17:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:18],
+            (rest_of_ring_inside_17 & rest_of_ring_negative[17]) | (rest_of_ring_top_17 & rest_of_ring_whole),
+            rest_of_ring_rest[16:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:20],
-            stored_rx_log2 == 5'd19,
-            ring_bytes_bytes_2[18:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:19],
+            (rest_of_ring_inside_18 & rest_of_ring_negative[18]) | (rest_of_ring_top_18 & rest_of_ring_whole),
+            rest_of_ring_rest[17:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:21],
-            stored_rx_log2 == 5'd20,
-            ring_bytes_bytes_2[19:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:20],
+            (rest_of_ring_inside_19 & rest_of_ring_negative[19]) | (rest_of_ring_top_19 & rest_of_ring_whole),
+            rest_of_ring_rest[18:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:22],
-            stored_rx_log2 == 5'd21,
-            ring_bytes_bytes_2[20:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:21],
+            (rest_of_ring_inside_20 & rest_of_ring_negative[20]) | (rest_of_ring_top_20 & rest_of_ring_whole),
+            rest_of_ring_rest[19:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24:23],
-            stored_rx_log2 == 5'd22,
-            ring_bytes_bytes_2[21:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:22],
+            (rest_of_ring_inside_21 & rest_of_ring_negative[21]) | (rest_of_ring_top_21 & rest_of_ring_whole),
+            rest_of_ring_rest[20:0]
         };
-        ring_bytes_bytes_2 = {
-            ring_bytes_bytes_2[24],
-            stored_rx_log2 == 5'd23,
-            ring_bytes_bytes_2[22:0]
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24:23],
+            (rest_of_ring_inside_22 & rest_of_ring_negative[22]) | (rest_of_ring_top_22 & rest_of_ring_whole),
+            rest_of_ring_rest[21:0]
         };
-        ring_bytes_bytes_2 = {stored_rx_log2 == 5'd24, ring_bytes_bytes_2[23:0]};
+        rest_of_ring_rest = {
+            rest_of_ring_rest[24],
+            (rest_of_ring_inside_23 & rest_of_ring_negative[23]) | (rest_of_ring_top_23 & rest_of_ring_whole),
+            rest_of_ring_rest[22:0]
+        };
+        rest_of_ring_rest = {
+            (rest_of_ring_inside_24 & rest_of_ring_negative[24]) | (rest_of_ring_top_24 & rest_of_ring_whole),
+            rest_of_ring_rest[23:0]
+        };
     end
     wire corrected =
         in_settle
-        & !(settle_next_follows | settle_next_sends | settle_next_bumps)
+        & !((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps)
         & !in_judge
         & !in_measure;
     wire [15:0] ahead = work_decoded_event_flow;
@@ -1730,25 +2205,25 @@ module protocol (
             settle_valid
             & settle_work_decoded_writes
             & (settle_work_decoded_event_flow == ahead)
-            & !(settle_next_follows | settle_next_sends | settle_next_bumps);
+            & !((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps);
     end
     wire behind_long =
         corrects
-        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !(judge_next_follows | judge_next_sends | judge_next_bumps))
-        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !(measure_next_follows | measure_next_sends | measure_next_bumps));
+        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !((judge_next_follows & judge_next_acknowledges) | judge_next_sends | judge_next_bumps))
+        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !((measure_next_follows & measure_next_acknowledges) | measure_next_sends | measure_next_bumps));
     always_comb begin
         blocked = 1'b0;
         blocked = work_valid & work_decoded_writes & behind_long;
     end
     wire waits =
-        (in_relate & work_decoded_commands)
-        | (in_judge & judge_work_decoded_commands)
-        | (in_measure & measure_work_decoded_commands)
-        | (in_settle & settle_work_decoded_commands)
-        | (in_survey & settled_event_commands);
+        (in_relate & work_decoded_installs)
+        | (in_judge & judge_work_decoded_installs)
+        | (in_measure & measure_work_decoded_installs)
+        | (in_settle & settle_work_decoded_installs)
+        | (in_survey & settled_event_installs);
     always_comb begin
         newest = {
-            ring_bytes_bytes_2 - stored_rx_avail,
+            rest_of_ring_rest,
             stored_snd_nxt + {7'd0, stored_tx_avail},
             stored_edge - stored_snd_nxt,
             stored
@@ -1774,6 +2249,7 @@ module protocol (
     wire [15:0] writing_flow = settled_event_event_flow;
     wire decode_connected = read_class == 2'd0;
     wire decode_fin = read[52] /* flags[0] */;
+    wire decode_commands = decode_connected & (read_kind == 2'd3);
     wire [321:0] prepare_event = decoded_event;
     wire [31:0] prepare_event_ack = prepare_event[123:92];
     wire [31:0] prepare_event_window = prepare_event[155:124];
@@ -1782,132 +2258,132 @@ module protocol (
     wire [31:0] prepare_window = prepare_event_window << stored_send_shift;
     wire [24:0] prepare_mss = {11'd0, stored_mss};
     always_comb begin
-        ring_bytes_bytes_3 = 25'd0;
-        work_next = 510'd0;
+        ring_bytes_bytes_2 = 25'd0;
+        work_next = 511'd0;
         if (!blocked) begin
             if (decoded_valid) begin
-                ring_bytes_bytes_3 = 25'd0;
-                ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], stored_tx_log2 == 5'd0};
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:2],
+                ring_bytes_bytes_2 = 25'd0;
+                ring_bytes_bytes_2 = {ring_bytes_bytes_2[24:1], stored_tx_log2 == 5'd0};
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:2],
                     stored_tx_log2 == 5'd1,
-                    ring_bytes_bytes_3[0]
+                    ring_bytes_bytes_2[0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:3],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:3],
                     stored_tx_log2 == 5'd2,
-                    ring_bytes_bytes_3[1:0]
+                    ring_bytes_bytes_2[1:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:4],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:4],
                     stored_tx_log2 == 5'd3,
-                    ring_bytes_bytes_3[2:0]
+                    ring_bytes_bytes_2[2:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:5],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:5],
                     stored_tx_log2 == 5'd4,
-                    ring_bytes_bytes_3[3:0]
+                    ring_bytes_bytes_2[3:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:6],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:6],
                     stored_tx_log2 == 5'd5,
-                    ring_bytes_bytes_3[4:0]
+                    ring_bytes_bytes_2[4:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:7],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:7],
                     stored_tx_log2 == 5'd6,
-                    ring_bytes_bytes_3[5:0]
+                    ring_bytes_bytes_2[5:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:8],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:8],
                     stored_tx_log2 == 5'd7,
-                    ring_bytes_bytes_3[6:0]
+                    ring_bytes_bytes_2[6:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:9],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:9],
                     stored_tx_log2 == 5'd8,
-                    ring_bytes_bytes_3[7:0]
+                    ring_bytes_bytes_2[7:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:10],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:10],
                     stored_tx_log2 == 5'd9,
-                    ring_bytes_bytes_3[8:0]
+                    ring_bytes_bytes_2[8:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:11],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:11],
                     stored_tx_log2 == 5'd10,
-                    ring_bytes_bytes_3[9:0]
+                    ring_bytes_bytes_2[9:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:12],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:12],
                     stored_tx_log2 == 5'd11,
-                    ring_bytes_bytes_3[10:0]
+                    ring_bytes_bytes_2[10:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:13],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:13],
                     stored_tx_log2 == 5'd12,
-                    ring_bytes_bytes_3[11:0]
+                    ring_bytes_bytes_2[11:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:14],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:14],
                     stored_tx_log2 == 5'd13,
-                    ring_bytes_bytes_3[12:0]
+                    ring_bytes_bytes_2[12:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:15],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:15],
                     stored_tx_log2 == 5'd14,
-                    ring_bytes_bytes_3[13:0]
+                    ring_bytes_bytes_2[13:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:16],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:16],
                     stored_tx_log2 == 5'd15,
-                    ring_bytes_bytes_3[14:0]
+                    ring_bytes_bytes_2[14:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:17],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:17],
                     stored_tx_log2 == 5'd16,
-                    ring_bytes_bytes_3[15:0]
+                    ring_bytes_bytes_2[15:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:18],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:18],
                     stored_tx_log2 == 5'd17,
-                    ring_bytes_bytes_3[16:0]
+                    ring_bytes_bytes_2[16:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:19],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:19],
                     stored_tx_log2 == 5'd18,
-                    ring_bytes_bytes_3[17:0]
+                    ring_bytes_bytes_2[17:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:20],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:20],
                     stored_tx_log2 == 5'd19,
-                    ring_bytes_bytes_3[18:0]
+                    ring_bytes_bytes_2[18:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:21],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:21],
                     stored_tx_log2 == 5'd20,
-                    ring_bytes_bytes_3[19:0]
+                    ring_bytes_bytes_2[19:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:22],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:22],
                     stored_tx_log2 == 5'd21,
-                    ring_bytes_bytes_3[20:0]
+                    ring_bytes_bytes_2[20:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24:23],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24:23],
                     stored_tx_log2 == 5'd22,
-                    ring_bytes_bytes_3[21:0]
+                    ring_bytes_bytes_2[21:0]
                 };
-                ring_bytes_bytes_3 = {
-                    ring_bytes_bytes_3[24],
+                ring_bytes_bytes_2 = {
+                    ring_bytes_bytes_2[24],
                     stored_tx_log2 == 5'd23,
-                    ring_bytes_bytes_3[22:0]
+                    ring_bytes_bytes_2[22:0]
                 };
-                ring_bytes_bytes_3 = {stored_tx_log2 == 5'd24, ring_bytes_bytes_3[23:0]};
+                ring_bytes_bytes_2 = {stored_tx_log2 == 5'd24, ring_bytes_bytes_2[23:0]};
                 work_next = {
                     decoded_controls ? prepare_event[116:92] /* ack[24:0] */ : (25'd0 - prepare_mss),
                     decoded_receives ? (25'd0 - {11'd0, prepare_event_payload_len}) : decoded_controls ? prepare_event[84:60] /* seq[24:0] */ : 25'd0,
-                    prepare_event_ack + {7'd0, ring_bytes_bytes_3},
+                    prepare_event_ack + {7'd0, ring_bytes_bytes_2},
                     prepare_event_ack + prepare_window,
                     prepare_window,
                     stored_ts_on & prepare_event_ts_present,
@@ -2031,130 +2507,746 @@ module protocol (
     wire settles = settle_valid & settle_work_decoded_writes;
     assign exact_holds =
         rst
-        | !(settles & (settle_next_follows | settle_next_sends | settle_next_bumps))
+        | !(settles & ((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps))
         | (settle_next_live == settled_1_live);
+    wire [24:0] rest_of_ring_negative_1 = 25'd0 - settled_1_live_flow_rx_avail;
+    wire rest_of_ring_whole_1 = !(|settled_1_live_flow_rx_avail);
+    wire rest_of_ring_top_0_1 = settled_1_live_flow_rx_log2 == 5'd0;
     always_comb begin
-        ring_bytes_bytes_4 = 25'd0;
-        ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_1_live_flow_rx_log2 == 5'd0};
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:2],
-            settled_1_live_flow_rx_log2 == 5'd1,
-            ring_bytes_bytes_4[0]
+        rest_of_ring_inside_0_1 = 1'b0;
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd1);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd2);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd3);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd4);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd5);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_0_1 = rest_of_ring_inside_0_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_1_1 = settled_1_live_flow_rx_log2 == 5'd1;
+    always_comb begin
+        rest_of_ring_inside_1_1 = 1'b0;
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd2);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd3);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd4);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd5);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_1_1 = rest_of_ring_inside_1_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_2_1 = settled_1_live_flow_rx_log2 == 5'd2;
+    always_comb begin
+        rest_of_ring_inside_2_1 = 1'b0;
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd3);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd4);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd5);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_2_1 = rest_of_ring_inside_2_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_3_1 = settled_1_live_flow_rx_log2 == 5'd3;
+    always_comb begin
+        rest_of_ring_inside_3_1 = 1'b0;
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd4);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd5);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_3_1 = rest_of_ring_inside_3_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_4_1 = settled_1_live_flow_rx_log2 == 5'd4;
+    always_comb begin
+        rest_of_ring_inside_4_1 = 1'b0;
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd5);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_4_1 = rest_of_ring_inside_4_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_5_1 = settled_1_live_flow_rx_log2 == 5'd5;
+    always_comb begin
+        rest_of_ring_inside_5_1 = 1'b0;
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd6);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_5_1 = rest_of_ring_inside_5_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_6_1 = settled_1_live_flow_rx_log2 == 5'd6;
+    always_comb begin
+        rest_of_ring_inside_6_1 = 1'b0;
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd7);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_6_1 = rest_of_ring_inside_6_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_7_1 = settled_1_live_flow_rx_log2 == 5'd7;
+    always_comb begin
+        rest_of_ring_inside_7_1 = 1'b0;
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd8);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_7_1 = rest_of_ring_inside_7_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_8_1 = settled_1_live_flow_rx_log2 == 5'd8;
+    always_comb begin
+        rest_of_ring_inside_8_1 = 1'b0;
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd9);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_8_1 = rest_of_ring_inside_8_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_9_1 = settled_1_live_flow_rx_log2 == 5'd9;
+    always_comb begin
+        rest_of_ring_inside_9_1 = 1'b0;
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd10);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_9_1 = rest_of_ring_inside_9_1 | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_10_1 = settled_1_live_flow_rx_log2 == 5'd10;
+    always_comb begin
+        rest_of_ring_inside_10_1 = 1'b0;
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd11);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_10_1 =
+            rest_of_ring_inside_10_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_11_1 = settled_1_live_flow_rx_log2 == 5'd11;
+    always_comb begin
+        rest_of_ring_inside_11_1 = 1'b0;
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd12);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_11_1 =
+            rest_of_ring_inside_11_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_12_1 = settled_1_live_flow_rx_log2 == 5'd12;
+    always_comb begin
+        rest_of_ring_inside_12_1 = 1'b0;
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd13);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_12_1 =
+            rest_of_ring_inside_12_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_13_1 = settled_1_live_flow_rx_log2 == 5'd13;
+    always_comb begin
+        rest_of_ring_inside_13_1 = 1'b0;
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd14);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_13_1 =
+            rest_of_ring_inside_13_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_14_1 = settled_1_live_flow_rx_log2 == 5'd14;
+    always_comb begin
+        rest_of_ring_inside_14_1 = 1'b0;
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd15);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_14_1 =
+            rest_of_ring_inside_14_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_15_1 = settled_1_live_flow_rx_log2 == 5'd15;
+    always_comb begin
+        rest_of_ring_inside_15_1 = 1'b0;
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd16);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_15_1 =
+            rest_of_ring_inside_15_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_16_1 = settled_1_live_flow_rx_log2 == 5'd16;
+    always_comb begin
+        rest_of_ring_inside_16_1 = 1'b0;
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd17);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_16_1 =
+            rest_of_ring_inside_16_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_17_1 = settled_1_live_flow_rx_log2 == 5'd17;
+    always_comb begin
+        rest_of_ring_inside_17_1 = 1'b0;
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd18);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_17_1 =
+            rest_of_ring_inside_17_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_18_1 = settled_1_live_flow_rx_log2 == 5'd18;
+    always_comb begin
+        rest_of_ring_inside_18_1 = 1'b0;
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd19);
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_18_1 =
+            rest_of_ring_inside_18_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_19_1 = settled_1_live_flow_rx_log2 == 5'd19;
+    always_comb begin
+        rest_of_ring_inside_19_1 = 1'b0;
+        rest_of_ring_inside_19_1 =
+            rest_of_ring_inside_19_1
+            | (settled_1_live_flow_rx_log2 == 5'd20);
+        rest_of_ring_inside_19_1 =
+            rest_of_ring_inside_19_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_19_1 =
+            rest_of_ring_inside_19_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_19_1 =
+            rest_of_ring_inside_19_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_19_1 =
+            rest_of_ring_inside_19_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_20_1 = settled_1_live_flow_rx_log2 == 5'd20;
+    always_comb begin
+        rest_of_ring_inside_20_1 = 1'b0;
+        rest_of_ring_inside_20_1 =
+            rest_of_ring_inside_20_1
+            | (settled_1_live_flow_rx_log2 == 5'd21);
+        rest_of_ring_inside_20_1 =
+            rest_of_ring_inside_20_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_20_1 =
+            rest_of_ring_inside_20_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_20_1 =
+            rest_of_ring_inside_20_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_21_1 = settled_1_live_flow_rx_log2 == 5'd21;
+    always_comb begin
+        rest_of_ring_inside_21_1 = 1'b0;
+        rest_of_ring_inside_21_1 =
+            rest_of_ring_inside_21_1
+            | (settled_1_live_flow_rx_log2 == 5'd22);
+        rest_of_ring_inside_21_1 =
+            rest_of_ring_inside_21_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_21_1 =
+            rest_of_ring_inside_21_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_22_1 = settled_1_live_flow_rx_log2 == 5'd22;
+    always_comb begin
+        rest_of_ring_inside_22_1 = 1'b0;
+        rest_of_ring_inside_22_1 =
+            rest_of_ring_inside_22_1
+            | (settled_1_live_flow_rx_log2 == 5'd23);
+        rest_of_ring_inside_22_1 =
+            rest_of_ring_inside_22_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_23_1 = settled_1_live_flow_rx_log2 == 5'd23;
+    always_comb begin
+        rest_of_ring_inside_23_1 = 1'b0;
+        rest_of_ring_inside_23_1 =
+            rest_of_ring_inside_23_1
+            | (settled_1_live_flow_rx_log2 == 5'd24);
+    end
+    wire rest_of_ring_top_24_1 = settled_1_live_flow_rx_log2 == 5'd24;
+    wire rest_of_ring_inside_24_1 = 1'b0;
+    always_comb begin
+        rest_of_ring_rest_1 = 25'd0;
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:1],
+            (rest_of_ring_inside_0_1 & rest_of_ring_negative_1[0]) | (rest_of_ring_top_0_1 & rest_of_ring_whole_1)
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:3],
-            settled_1_live_flow_rx_log2 == 5'd2,
-            ring_bytes_bytes_4[1:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:2],
+            (rest_of_ring_inside_1_1 & rest_of_ring_negative_1[1]) | (rest_of_ring_top_1_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:4],
-            settled_1_live_flow_rx_log2 == 5'd3,
-            ring_bytes_bytes_4[2:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:3],
+            (rest_of_ring_inside_2_1 & rest_of_ring_negative_1[2]) | (rest_of_ring_top_2_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[1:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:5],
-            settled_1_live_flow_rx_log2 == 5'd4,
-            ring_bytes_bytes_4[3:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:4],
+            (rest_of_ring_inside_3_1 & rest_of_ring_negative_1[3]) | (rest_of_ring_top_3_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[2:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:6],
-            settled_1_live_flow_rx_log2 == 5'd5,
-            ring_bytes_bytes_4[4:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:5],
+            (rest_of_ring_inside_4_1 & rest_of_ring_negative_1[4]) | (rest_of_ring_top_4_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[3:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:7],
-            settled_1_live_flow_rx_log2 == 5'd6,
-            ring_bytes_bytes_4[5:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:6],
+            (rest_of_ring_inside_5_1 & rest_of_ring_negative_1[5]) | (rest_of_ring_top_5_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[4:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:8],
-            settled_1_live_flow_rx_log2 == 5'd7,
-            ring_bytes_bytes_4[6:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:7],
+            (rest_of_ring_inside_6_1 & rest_of_ring_negative_1[6]) | (rest_of_ring_top_6_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[5:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:9],
-            settled_1_live_flow_rx_log2 == 5'd8,
-            ring_bytes_bytes_4[7:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:8],
+            (rest_of_ring_inside_7_1 & rest_of_ring_negative_1[7]) | (rest_of_ring_top_7_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[6:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:10],
-            settled_1_live_flow_rx_log2 == 5'd9,
-            ring_bytes_bytes_4[8:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:9],
+            (rest_of_ring_inside_8_1 & rest_of_ring_negative_1[8]) | (rest_of_ring_top_8_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[7:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:11],
-            settled_1_live_flow_rx_log2 == 5'd10,
-            ring_bytes_bytes_4[9:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:10],
+            (rest_of_ring_inside_9_1 & rest_of_ring_negative_1[9]) | (rest_of_ring_top_9_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[8:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:12],
-            settled_1_live_flow_rx_log2 == 5'd11,
-            ring_bytes_bytes_4[10:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:11],
+            (rest_of_ring_inside_10_1 & rest_of_ring_negative_1[10]) | (rest_of_ring_top_10_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[9:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:13],
-            settled_1_live_flow_rx_log2 == 5'd12,
-            ring_bytes_bytes_4[11:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:12],
+            (rest_of_ring_inside_11_1 & rest_of_ring_negative_1[11]) | (rest_of_ring_top_11_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[10:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:14],
-            settled_1_live_flow_rx_log2 == 5'd13,
-            ring_bytes_bytes_4[12:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:13],
+            (rest_of_ring_inside_12_1 & rest_of_ring_negative_1[12]) | (rest_of_ring_top_12_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[11:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:15],
-            settled_1_live_flow_rx_log2 == 5'd14,
-            ring_bytes_bytes_4[13:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:14],
+            (rest_of_ring_inside_13_1 & rest_of_ring_negative_1[13]) | (rest_of_ring_top_13_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[12:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:16],
-            settled_1_live_flow_rx_log2 == 5'd15,
-            ring_bytes_bytes_4[14:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:15],
+            (rest_of_ring_inside_14_1 & rest_of_ring_negative_1[14]) | (rest_of_ring_top_14_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[13:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:17],
-            settled_1_live_flow_rx_log2 == 5'd16,
-            ring_bytes_bytes_4[15:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:16],
+            (rest_of_ring_inside_15_1 & rest_of_ring_negative_1[15]) | (rest_of_ring_top_15_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[14:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:18],
-            settled_1_live_flow_rx_log2 == 5'd17,
-            ring_bytes_bytes_4[16:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:17],
+            (rest_of_ring_inside_16_1 & rest_of_ring_negative_1[16]) | (rest_of_ring_top_16_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[15:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:19],
-            settled_1_live_flow_rx_log2 == 5'd18,
-            ring_bytes_bytes_4[17:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:18],
+            (rest_of_ring_inside_17_1 & rest_of_ring_negative_1[17]) | (rest_of_ring_top_17_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[16:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:20],
-            settled_1_live_flow_rx_log2 == 5'd19,
-            ring_bytes_bytes_4[18:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:19],
+            (rest_of_ring_inside_18_1 & rest_of_ring_negative_1[18]) | (rest_of_ring_top_18_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[17:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:21],
-            settled_1_live_flow_rx_log2 == 5'd20,
-            ring_bytes_bytes_4[19:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:20],
+            (rest_of_ring_inside_19_1 & rest_of_ring_negative_1[19]) | (rest_of_ring_top_19_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[18:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:22],
-            settled_1_live_flow_rx_log2 == 5'd21,
-            ring_bytes_bytes_4[20:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:21],
+            (rest_of_ring_inside_20_1 & rest_of_ring_negative_1[20]) | (rest_of_ring_top_20_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[19:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24:23],
-            settled_1_live_flow_rx_log2 == 5'd22,
-            ring_bytes_bytes_4[21:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:22],
+            (rest_of_ring_inside_21_1 & rest_of_ring_negative_1[21]) | (rest_of_ring_top_21_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[20:0]
         };
-        ring_bytes_bytes_4 = {
-            ring_bytes_bytes_4[24],
-            settled_1_live_flow_rx_log2 == 5'd23,
-            ring_bytes_bytes_4[22:0]
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24:23],
+            (rest_of_ring_inside_22_1 & rest_of_ring_negative_1[22]) | (rest_of_ring_top_22_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[21:0]
         };
-        ring_bytes_bytes_4 = {settled_1_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_4[23:0]};
+        rest_of_ring_rest_1 = {
+            rest_of_ring_rest_1[24],
+            (rest_of_ring_inside_23_1 & rest_of_ring_negative_1[23]) | (rest_of_ring_top_23_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[22:0]
+        };
+        rest_of_ring_rest_1 = {
+            (rest_of_ring_inside_24_1 & rest_of_ring_negative_1[24]) | (rest_of_ring_top_24_1 & rest_of_ring_whole_1),
+            rest_of_ring_rest_1[23:0]
+        };
     end
     wire [589:0] agrees_right = {
-        ring_bytes_bytes_4 - settled_1_live_flow_rx_avail,
+        rest_of_ring_rest_1,
         settled_1_live_flow_snd_nxt + {7'd0, settled_1_live_flow_tx_avail},
         settled_1_live_flow_edge - settled_1_live_flow_snd_nxt,
         settled_1_live_flow
@@ -2163,126 +3255,126 @@ module protocol (
     wire [31:0] agrees_right_released = agrees_right[564:533];
     wire [24:0] agrees_right_unread = agrees_right[589:565];
     always_comb begin
-        ring_bytes_bytes_5 = 25'd0;
-        ring_bytes_bytes_5 = {ring_bytes_bytes_5[24:1], settled_1_live_flow_tx_log2 == 5'd0};
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:2],
+        ring_bytes_bytes_3 = 25'd0;
+        ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], settled_1_live_flow_tx_log2 == 5'd0};
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:2],
             settled_1_live_flow_tx_log2 == 5'd1,
-            ring_bytes_bytes_5[0]
+            ring_bytes_bytes_3[0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:3],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:3],
             settled_1_live_flow_tx_log2 == 5'd2,
-            ring_bytes_bytes_5[1:0]
+            ring_bytes_bytes_3[1:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:4],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:4],
             settled_1_live_flow_tx_log2 == 5'd3,
-            ring_bytes_bytes_5[2:0]
+            ring_bytes_bytes_3[2:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:5],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:5],
             settled_1_live_flow_tx_log2 == 5'd4,
-            ring_bytes_bytes_5[3:0]
+            ring_bytes_bytes_3[3:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:6],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:6],
             settled_1_live_flow_tx_log2 == 5'd5,
-            ring_bytes_bytes_5[4:0]
+            ring_bytes_bytes_3[4:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:7],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:7],
             settled_1_live_flow_tx_log2 == 5'd6,
-            ring_bytes_bytes_5[5:0]
+            ring_bytes_bytes_3[5:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:8],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:8],
             settled_1_live_flow_tx_log2 == 5'd7,
-            ring_bytes_bytes_5[6:0]
+            ring_bytes_bytes_3[6:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:9],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:9],
             settled_1_live_flow_tx_log2 == 5'd8,
-            ring_bytes_bytes_5[7:0]
+            ring_bytes_bytes_3[7:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:10],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:10],
             settled_1_live_flow_tx_log2 == 5'd9,
-            ring_bytes_bytes_5[8:0]
+            ring_bytes_bytes_3[8:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:11],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:11],
             settled_1_live_flow_tx_log2 == 5'd10,
-            ring_bytes_bytes_5[9:0]
+            ring_bytes_bytes_3[9:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:12],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:12],
             settled_1_live_flow_tx_log2 == 5'd11,
-            ring_bytes_bytes_5[10:0]
+            ring_bytes_bytes_3[10:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:13],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:13],
             settled_1_live_flow_tx_log2 == 5'd12,
-            ring_bytes_bytes_5[11:0]
+            ring_bytes_bytes_3[11:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:14],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:14],
             settled_1_live_flow_tx_log2 == 5'd13,
-            ring_bytes_bytes_5[12:0]
+            ring_bytes_bytes_3[12:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:15],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:15],
             settled_1_live_flow_tx_log2 == 5'd14,
-            ring_bytes_bytes_5[13:0]
+            ring_bytes_bytes_3[13:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:16],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:16],
             settled_1_live_flow_tx_log2 == 5'd15,
-            ring_bytes_bytes_5[14:0]
+            ring_bytes_bytes_3[14:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:17],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:17],
             settled_1_live_flow_tx_log2 == 5'd16,
-            ring_bytes_bytes_5[15:0]
+            ring_bytes_bytes_3[15:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:18],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:18],
             settled_1_live_flow_tx_log2 == 5'd17,
-            ring_bytes_bytes_5[16:0]
+            ring_bytes_bytes_3[16:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:19],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:19],
             settled_1_live_flow_tx_log2 == 5'd18,
-            ring_bytes_bytes_5[17:0]
+            ring_bytes_bytes_3[17:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:20],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:20],
             settled_1_live_flow_tx_log2 == 5'd19,
-            ring_bytes_bytes_5[18:0]
+            ring_bytes_bytes_3[18:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:21],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:21],
             settled_1_live_flow_tx_log2 == 5'd20,
-            ring_bytes_bytes_5[19:0]
+            ring_bytes_bytes_3[19:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:22],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:22],
             settled_1_live_flow_tx_log2 == 5'd21,
-            ring_bytes_bytes_5[20:0]
+            ring_bytes_bytes_3[20:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24:23],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24:23],
             settled_1_live_flow_tx_log2 == 5'd22,
-            ring_bytes_bytes_5[21:0]
+            ring_bytes_bytes_3[21:0]
         };
-        ring_bytes_bytes_5 = {
-            ring_bytes_bytes_5[24],
+        ring_bytes_bytes_3 = {
+            ring_bytes_bytes_3[24],
             settled_1_live_flow_tx_log2 == 5'd23,
-            ring_bytes_bytes_5[22:0]
+            ring_bytes_bytes_3[22:0]
         };
-        ring_bytes_bytes_5 = {settled_1_live_flow_tx_log2 == 5'd24, ring_bytes_bytes_5[23:0]};
+        ring_bytes_bytes_3 = {settled_1_live_flow_tx_log2 == 5'd24, ring_bytes_bytes_3[23:0]};
     end
-    wire [31:0] agrees_limit = settled_1_live_flow_snd_una + {7'd0, ring_bytes_bytes_5};
+    wire [31:0] agrees_limit = settled_1_live_flow_snd_una + {7'd0, ring_bytes_bytes_3};
     assign whole_holds =
         rst
         | !settles
@@ -2299,135 +3391,589 @@ module protocol (
     wire [31:0] survey_snd_max =
         (settled_live_flow_recovering & survey_choice_1_whole[31]) ? settled_live_flow_recover :
         settled_live_flow_snd_nxt;
-    wire [31:0] least_a = {18'd0, settled_live_flow_mss};
     always_comb begin
-        ring_bytes_bytes_6 = 25'd0;
+        ring_bytes_bytes_4 = 25'd0;
         wide_bytes = 25'd0;
         survey_half = 32'd0;
-        least_choice_2 = 1'b0;
-        surveyed_next = 1434'd0;
+        fits_half_ring_above = 14'd0;
+        fits_half_ring_reaches_0 = 1'b0;
+        fits_half_ring_reaches_1 = 1'b0;
+        fits_half_ring_reaches_2 = 1'b0;
+        fits_half_ring_reaches_3 = 1'b0;
+        fits_half_ring_reaches_4 = 1'b0;
+        fits_half_ring_reaches_5 = 1'b0;
+        fits_half_ring_reaches_6 = 1'b0;
+        fits_half_ring_reaches_7 = 1'b0;
+        fits_half_ring_reaches_8 = 1'b0;
+        fits_half_ring_reaches_9 = 1'b0;
+        fits_half_ring_reaches_10 = 1'b0;
+        fits_half_ring_reaches_11 = 1'b0;
+        fits_half_ring_reaches_12 = 1'b0;
+        fits_half_ring_reaches_13 = 1'b0;
+        survey_choice_2 = 1'b0;
+        surveyed_next = 1435'd0;
         if (settled_valid) begin
-            ring_bytes_bytes_6 = 25'd0;
-            ring_bytes_bytes_6 = {ring_bytes_bytes_6[24:1], settled_live_flow_rx_log2 == 5'd0};
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:2],
+            ring_bytes_bytes_4 = 25'd0;
+            ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_live_flow_rx_log2 == 5'd0};
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:2],
                 settled_live_flow_rx_log2 == 5'd1,
-                ring_bytes_bytes_6[0]
+                ring_bytes_bytes_4[0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:3],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:3],
                 settled_live_flow_rx_log2 == 5'd2,
-                ring_bytes_bytes_6[1:0]
+                ring_bytes_bytes_4[1:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:4],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:4],
                 settled_live_flow_rx_log2 == 5'd3,
-                ring_bytes_bytes_6[2:0]
+                ring_bytes_bytes_4[2:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:5],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:5],
                 settled_live_flow_rx_log2 == 5'd4,
-                ring_bytes_bytes_6[3:0]
+                ring_bytes_bytes_4[3:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:6],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:6],
                 settled_live_flow_rx_log2 == 5'd5,
-                ring_bytes_bytes_6[4:0]
+                ring_bytes_bytes_4[4:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:7],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:7],
                 settled_live_flow_rx_log2 == 5'd6,
-                ring_bytes_bytes_6[5:0]
+                ring_bytes_bytes_4[5:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:8],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:8],
                 settled_live_flow_rx_log2 == 5'd7,
-                ring_bytes_bytes_6[6:0]
+                ring_bytes_bytes_4[6:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:9],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:9],
                 settled_live_flow_rx_log2 == 5'd8,
-                ring_bytes_bytes_6[7:0]
+                ring_bytes_bytes_4[7:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:10],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:10],
                 settled_live_flow_rx_log2 == 5'd9,
-                ring_bytes_bytes_6[8:0]
+                ring_bytes_bytes_4[8:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:11],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:11],
                 settled_live_flow_rx_log2 == 5'd10,
-                ring_bytes_bytes_6[9:0]
+                ring_bytes_bytes_4[9:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:12],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:12],
                 settled_live_flow_rx_log2 == 5'd11,
-                ring_bytes_bytes_6[10:0]
+                ring_bytes_bytes_4[10:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:13],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:13],
                 settled_live_flow_rx_log2 == 5'd12,
-                ring_bytes_bytes_6[11:0]
+                ring_bytes_bytes_4[11:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:14],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:14],
                 settled_live_flow_rx_log2 == 5'd13,
-                ring_bytes_bytes_6[12:0]
+                ring_bytes_bytes_4[12:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:15],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:15],
                 settled_live_flow_rx_log2 == 5'd14,
-                ring_bytes_bytes_6[13:0]
+                ring_bytes_bytes_4[13:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:16],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:16],
                 settled_live_flow_rx_log2 == 5'd15,
-                ring_bytes_bytes_6[14:0]
+                ring_bytes_bytes_4[14:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:17],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:17],
                 settled_live_flow_rx_log2 == 5'd16,
-                ring_bytes_bytes_6[15:0]
+                ring_bytes_bytes_4[15:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:18],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:18],
                 settled_live_flow_rx_log2 == 5'd17,
-                ring_bytes_bytes_6[16:0]
+                ring_bytes_bytes_4[16:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:19],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:19],
                 settled_live_flow_rx_log2 == 5'd18,
-                ring_bytes_bytes_6[17:0]
+                ring_bytes_bytes_4[17:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:20],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:20],
                 settled_live_flow_rx_log2 == 5'd19,
-                ring_bytes_bytes_6[18:0]
+                ring_bytes_bytes_4[18:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:21],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:21],
                 settled_live_flow_rx_log2 == 5'd20,
-                ring_bytes_bytes_6[19:0]
+                ring_bytes_bytes_4[19:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:22],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:22],
                 settled_live_flow_rx_log2 == 5'd21,
-                ring_bytes_bytes_6[20:0]
+                ring_bytes_bytes_4[20:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24:23],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24:23],
                 settled_live_flow_rx_log2 == 5'd22,
-                ring_bytes_bytes_6[21:0]
+                ring_bytes_bytes_4[21:0]
             };
-            ring_bytes_bytes_6 = {
-                ring_bytes_bytes_6[24],
+            ring_bytes_bytes_4 = {
+                ring_bytes_bytes_4[24],
                 settled_live_flow_rx_log2 == 5'd23,
-                ring_bytes_bytes_6[22:0]
+                ring_bytes_bytes_4[22:0]
             };
-            ring_bytes_bytes_6 = {settled_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_6[23:0]};
-            wide_bytes = {1'b0, ring_bytes_bytes_6[24:1]};
+            ring_bytes_bytes_4 = {settled_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_4[23:0]};
+            wide_bytes = {1'b0, ring_bytes_bytes_4[24:1]};
             survey_half = {7'd0, wide_bytes};
-            least_choice_2 = least_a < survey_half;
+            fits_half_ring_above = 14'd0;
+            fits_half_ring_reaches_0 = 1'b0;
+            fits_half_ring_reaches_0 =
+                fits_half_ring_reaches_0
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_0 =
+                fits_half_ring_reaches_0
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:1],
+                fits_half_ring_reaches_0 & settled[443] /* live.flow.mss[0] */
+            };
+            fits_half_ring_reaches_1 = 1'b0;
+            fits_half_ring_reaches_1 =
+                fits_half_ring_reaches_1
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_1 =
+                fits_half_ring_reaches_1
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_1 =
+                fits_half_ring_reaches_1
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:2],
+                fits_half_ring_reaches_1 & settled[444] /* live.flow.mss[1] */,
+                fits_half_ring_above[0]
+            };
+            fits_half_ring_reaches_2 = 1'b0;
+            fits_half_ring_reaches_2 =
+                fits_half_ring_reaches_2
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_2 =
+                fits_half_ring_reaches_2
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_2 =
+                fits_half_ring_reaches_2
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_2 =
+                fits_half_ring_reaches_2
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:3],
+                fits_half_ring_reaches_2 & settled[445] /* live.flow.mss[2] */,
+                fits_half_ring_above[1:0]
+            };
+            fits_half_ring_reaches_3 = 1'b0;
+            fits_half_ring_reaches_3 =
+                fits_half_ring_reaches_3
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_3 =
+                fits_half_ring_reaches_3
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_3 =
+                fits_half_ring_reaches_3
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_3 =
+                fits_half_ring_reaches_3
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_3 =
+                fits_half_ring_reaches_3
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:4],
+                fits_half_ring_reaches_3 & settled[446] /* live.flow.mss[3] */,
+                fits_half_ring_above[2:0]
+            };
+            fits_half_ring_reaches_4 = 1'b0;
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_4 =
+                fits_half_ring_reaches_4
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:5],
+                fits_half_ring_reaches_4 & settled[447] /* live.flow.mss[4] */,
+                fits_half_ring_above[3:0]
+            };
+            fits_half_ring_reaches_5 = 1'b0;
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_5 =
+                fits_half_ring_reaches_5
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:6],
+                fits_half_ring_reaches_5 & settled[448] /* live.flow.mss[5] */,
+                fits_half_ring_above[4:0]
+            };
+            fits_half_ring_reaches_6 = 1'b0;
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_6 =
+                fits_half_ring_reaches_6
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:7],
+                fits_half_ring_reaches_6 & settled[449] /* live.flow.mss[6] */,
+                fits_half_ring_above[5:0]
+            };
+            fits_half_ring_reaches_7 = 1'b0;
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_7 =
+                fits_half_ring_reaches_7
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:8],
+                fits_half_ring_reaches_7 & settled[450] /* live.flow.mss[7] */,
+                fits_half_ring_above[6:0]
+            };
+            fits_half_ring_reaches_8 = 1'b0;
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_8 =
+                fits_half_ring_reaches_8
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:9],
+                fits_half_ring_reaches_8 & settled[451] /* live.flow.mss[8] */,
+                fits_half_ring_above[7:0]
+            };
+            fits_half_ring_reaches_9 = 1'b0;
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_reaches_9 =
+                fits_half_ring_reaches_9
+                | (settled_live_flow_rx_log2 == 5'd10);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:10],
+                fits_half_ring_reaches_9 & settled[452] /* live.flow.mss[9] */,
+                fits_half_ring_above[8:0]
+            };
+            fits_half_ring_reaches_10 = 1'b0;
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd10);
+            fits_half_ring_reaches_10 =
+                fits_half_ring_reaches_10
+                | (settled_live_flow_rx_log2 == 5'd11);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:11],
+                fits_half_ring_reaches_10 & settled[453] /* live.flow.mss[10] */,
+                fits_half_ring_above[9:0]
+            };
+            fits_half_ring_reaches_11 = 1'b0;
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd10);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd11);
+            fits_half_ring_reaches_11 =
+                fits_half_ring_reaches_11
+                | (settled_live_flow_rx_log2 == 5'd12);
+            fits_half_ring_above = {
+                fits_half_ring_above[13:12],
+                fits_half_ring_reaches_11 & settled[454] /* live.flow.mss[11] */,
+                fits_half_ring_above[10:0]
+            };
+            fits_half_ring_reaches_12 = 1'b0;
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd10);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd11);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd12);
+            fits_half_ring_reaches_12 =
+                fits_half_ring_reaches_12
+                | (settled_live_flow_rx_log2 == 5'd13);
+            fits_half_ring_above = {
+                fits_half_ring_above[13],
+                fits_half_ring_reaches_12 & settled[455] /* live.flow.mss[12] */,
+                fits_half_ring_above[11:0]
+            };
+            fits_half_ring_reaches_13 = 1'b0;
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd0);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd1);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd2);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd3);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd4);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd5);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd6);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd7);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd8);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd9);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd10);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd11);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd12);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd13);
+            fits_half_ring_reaches_13 =
+                fits_half_ring_reaches_13
+                | (settled_live_flow_rx_log2 == 5'd14);
+            fits_half_ring_above = {
+                fits_half_ring_reaches_13 & settled[456] /* live.flow.mss[13] */,
+                fits_half_ring_above[12:0]
+            };
+            survey_choice_2 = !(|fits_half_ring_above);
             surveyed_next = {
                 now[41:10] + settled_live_flow_ts_offset,
                 settled_step_seq - settled_live_flow_iss,
@@ -2435,8 +3981,8 @@ module protocol (
                 settled_live_flow_edge - settled_live_flow_snd_una,
                 survey_snd_max - settled_live_flow_snd_una,
                 settled_live_flow_snd_nxt - settled_live_flow_snd_una,
-                least_choice_2 ? least_a : survey_half,
-                {7'd0, survey_free} >= survey_most,
+                survey_choice_2 ? {18'd0, settled_live_flow_mss} : survey_half,
+                {7'd0, settled_live_flow_rx_avail} >= (survey_most | {7'd0, survey_mask}),
                 survey_most,
                 survey_free & ~survey_mask,
                 survey_free,
@@ -2552,9 +4098,9 @@ module protocol (
         & (|draft_flow_1_tx_avail)
         & (surveyed_in_flight < surveyed_snd_wnd);
     wire [24:0] draft_units = surveyed_free >> draft_flow_1_receive_shift;
-    wire [31:0] least_a_1 = {7'd0, surveyed_free};
+    wire [31:0] least_a = {7'd0, surveyed_free};
     wire [31:0] draft_down_bytes =
-        draft_step_opens ? ((least_a_1 < 32'hffff) ? least_a_1 : 32'hffff) :
+        draft_step_opens ? ((least_a < 32'hffff) ? least_a : 32'hffff) :
         surveyed_widest ? surveyed_most :
         {7'd0, surveyed_whole};
     wire [31:0] draft_up_bytes = surveyed_widest ? surveyed_most : {7'd0, surveyed_free};
@@ -2697,7 +4243,8 @@ module protocol (
                     read_seq + {18'd0, read_payload_len},
                     (|read_payload_len) | decode_fin,
                     decode_fin,
-                    decode_connected & (read_kind == 2'd3),
+                    decode_commands & ((read_flags == 8'd1) | (read_flags == 8'd5)),
+                    decode_commands,
                     decode_connected & (read_kind == 2'd2),
                     decode_connected & (read_kind == 2'd1),
                     decode_connected & (read_kind == 2'd0),
@@ -2790,10 +4337,9 @@ module protocol (
                 verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
                 measure_takes_text & measure_in_order & measure_work_decoded_fin & measure_fits & !measure_extends,
                 measure_relations_held_start < verdict_start,
-                measure_extends,
                 measure_touches,
                 measure_in_order,
-                measure_end,
+                measure_extends ? verdict_held_end : measure_end,
                 extent_whole[13:0],
                 measure_takes_text
             };
@@ -2815,7 +4361,7 @@ module protocol (
         drafted_valid <= surveyed_valid;
         if (surveyed_valid) begin
             drafted <= {
-                draft_flow_1_rcv_nxt + {surveyed[1240:1210] /* worth[30:0] */, 1'b0},
+                draft_flow_1_rcv_nxt + {surveyed[1241:1211] /* worth[30:0] */, 1'b0},
                 draft_base + draft_up_bytes,
                 draft_flow_1_rcv_nxt + draft_up_bytes,
                 draft_base + draft_down_bytes,
@@ -2870,19 +4416,20 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], settle_work[427:396], settle_work[509:460],
+        1'b0, now[9:0], now[63:42], settle_work[428:397], settle_work[510:461],
         settle_relations[63:57], settle_relations[159:153], settle_relations[223:192],
-        settle_relations[250:249], settle_verdict[67:43], settle_verdict[151:93],
-        settle_verdict[213], surveyed[322], surveyed[326:325], surveyed[362:328],
-        settle_flow[162:74], settle_flow[276:195], settle_flow[368:302], settle_flow[438:371],
-        settle_flow[489:443], settle_flow[500:491], settle_event[41:0], settle_event[57:50],
-        settle_event[59], settle_event[220], settle_event[257:230], moved_event[51:0],
-        moved_event[59:53], moved_event[155:124], moved_event[273:188], moved_event[321:278],
-        opened_options[15:14], opened_options[31:27], opened_options[39:37], opened_options[63:45],
-        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
-        shortcut_event[321:188], follows_flow[9:0], follows_flow[162:74], follows_flow[276:220],
-        follows_flow[335:334], follows_flow[369:337], follows_flow[500:371], follows_event[59:0],
-        follows_event[155:124], follows_event[229:188], follows_event[321:244], prepare_event[59:0],
+        settle_relations[250:249], settle_verdict[151:43], settle_verdict[213], surveyed[322],
+        surveyed[326:325], surveyed[363:328], settle_flow[162:74], settle_flow[276:195],
+        settle_flow[368:302], settle_flow[438:371], settle_flow[489:443], settle_flow[500:491],
+        settle_event[41:0], settle_event[57:50], settle_event[59], settle_event[220],
+        settle_event[257:230], moved_event[51:0], moved_event[59:53], moved_event[155:124],
+        moved_event[273:188], moved_event[321:278], opened_options[15:14], opened_options[31:27],
+        opened_options[39:37], opened_options[63:45], shortcut_event[41:0], shortcut_event[59:50],
+        shortcut_event[155:124], shortcut_event[321:188], follows_flow[162:0],
+        follows_flow[276:220], follows_flow[369:334], follows_flow[500:371], follows_event[59:0],
+        follows_event[155:92], follows_event[229:188], follows_event[321:244],
+        acknowledges_flow[9:0], acknowledges_flow[335:74], acknowledges_flow[500:337],
+        acknowledges_event[91:0], acknowledges_event[321:124], prepare_event[59:0],
         prepare_event[91:85], prepare_event[219:156], prepare_event[229:221],
         prepare_event[321:244], relate_flow[1:0], relate_flow[130:106], relate_flow[244:195],
         relate_flow[301:277], relate_flow[335:334], relate_flow[500:369], relate_event[41:0],
@@ -2895,8 +4442,8 @@ module protocol (
         draft_flow_1[438:334], draft_flow_1[456:443], draft_flow_1[500:490], draft_step[98:67],
         draft_step[252:196], draft_event[49:42], draft_event[187:60], draft_event[243:220],
         draft_units[24:16], moved_after_whole[31:25], shortcut_updates_whole[30:0],
-        shortcut_after_whole[31:25], follows_fresh_whole[30:0], follows_fresh_whole_1[30:0],
-        follows_old_stamp_whole[30:0], relate_choice_whole[30:0], relations_whole[30:0],
+        shortcut_after_whole[31:25], follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
         relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[31:25],
         judge_past_whole[31:14], verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
         survey_choice_1_whole[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
