@@ -182,8 +182,8 @@ pub enum CpuProfileName {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Link {
-    /// Line rate.
-    pub rate: BitRate,
+    /// Line rate; once the scenario is read, that of the design point where none is given.
+    pub rate: Option<BitRate>,
     /// One-way delay.
     pub delay: Duration,
     /// Probability that a frame is lost, each direction.
@@ -201,7 +201,7 @@ pub struct Link {
 impl Default for Link {
     fn default() -> Self {
         Self {
-            rate: BitRate(100_000_000_000),
+            rate: None,
             delay: Duration(1_000_000),
             loss: 0.0,
             duplicate: 0.0,
@@ -409,7 +409,7 @@ impl Scenario {
         for assignment in overrides {
             document.set(assignment)?;
         }
-        let settings: Settings = document.decode()?;
+        let mut settings: Settings = document.decode()?;
         settings.validate(&document)?;
         let here = path.parent().unwrap_or(Path::new("."));
         let based = |key: &str, file: &Path| {
@@ -437,11 +437,17 @@ impl Scenario {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),
         };
+        settings.link.rate.get_or_insert(design.line_rate);
         Ok(Self {
             settings,
             design,
             root,
         })
+    }
+
+    /// Line rate of the links.
+    pub fn line_rate(&self) -> BitRate {
+        self.settings.link.rate.unwrap_or(self.design.line_rate)
     }
 }
 
@@ -491,7 +497,7 @@ impl Settings {
         for (key, value) in [
             ("stop_quantum", self.stop_quantum.0),
             ("max_time", self.max_time.0),
-            ("link.rate", self.link.rate.0),
+            ("link.rate", self.link.rate.map_or(1, |rate| rate.0)),
             ("host.rto_min", self.host.rto_min.0),
         ] {
             check(value > 0, key, "must be greater than zero".into())?;

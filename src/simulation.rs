@@ -403,8 +403,8 @@ impl World<'_, '_> {
 }
 
 pub(crate) fn line_rate(scenario: &Scenario) -> Result<LineRate> {
-    LineRate::from_bps(scenario.settings.link.rate.0)
-        .ok_or_else(|| anyhow!("link.rate {} is out of range", scenario.settings.link.rate))
+    let rate = scenario.line_rate();
+    LineRate::from_bps(rate.0).ok_or_else(|| anyhow!("link.rate {rate} is out of range"))
 }
 
 fn is_impaired(settings: &Settings) -> bool {

@@ -15,7 +15,6 @@ use hallux_cosim::nic::{RtlNic, SkipMode};
 use hallux_toe::design::DesignPoint;
 use hallux_toe::document::Document;
 use hallux_toe::interface;
-use hallux_toe::units::BitRate;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -118,38 +117,32 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
 
 /// What makes the NIC.
 fn describe(arguments: &Arguments) -> Result<Description> {
-    let mut description = Description {
+    if let Some((path, name)) = arguments.design.rsplit_once('#') {
+        let scenario = Scenario::read(Path::new(path), &arguments.set)?;
+        return Ok(Description {
+            schema: RECORDING_SCHEMA.to_owned(),
+            nic: name.to_owned(),
+            rtl: String::new(),
+            seed: scenario.settings.seed,
+            rate: scenario.line_rate(),
+            pcie: scenario.settings.pcie,
+            design: scenario.design,
+        });
+    }
+    let mut document = Document::read(Path::new(&arguments.design))?;
+    for assignment in &arguments.set {
+        document.set(assignment)?;
+    }
+    let design = DesignPoint::from_document(&document)?;
+    Ok(Description {
         schema: RECORDING_SCHEMA.to_owned(),
         nic: NIC.to_owned(),
         rtl: String::new(),
         seed: 1,
-        rate: BitRate(100_000_000_000),
+        rate: design.line_rate,
         pcie: Pcie::default(),
-        design: match arguments.design.rsplit_once('#') {
-            None => {
-                let mut document = Document::read(Path::new(&arguments.design))?;
-                for assignment in &arguments.set {
-                    document.set(assignment)?;
-                }
-                DesignPoint::from_document(&document)?
-            }
-            Some((path, name)) => {
-                let scenario = Scenario::read(Path::new(path), &arguments.set)?;
-                let settings = scenario.settings;
-                return Ok(Description {
-                    schema: RECORDING_SCHEMA.to_owned(),
-                    nic: name.to_owned(),
-                    rtl: String::new(),
-                    seed: settings.seed,
-                    rate: settings.link.rate,
-                    pcie: settings.pcie,
-                    design: scenario.design,
-                });
-            }
-        },
-    };
-    description.nic = NIC.to_owned();
-    Ok(description)
+        design,
+    })
 }
 
 /// What the host shows of the NIC: its registers in region 0, and in region 2, which

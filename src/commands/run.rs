@@ -169,7 +169,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
             nic: NIC.to_owned(),
             rtl: hash.to_owned(),
             seed: settings.seed,
-            rate: settings.link.rate,
+            rate: scenario.line_rate(),
             pcie: settings.pcie.clone(),
             design: scenario.design.clone(),
         })

@@ -4,10 +4,10 @@ mod stage;
 
 use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
 use hallux_toe::stages::assemble::Assemble;
-use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
+use stage::{BUSES, Dice, assert_lint_clean, bench_of, cycle_of, on_bus};
 
 const STATION: u64 = 0x02_00_5e_10_20_30;
-const STORE_BEATS: usize = 64;
+const STORE_BYTES: usize = 4096;
 const EGRESS: usize = 32;
 
 /// A frame to assemble.
@@ -126,6 +126,8 @@ impl Order {
 }
 
 struct Wire {
+    /// Bytes of a beat.
+    bus: usize,
     bench: Bench,
     s: Driver,
     s_payload: Driver,
@@ -138,17 +140,22 @@ struct Wire {
 
 impl Wire {
     fn new(seed: u64, now: u64) -> Self {
-        let mut bench = bench_of(
-            &Assemble::<512, 64>::new(STORE_BEATS, EGRESS),
+        Self::on(64, seed, now)
+    }
+
+    fn on(bus: usize, seed: u64, now: u64) -> Self {
+        let mut bench = on_bus!(bus, |N, K| bench_of(
+            &Assemble::<N, K>::new(STORE_BYTES / K, EGRESS),
             "assemble",
             seed,
-        );
+        ));
         let (s, s_payload) = (bench.driver("s"), bench.driver("s_payload"));
         let m = bench.monitor("m");
         bench.poke("mac", STATION);
         bench.poke("now", now);
         bench.reset();
         Self {
+            bus,
             bench,
             s,
             s_payload,
@@ -201,7 +208,7 @@ impl Wire {
                 plain_ack: order.plain_ack,
             },
         );
-        let beats = order.payload.chunks(64);
+        let beats = order.payload.chunks(self.bus);
         let count = beats.len();
         for (index, beat) in beats.enumerate() {
             self.bench.send(
@@ -213,16 +220,17 @@ impl Wire {
 }
 
 /// Splits received beats into frames; `keep` is contiguous and full but at the end.
-fn frames(beats: &[Record]) -> Vec<Vec<u8>> {
+fn frames(bus: usize, beats: &[Record]) -> Vec<Vec<u8>> {
     let mut all = vec![];
     let mut frame: Vec<u8> = vec![];
     for beat in beats {
-        let keep = beat.field("keep").u64();
+        let keep = beat.field("keep").to_bytes(16);
+        let keep = u128::from_le_bytes(keep.try_into().unwrap());
         let last = beat.field("last") == 1;
         let count = keep.trailing_ones() as usize;
         assert_eq!(keep.count_ones() as usize, count, "keep {keep:#x}");
-        assert!(count >= 1 && (last || count == 64), "keep {keep:#x}");
-        let data = beat.field("data").to_bytes(64);
+        assert!(count >= 1 && (last || count == bus), "keep {keep:#x}");
+        let data = beat.field("data").to_bytes(bus);
         assert!(data[count..].iter().all(|&byte| byte == 0));
         frame.extend(&data[..count]);
         if last {
@@ -235,7 +243,12 @@ fn frames(beats: &[Record]) -> Vec<Vec<u8>> {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Assemble::<512, 64>::new(STORE_BEATS, EGRESS), "assemble");
+    for bus in BUSES {
+        on_bus!(bus, |N, K| assert_lint_clean(
+            &Assemble::<N, K>::new(STORE_BYTES / K, EGRESS),
+            "assemble"
+        ));
+    }
 }
 
 #[test]
@@ -256,7 +269,7 @@ fn an_acknowledgement_with_timestamps() {
     };
     wire.order(&order);
     wire.run_until_received(2, 40);
-    let got = frames(wire.bench.received(wire.m));
+    let got = frames(64, wire.bench.received(wire.m));
     assert_eq!(
         cycle_of(&wire.bench, "m", 0) - cycle_of(&wire.bench, "s", 0),
         8
@@ -284,14 +297,15 @@ fn an_acknowledgement_with_timestamps() {
 }
 
 /// Cycles from the first to the last beat of `count` equal frames.
-fn cycles(order: &Order, count: u64, beats: u64) -> u64 {
-    let mut wire = Wire::new(2, 0);
+fn cycles(bus: usize, order: &Order, count: u64) -> u64 {
+    let beats = order.frame(0).len().div_ceil(bus) as u64;
+    let mut wire = Wire::on(bus, 2, 0);
     for _ in 0..count {
         wire.order(order);
     }
     wire.run_until_received(1, 100);
     if !order.payload.is_empty() {
-        let last = order.payload.len().div_ceil(64) - 1;
+        let last = order.payload.len().div_ceil(bus) - 1;
         let stored = cycle_of(&wire.bench, "s_payload", last);
         assert_eq!(cycle_of(&wire.bench, "m", 0) - stored, 10);
     }
@@ -308,20 +322,27 @@ fn frames_leave_back_to_back() {
         ..Order::default()
     };
     let stamps = Some((0, 0));
-    // 66 + 64 bytes: three beats. Pure acknowledgements: two, without timestamps one.
-    assert_eq!(cycles(&of(64, stamps), 100, 3), 300);
-    assert_eq!(cycles(&of(0, stamps), 100, 2), 200);
-    assert_eq!(cycles(&of(0, None), 100, 1), 100);
-    assert_eq!(cycles(&of(10, None), 100, 1), 100);
-    assert_eq!(cycles(&of(1448, stamps), 20, 24), 480);
+    // 66 + 64 bytes; pure acknowledgements with and without timestamps; 54 + 10 bytes.
+    for (bus, expected) in
+        BUSES
+            .into_iter()
+            .zip([[5, 3, 2, 2, 48], [3, 2, 1, 1, 24], [2, 1, 1, 1, 12]])
+    {
+        assert_eq!(cycles(bus, &of(64, stamps), 100), 100 * expected[0]);
+        assert_eq!(cycles(bus, &of(0, stamps), 100), 100 * expected[1]);
+        assert_eq!(cycles(bus, &of(0, None), 100), 100 * expected[2]);
+        assert_eq!(cycles(bus, &of(10, None), 100), 100 * expected[3]);
+        assert_eq!(cycles(bus, &of(1448, stamps), 20), 20 * expected[4]);
+    }
 }
 
 #[test]
 fn frames_are_right_and_without_gaps_under_stalls() {
-    for seed in 0..6 {
+    for seed in 0..12 {
+        let bus = BUSES[seed as usize / 4];
         let mut dice = Dice::new(seed);
         let now = dice.word() >> 8;
-        let mut wire = Wire::new(seed, now);
+        let mut wire = Wire::on(bus, seed, now);
         for driver in [wire.s, wire.s_payload] {
             wire.bench
                 .stall(driver, Stalls::random(dice.below(70) as u32));
@@ -337,7 +358,7 @@ fn frames_are_right_and_without_gaps_under_stalls() {
         let mut beats = 0;
         for order in &orders {
             wire.order(order);
-            beats += order.frame(now).len().div_ceil(64);
+            beats += order.frame(now).len().div_ceil(bus);
         }
         let mut inside = false;
         while wire.bench.received(wire.m).len() < beats {
@@ -352,7 +373,11 @@ fn frames_are_right_and_without_gaps_under_stalls() {
             inside = beats.last().is_some_and(|beat| beat.field("last") == 0);
         }
         let expected: Vec<_> = orders.iter().map(|order| order.frame(now)).collect();
-        assert_eq!(frames(wire.bench.received(wire.m)), expected, "seed {seed}");
+        assert_eq!(
+            frames(bus, wire.bench.received(wire.m)),
+            expected,
+            "seed {seed}"
+        );
         wire.cycle();
         wire.cycle();
         assert_eq!(wire.bench.peek("idle"), true);
@@ -394,7 +419,7 @@ fn behind_a_standing_wire(orders: &[Order]) -> Vec<Vec<u8>> {
         wire.cycle();
     }
     assert_eq!(wire.bench.peek("idle"), true);
-    frames(wire.bench.received(wire.m)).split_off(24)
+    frames(64, wire.bench.received(wire.m)).split_off(24)
 }
 
 #[test]

@@ -6,7 +6,7 @@ use hallux_testbenches::{Bench, Channel, Driver, Monitor, Record, Stalls, fields
 use hallux_toe::channels::{CLASS_SLOW, KIND_HC, UP_READ, UP_WRITE};
 use hallux_toe::interface::{Descriptor, context};
 use hallux_toe::stages::fetch::{Fetch, REPORT};
-use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
+use stage::{BUSES, Dice, assert_lint_clean, bench_of, cycle_of, on_bus};
 use std::collections::VecDeque;
 
 const CONTEXTS: usize = 8;
@@ -48,6 +48,8 @@ struct Read {
 
 /// The stage and its hosts.
 struct Hosts {
+    /// Bytes of a beat.
+    bus: u64,
     bench: Bench,
     s_context: Driver,
     s_cpl: Driver,
@@ -65,11 +67,20 @@ struct Hosts {
 
 impl Hosts {
     fn new(seed: u64) -> Self {
-        let mut bench = bench_of(&Fetch::<512>::new(CONTEXTS, SLOTS), "fetch", seed);
+        Self::on(64, seed)
+    }
+
+    fn on(bus: usize, seed: u64) -> Self {
+        let mut bench = on_bus!(bus, |N, K| bench_of(
+            &Fetch::<N>::new(CONTEXTS, SLOTS),
+            "fetch",
+            seed
+        ));
         let (s_context, s_cpl) = (bench.driver("s_context"), bench.driver("s_cpl"));
         let (m_up, m) = (bench.monitor("m_up"), bench.monitor("m"));
         bench.reset();
         Self {
+            bus: bus as u64,
             bench,
             s_context,
             s_cpl,
@@ -183,7 +194,7 @@ impl Hosts {
         let read = &mut self.reads[index];
         let ring = &self.rings[(read.address >> 20) as usize - 1];
         let first = (read.address - ring.base + read.answered) as usize / 32;
-        let count = (read.bytes - read.answered).min(64);
+        let count = (read.bytes - read.answered).min(self.bus);
         let mut data = vec![];
         for descriptor in 0..count as usize / 32 {
             data.extend(ring.memory[first + descriptor]);
@@ -262,7 +273,12 @@ impl Hosts {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Fetch::<512>::new(CONTEXTS, SLOTS), "fetch");
+    for bus in BUSES {
+        on_bus!(bus, |N, K| assert_lint_clean(
+            &Fetch::<N>::new(CONTEXTS, SLOTS),
+            "fetch"
+        ));
+    }
 }
 
 #[test]
@@ -414,8 +430,8 @@ fn disabling_a_context_cancels_its_bursts() {
 
 #[test]
 fn every_descriptor_becomes_its_event_under_stalls() {
-    for seed in 0..6 {
-        let mut hosts = Hosts::new(seed);
+    for seed in 0..9 {
+        let mut hosts = Hosts::on(BUSES[seed as usize % 3], seed);
         for ring in 0..CONTEXTS {
             let (log2, offset) = (hosts.dice.within(2, 7) as u32, 64 * hosts.dice.below(64));
             hosts.enable(ring, log2, offset);

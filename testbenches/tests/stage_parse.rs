@@ -4,14 +4,14 @@ mod frames;
 mod stage;
 
 use frames::{
-    ACK, BEAT, CWR, ECE, FIN, PSH, RST, STATION, SYN, TcpFrame, URG, beats, cycles_of,
-    internet_sum, timestamps,
+    ACK, CWR, ECE, FIN, PSH, RST, STATION, SYN, TcpFrame, URG, beats_of, cycles_of, internet_sum,
+    timestamps,
 };
 use hallux_testbenches::{Bench, Driver, Fields, Monitor, Record, Stalls};
 use hallux_toe::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::interface::Drop;
-use hallux_toe::stages::parse::{FRAME_BYTES, Parse};
-use stage::{Dice, assert_lint_clean, bench_of};
+use hallux_toe::stages::parse::{FRAME_BYTES, Parse, ROOM_LAG};
+use stage::{BUSES, Dice, assert_lint_clean, bench_of, on_bus};
 use std::fmt::Write;
 
 /// Clocks from the last beat of a frame to its summary.
@@ -169,6 +169,8 @@ fn judgement_of(summary: &Record) -> Judgement {
 }
 
 struct Parser {
+    /// Bytes of a beat.
+    bus: usize,
     bench: Bench,
     s: Driver,
     m: Monitor,
@@ -178,7 +180,15 @@ struct Parser {
 
 impl Parser {
     fn new(summaries: usize) -> Self {
-        let mut bench = bench_of(&Parse::<512, 64>::new(summaries), "parse", 1);
+        Self::on(64, summaries)
+    }
+
+    fn on(bus: usize, summaries: usize) -> Self {
+        let mut bench = on_bus!(bus, |N, K| bench_of(
+            &Parse::<N, K>::new(summaries),
+            "parse",
+            1
+        ));
         let s = bench.driver("s");
         let (m, m_beats) = (bench.monitor("m"), bench.monitor("m_beats"));
         let station = STATION
@@ -189,6 +199,7 @@ impl Parser {
         bench.poke("room", 1000);
         bench.reset();
         Self {
+            bus,
             bench,
             s,
             m,
@@ -198,7 +209,7 @@ impl Parser {
     }
 
     fn send(&mut self, frame: &[u8]) {
-        for beat in beats(frame) {
+        for beat in beats_of(self.bus, frame) {
             self.bench.send(self.s, beat);
         }
     }
@@ -223,9 +234,9 @@ impl Parser {
 }
 
 /// The beats that the frame buffer gets of an admitted frame.
-fn stored(frame: &[u8]) -> Vec<Fields> {
+fn stored(bus: usize, frame: &[u8]) -> Vec<Fields> {
     let length = frame.len().min(FRAME_BYTES as usize);
-    beats(&frame[..length])
+    beats_of(bus, &frame[..length])
 }
 
 /// Sends `list` with all admitted and compares summaries, beats and drops.
@@ -250,12 +261,15 @@ fn check_all(parser: &mut Parser, list: &[Vec<u8>]) {
         );
         assert_eq!(
             summary.field("frame_len"),
-            frame.len().min(24 * BEAT),
+            frame.len().min(FRAME_BYTES as usize),
             "frame {index}"
         );
     }
     assert_eq!(std::mem::take(&mut parser.drops), drops);
-    let expected: Vec<Fields> = list.iter().flat_map(|frame| stored(frame)).collect();
+    let expected: Vec<Fields> = list
+        .iter()
+        .flat_map(|frame| stored(parser.bus, frame))
+        .collect();
     let received = parser.bench.take_received(parser.m_beats);
     assert_eq!(received.len(), expected.len());
     for (beat, fields) in received.iter().zip(&expected) {
@@ -577,17 +591,19 @@ fn random_frame(dice: &mut Dice) -> Vec<u8> {
 
 #[test]
 fn random_frames_are_judged_like_the_model_judges_them() {
-    let mut parser = Parser::new(4096);
-    parser.bench.stall(parser.s, Stalls::random(10));
-    parser.bench.stall(parser.m, Stalls::random(30));
-    let mut dice = Dice::new(1);
-    let list: Vec<_> = (0..2500).map(|_| random_frame(&mut dice)).collect();
-    let fast = list
-        .iter()
-        .filter(|frame| matches!(judge(frame), Judgement::Fast(_)))
-        .count();
-    assert!((500..2000).contains(&fast), "{fast} fast frames");
-    check_all(&mut parser, &list);
+    for bus in BUSES {
+        let mut parser = Parser::on(bus, 4096);
+        parser.bench.stall(parser.s, Stalls::random(10));
+        parser.bench.stall(parser.m, Stalls::random(30));
+        let mut dice = Dice::new(1);
+        let list: Vec<_> = (0..2500).map(|_| random_frame(&mut dice)).collect();
+        let fast = list
+            .iter()
+            .filter(|frame| matches!(judge(frame), Judgement::Fast(_)))
+            .count();
+        assert!((500..2000).contains(&fast), "{fast} fast frames");
+        check_all(&mut parser, &list);
+    }
 }
 
 #[test]
@@ -612,7 +628,6 @@ fn every_length_of_options_and_payload_is_summed() {
 
 #[test]
 fn frames_up_to_the_largest_are_stored_and_longer_ones_are_cut_and_dropped() {
-    let mut parser = Parser::new(4096);
     let list: Vec<_> = [1517, 1518, 1519, 1535, 1536, 1537, 1600, 4000, 60]
         .iter()
         .map(|length| {
@@ -623,30 +638,42 @@ fn frames_up_to_the_largest_are_stored_and_longer_ones_are_cut_and_dropped() {
             frame.build()
         })
         .collect();
-    check_all(&mut parser, &list);
+    for bus in BUSES {
+        check_all(&mut Parser::on(bus, 4096), &list);
+    }
 }
 
 #[test]
-fn single_beat_frames_pass_at_one_a_clock() {
-    let mut parser = Parser::new(4096);
+fn the_smallest_frames_pass_at_one_a_clock_or_in_two_beats() {
     let frame = TcpFrame {
         payload: vec![1; 6],
         ..TcpFrame::default()
     }
     .build();
     assert_eq!(frame.len(), 60);
-    check_all(&mut parser, &vec![frame; 200]);
-    let cycles = cycles_of(parser.bench.log(), "m");
-    assert_eq!(cycles[199] - cycles[0], 199, "{cycles:?}");
-    let first = cycles_of(parser.bench.log(), "s")[0];
-    assert_eq!(cycles[0] - first, LATENCY);
+    for bus in BUSES {
+        let mut parser = Parser::on(bus, 4096);
+        check_all(&mut parser, &vec![frame.clone(); 200]);
+        let beats = frame.len().div_ceil(bus);
+        let cycles = cycles_of(parser.bench.log(), "m");
+        assert_eq!(cycles[199] - cycles[0], 199 * beats as u64, "{cycles:?}");
+        let ended = cycles_of(parser.bench.log(), "s")[beats - 1];
+        assert_eq!(cycles[0] - ended, LATENCY);
+    }
 }
 
 /// Room and enable change at random; each frame is admitted or refused at its first
 /// beat, one clock after that beat was taken.
 #[test]
 fn admission_is_decided_once_a_frame_and_drops_are_reported_in_order() {
-    let mut parser = Parser::new(4096);
+    for bus in BUSES {
+        check_admission(bus);
+    }
+}
+
+fn check_admission(bus: usize) {
+    let mut parser = Parser::on(bus, 4096);
+    let enough = FRAME_BYTES / bus as u64 + ROOM_LAG;
     parser.bench.stall(parser.s, Stalls::random(20));
     parser.bench.stall(parser.m, Stalls::random(30));
     let mut dice = Dice::new(5);
@@ -655,20 +682,20 @@ fn admission_is_decided_once_a_frame_and_drops_are_reported_in_order() {
     let mut beat = 0;
     for (index, frame) in list.iter().enumerate() {
         firsts.insert(beat, index);
-        beat += frame.len().div_ceil(BEAT) as u64;
+        beat += frame.len().div_ceil(bus) as u64;
         parser.send(frame);
     }
     let mut accepted = 0;
     let mut admitted = vec![];
     let mut drops = vec![];
     while parser.bench.pending(parser.s) > 0 || parser.bench.peek("idle") == 0 {
-        let (room, enabled) = (dice.below(56), dice.below(5) != 0);
+        let (room, enabled) = (dice.below(2 * enough), dice.below(5) != 0);
         parser.bench.poke("room", room);
         parser.bench.poke("enabled", enabled);
         let taken = parser.bench.accepted(parser.s);
         if taken > accepted {
             if let Some(&index) = firsts.get(&accepted) {
-                match (enabled, room >= 28, judge(&list[index])) {
+                match (enabled, room >= enough, judge(&list[index])) {
                     (false, _, _) => drops.push(Drop::Disabled as u64),
                     (_, false, _) => drops.push(Drop::BufferFull as u64),
                     (_, _, judgement) => {
@@ -694,7 +721,7 @@ fn admission_is_decided_once_a_frame_and_drops_are_reported_in_order() {
         .map(|&i| list[i].len().min(1536) as u64)
         .collect();
     assert_eq!(lengths, expected);
-    let stored: usize = admitted.iter().map(|&i| stored(&list[i]).len()).sum();
+    let stored: usize = admitted.iter().map(|&i| stored(bus, &list[i]).len()).sum();
     assert_eq!(parser.bench.received(parser.m_beats).len(), stored);
 }
 
@@ -721,5 +748,10 @@ fn no_frame_is_admitted_whose_summary_would_find_no_place() {
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&Parse::<512, 64>::new(4096), "parse");
+    for bus in BUSES {
+        on_bus!(bus, |N, K| assert_lint_clean(
+            &Parse::<N, K>::new(4096),
+            "parse"
+        ));
+    }
 }

@@ -4,7 +4,7 @@ mod stage;
 
 use hallux_testbenches::{Bench, Driver, Monitor, Record, Stalls, fields};
 use hallux_toe::stages::payload_read::PayloadRead;
-use stage::{Dice, assert_lint_clean, bench_of, cycle_of};
+use stage::{BUSES, Dice, assert_lint_clean, bench_of, cycle_of, on_bus};
 
 /// The byte that host memory holds at `address`.
 fn memory(address: u64) -> u8 {
@@ -36,6 +36,8 @@ impl Range {
 
 /// A stage and a host that answers its reads.
 struct Host {
+    /// Bytes of a beat.
+    bus: u64,
     bench: Bench,
     s: Driver,
     s_cpl: Driver,
@@ -53,12 +55,20 @@ struct Host {
 
 impl Host {
     fn new(tags: usize, max_read_request: usize, seed: u64) -> Self {
-        let block = PayloadRead::<512, 64>::new(tags, max_read_request);
-        let mut bench = bench_of(&block, "payload_read", seed);
+        Self::on(64, tags, max_read_request, seed)
+    }
+
+    fn on(bus: usize, tags: usize, max_read_request: usize, seed: u64) -> Self {
+        let mut bench = on_bus!(bus, |N, K| bench_of(
+            &PayloadRead::<N, K>::new(tags, max_read_request),
+            "payload_read",
+            seed
+        ));
         let (s, s_cpl) = (bench.driver("s"), bench.driver("s_cpl"));
         let (m_up, m) = (bench.monitor("m_up"), bench.monitor("m"));
         bench.reset();
         Self {
+            bus: bus as u64,
             bench,
             s,
             s_cpl,
@@ -115,10 +125,10 @@ impl Host {
                 self.dice.below(self.reads.len() as u64) as usize
             };
             let (tag, address, bytes, offset) = self.reads[index];
-            let count = (bytes - offset).min(64);
+            let count = (bytes - offset).min(self.bus);
             let mut data: Vec<u8> = (0..count).map(|i| memory(address + offset + i)).collect();
             // What lies behind the last byte is undefined.
-            data.extend(self.dice.bytes(64 - count as usize));
+            data.extend(self.dice.bytes((self.bus - count) as usize));
             let last = offset + count == bytes;
             self.bench.send(
                 self.s_cpl,
@@ -144,11 +154,11 @@ impl Host {
 }
 
 /// Splits received beats into segments; all but the last beat are full.
-fn segments(beats: &[Record]) -> Vec<Vec<u8>> {
+fn segments(bus: usize, beats: &[Record]) -> Vec<Vec<u8>> {
     let mut all = vec![];
     let mut segment = vec![];
     for beat in beats {
-        segment.extend(beat.field("data").to_bytes(64));
+        segment.extend(beat.field("data").to_bytes(bus));
         if beat.field("last") == 1 {
             all.push(std::mem::take(&mut segment));
         }
@@ -157,14 +167,19 @@ fn segments(beats: &[Record]) -> Vec<Vec<u8>> {
     all
 }
 
-fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
-    bytes.resize(bytes.len().next_multiple_of(64), 0);
+fn padded(bus: usize, mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len().next_multiple_of(bus), 0);
     bytes
 }
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&PayloadRead::<512, 64>::new(128, 512), "payload_read");
+    for bus in BUSES {
+        on_bus!(bus, |N, K| assert_lint_clean(
+            &PayloadRead::<N, K>::new(128, 512),
+            "payload_read"
+        ));
+    }
 }
 
 #[test]
@@ -206,8 +221,8 @@ fn a_segment_is_cut_at_the_limits_of_ring_page_and_request() {
         .map(|(a, n)| format!("{a:#x}+{n}"))
         .collect();
     insta::assert_snapshot!(cuts.join(" "), @"0x10040+64 0x10f81+127 0x11000+512 0x11200+512 0x11400+297 0x11fd3+45 0x10000+512 0x10200+143");
-    let expected: Vec<_> = ranges.iter().map(|r| padded(r.bytes())).collect();
-    assert_eq!(segments(host.bench.received(host.m)), expected);
+    let expected: Vec<_> = ranges.iter().map(|r| padded(64, r.bytes())).collect();
+    assert_eq!(segments(64, host.bench.received(host.m)), expected);
     host.bench.run(3);
     assert_eq!(host.bench.peek("idle"), true);
 }
@@ -234,8 +249,15 @@ fn a_small_segment_a_cycle() {
 
 #[test]
 fn large_segments_flow_at_one_beat_a_cycle() {
-    let mut host = Host::new(64, 512, 3);
+    for bus in BUSES {
+        large_segments_flow(bus);
+    }
+}
+
+fn large_segments_flow(bus: usize) {
+    let mut host = Host::on(bus, 64, 512, 3);
     const SEGMENTS: u64 = 30;
+    let beats = 1536 / bus as u64;
     for i in 0..SEGMENTS {
         host.request(Range {
             address: 0x10_0000 + 4096 * i + 3,
@@ -244,9 +266,9 @@ fn large_segments_flow_at_one_beat_a_cycle() {
             length: 1536,
         });
     }
-    host.run(24 * SEGMENTS as usize, 2000);
+    host.run((beats * SEGMENTS) as usize, 4000);
     assert!(
-        host.bench.cycles() <= 24 * SEGMENTS + 40,
+        host.bench.cycles() <= beats * SEGMENTS + 40,
         "{}",
         host.bench.cycles()
     );
@@ -254,9 +276,17 @@ fn large_segments_flow_at_one_beat_a_cycle() {
 
 #[test]
 fn segments_arrive_whole_and_in_order_under_stalls() {
-    for (seed, tags, max_read_request) in [(1, 1, 128), (2, 64, 512), (3, 64, 512), (4, 128, 4096)]
-    {
-        let mut host = Host::new(tags, max_read_request, seed);
+    for (seed, bus, tags, max_read_request) in [
+        (1, 64, 1, 128),
+        (2, 64, 64, 512),
+        (3, 64, 64, 512),
+        (4, 64, 128, 4096),
+        (5, 32, 2, 128),
+        (6, 32, 128, 4096),
+        (7, 128, 1, 128),
+        (8, 128, 64, 512),
+    ] {
+        let mut host = Host::on(bus, tags, max_read_request, seed);
         host.lazy = host.dice.within(1, 60);
         let stalls = [0; 4].map(|_| host.dice.below(70) as u32);
         host.bench.stall(host.s, Stalls::random(stalls[0]));
@@ -286,12 +316,12 @@ fn segments_arrive_whole_and_in_order_under_stalls() {
                 length,
             };
             host.request(range);
-            expected.push(padded(range.bytes()));
-            beats += length.div_ceil(64) as usize;
+            expected.push(padded(bus, range.bytes()));
+            beats += length.div_ceil(bus as u64) as usize;
         }
         host.run(beats, 100_000);
         assert_eq!(
-            segments(host.bench.received(host.m)),
+            segments(bus, host.bench.received(host.m)),
             expected,
             "seed {seed}"
         );

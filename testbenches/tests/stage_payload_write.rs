@@ -3,12 +3,12 @@
 mod frames;
 mod stage;
 
-use frames::{BEAT, beats, cycles_of};
+use frames::{beats_of, cycles_of};
 use hallux_testbenches::{Bench, Driver, Monitor, Stalls, fields};
 use hallux_toe::channels::UP_WRITE;
 use hallux_toe::interface::{RecordKind, SLOW_SLOT_BYTES};
 use hallux_toe::stages::payload_write::PayloadWrite;
-use stage::{Dice, assert_lint_clean, bench_of};
+use stage::{BUSES, Dice, assert_lint_clean, bench_of, on_bus};
 
 const SLOW_BASE: u64 = 0x7_0000_0000;
 const SLOW_LOG2: u32 = 4;
@@ -70,6 +70,8 @@ fn requests(data: &[u8], address: u64, room: u64, ring: u64, max_payload: u64) -
 }
 
 struct Stage {
+    /// Bytes of a beat.
+    bus: usize,
     bench: Bench,
     s: Driver,
     s_beats: Driver,
@@ -85,11 +87,15 @@ struct Stage {
 
 impl Stage {
     fn new(max_payload: u64) -> Self {
-        let mut bench = bench_of(
-            &PayloadWrite::<512, 64>::new(max_payload as usize),
+        Self::on(64, max_payload)
+    }
+
+    fn on(bus: usize, max_payload: u64) -> Self {
+        let mut bench = on_bus!(bus, |N, K| bench_of(
+            &PayloadWrite::<N, K>::new(max_payload as usize),
             "payload_write",
             1,
-        );
+        ));
         let (s, s_beats) = (bench.driver("s"), bench.driver("s_beats"));
         let m_up = bench.monitor("m_up");
         let (m_notice, m_header) = (bench.monitor("m_notice"), bench.monitor("m_header"));
@@ -98,6 +104,7 @@ impl Stage {
         bench.poke("slow_room", 1);
         bench.reset();
         Self {
+            bus,
             bench,
             s,
             s_beats,
@@ -122,7 +129,7 @@ impl Stage {
             } => (offset, length, address, room, ring),
             _ => (0, 0, 0, 0, 0),
         };
-        for beat in beats(&event.frame) {
+        for beat in beats_of(self.bus, &event.frame) {
             self.bench.send(self.s_beats, beat);
         }
         self.bench.send(
@@ -176,8 +183,8 @@ impl Stage {
             }
             let request = list.last_mut().unwrap();
             assert_eq!(request.address, address);
-            let left = (bytes as usize - request.data.len()).min(BEAT);
-            let data = beat.field("data").to_bytes(BEAT);
+            let left = (bytes as usize - request.data.len()).min(self.bus);
+            let data = beat.field("data").to_bytes(self.bus);
             assert!(
                 data[left..].iter().all(|&byte| byte == 0),
                 "bytes behind the request"
@@ -222,7 +229,7 @@ impl Stage {
             };
             beats += new
                 .iter()
-                .map(|r| r.data.len().div_ceil(BEAT))
+                .map(|r| r.data.len().div_ceil(self.bus))
                 .sum::<usize>();
             writes.extend(new);
             if event.kind == Kind::Slow {
@@ -385,6 +392,27 @@ fn small_segments_pass_at_three_clocks_each_at_any_address() {
 }
 
 #[test]
+fn full_segments_take_their_beats_and_at_most_a_clock_more_on_every_bus() {
+    for bus in BUSES {
+        let mut stage = Stage::on(bus, 256);
+        let mut dice = Dice::new(7);
+        let events: Vec<_> = (0..20)
+            .map(|ticket| place(ticket, dice.bytes(1514), 66, 1448, 0x40_0000))
+            .collect();
+        for event in &events {
+            stage.send(event);
+        }
+        stage.drain();
+        stage.check(&events);
+        // The last of the writes may need a beat of its own.
+        let writes = 5 * 256_u64.div_ceil(bus as u64) + 168_u64.div_ceil(bus as u64);
+        let beats = 1514_u64.div_ceil(bus as u64).max(writes);
+        let each = (stage.released[19] - stage.released[0]) / 19;
+        assert!((beats..=beats + 1).contains(&each), "{bus}: {each}");
+    }
+}
+
+#[test]
 fn large_segments_lose_one_clock_and_events_without_frames_none() {
     let mut stage = Stage::new(256);
     let mut dice = Dice::new(2);
@@ -462,8 +490,8 @@ fn random_event(ticket: u32, dice: &mut Dice) -> Event {
     }
 }
 
-fn random_run(max_payload: u64, seed: u64, stalls: [u32; 5]) {
-    let mut stage = Stage::new(max_payload);
+fn random_run(bus: usize, max_payload: u64, seed: u64, stalls: [u32; 5]) {
+    let mut stage = Stage::on(bus, max_payload);
     stage.bench.stall(stage.s, Stalls::random(stalls[0]));
     stage.bench.stall(stage.s_beats, Stalls::random(stalls[1]));
     stage.bench.stall(stage.m_up, Stalls::random(stalls[2]));
@@ -483,17 +511,28 @@ fn random_run(max_payload: u64, seed: u64, stalls: [u32; 5]) {
 
 #[test]
 fn random_events_at_full_speed() {
-    random_run(128, 1, [0; 5]);
+    for bus in BUSES {
+        random_run(bus, 128, 1, [0; 5]);
+    }
 }
 
 #[test]
 fn random_events_with_random_stalls_on_every_channel() {
-    random_run(128, 2, [20, 30, 30, 20, 20]);
-    random_run(512, 3, [0, 60, 10, 50, 5]);
-    random_run(256, 4, [30, 0, 60, 5, 70]);
+    random_run(64, 128, 2, [20, 30, 30, 20, 20]);
+    random_run(64, 512, 3, [0, 60, 10, 50, 5]);
+    random_run(64, 256, 4, [30, 0, 60, 5, 70]);
+    for bus in [32, 128] {
+        random_run(bus, 128, 5, [20, 30, 30, 20, 20]);
+        random_run(bus, 512, 6, [10, 50, 20, 40, 5]);
+    }
 }
 
 #[test]
 fn the_verilog_is_lint_clean() {
-    assert_lint_clean(&PayloadWrite::<512, 64>::new(256), "payload_write");
+    for bus in BUSES {
+        on_bus!(bus, |N, K| assert_lint_clean(
+            &PayloadWrite::<N, K>::new(256),
+            "payload_write"
+        ));
+    }
 }

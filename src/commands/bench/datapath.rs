@@ -179,10 +179,11 @@ fn embedded(name: &str, text: &str) -> Result<DesignPoint> {
     Ok(DesignPoint::from_document(&document)?)
 }
 
-/// The compiled model of a point, on the wire of its name's rate.
+/// The compiled model of a point, on a wire of its line rate.
 fn subject(point: &DesignPoint, stalls: bool) -> Result<Subject> {
     let model = model::build(point, Abilities::default(), &tell)?;
-    let rate = LineRate::from_bps(100_000_000_000).context("a rate")?;
+    let rate = LineRate::from_bps(point.line_rate.0)
+        .with_context(|| format!("line_rate {} is out of range", point.line_rate))?;
     Ok(Subject {
         point: point.clone(),
         library: model.library,

@@ -165,18 +165,19 @@ pub const BEAT: usize = 64;
 
 /// One beat as the driver of a `Beat` channel takes it.
 pub fn beat(bytes: &[u8], last: bool) -> Fields {
-    let keep = if bytes.len() == BEAT {
-        u64::MAX
-    } else {
-        (1 << bytes.len()) - 1
-    };
+    let keep = u128::MAX >> (128 - bytes.len());
     fields! { data: bytes, keep: keep, last: last }
 }
 
-/// A frame as beats.
+/// A frame as beats of 64 bytes.
 pub fn beats(frame: &[u8]) -> Vec<Fields> {
-    let count = frame.len().div_ceil(BEAT);
-    let chunks = frame.chunks(BEAT).enumerate();
+    beats_of(BEAT, frame)
+}
+
+/// A frame as beats of `bus` bytes.
+pub fn beats_of(bus: usize, frame: &[u8]) -> Vec<Fields> {
+    let count = frame.len().div_ceil(bus);
+    let chunks = frame.chunks(bus).enumerate();
     chunks
         .map(|(index, bytes)| beat(bytes, index + 1 == count))
         .collect()

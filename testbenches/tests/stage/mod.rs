@@ -16,6 +16,39 @@ pub fn bench_of<B: Block>(block: &B, name: &str, seed: u64) -> Bench {
     Bench::with_seed(&manifest, &sources, seed)
 }
 
+/// Bytes of a beat on each data bus that is built.
+pub const BUSES: [usize; 3] = [32, 64, 128];
+
+/// `$then` on a data bus of `$bytes` bytes, where `N` is its width in bits and `K` its bytes.
+#[allow(unused_macros)]
+macro_rules! on_bus {
+    ($bytes:expr, |$N:ident, $K:ident| $then:expr) => {
+        match $bytes {
+            32 => {
+                const $N: usize = 256;
+                #[allow(dead_code)]
+                const $K: usize = 32;
+                $then
+            }
+            64 => {
+                const $N: usize = 512;
+                #[allow(dead_code)]
+                const $K: usize = 64;
+                $then
+            }
+            128 => {
+                const $N: usize = 1024;
+                #[allow(dead_code)]
+                const $K: usize = 128;
+                $then
+            }
+            other => panic!("no data bus of {other} bytes"),
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use on_bus;
+
 /// Fails if `verilator --lint-only -Wall` has anything to say about `block`.
 pub fn assert_lint_clean<B: Block>(block: &B, name: &str) {
     let (manifest, sources) = rtl_of(block, name);

@@ -64,10 +64,11 @@ pub fn pcie(bytes: u64) -> Bound {
     }
 }
 
-/// How often a second `events` events pass the protocol units.
-pub fn protocol(subject: &Subject, events: f64) -> Bound {
+/// How often a second `events` events pass the protocol units of `groups` flow groups.
+pub fn protocol(subject: &Subject, groups: u32, events: f64) -> Bound {
+    let share = f64::from(groups) / f64::from(subject.point.groups);
     Bound {
         name: "protocol",
-        value: bounds::protocol_events_per_second(&subject.point) / events,
+        value: bounds::protocol_events_per_second(&subject.point) * share / events,
     }
 }

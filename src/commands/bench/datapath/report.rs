@@ -202,7 +202,15 @@ pub fn table(figures: &DesignFigures) -> String {
     }
     let mut text = format!("{}\n{rates}\n", figures.design);
     if let Some(small) = &figures.small {
-        text += &format!("64-B segments: {} frames dropped\n", small.drops);
+        let limits = small.bounds.iter();
+        let limits: Vec<_> = limits
+            .map(|bound| format!("{} {:.2}", bound.name, bound.value))
+            .collect();
+        text += &format!(
+            "64-B segments: {} frames dropped; limits, Mpps: {}\n",
+            small.drops,
+            limits.join(", ")
+        );
     }
     if let Some(rpc) = &figures.rpc {
         text += &format!(

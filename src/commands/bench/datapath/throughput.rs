@@ -40,8 +40,10 @@ impl Figure {
 /// Small segments of many connections into the NIC.
 #[derive(Clone, Debug, Serialize)]
 pub struct SmallSegments {
-    /// Millions a second.
+    /// Millions a second, beside the wire's limit.
     pub mpps: Figure,
+    /// All limits, in millions a second.
+    pub bounds: Vec<Bound>,
     /// Frames that were dropped.
     pub drops: u64,
 }
@@ -64,17 +66,29 @@ pub fn small_segments(subject: &Subject, connections: usize, span: Time) -> Resu
         },
     )?;
     let rate = to_host(&measured) / SMALL as f64 * 1e-6;
-    let bound = bounds::wire_frames(subject, SMALL);
+    let groups = subject.point.groups.min(connections as u32);
+    let bounds = segment_bounds(subject, groups).map(|bound| Bound {
+        value: bound.value * 1e-6,
+        ..bound
+    });
     Ok(SmallSegments {
-        mpps: Figure::new(
-            rate,
-            Bound {
-                value: bound.value * 1e-6,
-                ..bound
-            },
-        ),
+        mpps: Figure::new(rate, bounds[0]),
+        bounds: bounds.to_vec(),
         drops: measured.drops(),
     })
+}
+
+/// What limits small segments into `groups` flow groups, in segments a second; the wire
+/// first.
+fn segment_bounds(subject: &Subject, groups: u32) -> [Bound; 4] {
+    // Payload and record, each a write of its own.
+    let bytes = SMALL + 24 + 32 + 24;
+    [
+        bounds::wire_frames(subject, SMALL),
+        bounds::bus_frames(subject, SMALL),
+        bounds::pcie(bytes),
+        bounds::protocol(subject, groups, 1.0),
+    ]
 }
 
 /// The NIC as a whole on the data of one connection.
@@ -93,15 +107,7 @@ pub struct OneFlow {
 pub fn one_flow(subject: &Subject, span: Time) -> Result<OneFlow> {
     let measured = small_segments(subject, 1, span)?;
     let clock = subject.point.clock.0 as f64;
-    // Payload and record, each a write of its own.
-    let bytes = SMALL + 24 + 32 + 24;
-    let bounds = [
-        bounds::wire_frames(subject, SMALL),
-        bounds::bus_frames(subject, SMALL),
-        bounds::pcie(bytes),
-        bounds::protocol(subject, 1.0),
-    ]
-    .map(|bound| Bound {
+    let bounds = segment_bounds(subject, 1).map(|bound| Bound {
         value: bound.value / clock,
         ..bound
     });
@@ -189,7 +195,8 @@ pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
     let measured = rig::run(subject, &load)?;
     let bounds = [
         bounds::wire_frames(subject, SMALL),
-        bounds::protocol(subject, bounds::RPC_EVENTS),
+        bounds::protocol(subject, subject.point.groups, bounds::RPC_EVENTS),
+        bounds::bus_frames(subject, SMALL),
         bounds::pcie(bounds::RPC_UPSTREAM_BYTES),
     ]
     .map(|bound| Bound {
