@@ -143,7 +143,7 @@ impl<const N: usize, const K: usize> PayloadRead<N, K> {
     pub fn new(tags: usize, max_read_request: usize) -> Self {
         Self {
             order: Fifo::new(tags.max(2)),
-            buffer: Ram::new(tags * max_read_request / K),
+            buffer: Ram::new((tags * max_read_request / K).max(2)),
             out: Fifo::new(OUTPUT_BEATS).with_almost_full(MARGIN),
             beats_fit: Assert::new("a planned beat finds no place in the output FIFO"),
             _tags: tags,
