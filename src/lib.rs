@@ -5,12 +5,14 @@
 
 pub mod absent;
 pub mod bounds;
+pub mod cluster;
 pub mod commands;
 pub mod diagram;
 pub mod model;
 pub mod observation;
 pub mod output;
 pub mod outside;
+pub mod parts;
 pub mod processes;
 pub mod recording;
 pub mod results;

@@ -40,6 +40,9 @@ enum Command {
     /// Run a part of a scenario for another process.
     #[command(hide = true)]
     Worker,
+    /// Run what a scenario places on this node.
+    #[command(hide = true)]
+    Agent,
     /// Measure, and print each figure beside its reference.
     Bench(commands::bench::Arguments),
     /// Run many points of a scenario, and name the best of them.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Net(arguments) => commands::net::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Worker => commands::worker::execute(),
+        Command::Agent => commands::worker::execute_agent(),
         Command::Bench(arguments) => commands::bench::execute(&arguments),
         Command::Sweep(arguments) => commands::sweep::execute(&arguments),
         Command::SweepWorker(arguments) => commands::sweep::execute_worker(&arguments),

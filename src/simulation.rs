@@ -668,26 +668,35 @@ impl Assembly {
         self.simulation.component_mut::<RtlNic>(*id)
     }
 
-    /// The components by their places; those without one have a place of their own.
+    /// The place of each component in the order of adding; `*` is that of all that have no
+    /// other.
     ///
     /// # Errors
     /// The scenario places a component that does not exist.
-    pub fn placement(&self, scenario: &Scenario) -> Result<Partition> {
+    pub fn placement(&self, scenario: &Scenario) -> Result<Vec<Option<String>>> {
+        const OTHERS: &str = "*";
         let placement = &scenario.settings.placement;
         let names: Vec<&str> = self.simulation.names().collect();
         for component in placement.keys() {
-            if !names.contains(&component.as_str()) {
+            if component != OTHERS && !names.contains(&component.as_str()) {
                 return Err(anyhow!(
                     "`placement` names `{component}`, but the components are {}",
                     names.join(", ")
                 ));
             }
         }
-        let keys = names.into_iter().map(|name| match placement.get(name) {
+        let others = placement.get(OTHERS);
+        let place = |name| placement.get(name).or(others).cloned();
+        Ok(names.into_iter().map(place).collect())
+    }
+
+    /// The components by their places; those without one have a place of their own.
+    pub fn processes(&self, placement: &[Option<String>]) -> Partition {
+        let names = self.simulation.names().zip(placement);
+        Partition::by_key(names.map(|(name, place)| match place {
             Some(place) => (true, place.clone()),
             None => (false, name.to_owned()),
-        });
-        Ok(Partition::by_key(keys))
+        }))
     }
 
     /// The components distributed over `workers` workers.

@@ -3,10 +3,8 @@
 
 mod command;
 
-use command::{Ended, Place, small_place};
-use std::collections::BTreeMap;
+use command::{Ended, Place, assert_none_left, children, endless, results, signal, small_place};
 use std::fs;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Two RTL NICs, requests of sizes around that of a segment, on a bad link.
@@ -21,11 +19,20 @@ const TWO_TOES: [&str; 6] = [
 ];
 
 /// Ways to run, beside fused.
-const MODES: [&[&str]; 4] = [
+const MODES: [&[&str]; 5] = [
     &["--mode", "threads"],
     &["--mode", "threads", "--workers", "3"],
     &["--mode", "threads", "--workers", "16", "--skip", "off"],
     &["--mode", "processes"],
+    // Two nodes with the PCIe link of the server between them.
+    &[
+        "--mode",
+        "cluster",
+        "--launcher",
+        "local",
+        "--set",
+        "placement={ \"*\" = \"left\", server = \"right\" }",
+    ],
 ];
 
 /// Four smoltcp clients around an RTL server, and a switch that must drop and mark.
@@ -45,14 +52,6 @@ fn start(place: &Place, out: &str, assignments: &[&str], options: &[&str]) -> En
     }
     arguments.extend(options);
     place.hallux(&arguments)
-}
-
-/// Everything that depends on nothing but scenario and seed.
-fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
-    ["summary.json", "packets.pcapng", "trace.json"]
-        .into_iter()
-        .map(|file| (file, fs::read(place.path(out).join(file)).unwrap()))
-        .collect()
 }
 
 #[track_caller]
@@ -128,7 +127,7 @@ fn a_star_of_plain_hosts_needs_no_model() {
 fn the_time_limit_ends_a_run_in_every_mode() {
     let place = small_place();
     let mut summaries = vec![];
-    for options in [&[][..], MODES[0], MODES[1], MODES[3]] {
+    for options in [&[][..], MODES[0], MODES[1], MODES[3], MODES[4]] {
         start(&place, "late", &["max_time=45us"], options)
             .fails_with(&["not done at the time limit of 45us: client waits for"]);
         let summary = place.read("late.incomplete/summary.json");
@@ -142,7 +141,7 @@ fn the_time_limit_ends_a_run_in_every_mode() {
 #[test]
 fn an_interrupted_run_keeps_its_parts_in_every_mode() {
     let place = small_place();
-    for options in [&[][..], MODES[0], MODES[1], MODES[3]] {
+    for options in [&[][..], MODES[0], MODES[1], MODES[3], MODES[4]] {
         let child = endless(&place, options);
         signal("-INT", child.id());
         let ended = Ended::from(child.wait_with_output().unwrap());
@@ -154,40 +153,6 @@ fn an_interrupted_run_keeps_its_parts_in_every_mode() {
             "{options:?}"
         );
     }
-}
-
-/// A run that goes on for ever, some time after its start.
-fn endless(place: &Place, options: &[&str]) -> Child {
-    let work = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
-    let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", work];
-    arguments.extend(options);
-    let capture = place.path("out.incomplete/packets.pcapng");
-    let _left = fs::remove_file(&capture);
-    let mut command = place.command(&arguments);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    while !capture.exists() {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    std::thread::sleep(Duration::from_millis(1000));
-    child
-}
-
-fn signal(signal: &str, process: u32) {
-    let process = process.to_string();
-    let status = Command::new("kill").args([signal, &process]).status();
-    assert!(status.unwrap().success());
-}
-
-/// Processes that `parent` has started.
-fn children(parent: u32) -> Vec<u32> {
-    let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
-    list.split_whitespace()
-        .map(|child| child.parse().unwrap())
-        .collect()
 }
 
 /// A worker that dies is missed within a second; what it ran is named.
@@ -225,15 +190,6 @@ fn workers_end_with_the_run_that_started_them() {
     child.wait().unwrap();
     std::thread::sleep(Duration::from_millis(1500));
     assert_none_left(&workers);
-}
-
-#[track_caller]
-fn assert_none_left(workers: &[u32]) {
-    for worker in workers {
-        // A zombie has ended; whoever adopted it has not looked yet.
-        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
-    }
 }
 
 #[test]

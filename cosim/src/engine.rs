@@ -22,6 +22,7 @@
 
 mod boundary;
 mod council;
+mod delegate;
 mod freight;
 mod fused;
 mod group;
@@ -34,6 +35,7 @@ mod run;
 mod simulation;
 mod tap;
 mod threads;
+mod trunk;
 mod worker;
 
 #[cfg(test)]
@@ -41,6 +43,7 @@ mod reference_tests;
 
 pub use boundary::{Boundary, LinkError};
 pub use council::Board;
+pub use delegate::{Chair, Delegate, SILENCE, SharedStream};
 pub use outside::{OutsideLink, OutsideOptions};
 pub use part::{OpenLink, Part, Watch, Watched, send_result};
 pub use partition::Partition;
@@ -48,4 +51,5 @@ pub use ring::Ring;
 pub use run::{Outcome, Progress, RunError, RunOptions, Waiting};
 pub use simulation::{BuildError, ComponentId, Simulation};
 pub use tap::{Direction, Interface, MessageSink, Tapped};
+pub use trunk::{Trunk, TrunkError, TrunkLink};
 pub use worker::WaitPolicy;

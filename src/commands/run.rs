@@ -1,15 +1,17 @@
 //! `hallux run`: a scenario, to the clock cycle.
 
+use crate::cluster::{self, Cluster, Launcher};
 use crate::model::{self, Abilities, BuiltModel};
 use crate::observation::{FrameCapture, Observation, PcieLog};
 use crate::output;
-use crate::processes::{self, Job, write_trace};
+use crate::parts::{Job, write_trace};
+use crate::processes;
 use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::Scenario;
 use crate::simulation::{Assembly, Findings, MakeNic, NIC, assemble, load_files};
 use crate::table;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use hallux_channel::Time;
 use hallux_cosim::engine::{Progress, RunError, RunOptions, WaitPolicy};
 use hallux_cosim::nic::{RtlNic, SkipMode};
@@ -17,10 +19,11 @@ use hallux_cosim::observe::waves::{WaveFile, WaveWindow};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Arguments of `hallux run`.
 #[derive(clap::Args)]
@@ -43,6 +46,16 @@ pub struct Arguments {
     /// Threads that the components are distributed over [default: one a core].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     workers: Option<u32>,
+    /// What starts an agent on each node of `--mode cluster`: `srun`, `local` (all on this
+    /// host), or a command in which `{node}` stands for the node, such as "ssh {node}".
+    #[arg(long, value_name = "COMMAND")]
+    launcher: Option<Launcher>,
+    /// Address of this host at which the agents find it [default: its name].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<IpAddr>,
+    /// Seconds that the agents may take to come [default: 60].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    patience: Option<u64>,
     /// Wait by spinning only, however few cores there are: for comparison.
     #[arg(long, hide = true)]
     spin: bool,
@@ -72,6 +85,8 @@ enum Mode {
     Threads,
     /// One process for each component, or place of the scenario's `placement`.
     Processes,
+    /// One agent on each node of the scenario's `placement`.
+    Cluster,
 }
 
 impl Mode {
@@ -80,6 +95,7 @@ impl Mode {
             Mode::Fused => "fused",
             Mode::Threads => "threads",
             Mode::Processes => "processes",
+            Mode::Cluster => "cluster",
         }
     }
 }
@@ -96,6 +112,16 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let started = Instant::now();
     if arguments.workers.is_some() && arguments.mode != Mode::Threads {
         bail!("--workers counts threads; add --mode threads");
+    }
+    let of_cluster = [
+        ("launcher", arguments.launcher.is_some()),
+        ("listen", arguments.listen.is_some()),
+        ("patience", arguments.patience.is_some()),
+    ];
+    if let Some((name, _)) = of_cluster.iter().find(|(_, given)| *given)
+        && arguments.mode != Mode::Cluster
+    {
+        bail!("--{name} is about nodes; add --mode cluster");
     }
     let scenario = Scenario::read(&arguments.scenario, &arguments.set)?;
     let files = load_files(&scenario)?;
@@ -149,10 +175,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         if std::mem::take(&mut first) {
             config.waves = waves.clone();
         }
-        // In processes, the workers run the NICs.
+        // Elsewhere, the workers run the NICs.
         match arguments.mode {
-            Mode::Processes => Ok(None),
-            _ => Ok(Some(RtlNic::new(config, &model.library)?)),
+            Mode::Processes | Mode::Cluster => Ok(None),
+            Mode::Fused | Mode::Threads => Ok(Some(RtlNic::new(config, &model.library)?)),
         }
     });
     let capture = directory.path("packets.pcapng");
@@ -209,24 +235,49 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 .simulation
                 .run_in_threads(&partition, policy, &options, &mut show)
         }
-        Mode::Processes => {
-            let partition = assembly.placement(&scenario)?;
+        Mode::Processes | Mode::Cluster => {
+            let placement = assembly.placement(&scenario)?;
+            let spread = match arguments.mode {
+                Mode::Cluster => Some(cluster::nodes(&assembly, &placement)?),
+                _ => None,
+            };
+            let partition = match &spread {
+                Some((partition, _)) => partition.clone(),
+                None => assembly.processes(&placement),
+            };
             workers = partition.count();
-            let place = processes::shared_directory()?;
             let components = 0..assembly.simulation.names().count();
             let job = Job {
-                scenario: arguments.scenario.clone(),
+                scenario: absolute(&arguments.scenario)?,
                 set: arguments.set.clone(),
                 skip: arguments.skip.name().to_owned(),
-                trace: arguments.trace.then(|| directory.path("trace.json")),
-                waves: waves.map(|file| (file.window.to_string(), file.path)),
+                trace: match arguments.trace {
+                    true => Some(absolute(&directory.path("trace.json"))?),
+                    false => None,
+                },
+                waves: match waves {
+                    Some(file) => Some((file.window.to_string(), absolute(&file.path)?)),
+                    None => None,
+                },
                 taps: assembly.simulation.taps(),
                 partition: components.map(|place| partition.worker(place)).collect(),
                 worker: 0,
-                directory: place.path().to_owned(),
                 spin: arguments.spin,
             };
-            let ended = processes::run(&mut assembly, &partition, &job, &options, &mut show)?;
+            let ended = match spread {
+                None => processes::run(&mut assembly, &partition, &job, &options, &mut show)?,
+                Some((_, nodes)) => {
+                    let cluster = cluster_of(arguments, nodes)?;
+                    cluster::run(
+                        &mut assembly,
+                        &partition,
+                        &job,
+                        &cluster,
+                        &options,
+                        &mut show,
+                    )?
+                }
+            };
             found = Some(ended.findings);
             reached = ended.reached;
             if let Some(began) = ended.began {
@@ -264,11 +315,29 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     }
     directory.write_json("summary.json", &summary)?;
     directory.write_json("execution.json", &execution)?;
-    if arguments.trace && arguments.mode != Mode::Processes {
+    if arguments.trace && matches!(arguments.mode, Mode::Fused | Mode::Threads) {
         write_trace(&directory.path("trace.json"), &assembly)?;
     }
     drop(assembly);
     conclude(directory, observation, &summary, &execution, failure)
+}
+
+/// The nodes of a run, as the command line wants them.
+fn cluster_of(arguments: &Arguments, nodes: Vec<String>) -> Result<Cluster> {
+    Ok(Cluster {
+        nodes,
+        launcher: match &arguments.launcher {
+            Some(launcher) => launcher.clone(),
+            None => "srun".parse()?,
+        },
+        listen: arguments.listen,
+        patience: Duration::from_secs(arguments.patience.unwrap_or(60)),
+    })
+}
+
+/// A path that means the same in every directory.
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("{} has no place", path.display()))
 }
 
 /// Why the run is not a success, if it is not.

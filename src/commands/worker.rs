@@ -1,6 +1,7 @@
-//! `hallux worker`: a part of a run, started by `hallux run --mode processes`.
+//! `hallux worker` and `hallux agent`: a part of a run, started by `hallux run` with
+//! `--mode processes` or `--mode cluster`.
 
-use crate::processes;
+use crate::{cluster, processes};
 use anyhow::Result;
 use std::process::ExitCode;
 
@@ -10,5 +11,14 @@ use std::process::ExitCode;
 /// Standard input holds no job.
 pub fn execute() -> Result<ExitCode> {
     processes::work()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the command `hallux agent`.
+///
+/// # Errors
+/// Standard input holds no invitation, or the run is not where it says.
+pub fn execute_agent() -> Result<ExitCode> {
+    cluster::serve()?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,11 @@
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The directory of the project.
@@ -205,4 +207,55 @@ pub fn small_files() -> Vec<(&'static str, Vec<u8>)> {
         ("large.bin", noise(120_000, 2_246_822_519)),
         ("other.bin", noise(40_001, 3_266_489_917)),
     ]
+}
+
+/// A run that goes on for ever, some time after its start.
+pub fn endless(place: &Place, options: &[&str]) -> Child {
+    let work = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
+    let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", work];
+    arguments.extend(options);
+    let capture = place.path("out.incomplete/packets.pcapng");
+    let _left = fs::remove_file(&capture);
+    let mut command = place.command(&arguments);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !capture.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    std::thread::sleep(Duration::from_millis(1000));
+    child
+}
+
+pub fn signal(signal: &str, process: u32) {
+    let process = process.to_string();
+    let status = Command::new("kill").args([signal, &process]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Processes that `parent` has started.
+pub fn children(parent: u32) -> Vec<u32> {
+    let list = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+    list.split_whitespace()
+        .map(|child| child.parse().unwrap())
+        .collect()
+}
+
+#[track_caller]
+pub fn assert_none_left(workers: &[u32]) {
+    for worker in workers {
+        // A zombie has ended; whoever adopted it has not looked yet.
+        let stat = fs::read_to_string(format!("/proc/{worker}/stat")).unwrap_or_default();
+        assert!(stat.is_empty() || stat.contains(") Z "), "{stat}");
+    }
+}
+
+/// Everything that depends on nothing but scenario and seed.
+pub fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
+    ["summary.json", "packets.pcapng", "trace.json"]
+        .into_iter()
+        .map(|file| (file, fs::read(place.path(out).join(file)).unwrap()))
+        .collect()
 }

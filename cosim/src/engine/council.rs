@@ -21,12 +21,21 @@
 //! - **The verdict.** Whoever first finds that all have voted, that the time
 //!   limit is reached or that all stand frozen writes down how and when the
 //!   run ends, once and for all.
+//!
+//! Boards of several machines are joined by [`digest`]s: then one of them
+//! holds a row for each machine, and it alone draws the conclusions.
+
+mod digest;
+
+pub(super) use digest::{Digest, Orders, SecondLook};
 
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::thread::Thread;
 use std::time::Duration;
 
 use hallux_channel::Time;
@@ -67,6 +76,8 @@ impl Verdict {
 struct Header {
     /// Nothing happens anywhere before this time.
     floor: AtomicU64,
+    /// The latest floor of workers whose rows are elsewhere.
+    elsewhere: AtomicU64,
     /// A [`Verdict`] for which all should freeze; zero if there is none.
     freeze: AtomicU32,
     /// The [`Verdict`]; whoever writes it first has decided.
@@ -104,6 +115,9 @@ struct Row {
 pub struct Board {
     memory: Memory,
     rule: Rule,
+    /// Carries news to the board that draws the conclusions, if that is
+    /// another.
+    courier: OnceLock<Thread>,
 }
 
 /// Where the rows are.
@@ -214,6 +228,7 @@ impl Board {
         Board {
             memory: Memory::Own(Box::default(), rows),
             rule,
+            courier: OnceLock::new(),
         }
     }
 
@@ -241,7 +256,11 @@ impl Board {
     fn map(file: &File, workers: usize, rule: Rule) -> io::Result<Self> {
         let mapping = Mapping::new(file, board_bytes(workers))?;
         let memory = Memory::Shared(mapping, workers);
-        Ok(Board { memory, rule })
+        Ok(Board {
+            memory,
+            rule,
+            courier: OnceLock::new(),
+        })
     }
 
     fn header(&self) -> &Header {
@@ -274,11 +293,18 @@ impl Board {
         Time::from_ps(self.header().floor.load(Ordering::Acquire))
     }
 
+    /// The last vote is not earlier than this.
+    pub(super) fn last_vote(&self) -> Time {
+        let elsewhere = load(&self.header().elsewhere);
+        let floors = self.rows().iter().map(|row| load(&row.floor));
+        floors.fold(elsewhere, Time::max)
+    }
+
     /// No worker may handle this time or later, as things stand.
     pub(super) fn limit(&self) -> Time {
-        let floors = self.rows().iter().map(|row| load(&row.floor));
-        let last_vote = floors.max().unwrap_or(Time::ZERO);
-        self.rule.end_after(last_vote).min(self.rule.max_time)
+        self.rule
+            .end_after(self.last_vote())
+            .min(self.rule.max_time)
     }
 
     /// Everything before this time has been handled by all. Not later than
@@ -384,6 +410,7 @@ impl Board {
         row.sent.store(standing.sent, Ordering::SeqCst);
         row.received.store(standing.received, Ordering::SeqCst);
         row.version.fetch_add(1, Ordering::SeqCst);
+        self.call_courier();
     }
 
     /// Tells how far the worker is.
@@ -397,13 +424,22 @@ impl Board {
 
     /// The worker stands still.
     pub(super) fn stand(&self, worker: usize) {
-        self.rows()[worker].frozen.store(1, Ordering::SeqCst);
+        if self.rows()[worker].frozen.swap(1, Ordering::SeqCst) == 0 {
+            self.call_courier();
+        }
     }
 
     /// Draws the conclusions that the rows allow. Anyone may call it.
     pub(super) fn conclude(&self) {
-        // Looked for before the votes: they are told before a worker rests.
-        let floor = self.find_floor();
+        if self.courier.get().is_none() {
+            // Looked for before the votes: they are told before a worker rests.
+            let rest = self.find_rest();
+            self.conclude_from(rest.and_then(Rest::floor));
+        }
+    }
+
+    /// Draws the conclusions, given that nothing happens before `floor`.
+    pub(super) fn conclude_from(&self, floor: Option<Time>) {
         let all = |is: fn(&Row) -> bool| self.rows().iter().all(is);
         if all(|row| row.done.load(Ordering::Acquire) == 1) {
             let votes = self.rows().iter().map(|row| load(&row.floor));
@@ -433,32 +469,35 @@ impl Board {
         }
     }
 
-    /// The earliest time at which anything happens, if all are at rest and
-    /// no message is on its way.
-    fn find_floor(&self) -> Option<Time> {
-        let mut next = Time::NEVER;
-        let (mut sent, mut received) = (0_u64, 0_u64);
-        let mut versions = 0_u64;
+    /// The rows of one moment, if all were at rest.
+    pub(super) fn find_rest(&self) -> Option<Rest> {
+        let mut rest = Rest {
+            next: Time::NEVER,
+            ..Rest::default()
+        };
         for row in self.rows() {
             let version = row.version.load(Ordering::SeqCst);
             // Version 0: the worker has not begun.
             if !version.is_multiple_of(2) || version == 0 {
                 return None;
             }
-            versions = versions.wrapping_add(version);
-            next = next.min(Time::from_ps(row.next.load(Ordering::SeqCst)));
-            sent = sent.wrapping_add(row.sent.load(Ordering::SeqCst));
-            received = received.wrapping_add(row.received.load(Ordering::SeqCst));
-        }
-        if sent != received {
-            return None;
+            rest.versions = rest.versions.wrapping_add(version);
+            rest.next = rest
+                .next
+                .min(Time::from_ps(row.next.load(Ordering::SeqCst)));
+            rest.sent = rest.sent.wrapping_add(row.sent.load(Ordering::SeqCst));
+            let received = row.received.load(Ordering::SeqCst);
+            rest.received = rest.received.wrapping_add(received);
         }
         // Versions only grow, so an equal sum means that none has changed.
-        let again = self
-            .rows()
-            .iter()
-            .map(|row| row.version.load(Ordering::SeqCst));
-        (again.fold(0, u64::wrapping_add) == versions).then_some(next)
+        (self.versions() == rest.versions).then_some(rest)
+    }
+
+    fn versions(&self) -> u64 {
+        let versions = self.rows().iter();
+        versions
+            .map(|row| row.version.load(Ordering::SeqCst))
+            .fold(0, u64::wrapping_add)
     }
 
     /// Waits until woken, but not longer than `timeout`. `last_look` is asked
@@ -504,7 +543,7 @@ impl Board {
         }
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         for worker in 0..self.rows().len() {
             self.wake(worker);
         }
@@ -518,6 +557,24 @@ impl Board {
     /// How often counters have been asked for.
     pub(super) fn counters_wanted(&self) -> u32 {
         self.header().wanted.load(Ordering::Relaxed)
+    }
+}
+
+/// All workers at rest, at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// Sum of the rows' versions.
+    pub(super) versions: u64,
+    next: Time,
+    sent: u64,
+    received: u64,
+}
+
+impl Rest {
+    /// The earliest time at which anything happens, if no message is on its
+    /// way.
+    pub(super) fn floor(self) -> Option<Time> {
+        (self.sent == self.received).then_some(self.next)
     }
 }
 

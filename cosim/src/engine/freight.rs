@@ -216,6 +216,11 @@ impl Unpacker {
         Ok(self.bytes.split_to(count))
     }
 
+    /// The next `count` bytes by themselves.
+    pub(super) fn part(&mut self, count: usize) -> io::Result<Unpacker> {
+        self.take(count).map(Unpacker::new)
+    }
+
     pub(super) fn byte(&mut self) -> io::Result<u8> {
         Ok(self.take(1)?[0])
     }
@@ -284,15 +289,29 @@ fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a malformed message arrived")
 }
 
+/// Parcel with captured messages: the time reached, then what was seen.
+pub(super) const SEEN: u8 = 1;
+/// Parcel with the result of a part, in the words of whoever runs it.
+pub(super) const RESULT: u8 = 2;
+/// Parcel with the number of the question that is answered, or zero, and how
+/// a machine stands.
+pub(super) const DIGEST: u8 = 3;
+/// Parcel with what all shall do.
+pub(super) const ORDERS: u8 = 4;
+/// Parcel with the number of a question how a machine stands.
+pub(super) const QUESTION: u8 = 5;
+
 /// The longest parcel that is taken.
 const MAX_PARCEL: u32 = 256 << 20;
 
 /// Writes a parcel: a tag, the length, and the contents.
 pub(super) fn write_parcel(out: &mut impl Write, tag: u8, contents: &[u8]) -> io::Result<()> {
-    let mut header = [tag, 0, 0, 0, 0];
-    header[1..].copy_from_slice(&(contents.len() as u32).to_le_bytes());
-    out.write_all(&header)?;
-    out.write_all(contents)?;
+    // In one piece: others may write to the same stream.
+    let mut parcel = Vec::with_capacity(5 + contents.len());
+    parcel.push(tag);
+    parcel.extend_from_slice(&(contents.len() as u32).to_le_bytes());
+    parcel.extend_from_slice(contents);
+    out.write_all(&parcel)?;
     out.flush()
 }
 

@@ -21,18 +21,14 @@ use hallux_channel::{Counter, Protocol, Time};
 
 use super::boundary::Boundary;
 use super::council::{Board, Verdict};
-use super::freight::{Unpacker, put_seen, read_parcel, write_parcel};
+use super::delegate::Chair;
+use super::freight::{DIGEST, RESULT, SEEN, Unpacker, put_seen, read_parcel, write_parcel};
 use super::partition::{OpenEnd, Partition, cut_links, group};
 use super::run::{Outcome, PROGRESS_INTERVAL, Progress, RunError, RunOptions, Waiting};
 use super::simulation::{Node, Simulation, waiting};
 use super::tap::Seen;
 use super::threads::stride;
 use super::worker::{Ledger, WaitPolicy, Worker};
-
-/// Parcel with captured messages: the time reached, then what was seen.
-const SEEN: u8 = 1;
-/// Parcel with the result of a part, in the words of whoever runs it.
-const RESULT: u8 = 2;
 
 /// How often the watcher looks around.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
@@ -58,8 +54,12 @@ pub struct Part<'a> {
     pub partition: &'a Partition,
     /// Number of the worker.
     pub worker: usize,
-    /// The board of all workers.
+    /// The board of all workers, or that of this machine.
     pub board: &'a Board,
+    /// This worker's row on it.
+    pub row: usize,
+    /// Whether the workers at the other ends of links have their rows there.
+    pub shared: bool,
     /// How it waits.
     pub policy: WaitPolicy,
 }
@@ -91,6 +91,12 @@ impl Simulation {
         options: &RunOptions<'_>,
     ) -> io::Result<Board> {
         Board::open(path, partition.count(), self.rule(options))
+    }
+
+    /// A board in the memory of this process: that of a run with a row for each
+    /// machine, or that of a machine with one for each of its workers.
+    pub fn board(&self, rows: usize, options: &RunOptions<'_>) -> Board {
+        Board::new(rows, self.rule(options))
     }
 
     /// The ends of cut links that belong to `worker`.
@@ -129,7 +135,10 @@ impl Simulation {
     ) -> Result<Outcome, RunError> {
         self.check(options)?;
         let links = self.open_links(part.partition, part.worker);
-        let neighbours = links.iter().map(|link| Some(link.neighbour)).collect();
+        let neighbours = links
+            .iter()
+            .map(|link| part.shared.then_some(link.neighbour))
+            .collect();
         let lookahead = links.iter().map(|link| link.latency).min();
         let mut boundaries = boundaries.into_iter();
         let mut ends = Vec::new();
@@ -160,7 +169,7 @@ impl Simulation {
         let places: Vec<usize> = members.iter().map(|(place, _)| *place).collect();
         let mut group = group(members, ends);
         let mut worker = Worker {
-            number: part.worker,
+            number: part.row,
             group: &mut group,
             board: part.board,
             neighbours,
@@ -190,7 +199,8 @@ impl Simulation {
 
     /// Watches over parts that run in other processes, until all their reports
     /// have ended; hands what they captured to the sinks. `explain` tells what
-    /// became of a worker whose report ended without a result.
+    /// became of a worker whose report ended without a result, given the error
+    /// of reading it, if there was one.
     ///
     /// # Errors
     ///
@@ -199,13 +209,14 @@ impl Simulation {
         &mut self,
         watch: Watch<'_>,
         options: &RunOptions<'_>,
-        explain: &mut dyn FnMut(usize) -> String,
+        explain: &mut dyn FnMut(usize, Option<io::Error>) -> String,
         progress: &mut dyn FnMut(&Progress),
     ) -> Watched {
         let Watch {
             partition,
             board,
             reports,
+            mut chair,
         } = watch;
         let count = reports.len();
         let (sender, events) = channel();
@@ -235,6 +246,9 @@ impl Simulation {
             if options.is_cancelled() {
                 board.freeze(Verdict::Cancelled);
             }
+            if let Some(chair) = &mut chair {
+                chair.command(board);
+            }
             if last_shown.elapsed() >= PROGRESS_INTERVAL {
                 last_shown = Instant::now();
                 progress(&Progress {
@@ -261,14 +275,21 @@ impl Simulation {
                     reached[worker] = Time::NEVER;
                     Ok(())
                 }
-                Ok(Some(_)) | Ok(None) | Err(_) => {
+                Ok(Some((DIGEST, contents))) => match &mut chair {
+                    Some(chair) => chair
+                        .note(board, worker, &mut Unpacker::new(contents))
+                        .map_err(RunError::from),
+                    None => Ok(()),
+                },
+                // The end, or something that is no report.
+                other => {
                     open -= 1;
                     reached[worker] = Time::NEVER;
                     match results[worker] {
                         Some(_) => Ok(()),
                         None => Err(RunError::Part {
                             components: self.names_of(partition, worker),
-                            what: explain(worker),
+                            what: explain(worker, other.err()),
                         }),
                     }
                 }
@@ -331,6 +352,8 @@ pub struct Watch<'a> {
     pub board: &'a Board,
     /// What each worker reports.
     pub reports: Vec<Box<dyn Read + Send>>,
+    /// Speaks with the machines, if the workers are on several.
+    pub chair: Option<Chair>,
 }
 
 /// What the parts left behind.

@@ -28,7 +28,8 @@ impl RunOptions<'_> {
         (completed + largest_path).next_multiple_after(self.stop_quantum)
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
+    /// True once the run shall end early.
+    pub fn is_cancelled(&self) -> bool {
         self.cancel
             .is_some_and(|cancel| cancel.load(Ordering::Relaxed))
     }
