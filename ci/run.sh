@@ -65,6 +65,13 @@ scenarios() {
         scenario examples/http-file.toml --trace --mode "$mode" --out "results/ci-http-$mode"
         same_results results/ci-http "results/ci-http-$mode"
     done
+    local point
+    for point in toe-10g:10Gbps toe-200g:200Gbps; do
+        local bus=(--set "nic.design=\"examples/designs/${point%:*}.toml\"" --set "link.rate=\"${point#*:}\"" --trace)
+        scenario examples/http-file.toml "${bus[@]}" --out "results/ci-${point%:*}"
+        scenario examples/http-file.toml "${bus[@]}" --mode threads --out "results/ci-${point%:*}-threads"
+        same_results "results/ci-${point%:*}" "results/ci-${point%:*}-threads"
+    done
     scenario examples/http-file.toml --set link.loss=0.01 --out results/ci-http-loss
     scenario examples/rpc-echo.toml --trace --out results/ci-rpc
     scenario examples/rpc-echo.toml --trace --skip verify --out results/ci-rpc-verify

@@ -508,24 +508,24 @@ module nic (
         end
     end
     assign fetch_s_cpl_valid = cpl_valid & for_fetch;
-    wire [7:0] of_0 = {6'd0, cpl_beat[7:6] /* tag[7:6] */};
+    wire [7:0] of_0 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
     always_comb begin
         ours_0 = 1'b1;
         ours_0 = of_0 == 8'd0;
     end
     always_comb begin
         own_0 = cpl_beat;
-        own_0[7:0] /* tag */ = cpl_beat_tag & 8'h3f;
+        own_0[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
     end
     assign group_0_s_cpl_valid = cpl_valid & !for_fetch & ours_0;
-    wire [7:0] of_1 = {6'd0, cpl_beat[7:6] /* tag[7:6] */};
+    wire [7:0] of_1 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
     always_comb begin
         ours_1 = 1'b1;
         ours_1 = of_1 == 8'd1;
     end
     always_comb begin
         own_1 = cpl_beat;
-        own_1[7:0] /* tag */ = cpl_beat_tag & 8'h3f;
+        own_1[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
     end
     assign group_1_s_cpl_valid = cpl_valid & !for_fetch & ours_1;
     always_comb begin
@@ -540,7 +540,7 @@ module nic (
     end
     always_comb begin
         read_0_1 = group_1_m_read_data;
-        read_0_1[86:79] /* tag */ = read_0_1[86:79] /* tag */ | 8'h40;
+        read_0_1[86:79] /* tag */ = read_0_1[86:79] /* tag */ | 8'h20;
     end
     always_comb begin
         record_0_1 = group_1_m_notice_data;

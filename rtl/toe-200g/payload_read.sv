@@ -115,13 +115,13 @@ module payload_read (
     wire plan2_last = plan2[17];
 
     wire [12:0] to_page = 13'h1000 - {1'b0, rest[11:0] /* address[11:0] */};
-    wire [12:0] whole = (to_page < 13'd512) ? to_page : 13'd512;
+    wire [12:0] whole = (to_page < 13'h800) ? to_page : 13'h800;
     wire [12:0] limit = (rest_length < {1'b0, whole}) ? rest[165:153] /* length[12:0] */ : whole;
     wire wrap = rest_room <= {12'd0, limit};
     wire [12:0] bytes = wrap ? rest[76:64] /* room[12:0] */ : limit;
     wire [13:0] left = rest_length - {1'b0, bytes};
     wire finished = !(|left);
-    wire issue = busy & reads_s_ready & order_s_ready & (used != 8'd64);
+    wire issue = busy & reads_s_ready & order_s_ready & (used != 8'd32);
     assign reads_s_data = {tag, bytes, rest_address};
     assign order_s_data = {finished, tag, bytes};
     wire take = !busy | (issue & finished);
@@ -136,7 +136,7 @@ module payload_read (
     };
     wire arrive = s_cpl_valid & !s_cpl_data[7] /* tag[7] */;
     wire [13:0] slot_whole = {7'd0, s_cpl_data[6:0] /* tag[6:0] */};
-    wire [13:0] slot = {slot_whole[11:0], 2'd0};
+    wire [13:0] slot = {slot_whole[9:0], 4'd0};
     assign s_cpl_ready = 1'b1;
     assign buffer_write_address = slot | {8'd0, s_cpl_data[20:15] /* offset[12:7] */};
     wire room = !out_almost_full;
@@ -149,7 +149,7 @@ module payload_read (
     wire closes = last_of_read & order_m_data_last;
     wire spills = total > 8'd128;
     wire [13:0] buffer_read_address_whole = {7'd0, order_m_data_tag};
-    assign buffer_read_address = {buffer_read_address_whole[11:0], 2'd0} | {6'd0, planned};
+    assign buffer_read_address = {buffer_read_address_whole[9:0], 4'd0} | {6'd0, planned};
     always_comb begin
         done_next = done;
         if (arrive & s_cpl_data_last) begin
@@ -450,7 +450,7 @@ module payload_read (
         .m_valid(reads_m_valid),
         .m_ready(m_up_ready)
     );
-    fifo_21x64 u_order (
+    fifo_21x32 u_order (
         .clk(clk),
         .rst(rst),
         .s_data(order_s_data),
@@ -462,7 +462,7 @@ module payload_read (
         .level(order_level),
         .almost_full(order_almost_full)
     );
-    ram_1024x256 u_buffer (
+    ram_1024x512 u_buffer (
         .clk(clk),
         .write_enable(arrive),
         .write_address(buffer_write_address),
@@ -497,7 +497,7 @@ module payload_read (
                 rest[63:0] /* address */ <= rest_address + {51'd0, bytes};
                 rest[88:64] /* room */ <= rest_room - {12'd0, bytes};
             end
-            tag <= (tag == 7'd63) ? 7'd0 : (tag + 7'd1);
+            tag <= (tag == 7'd31) ? 7'd0 : (tag + 7'd1);
             busy <= !finished;
         end
         if (take & s_valid) begin
@@ -552,7 +552,7 @@ module payload_read (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[39:0], s_cpl_data[14:8], s_cpl_data[1052:1045], order_level, order_almost_full,
-        plan2[8:1], slot_whole[13:12], buffer_read_address_whole[13:12], distance_whole[10:8]
+        plan2[8:1], slot_whole[13:10], buffer_read_address_whole[13:10], distance_whole[10:8]
     };
 
 endmodule

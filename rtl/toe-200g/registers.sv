@@ -325,7 +325,7 @@ module registers (
                         answer = 64'h40000080001;
                     end
                     4'd2: begin
-                        answer = 64'h400008004000100;
+                        answer = 64'h400004004000100;
                     end
                     4'd3: begin
                         answer = {63'd0, control};
