@@ -154,14 +154,20 @@ impl From<Output> for Ended {
 pub fn has_tool(command: &str) -> bool {
     let found = Command::new(command).arg("--version").output().is_ok();
     if !found {
-        let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
-        assert!(
-            !required,
-            "{command} is required (apt-get install {command})"
-        );
-        eprintln!("skipped: {command} is not installed");
+        skip(&format!(
+            "{command} is not installed (apt-get install {command})"
+        ));
     }
     found
+}
+
+/// Says that a test is left out, and why. Where it must not be
+/// (`HALLUX_REQUIRE_TOOLS=1`), that fails it.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+    assert!(!required, "required: {reason}");
+    eprintln!("skipped: {reason}");
 }
 
 /// The small design point that all tests with RTL share, so that its model is compiled
@@ -211,24 +217,37 @@ pub fn small_files() -> Vec<(&'static str, Vec<u8>)> {
 
 /// A run that goes on for ever, some time after its start.
 pub fn endless(place: &Place, options: &[&str]) -> Child {
+    begin(place, &mut place.command(&endless_arguments(options)))
+}
+
+/// The arguments of a run that goes on for ever; its results go to `out`.
+pub fn endless_arguments<'a>(options: &[&'a str]) -> Vec<&'a str> {
     let work = "app={ kind = \"rpc\", connections = 4, requests = 4000000, size = \"64B\" }";
     let mut arguments = vec!["run", "scenario.toml", "--out", "out", "--set", work];
     arguments.extend(options);
+    arguments
+}
+
+/// Starts a run with its results in `out`; returns some time after it has begun.
+pub fn begin(place: &Place, command: &mut Command) -> Child {
     let capture = place.path("out.incomplete/packets.pcapng");
     let _left = fs::remove_file(&capture);
-    let mut command = place.command(&arguments);
-    let child = command
+    let mut child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     while !capture.exists() {
         std::thread::sleep(Duration::from_millis(10));
+        if child.try_wait().unwrap().is_some() {
+            panic!("{:#?}", Ended::from(child.wait_with_output().unwrap()));
+        }
     }
     std::thread::sleep(Duration::from_millis(1000));
     child
 }
 
+/// Sends a signal, such as `-KILL`.
 pub fn signal(signal: &str, process: u32) {
     let process = process.to_string();
     let status = Command::new("kill").args([signal, &process]).status();

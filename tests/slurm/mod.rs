@@ -1,8 +1,11 @@
-//! A Slurm cluster of two nodes on this machine, for the length of a test.
+//! A Slurm cluster of two nodes on this machine, for the length of a test. Who uses this
+//! module has `mod command` beside it.
 
 // Each test program uses a part of it.
 #![allow(dead_code)]
 
+use crate::command::skip;
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -32,15 +35,18 @@ impl Slurm {
                 return Some(cluster);
             }
         };
-        let required = std::env::var_os("HALLUX_REQUIRE_TOOLS").is_some_and(|value| value == "1");
-        assert!(!required, "{reason}");
-        eprintln!("skipped: {reason}");
+        skip(&reason);
         None
     }
 
     /// Makes `command` a client of this cluster.
     pub fn serve<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.env("SLURM_CONF", self.directory.path().join("slurm.conf"))
+    }
+
+    /// Where it keeps its files, and only it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     fn script(&self, action: &str) {
@@ -63,7 +69,7 @@ impl Drop for Slurm {
 fn is_installed(tool: &str) -> bool {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut directories = path.split(':').chain(["/usr/sbin", "/sbin"]);
-    directories.any(|directory| std::path::Path::new(directory).join(tool).is_file())
+    directories.any(|directory| Path::new(directory).join(tool).is_file())
 }
 
 fn is_root() -> bool {
