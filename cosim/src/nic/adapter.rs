@@ -168,7 +168,7 @@ impl RtlNic {
             trace: config.trace.then(|| StageTrace::new(ports.stages())),
             recording: (config.record > 0)
                 .then(|| Recording::new(layout.inputs.size, config.record)),
-            edges: config.edges.then(EdgeLog::default),
+            edges: config.edges.then(|| EdgeLog::new(ports.stages())),
             waves_open: false,
             config,
             model,
@@ -401,6 +401,9 @@ impl RtlNic {
                 moved = true;
                 if self.protocol[stage] && probe.ticket != NO_TICKET {
                     self.demand.event(probe.flow);
+                }
+                if let Some(log) = &mut self.edges {
+                    log.push(self.edge, Edge::Entered { stage });
                 }
                 if let Some(trace) = &mut self.trace
                     && probe.ticket != NO_TICKET

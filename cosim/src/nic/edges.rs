@@ -1,4 +1,5 @@
-//! What crosses the NIC's edges, clock cycle by clock cycle: for measuring latencies.
+//! What crosses the NIC's edges and enters its stages, clock cycle by clock cycle: for
+//! measuring latencies.
 
 /// One crossing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,19 +35,40 @@ pub enum Edge {
         /// Byte offset in the BAR.
         offset: u32,
     },
+    /// A stage took something in.
+    Entered {
+        /// Number of the stage's probe, see [`EdgeLog::stage`].
+        stage: usize,
+    },
 }
 
 /// Crossings with the clock edge at which they happened, in order.
 #[derive(Clone, Debug, Default)]
-pub struct EdgeLog(Vec<(u64, Edge)>);
+pub struct EdgeLog {
+    stages: Vec<String>,
+    entries: Vec<(u64, Edge)>,
+}
 
 impl EdgeLog {
+    /// An empty log of a NIC with these stages, in the order of their probes.
+    pub(super) fn new(stages: &[String]) -> Self {
+        Self {
+            stages: stages.to_vec(),
+            entries: Vec::new(),
+        }
+    }
+
     pub(super) fn push(&mut self, cycle: u64, edge: Edge) {
-        self.0.push((cycle, edge));
+        self.entries.push((cycle, edge));
     }
 
     /// The crossings so far.
     pub fn entries(&self) -> &[(u64, Edge)] {
-        &self.0
+        &self.entries
+    }
+
+    /// The name of stage `number` of [`Edge::Entered`].
+    pub fn stage(&self, number: usize) -> &str {
+        self.stages.get(number).map_or("?", String::as_str)
     }
 }

@@ -86,8 +86,13 @@ impl Logic for Queue {
 }
 
 fn queue(depth: usize, margin: usize, name: &'static str) {
+    queue_with(FifoOutput::default(), depth, margin, name);
+}
+
+fn queue_with(output: FifoOutput, depth: usize, margin: usize, name: &'static str) {
+    let fifo = Fifo::new(depth).with_almost_full(margin);
     lockstep(Lockstep {
-        block: Queue::new(Fifo::new(depth).with_almost_full(margin)),
+        block: Queue::new(fifo.with_output(output)),
         name,
         cycles: 3000,
         drive: Queue::drive,
@@ -109,6 +114,12 @@ fn fifo_of_a_power_of_two_and_one() {
 #[test]
 fn fifo_of_six() {
     queue(6, 1, "fifo_6");
+}
+
+#[test]
+fn fifo_with_a_way_around_its_memory() {
+    queue_with(FifoOutput::Forward, 2, 0, "fifo_forward_2");
+    queue_with(FifoOutput::Forward, 9, 3, "fifo_forward_9");
 }
 
 harness!(Slice, StreamRegister<Bits<40>>);

@@ -13,6 +13,7 @@
 //! | output | latency | what synthesis makes of it |
 //! |---|---|---|
 //! | `Memory` | 1 | distributed RAM that drives `m_data` |
+//! | `Forward` | 1 | distributed RAM and a register, which a word enters at once when none is before it |
 //! | `Read` | 2 | block RAM where the queue is large: the register is its read port |
 //! | `Registered` | 3 | block RAM with its output register, for the fastest clocks |
 
@@ -30,6 +31,9 @@ use std::collections::VecDeque;
 pub enum FifoOutput {
     /// Nothing.
     Memory,
+    /// A register, and a way around the memory for the word that finds the queue empty.
+    /// Not for a block RAM, whose read register has one source.
+    Forward,
     /// The read register of the memory.
     #[default]
     Read,
@@ -110,7 +114,7 @@ impl<T: Synth> Fifo<T> {
     fn registers(&self) -> usize {
         match self._output {
             FifoOutput::Memory => 0,
-            FifoOutput::Read => 1,
+            FifoOutput::Forward | FifoOutput::Read => 1,
             FifoOutput::Registered => 2,
         }
     }
@@ -129,6 +133,7 @@ impl<T: Synth> Logic for Fifo<T> {
             let push = self.s.valid.val() && self.s.ready.val();
             let pop = self.m.valid.val() && self.m.ready.val();
             let free = !self.m.valid.val() || pop;
+            let mut stores = push;
             match self._output {
                 FifoOutput::Memory => {
                     if pop {
@@ -137,7 +142,15 @@ impl<T: Synth> Logic for Fifo<T> {
                     if push {
                         self._memory.push_back(self.s.data.val());
                     }
+                    stores = false;
                     self.show(self._memory.front().copied());
+                }
+                FifoOutput::Forward => {
+                    if free {
+                        let head = self._memory.pop_front();
+                        stores &= head.is_some();
+                        self.show(head.or_else(|| push.then(|| self.s.data.val())));
+                    }
                 }
                 FifoOutput::Read => {
                     if free {
@@ -155,7 +168,7 @@ impl<T: Synth> Logic for Fifo<T> {
                     }
                 }
             }
-            if push && self._output != FifoOutput::Memory {
+            if stores {
                 self._memory.push_back(self.s.data.val());
             }
             if self.rst.val() {
@@ -223,7 +236,7 @@ impl<T: Synth> Logic for Fifo<T> {
 {data_moves}    end
 
     always_ff @(posedge clk) begin
-        if (push) begin
+        if ({store}) begin
             write_at <= {next_write};
         end
         if ({fetch}) begin
@@ -250,6 +263,7 @@ impl<T: Synth> Logic for Fifo<T> {
             data_moves = output.data_moves,
             valid_moves = output.valid_moves,
             resets = output.resets,
+            store = output.store,
             fetch = output.fetch,
         );
         let margin = match margin {
@@ -258,6 +272,7 @@ impl<T: Synth> Logic for Fifo<T> {
         };
         let (suffix, latency) = match self._output {
             FifoOutput::Memory => ("_direct", 1),
+            FifoOutput::Forward => ("_forward", 1),
             FifoOutput::Read => ("", 2),
             FifoOutput::Registered => ("_registered", 3),
         };
@@ -287,6 +302,8 @@ struct OutputText {
     data_moves: &'static str,
     valid_moves: &'static str,
     resets: &'static str,
+    /// The condition under which a word stays in the memory.
+    store: &'static str,
     /// The condition under which a word leaves the memory.
     fetch: &'static str,
 }
@@ -303,7 +320,32 @@ impl<T: Synth> Fifo<T> {
                 data_moves: "",
                 valid_moves: "",
                 resets: "",
+                store: "push",
                 fetch: "pop",
+            },
+            FifoOutput::Forward => OutputText {
+                wires: format!(
+                    "    // Words in memory: all but the one in the output register.
+    wire stored = occupied != {{{pad}'d0, m_valid}};
+    wire fetch = stored & (!m_valid | m_ready);
+    wire forward = push & !stored & (!m_valid | m_ready);
+"
+                ),
+                assigns: "",
+                data_moves: "        if (fetch | forward) begin
+            m_data <= stored ? memory[read_at] : s_data;
+        end
+",
+                valid_moves: "        if (fetch | forward) begin
+            m_valid <= 1'b1;
+        end else if (pop) begin
+            m_valid <= 1'b0;
+        end
+",
+                resets: "            m_valid <= 1'b0;
+",
+                store: "push & !forward",
+                fetch: "fetch",
             },
             FifoOutput::Read => OutputText {
                 wires: format!(
@@ -325,6 +367,7 @@ impl<T: Synth> Fifo<T> {
 ",
                 resets: "            m_valid <= 1'b0;
 ",
+                store: "push",
                 fetch: "fetch",
             },
             FifoOutput::Registered => OutputText {
@@ -357,6 +400,7 @@ impl<T: Synth> Fifo<T> {
                 resets: "            head_valid <= 1'b0;
             m_valid <= 1'b0;
 ",
+                store: "push",
                 fetch: "fetch",
             },
         }

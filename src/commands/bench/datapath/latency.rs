@@ -4,9 +4,9 @@
 use super::apps::Service;
 use super::peer::Work;
 use super::rig::{self, Load, Subject};
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use hallux_channel::Time;
-use hallux_cosim::nic::Edge;
+use hallux_cosim::nic::{Edge, EdgeLog};
 use hallux_toe::interface::{context, register};
 use serde::Serialize;
 
@@ -40,8 +40,17 @@ impl Cycles {
     }
 }
 
+/// Where a path is after so many cycles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// Cycles since the path began, without the time of reads of host memory.
+    pub at: u64,
+    /// The stage that is entered, or what crosses the NIC's edge.
+    pub what: String,
+}
+
 /// The latencies of one design point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Latencies {
     /// Last beat of a segment in, to the acceptance of its payload's last write.
     pub wire_to_host: Cycles,
@@ -50,6 +59,88 @@ pub struct Latencies {
     /// The doorbell's acceptance to the first beat of the segment that it releases, less
     /// the time that its reads of host memory take.
     pub doorbell_to_wire: Cycles,
+    /// The stages on the way from the wire to host and acknowledgement, in one round trip.
+    pub from_wire: Vec<Step>,
+    /// Those on the way from the doorbell to the wire.
+    pub from_doorbell: Vec<Step>,
+}
+
+/// One round trip: the indices of its crossings in the log.
+#[derive(Clone, Copy)]
+struct RoundTrip {
+    arrived: usize,
+    written: usize,
+    acked: usize,
+    rung: usize,
+    /// The reads of descriptor and payload: asked and answered.
+    reads: [(usize, usize); 2],
+    sent: usize,
+}
+
+/// Finds the crossings of round trips, one after another.
+struct Trips<'a> {
+    entries: &'a [(u64, Edge)],
+    at: usize,
+}
+
+impl Trips<'_> {
+    fn next(&mut self, wanted: impl Fn(&Edge) -> bool) -> Option<usize> {
+        let found = self.entries.get(self.at..)?;
+        let found = self.at + found.iter().position(|(_, edge)| wanted(edge))?;
+        self.at = found + 1;
+        Some(found)
+    }
+
+    fn read(&mut self) -> Option<(usize, usize)> {
+        let asked = self.next(|edge| matches!(edge, Edge::Read { .. }))?;
+        let Edge::Read { tag, .. } = self.entries[asked].1 else {
+            return None;
+        };
+        Some((asked, self.next(|edge| *edge == Edge::Completed { tag })?))
+    }
+
+    /// A round trip is whole when every crossing is found; the last may be cut off.
+    fn trip(&mut self) -> Option<RoundTrip> {
+        let doorbell =
+            (register::CONTEXT + register::CONTEXT_STRIDE + context::DESCRIPTOR_TAIL) as u32;
+        Some(RoundTrip {
+            arrived: self.next(|edge| *edge == Edge::FrameIn { bytes: FRAME })?,
+            written: self.next(|edge| matches!(edge, Edge::Write { bytes: PAYLOAD, .. }))?,
+            acked: self.next(|edge| *edge == Edge::FrameOut)?,
+            rung: self.next(|edge| *edge == Edge::RegisterWrite { offset: doorbell })?,
+            reads: [self.read()?, self.read()?],
+            sent: self.next(|edge| *edge == Edge::FrameOut)?,
+        })
+    }
+
+    fn cycles(&self, from: usize, to: usize) -> u64 {
+        self.entries[to].0 - self.entries[from].0
+    }
+}
+
+/// What is passed from entry `from` to entry `to`, less the time of `reads`.
+fn steps(log: &EdgeLog, from: usize, to: usize, reads: &[(usize, usize)]) -> Vec<Step> {
+    let entries = log.entries();
+    let waited = |at: usize| -> u64 {
+        let past = |&(asked, answered): &(usize, usize)| match at {
+            _ if at <= asked => 0,
+            _ => entries[at.min(answered)].0 - entries[asked].0,
+        };
+        reads.iter().map(past).sum()
+    };
+    let step = |at: usize| Step {
+        at: entries[at].0 - entries[from].0 - waited(at),
+        what: match entries[at].1 {
+            Edge::FrameIn { .. } => "last beat in".into(),
+            Edge::FrameOut => "first beat out".into(),
+            Edge::Write { bytes, .. } => format!("write of {bytes} bytes"),
+            Edge::Read { bytes, .. } => format!("read of {bytes} bytes"),
+            Edge::Completed { .. } => "completion".into(),
+            Edge::RegisterWrite { .. } => "register write".into(),
+            Edge::Entered { stage } => log.stage(stage).into(),
+        },
+    };
+    (from..=to).map(step).collect()
 }
 
 /// Takes `samples` round trips of one connection, one at a time.
@@ -66,50 +157,30 @@ pub fn measure(subject: &Subject, samples: u64) -> Result<Latencies> {
             Service::Answer(PAYLOAD.into()),
         )
     };
-    let measured = rig::run_logged(subject, &load)?;
-    let entries = measured.edges;
-    let doorbell = (register::CONTEXT + register::CONTEXT_STRIDE + context::DESCRIPTOR_TAIL) as u32;
+    let log = rig::run_logged(subject, &load)?.edges;
+    let mut trips = Trips {
+        entries: log.entries(),
+        at: 0,
+    };
     let (mut to_host, mut to_ack, mut to_wire) = (vec![], vec![], vec![]);
-    let mut at = 0;
-    let mut next = |wanted: &dyn Fn(&Edge) -> bool| {
-        while let Some((cycle, edge)) = entries.get(at) {
-            at += 1;
-            if wanted(edge) {
-                return Some((*cycle, *edge));
-            }
-        }
-        None
-    };
-    // A round trip is whole when every crossing is found; the last may be cut off.
-    let mut round_trip = || -> Option<(u64, u64, u64)> {
-        let (arrived, _) = next(&|edge| *edge == Edge::FrameIn { bytes: FRAME })?;
-        let (written, _) = next(&|edge| matches!(edge, Edge::Write { bytes: PAYLOAD, .. }))?;
-        let (acked, _) = next(&|edge| *edge == Edge::FrameOut)?;
-        let (rung, _) = next(&|edge| *edge == Edge::RegisterWrite { offset: doorbell })?;
-        let mut waited = 0;
-        for _ in ["descriptor", "payload"] {
-            let (asked, read) = next(&|edge| matches!(edge, Edge::Read { .. }))?;
-            let (answered, _) = next(
-                &|edge| matches!((edge, read), (Edge::Completed { tag }, Edge::Read { tag: asked, .. }) if *tag == asked),
-            )?;
-            waited += answered - asked;
-        }
-        let (sent, _) = next(&|edge| *edge == Edge::FrameOut)?;
-        Some((written - arrived, acked - arrived, sent - rung - waited))
-    };
-    while let Some((host, ack, wire)) = round_trip() {
-        to_host.push(host);
-        to_ack.push(ack);
-        to_wire.push(wire);
+    let mut last = None;
+    while let Some(trip) = trips.trip() {
+        let waited: u64 = trip.reads.iter().map(|&(a, b)| trips.cycles(a, b)).sum();
+        to_host.push(trips.cycles(trip.arrived, trip.written));
+        to_ack.push(trips.cycles(trip.arrived, trip.acked));
+        to_wire.push(trips.cycles(trip.rung, trip.sent) - waited);
+        last = Some(trip);
     }
-    ensure!(
-        to_host.len() as u64 * 2 >= samples,
-        "only {} of {samples} round trips were seen",
-        to_host.len()
-    );
+    let last = last.filter(|_| to_host.len() as u64 * 2 >= samples);
+    let last = last.with_context(|| {
+        let seen = to_host.len();
+        format!("only {seen} of {samples} round trips were seen")
+    })?;
     Ok(Latencies {
         wire_to_host: Cycles::of(to_host),
         wire_to_ack: Cycles::of(to_ack),
         doorbell_to_wire: Cycles::of(to_wire),
+        from_wire: steps(&log, last.arrived, last.acked, &[]),
+        from_doorbell: steps(&log, last.rung, last.sent, &last.reads),
     })
 }

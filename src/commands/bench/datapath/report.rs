@@ -233,6 +233,16 @@ pub fn table(figures: &DesignFigures) -> String {
             ]);
         }
         text += &format!("\n{cycles}\n");
+        for (path, steps) in [
+            ("from the wire", &latency.from_wire),
+            ("from the doorbell", &latency.from_doorbell),
+        ] {
+            let steps: Vec<String> = steps
+                .iter()
+                .map(|step| format!("{} {}", step.at, step.what))
+                .collect();
+            text += &format!("{path}: {}\n", steps.join(", "));
+        }
     }
     for (name, points) in [
         ("loss", &figures.loss),

@@ -18,7 +18,7 @@ use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{RunOptions, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::LinkParameters;
-use hallux_cosim::nic::{Edge, NicReport, RtlNic, RtlNicConfig};
+use hallux_cosim::nic::{EdgeLog, NicReport, RtlNic, RtlNicConfig};
 use hallux_host::apps::report::Report;
 use hallux_host::control::HostConfig;
 use hallux_host::cpu::CpuProfile;
@@ -91,7 +91,7 @@ pub struct Measured {
     pub seen: Seen,
     pub nic: NicReport,
     /// What crossed the NIC's edges, if it was logged.
-    pub edges: Vec<(u64, Edge)>,
+    pub edges: EdgeLog,
 }
 
 impl Measured {
@@ -213,10 +213,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         peer_bytes: peer.received().clone(),
         answers: peer.answered().clone(),
         nic: nic.report(),
-        edges: nic
-            .edges()
-            .map(|log| log.entries().to_vec())
-            .unwrap_or_default(),
+        edges: nic.edges().cloned().unwrap_or_default(),
         seen,
     };
     if subject.stalls {
