@@ -272,7 +272,7 @@ fn an_acknowledgement_with_timestamps() {
     let got = frames(64, wire.bench.received(wire.m));
     assert_eq!(
         cycle_of(&wire.bench, "m", 0) - cycle_of(&wire.bench, "s", 0),
-        8
+        7
     );
     assert_eq!(got, [order.frame(now)]);
     let octets: Vec<_> = got[0]
@@ -307,7 +307,7 @@ fn cycles(bus: usize, order: &Order, count: u64) -> u64 {
     if !order.payload.is_empty() {
         let last = order.payload.len().div_ceil(bus) - 1;
         let stored = cycle_of(&wire.bench, "s_payload", last);
-        assert_eq!(cycle_of(&wire.bench, "m", 0) - stored, 10);
+        assert_eq!(cycle_of(&wire.bench, "m", 0) - stored, 8);
     }
     let first = wire.bench.cycles();
     wire.run_until_received((count * beats) as usize, 10_000);

@@ -300,9 +300,9 @@ fn bursts_end_at_the_ring_and_at_128_bytes() {
     let bench = &hosts.bench;
     assert_eq!(
         cycle_of(bench, "m_up", 0) - cycle_of(bench, "s_context", 4),
-        6
+        2
     );
-    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 4);
+    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 3);
     let requests: Vec<_> = hosts
         .bench
         .log()

@@ -11,7 +11,7 @@ use hallux_toe::stages::identify::Identify;
 use stage::{Dice, assert_lint_clean, bench_of};
 
 /// Clocks from a lookup to its segment.
-const LATENCY: u64 = 5;
+const LATENCY: u64 = 4;
 
 const BUCKETS: usize = 16;
 

@@ -185,7 +185,7 @@ fn an_interrupt_follows_its_record() {
     hosts.bench.run(5);
     assert_eq!(
         cycle_of(&hosts.bench, "m_up", 0) - cycle_of(&hosts.bench, "s", 0),
-        4
+        3
     );
     let seen: Vec<_> = hosts
         .bench

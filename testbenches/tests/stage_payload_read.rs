@@ -214,7 +214,7 @@ fn a_segment_is_cut_at_the_limits_of_ring_page_and_request() {
     host.run(beats, 500);
     let bench = &host.bench;
     assert_eq!(cycle_of(bench, "m_up", 0) - cycle_of(bench, "s", 0), 2);
-    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 5);
+    assert_eq!(cycle_of(bench, "m", 0) - cycle_of(bench, "s_cpl", 0), 4);
     let cuts: Vec<_> = host
         .cuts
         .iter()

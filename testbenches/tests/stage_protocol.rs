@@ -139,7 +139,7 @@ fn a_connection_from_open_to_close() {
     assert_eq!(bench.peek("idle"), true);
 }
 
-/// Twelve clocks from an event to its outcome.
+/// Eleven clocks from an event to its outcome.
 #[test]
 fn latency() {
     let conditions = Conditions {
@@ -151,7 +151,7 @@ fn latency() {
     };
     let (mut bench, s, m) = stage_of(&conditions);
     bench.send_value(s, value(script(vec![open()])[0].event()));
-    bench.run(12);
+    bench.run(11);
     assert!(bench.received(m).is_empty());
     bench.cycle();
     assert_eq!(bench.received(m).len(), 1);

@@ -124,7 +124,7 @@ fn global_registers() {
     assert_eq!(host.read(register::ID), ID_MAGIC);
     assert_eq!(
         cycle_of(&host.bench, "m_up", 0) - cycle_of(&host.bench, "s", 0),
-        4
+        3
     );
     assert_eq!(host.read(register::CAPABILITIES), identity().capabilities());
     assert_eq!(host.read(register::PARAMETERS), identity().parameters());

@@ -77,12 +77,12 @@ fn a_flow_is_queued_once_and_in_order() {
     assert_eq!(bench.peek("idle"), true);
 }
 
-/// Four clocks from an update to the grant.
+/// Two clocks from an update to the grant.
 #[test]
 fn latency() {
     let (mut bench, s, m) = bench(8);
     update(&mut bench, s, 5, true);
-    bench.run(4);
+    bench.run(2);
     assert!(flows(&mut bench, m).is_empty());
     bench.cycle();
     assert_eq!(flows(&mut bench, m), [5]);

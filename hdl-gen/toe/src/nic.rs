@@ -105,10 +105,6 @@ pub struct Nic<const N: usize, const K: usize> {
     /// Assembly of the groups from the second on.
     pub probe_assemble_further: Vec<Signal<Out, Probe>>,
 
-    rx_beat: DFF<Beat<N, K>>,
-    rx_valid: DFF<Bit>,
-    cpl_beat: DFF<Completion<N>>,
-    cpl_valid: DFF<Bit>,
     clock: DFF<Bits<64>>,
     /// Drops of payload write that wait for a cycle without one of the parser.
     slow_drops: DFF<Bits<8>>,
@@ -184,10 +180,6 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             probe_scheduler_further: (1..groups).map(|_| Default::default()).collect(),
             probe_payload_read_further: (1..groups).map(|_| Default::default()).collect(),
             probe_assemble_further: (1..groups).map(|_| Default::default()).collect(),
-            rx_beat: Default::default(),
-            rx_valid: Default::default(),
-            cpl_beat: Default::default(),
-            cpl_valid: Default::default(),
             clock: Default::default(),
             slow_drops: Default::default(),
             parse: Parse::new((point.frame_buffer.0 / BYTES_A_SUMMARY).clamp(64, 512) as usize),
@@ -221,7 +213,8 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 bus_bits: point.bus_bits.into(),
             }),
             upstream: Default::default(),
-            tx_register: Default::default(),
+            // What gathers the groups' frames has a register.
+            tx_register: StreamRegister::new(RegisterMode::Bypass),
             _read_tags: point.read_tags,
             _run_to_completion: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -244,9 +237,7 @@ fn of_group(seen: Probe, group: u64, shift: u64) -> Probe {
 impl<const N: usize, const K: usize> Logic for Nic<N, K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(
-            self, clk, rx_beat, rx_valid, cpl_beat, cpl_valid, clock, slow_drops
-        );
+        dff_setup!(self, clk, clock, slow_drops);
         let groups = self.group.len();
         let shift = groups.trailing_zeros() as u64;
         self.parse.clk.next = self.clk.val();
@@ -268,15 +259,12 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.tx_register.clk.next = self.clk.val();
         self.tx_register.rst.next = self.rst.val();
 
-        // Edges: inputs are registered here, or by the first stage's own FIFO.
+        // Edges: the first stage of each input registers it: beats in the parser,
+        // completions in a buffer's write port, accesses in a FIFO.
         self.clock.d.next = self.now.val();
         self.eth_rx.ready.next = true;
-        self.rx_beat.d.next = self.eth_rx.data.val();
-        self.rx_valid.d.next = self.eth_rx.valid.val();
         self.dma_cpl.ready.next = true;
-        self.cpl_beat.d.next = self.dma_cpl.data.val();
-        self.cpl_valid.d.next = self.dma_cpl.valid.val();
-        let completion = self.cpl_beat.q.val();
+        let completion = self.dma_cpl.data.val();
         let for_fetch = completion.tag.get_bit(7);
 
         // What every group has.
@@ -309,8 +297,8 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         }
 
         // Receive.
-        self.parse.s.data.next = self.rx_beat.q.val();
-        self.parse.s.valid.next = self.rx_valid.q.val();
+        self.parse.s.data.next = self.eth_rx.data.val();
+        self.parse.s.valid.next = self.eth_rx.valid.val();
         self.parse.enabled.next = self.registers.enabled.val();
         self.parse.mac.next = self.registers.mac.val();
         self.parse.room.next = self.frame_buffer.room.val();
@@ -399,7 +387,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
 
         // Read completions: the tag names fetch or the group.
         self.fetch.s_cpl.data.next = completion;
-        self.fetch.s_cpl.valid.next = self.cpl_valid.q.val() & for_fetch;
+        self.fetch.s_cpl.valid.next = self.dma_cpl.valid.val() & for_fetch;
         let tags_log2 = (self._read_tags / groups as u32).trailing_zeros() as u64;
         for g in 0..groups {
             let mut own = completion;
@@ -410,7 +398,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
                 own.tag = completion.tag & bits::<8>((1 << tags_log2) - 1);
             }
             self.group[g].s_cpl.data.next = own;
-            self.group[g].s_cpl.valid.next = self.cpl_valid.q.val() & !for_fetch & ours;
+            self.group[g].s_cpl.valid.next = self.dma_cpl.valid.val() & !for_fetch & ours;
         }
 
         // Out of the groups.
@@ -527,12 +515,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.registers.pulses.next = pulses;
 
         // Quiescence. The register file is apart: it asks whether the rest has drained.
-        let drained = !self.rx_valid.q.val()
-            & !self.cpl_valid.q.val()
-            & !slow_waits
+        let drained = !slow_waits
             & self.parse.idle.val()
             & self.frame_buffer.idle.val()
-            & self.sequence.idle.val()
             & self.identify.idle.val()
             & rests
             & self.notify.idle.val()
@@ -551,7 +536,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         // Probes.
         let none = bits::<24>(NO_TICKET);
         let no_flow = bits::<16>(0);
-        self.probe_parse.next = probe(self.rx_valid.q.val(), true, none, no_flow);
+        self.probe_parse.next = probe(self.eth_rx.valid.val(), true, none, no_flow);
         self.probe_identify.next = probe(
             self.sequence.m.valid.val(),
             frame_taken,
@@ -612,8 +597,6 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         );
 
         if self.rst.val() {
-            self.rx_valid.d.next = false;
-            self.cpl_valid.d.next = false;
             self.slow_drops.d.next = bits::<8>(0);
         }
     }

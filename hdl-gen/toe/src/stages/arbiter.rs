@@ -1,14 +1,16 @@
 //! Event arbiter: merges the four classes of work into one stream of events.
 //!
 //! ```text
-//!  s_rx ──Segment─► event ───── first ─┐   ┌─────────────────┐
-//!  s_tx ──Grant───► event ─┐  round    ├──►│ StreamRegister  ├─Event─► m
-//!  s_hc ──Event────────────┼─ robin ───┘   └─────────────────┘
+//!  s_rx ──Segment─► event ───── first ─┐
+//!  s_tx ──Grant───► event ─┐  round    ├─Event─► m
+//!  s_hc ──Event────────────┼─ robin ───┘
 //!  s_cmd ─Event────────────┘
 //! ```
 //!
-//! Latency 1, initiation interval 1. State: which of the three lower classes was served
-//! last. The turn moves only when one of them passes, so nothing changes while idle.
+//! Latency 0, initiation interval 1: every source is a register, and so is what `protocol`
+//! does with an event. State: which of the three lower classes was served last, and the
+//! choice that `m` has not taken yet, which stands. The turn moves only when one of them
+//! passes, so nothing changes while idle.
 //!
 //! Received frames go first, because the wire cannot be held up: taking turns with
 //! transmission would let the egress queue slow reception down, and the frame buffer
@@ -36,12 +38,12 @@ pub struct Arbiter {
     pub s_cmd: StreamSink<Event>,
     /// Events in the order in which they take effect.
     pub m: StreamSource<Event>,
-    /// Nothing is held inside, and nothing waits outside.
+    /// Nothing waits.
     pub idle: Signal<Out, Bit>,
-    /// Nothing is held inside.
-    pub empty: Signal<Out, Bit>,
     last: DFF<Bits<2>>,
-    merged: StreamRegister<Event>,
+    /// An event is offered and was not taken: of that class.
+    offered: DFF<Bit>,
+    choice: DFF<Bits<2>>,
 }
 
 /// The event of a received frame.
@@ -94,9 +96,7 @@ fn first(waits: (Bit, Bit), classes: (Bits<2>, Bits<2>), otherwise: Bits<2>) -> 
 impl Logic for Arbiter {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, last);
-        self.merged.clk.next = self.clk.val();
-        self.merged.rst.next = self.rst.val();
+        dff_setup!(self, clk, last, offered, choice);
 
         let rx = self.s_rx.valid.val();
         let tx = self.s_tx.valid.val();
@@ -111,16 +111,23 @@ impl Logic for Arbiter {
         } else {
             first((tx, hc), (t, h), c)
         };
-        let turn = if rx { r } else { lower };
+        let turn = if self.offered.q.val() {
+            self.choice.q.val()
+        } else if rx {
+            r
+        } else {
+            lower
+        };
 
-        let room = self.merged.s.ready.val();
+        let room = self.m.ready.val();
         self.s_rx.ready.next = room & (turn == r);
         self.s_tx.ready.next = room & (turn == t);
         self.s_hc.ready.next = room & (turn == h);
         self.s_cmd.ready.next = room & (turn == c);
-        let any = rx | tx | hc | cmd;
-        self.merged.s.valid.next = any;
-        self.merged.s.data.next = if turn == r {
+        let valid =
+            (rx & (turn == r)) | (tx & (turn == t)) | (hc & (turn == h)) | (cmd & (turn == c));
+        self.m.valid.next = valid;
+        self.m.data.next = if turn == r {
             received(self.s_rx.data.val())
         } else if turn == t {
             granted(self.s_tx.data.val())
@@ -129,17 +136,17 @@ impl Logic for Arbiter {
         } else {
             self.s_cmd.data.val()
         };
-        if any & room & !rx {
+        self.offered.d.next = valid & !room;
+        if valid & !room {
+            self.choice.d.next = turn;
+        }
+        if valid & room & (turn != r) {
             self.last.d.next = turn;
         }
-
-        self.m.data.next = self.merged.m.data.val();
-        self.m.valid.next = self.merged.m.valid.val();
-        self.merged.m.ready.next = self.m.ready.val();
-        self.idle.next = !any & !self.merged.m.valid.val();
-        self.empty.next = !self.merged.m.valid.val();
+        self.idle.next = !(rx | tx | hc | cmd);
         if self.rst.val() {
             self.last.d.next = bits::<2>(3);
+            self.offered.d.next = false;
         }
     }
 }

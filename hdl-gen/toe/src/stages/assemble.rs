@@ -41,7 +41,7 @@
 //! headers alone.
 //!
 //! Initiation interval: one header and one beat a cycle; a frame begins a beat of its own. Latency from a header without
-//! payload to its first beat: 8 cycles; from the last payload beat: 10; from `released`: 2.
+//! payload to its first beat: 7 cycles; from the last payload beat: 8; from `released`: 2.
 
 use super::octets::{first_bytes, network16, network32, network48};
 use crate::channels::{Beat, Header, PayloadBeat};
@@ -201,8 +201,10 @@ impl<const N: usize, const K: usize> Assemble<N, K> {
             quads: (0..N / 64).map(|_| DFF::default()).collect(),
             store: Fifo::new(store_beats),
             // A segment has at least one beat, so there are never more sums than beats.
-            sums: Fifo::new(store_beats),
-            frames: Fifo::new(FRAMES).with_almost_full(MARGIN),
+            sums: Fifo::new(store_beats).with_output(FifoOutput::Forward),
+            frames: Fifo::new(FRAMES)
+                .with_almost_full(MARGIN)
+                .with_output(FifoOutput::Forward),
             headers_fit: Assert::new("a header finds no place among the finished frames"),
             sums_fit: Assert::new("there are more payload sums than payload beats"),
             no_gap: Assert::new("a frame on the wire waits for its payload"),

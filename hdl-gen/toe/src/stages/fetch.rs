@@ -22,8 +22,8 @@
 //!
 //! Reading or changing a context takes two cycles: `Select` chooses the work and reads
 //! the context, `Write` or `Issue` acts. Initiation interval: 2 cycles a burst, 1 cycle a
-//! descriptor. Latency from a doorbell to its read 6 cycles, from the last completion beat to
-//! the first event 4. Context writes are never held behind reads.
+//! descriptor. Latency from a doorbell to its read 2 cycles, from the last completion beat to
+//! the first event 3. A doorbell starts a burst at once if a slot is free. Context writes are never held behind reads.
 //!
 //! An unknown kind, a frame of impossible length and a raw frame from an application's
 //! context are skipped (`skipped` pulses). Disabling a context cancels its bursts: they
@@ -166,7 +166,8 @@ pub struct Fetch<const N: usize> {
     events: Fifo<Event>,
     reads: Fifo<Request>,
     counts: Fifo<Request>,
-    out: StreamRegister<Request>,
+    /// A count is offered upstream and was not taken.
+    counting: DFF<Bit>,
     events_fit: Assert,
     _contexts: usize,
     _slots: usize,
@@ -181,8 +182,10 @@ impl<const N: usize> Fetch<N> {
             owners: (0..slots).map(|_| DFF::default()).collect(),
             buffer: Ram::new(BURST as usize * RECORD_BITS / N * slots),
             bursts: Fifo::new(slots),
-            events: Fifo::new(EVENTS).with_almost_full(2),
-            reads: Fifo::new(slots),
+            events: Fifo::new(EVENTS)
+                .with_almost_full(2)
+                .with_output(FifoOutput::Forward),
+            reads: Fifo::new(slots).with_output(FifoOutput::Forward),
             counts: Fifo::new(slots),
             events_fit: Assert::new("a decoded descriptor finds no place among the events"),
             _contexts: contexts,
@@ -211,7 +214,7 @@ impl<const N: usize> Logic for Fetch<N> {
     fn update(&mut self) {
         dff_setup!(
             self, clk, state, clear, write, last, enabled, pending, slot, used, done, cancelled,
-            step, decode, place, from, ticket
+            step, decode, place, from, ticket, counting
         );
         for i in 0..self.owners.len() {
             dff_setup!(self, clk, owners[i]);
@@ -226,8 +229,6 @@ impl<const N: usize> Logic for Fetch<N> {
         self.reads.rst.next = self.rst.val();
         self.counts.clk.next = self.clk.val();
         self.counts.rst.next = self.rst.val();
-        self.out.clk.next = self.clk.val();
-        self.out.rst.next = self.rst.val();
 
         // Select: a context write, else the next context with descriptors.
         let ringing = self.pending.q.val() & self.enabled.q.val();
@@ -283,7 +284,14 @@ impl<const N: usize> Logic for Fetch<N> {
         let mask = (bits::<32>(1) << ring.log2) - bits::<32>(1);
         let index = ring.fetched & mask;
         let address = ring.base + (bit_cast::<64, 32>(index) << 5);
-        let available = ring.tail - ring.fetched;
+        // A doorbell starts a burst of its own, if there is a slot for it.
+        let rings = writes & (write.register.index() == TAIL);
+        let tail = if rings {
+            write.value.get_bits::<32>(0)
+        } else {
+            ring.tail
+        };
+        let available = tail - ring.fetched;
         let to_end = mask - index;
         let to_line = !address.get_bits::<2>(5);
         let mut more = to_line;
@@ -295,7 +303,8 @@ impl<const N: usize> Logic for Fetch<N> {
         }
         let fetched = ring.fetched + (bit_cast::<32, 2>(more) + bits::<32>(1));
         // A write of the tail may have gone back meanwhile: then there is nothing to read.
-        let issue = (self.state.q.val() == State::Issue) & available.any();
+        let starts = rings & free & (self.enabled.q.val() & place).any();
+        let issue = (starts | (self.state.q.val() == State::Issue)) & available.any();
         self.reads.s.valid.next = issue;
         self.reads.s.data.next = Request {
             write: false,
@@ -326,7 +335,7 @@ impl<const N: usize> Logic for Fetch<N> {
                 self.state.d.next = State::Select;
                 match write.register.index() {
                     TAIL => {
-                        ring_next.tail = write.value.get_bits::<32>(0);
+                        ring_next.tail = tail;
                     }
                     BASE => {
                         ring_next.base = write.value;
@@ -356,12 +365,11 @@ impl<const N: usize> Logic for Fetch<N> {
             }
             State::Issue => {
                 self.state.d.next = State::Select;
-                if issue {
-                    ring_next.fetched = fetched;
-                }
             }
         }
         if issue {
+            ring_next.fetched = fetched;
+            self.last.d.next = at;
             used_next = used_next + bits::<5>(1);
             self.slot.d.next = if self.slot.q.val() == bits::<4>(self._slots as u64 - 1) {
                 bits::<4>(0)
@@ -511,18 +519,16 @@ impl<const N: usize> Logic for Fetch<N> {
         self.events.m.ready.next = self.m.ready.val();
 
         // Out: reads first; slots bound them, so that the counts get their turn.
-        let reading = self.reads.m.valid.val();
-        self.out.s.valid.next = reading | self.counts.m.valid.val();
-        self.out.s.data.next = if reading {
+        let reading = self.reads.m.valid.val() & !self.counting.q.val();
+        let request = if reading {
             self.reads.m.data.val()
         } else {
             self.counts.m.data.val()
         };
-        self.reads.m.ready.next = self.out.s.ready.val();
-        self.counts.m.ready.next = self.out.s.ready.val() & !reading;
-        let request = self.out.m.data.val();
-        self.m_up.valid.next = self.out.m.valid.val();
-        self.out.m.ready.next = self.m_up.ready.val();
+        self.reads.m.ready.next = self.m_up.ready.val() & reading;
+        self.counts.m.ready.next = self.m_up.ready.val() & !reading;
+        self.m_up.valid.next = reading | self.counts.m.valid.val();
+        self.counting.d.next = !reading & self.counts.m.valid.val() & !self.m_up.ready.val();
         self.m_up.data.next = Up::<RECORD_BITS> {
             kind: if request.write {
                 bits::<2>(UP_WRITE)
@@ -547,7 +553,7 @@ impl<const N: usize> Logic for Fetch<N> {
             & !self.decode.q.val()
             & !self.events.level.val().any()
             & !self.counts.level.val().any()
-            & !self.out.m.valid.val();
+            & !self.reads.level.val().any();
 
         if self.rst.val() {
             self.state.d.next = State::Clear;
@@ -561,6 +567,7 @@ impl<const N: usize> Logic for Fetch<N> {
             self.cancelled.d.next = bits::<16>(0);
             self.step.d.next = bits::<2>(0);
             self.decode.d.next = false;
+            self.counting.d.next = false;
             self.ticket.d.next = bits::<22>(0);
         }
     }

@@ -98,6 +98,7 @@ pub struct Group<const N: usize, const K: usize> {
     scheduler: Scheduler,
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
+    scheduler_takes: Assert,
     _serial: bool,
     _holds: bool,
 }
@@ -147,6 +148,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
                 point.max_read_request as usize,
             ),
             assemble: Assemble::new(STORE_BYTES / K, point.egress_depth as usize),
+            scheduler_takes: Assert::new("the scheduler takes what a descriptor releases"),
             _serial: serial,
             _holds: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -211,7 +213,25 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.protocol.now.next = self.now.val();
         self.protocol.m.join(&mut self.post.s);
         StreamSink::<ConnectionWrite>::link(&mut self.s_connection, &mut self.post.s_connection);
-        self.post.m_update.join(&mut self.scheduler.s);
+
+        // The scheduler learns of a descriptor that releases bytes when it enters
+        // `protocol`: its grant comes behind it, and the outcome of the grant says whether
+        // more can be sent. So the descriptor's own outcome need not.
+        let work = self.arbiter.m.data.val();
+        let releases = event
+            & takes
+            & (work.kind == bits::<2>(KIND_HC))
+            & (work.class == bits::<2>(CLASS_FAST))
+            & work.ack.any();
+        let update = self.post.m_update.data.val();
+        self.scheduler.s.data.next = Update {
+            flow: if releases { work.flow } else { update.flow },
+            ready: releases | update.ready,
+        };
+        self.scheduler.s.valid.next = releases | self.post.m_update.valid.val();
+        self.post.m_update.ready.next = self.scheduler.s.ready.val() & !releases;
+        self.scheduler_takes.clk.next = self.clk.val();
+        self.scheduler_takes.holds.next = self.rst.val() | !releases | self.scheduler.s.ready.val();
         self.post.m_read.join(&mut self.payload_read.s);
         self.post.m_action.join(&mut self.payload_write.s);
         StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
@@ -247,7 +267,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             & self.payload_write.idle.val()
             & self.payload_read.idle.val()
             & self.assemble.idle.val();
-        self.settled.next = behind & self.arbiter.empty.val();
+        self.settled.next = behind;
         self.idle.next = behind & self.arbiter.idle.val() & self.scheduler.idle.val();
 
         self.at_arbiter.next = probe(

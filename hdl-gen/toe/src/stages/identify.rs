@@ -1,9 +1,9 @@
 //! Identification: which flow does a frame belong to?
 //!
 //! ```text
-//!             ┌────────┐ bucket ┌──────────────┐   ┌─────────┐   ┌──────┐
-//!  s ─Summary►│ hashes ├───────►│ 2 tables ×   ├──►│ compare ├──►│ Fifo ├─Segment─► m
-//!             └────────┘        │ 4 ways (Ram) │   └─────────┘   └──────┘
+//!             ┌────────┐ bucket ┌──────────────┐   ┌─────────┐ hits ┌────────┐ ┌──────┐
+//!  s ─Summary►│ hashes ├───────►│ 2 tables ×   ├──►│ compare ├─────►│ select ├►│ Fifo ├─Segment─► m
+//!             └────────┘        │ 4 ways (Ram) │   └─────────┘      └────────┘ └──────┘
 //!  s_write ─TableWrite─────────►│              │
 //!                               └──────────────┘
 //! ```
@@ -13,7 +13,7 @@
 //! between their two places (cuckoo hashing) and never has to make the path wait. A miss
 //! turns fast into slow; frames that are not fast pass unlooked.
 //!
-//! In order; initiation interval 1, latency 3 clocks and that of [`Fifo`]. A lookup
+//! In order; initiation interval 1, latency 4 clocks, the last of them in the [`Fifo`]. A lookup
 //! accepted after a table write sees it. After reset the tables are cleared, one bucket a
 //! clock, while both inputs wait.
 
@@ -51,11 +51,13 @@ pub struct Identify {
     written: DFF<Bit>,
     // Hashed, read, compared: the three steps of the pipeline.
     valid: DFF<Bits<3>>,
-    summaries: [DFF<Summary>; 2],
+    summaries: [DFF<Summary>; 3],
     hash: [Crc32<96>; 2],
     buckets: [DFF<Bits<16>>; 2],
     ways: Vec<Ram<TableEntry, 16>>,
-    segment: DFF<Segment>,
+    /// Which entries match, and the flows they name.
+    hits: DFF<Bits<ENTRIES>>,
+    flows: [DFF<Bits<16>>; ENTRIES],
     queue: Fifo<Segment>,
     _last_bucket: u64,
 }
@@ -79,8 +81,9 @@ impl Identify {
             hash: [Crc32::new(0x82f6_3b78), Crc32::new(0xedb8_8320)],
             buckets: Default::default(),
             ways: (0..ENTRIES).map(|_| Ram::new(buckets)).collect(),
-            segment: Default::default(),
-            queue: Fifo::new(QUEUE),
+            hits: Default::default(),
+            flows: Default::default(),
+            queue: Fifo::new(QUEUE).with_output(FifoOutput::Forward),
             _last_bucket: buckets as u64 - 1,
         }
     }
@@ -120,10 +123,14 @@ impl Logic for Identify {
             valid,
             summaries[0],
             summaries[1],
+            summaries[2],
             buckets[0],
             buckets[1],
-            segment
+            hits
         );
+        for way in 0..ENTRIES {
+            dff_setup!(self, clk, flows[way]);
+        }
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
         let last_bucket = bits::<16>(self._last_bucket);
@@ -187,27 +194,35 @@ impl Logic for Identify {
             self.summaries[1].d.next = self.summaries[0].q.val();
         }
 
-        // Step 2: compare. While an entry moves, two entries may match: with one flow.
-        let summary = self.summaries[1].q.val();
-        let mut hit = false;
-        let mut flow = bits::<16>(0);
+        // Step 2: compare.
+        let mut hits = bits::<ENTRIES>(0);
         for way in 0..ENTRIES {
             let entry = self.ways[way].read_data.val();
-            if matches(entry, summary) {
-                hit = true;
-                flow = entry.flow;
+            hits.set_bits(way, bit(matches(entry, self.summaries[1].q.val())));
+            if self.valid.q.val().get_bit(1) {
+                self.flows[way].d.next = entry.flow;
             }
         }
         if self.valid.q.val().get_bit(1) {
-            self.segment.d.next = Segment { summary, flow };
-            if (summary.class == bits::<2>(CLASS_FAST)) & !hit {
-                self.segment.d.next.summary.class = bits::<2>(CLASS_SLOW);
-            }
+            self.hits.d.next = hits;
+            self.summaries[2].d.next = self.summaries[1].q.val();
         }
 
-        // Step 3: queue. `held` keeps a place for all that is in the pipeline.
+        // Step 3: select and queue. While an entry moves, two entries may match: with one
+        // flow. `held` keeps a place for all that is in the pipeline.
+        let mut summary = self.summaries[2].q.val();
+        let hits = self.hits.q.val();
+        let mut flow = bits::<16>(0);
+        for way in 0..ENTRIES {
+            if hits.get_bit(way) {
+                flow = flow | self.flows[way].q.val();
+            }
+        }
+        if (summary.class == bits::<2>(CLASS_FAST)) & !hits.any() {
+            summary.class = bits::<2>(CLASS_SLOW);
+        }
         self.valid.d.next = cat::<2, 1, 3>(self.valid.q.val().get_bits::<2>(0), bit(taken));
-        self.queue.s.data.next = self.segment.q.val();
+        self.queue.s.data.next = Segment { summary, flow };
         self.queue.s.valid.next = self.valid.q.val().get_bit(2);
         StreamSource::<Segment>::link(&mut self.m, &mut self.queue.m);
         let left = self.m.valid.val() & self.m.ready.val();

@@ -13,7 +13,7 @@
 //!
 //! One item of work takes two cycles: `Select` chooses it and reads its memories, `Act`
 //! decides and writes back. Context writes come first, records and drained flows
-//! alternate. Initiation interval: 2 cycles a record. Latency from `s` to `m_up`: 4.
+//! alternate. Initiation interval: 2 cycles a record. Latency from `s` to `m_up`: 3.
 //!
 //! A record may be written while its ring has a free slot. When there is none, an update
 //! record adds up in its flow's entry of `bumps` and the flow is queued once in `waiting`.
@@ -192,7 +192,9 @@ impl Notify {
             contexts: Ram::new(contexts.max(2)),
             bumps: Ram::new(flows.max(2)),
             waiting: Fifo::new(flows.clamp(2, 65_535)),
-            postings: Fifo::new(POSTINGS).with_almost_full(2),
+            postings: Fifo::new(POSTINGS)
+                .with_almost_full(2)
+                .with_output(FifoOutput::Forward),
             postings_fit: Assert::new("a posting finds no place in its queue"),
             record_fits: Assert::new("a frame or command record finds its ring full"),
             _contexts: contexts,

@@ -19,7 +19,8 @@
 //! as [`CLASS_DROP`](crate::channels::CLASS_DROP) occupy the frame buffer and travel as summaries; each dropped
 //! frame, refused or not, shows once on `drop_valid`, in arrival order.
 //!
-//! Latency from the last beat to `m`: 7 clocks and that of [`Fifo`]. Fields of a summary
+//! Latency from the last beat to `m`: 7 clocks and that of [`Fifo`], which is 1 up to 64
+//! summaries and 2 beyond. Fields of a summary
 //! that is not fast are meaningless, `class` and `frame_len` excepted.
 //!
 //! The TCP checksum needs no knowledge of where the TCP header begins: the words of a
@@ -163,7 +164,12 @@ impl<const N: usize, const K: usize> Parse<N, K> {
             arrival: Default::default(),
             frames: Default::default(),
             walks: Default::default(),
-            summaries: Fifo::new(summaries),
+            // A long queue is block RAM, which has no way around it.
+            summaries: Fifo::new(summaries).with_output(if summaries <= 64 {
+                FifoOutput::Forward
+            } else {
+                FifoOutput::Read
+            }),
             dropped: Default::default(),
             reason: Default::default(),
             buffer_ready: Assert::new("the frame buffer refuses a beat of an admitted frame"),

@@ -29,7 +29,7 @@
 //!
 //! Initiation interval: one read per cycle issued, one beat per cycle delivered, so a
 //! segment of up to a beat per cycle when tags suffice. Latency from the last completion beat
-//! of a read to `m`: 5 cycles; from `s` to `m_up`: 2.
+//! of a read to `m`: 4 cycles; from `s` to `m_up`: 2.
 
 use super::octets::{first_bytes, spread};
 use crate::channels::{Completion, PayloadBeat, RECORD_BITS, ReadRequest, UP_READ, Up};
@@ -144,7 +144,9 @@ impl<const N: usize, const K: usize> PayloadRead<N, K> {
         Self {
             order: Fifo::new(tags.max(2)),
             buffer: Ram::new((tags * max_read_request / K).max(2)),
-            out: Fifo::new(OUTPUT_BEATS).with_almost_full(MARGIN),
+            out: Fifo::new(OUTPUT_BEATS)
+                .with_almost_full(MARGIN)
+                .with_output(FifoOutput::Forward),
             beats_fit: Assert::new("a planned beat finds no place in the output FIFO"),
             _tags: tags,
             _max_read_request: max_read_request,

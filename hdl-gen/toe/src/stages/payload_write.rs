@@ -15,16 +15,16 @@
 //! The [planner] cuts placements into write requests, the [engine] takes the event's
 //! frame from the frame buffer and writes them. The notice of an event leaves when the
 //! last beat of its payload has been taken at `m_up` (contract O3): the engine marks the
-//! end of each event with the count of beats written so far, and it is released when as
-//! many have been taken. The header goes ahead, so that its checksums are ready in time;
+//! end of each frame with the count of beats written so far, and its event is released when
+//! as many have been taken. The header goes ahead, so that its checksums are ready in time;
 //! assembly lets its frame go when `released` has pulsed for it (contract O4).
 //!
 //! Initiation interval: a frame costs as many clocks as it has beats, and one more when
-//! its last bytes need a write beat of their own; an event without a frame costs one.
-//! Latency from an action to its first write: 5 clocks, and one for each beat in front of
-//! the one that completes the first window. The notice shows 2 clocks after the last
-//! write has left and `released` 1, without a payload 6 and 5 clocks after the action;
-//! the header shows at once.
+//! its last bytes need a write beat of their own; an event without a frame passes beside
+//! frames, one a clock. Latency from an action to its first write: 4 clocks, and one for each
+//! beat but two in front of the one that completes the first window. The notice shows 2
+//! clocks after the last write has left and `released` 1, without a frame 2 and 1 clocks
+//! after the action; the header shows at once.
 
 mod engine;
 mod planner;
@@ -79,6 +79,9 @@ pub struct PayloadWrite<const N: usize, const K: usize> {
     tails: Fifo<Tail>,
     marks: Fifo<Bits<16>>,
     taken: DFF<Bits<16>>,
+    /// The next chunk is that of a placement which begins there.
+    coming: DFF<Bit>,
+    coming_offset: DFF<Bits<11>>,
     notices: StreamRegister<Notice>,
     in_frame: Assert,
 }
@@ -103,11 +106,13 @@ impl<const N: usize, const K: usize> PayloadWrite<N, K> {
             placed: Default::default(),
             idle: Default::default(),
             planner: Planner::new(max_payload),
-            chunks: Fifo::new(CHUNKS),
+            chunks: Fifo::new(CHUNKS).with_output(FifoOutput::Forward),
             engine: Default::default(),
-            tails: Fifo::new(EVENTS),
-            marks: Fifo::new(EVENTS),
+            tails: Fifo::new(EVENTS).with_output(FifoOutput::Forward),
+            marks: Fifo::new(EVENTS).with_output(FifoOutput::Forward),
             taken: Default::default(),
+            coming: Default::default(),
+            coming_offset: Default::default(),
             notices: Default::default(),
             in_frame: Assert::new("a placement ends behind its frame"),
         }
@@ -117,7 +122,7 @@ impl<const N: usize, const K: usize> PayloadWrite<N, K> {
 impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, taken);
+        dff_setup!(self, clk, taken, coming, coming_offset);
         self.planner.clk.next = self.clk.val();
         self.planner.rst.next = self.rst.val();
         self.chunks.clk.next = self.clk.val();
@@ -141,6 +146,28 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
         StreamSource::<Chunk>::join(&mut self.planner.m_chunk, &mut self.chunks.s);
         StreamSource::<Tail>::join(&mut self.planner.m_tail, &mut self.tails.s);
         StreamSource::<Chunk>::join(&mut self.chunks.m, &mut self.engine.s_chunk);
+        // The planner is free: the next chunk is this action's.
+        let next = self.s.data.val();
+        let places = self.s.valid.val()
+            & self.planner.idle.val()
+            & next.frame
+            & next.place
+            & next.place_len.any()
+            & !next.slow;
+        let offset = next.place_offset.get_bits::<11>(0);
+        let coming = self.coming.q.val();
+        self.engine.ahead_valid.next = places | coming;
+        self.engine.ahead.next = if coming {
+            self.coming_offset.q.val()
+        } else {
+            offset
+        };
+        if places & self.planner.s.ready.val() {
+            self.coming.d.next = true;
+            self.coming_offset.d.next = offset;
+        } else if self.chunks.m.valid.val() {
+            self.coming.d.next = false;
+        }
         StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.engine.s_beats);
         StreamSource::<Bits<16>>::join(&mut self.engine.m_mark, &mut self.marks.s);
         StreamSource::<Up<N>>::link(&mut self.m_up, &mut self.engine.m_up);
@@ -154,11 +181,11 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
         }
         let tail = self.tails.m.data.val();
         let reached = !(self.taken.q.val() - self.marks.m.data.val()).get_bit(15);
-        let due = self.tails.m.valid.val() & self.marks.m.valid.val() & reached;
+        let due = self.tails.m.valid.val() & (tail.bare | (self.marks.m.valid.val() & reached));
         let notice_waits = tail.notify & !self.notices.s.ready.val();
         let released = due & !notice_waits;
         self.tails.m.ready.next = released;
-        self.marks.m.ready.next = released;
+        self.marks.m.ready.next = released & !tail.bare;
         self.notices.s.data.next = tail.notice;
         self.notices.s.valid.next = released & tail.notify;
         self.released.next = released & tail.send;
@@ -177,6 +204,7 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
             & !self.notices.m.valid.val();
         if self.rst.val() {
             self.taken.d.next = bits::<16>(0);
+            self.coming.d.next = false;
         }
     }
 }

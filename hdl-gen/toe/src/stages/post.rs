@@ -13,7 +13,7 @@
 //!                                                                     └ FIFOs
 //! ```
 //!
-//! Latency 3 clocks, 2 of them in the FIFOs; initiation interval 1. `s_ready` is given only while
+//! Latency 2 clocks, 1 of them in the FIFOs; initiation interval 1. `s_ready` is given only while
 //! every FIFO has room for all that may be under way: an outcome reaches all of its
 //! destinations or waits whole, and no FIFO's output is waited for in the same clock.
 //!
@@ -68,9 +68,15 @@ impl Post {
     pub fn new(connections: usize) -> Self {
         Self {
             connections: Ram::new(connections),
-            actions: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
-            reads: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
-            updates: Fifo::new(DEPTH).with_almost_full(UNDER_WAY),
+            actions: Fifo::new(DEPTH)
+                .with_almost_full(UNDER_WAY)
+                .with_output(FifoOutput::Forward),
+            reads: Fifo::new(DEPTH)
+                .with_almost_full(UNDER_WAY)
+                .with_output(FifoOutput::Forward),
+            updates: Fifo::new(DEPTH)
+                .with_almost_full(UNDER_WAY)
+                .with_output(FifoOutput::Forward),
             room: Assert::new("every FIFO has room for every outcome"),
             ..Default::default()
         }
@@ -100,6 +106,13 @@ pub fn makes_action(outcome: Outcome) -> Bit {
 #[hdl_fn]
 pub fn makes_read(outcome: Outcome) -> Bit {
     outcome.send & outcome.length.any()
+}
+
+/// The outcome has something for the scheduler. It learns of descriptors when they enter
+/// the protocol stage (see `group`).
+#[hdl_fn]
+pub fn makes_update(outcome: Outcome) -> Bit {
+    outcome.update & (outcome.kind != bits::<2>(KIND_HC))
 }
 
 /// The record of an outcome: of a command to the control plane, else to the flow's context.
@@ -252,7 +265,7 @@ impl Logic for Post {
             flow: outcome.flow,
             ready: outcome.ready,
         };
-        self.updates.s.valid.next = valid & outcome.update;
+        self.updates.s.valid.next = valid & makes_update(outcome);
 
         self.room.clk.next = self.clk.val();
         self.room.holds.next = self.rst.val()

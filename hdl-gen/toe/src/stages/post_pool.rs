@@ -12,7 +12,7 @@
 //! handles one outcome at a time. One unit is just that unit.
 
 use crate::channels::{Action, ConnectionWrite, Outcome, ReadRequest, Update};
-use crate::stages::post::{Post, makes_action, makes_read};
+use crate::stages::post::{Post, makes_action, makes_read, makes_update};
 use hallux_hdl::prelude::*;
 
 /// Outcomes in all units, and more.
@@ -137,7 +137,7 @@ impl Logic for PostPool {
             self.order[READS].s.data.next = next;
             self.order[READS].s.valid.next = taken & makes_read(outcome);
             self.order[UPDATES].s.data.next = next;
-            self.order[UPDATES].s.valid.next = taken & outcome.update;
+            self.order[UPDATES].s.valid.next = taken & makes_update(outcome);
             let mut action = self.unit[0].m_action.data.val();
             let mut read = self.unit[0].m_read.data.val();
             let mut update = self.unit[0].m_update.data.val();

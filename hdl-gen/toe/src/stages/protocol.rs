@@ -33,7 +33,7 @@
 //!   *relate* is not forwarded, only that of the registers behind it), `Lock` 8 (nothing is
 //!   forwarded; an event enters when no other of its flow is between *read* and *survey*).
 //!   Between flows it is always 1.
-//! * Latency: 12 clocks, 2 of them in the FIFO.
+//! * Latency: 11 clocks, 1 of them in the FIFO.
 //! * `s_ready` depends on registers only: an event that comes while the pipeline waits is
 //!   held beside it. It is given only while the FIFO has room for all that is under way.
 //! * After reset a sweep closes every flow id, one a clock; `s_ready` is low meanwhile.
@@ -193,7 +193,9 @@ impl Protocol {
         Self {
             states: Ram::new(connections),
             edges: Ram::new(connections),
-            outcomes: Fifo::new(OUTCOMES).with_almost_full(UNDER_WAY),
+            outcomes: Fifo::new(OUTCOMES)
+                .with_output(FifoOutput::Forward)
+                .with_almost_full(UNDER_WAY),
             room: Assert::new("the outcome FIFO has room for every outcome"),
             exact: Assert::new("the shortcut agrees with the exact transition"),
             whole: Assert::new("the sums of a state are those of its parts"),

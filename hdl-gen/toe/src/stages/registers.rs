@@ -24,7 +24,7 @@
 //! OPEN: the connection's slice is handed to post before the event enters the arbiter.
 //!
 //! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: 2 cycles an
-//! access. Latency from a read to its completion at `m_up`: 4 cycles.
+//! access. Latency from a read to its completion at `m_up`: 3 cycles.
 
 mod counters;
 mod map;
@@ -156,7 +156,7 @@ impl Registers {
     /// The register file of a design point.
     pub fn new(identity: Identity) -> Self {
         Self {
-            waiting: Fifo::new(WAITING),
+            waiting: Fifo::new(WAITING).with_output(FifoOutput::Forward),
             shadow: Ram::new(SHADOW_WORDS),
             counters: Counters::new(),
             _identity: identity,

@@ -8,7 +8,7 @@
 //!                                     entered := !left            left := entered
 //! ```
 //!
-//! Latency 4 clocks from an update to its grant; initiation interval 1 for updates and for
+//! Latency 2 clocks from an update to its grant if no flow is queued, else 4 and more; initiation interval 1 for updates and for
 //! grants. Every grant is for one segment. A grant takes its flow out of the queue; the
 //! update of the grant's outcome brings it back to the end.
 //!
@@ -121,9 +121,11 @@ impl Logic for Scheduler {
             mark: !mark,
         };
         self.queue.s.data.next = word;
-        self.queue.s.valid.next = enters;
+        // Past an empty queue.
+        let passes = enters & !self.queue.level.val().any() & self.granted.s.ready.val();
+        self.queue.s.valid.next = enters & !passes;
         self.room.clk.next = self.clk.val();
-        self.room.holds.next = self.rst.val() | !enters | self.queue.s.ready.val();
+        self.room.holds.next = self.rst.val() | !enters | passes | self.queue.s.ready.val();
         self.entered.write_enable.next = enters | sweeps;
         self.entered.write_address.next = if sweeps {
             self.sweep_flow.q.val()
@@ -137,10 +139,14 @@ impl Logic for Scheduler {
         }
 
         // Grant.
-        let head = self.queue.m.data.val();
-        let leaves = self.queue.m.valid.val() & self.granted.s.ready.val();
+        let head = if passes {
+            word
+        } else {
+            self.queue.m.data.val()
+        };
+        let leaves = passes | (self.queue.m.valid.val() & self.granted.s.ready.val());
         self.queue.m.ready.next = self.granted.s.ready.val();
-        self.granted.s.valid.next = self.queue.m.valid.val();
+        self.granted.s.valid.next = passes | self.queue.m.valid.val();
         self.granted.s.data.next = Grant {
             ticket: cat::<2, 22, 24>(bits::<2>(KIND_TX), self.number.q.val()),
             flow: head.flow,

@@ -1,13 +1,14 @@
 //! Sequencer: stamps the RX ticket.
 //!
 //! ```text
-//!              ┌────────────┐   ┌─────────────────┐
-//!  s ─Summary─►│ ticket :=  ├──►│ StreamRegister  ├─Summary─► m
-//!              │ 0, number  │   └─────────────────┘
+//!              ┌────────────┐
+//!  s ─Summary─►│ ticket :=  ├─Summary─► m
+//!              │ 0, number  │
 //!              └────────────┘
 //! ```
 //!
-//! Latency 1, initiation interval 1. State: the running number of the next frame.
+//! Latency 0, initiation interval 1: the parser's queue before it and identification
+//! behind it have the registers. State: the running number of the next frame.
 //! Tickets are handed out in arrival order, to dropped frames with a place in the
 //! frame buffer too: everything between here and the wire is kept in this order
 //! (contract O1).
@@ -26,28 +27,21 @@ pub struct Sequencer {
     pub s: StreamSink<Summary>,
     /// The same, stamped.
     pub m: StreamSource<Summary>,
-    /// Nothing is held.
-    pub idle: Signal<Out, Bit>,
     number: DFF<Bits<22>>,
-    stamped: StreamRegister<Summary>,
 }
 
 impl Logic for Sequencer {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(self, clk, number);
-        self.stamped.clk.next = self.clk.val();
-        self.stamped.rst.next = self.rst.val();
         let mut summary = self.s.data.val();
         summary.ticket = cat::<2, 22, 24>(bits::<2>(KIND_RX), self.number.q.val());
-        self.stamped.s.data.next = summary;
-        self.stamped.s.valid.next = self.s.valid.val();
-        self.s.ready.next = self.stamped.s.ready.val();
-        if self.s.valid.val() & self.stamped.s.ready.val() {
+        self.m.data.next = summary;
+        self.m.valid.next = self.s.valid.val();
+        self.s.ready.next = self.m.ready.val();
+        if self.s.valid.val() & self.m.ready.val() {
             self.number.d.next = self.number.q.val() + bits::<22>(1);
         }
-        StreamSource::<Summary>::link(&mut self.m, &mut self.stamped.m);
-        self.idle.next = !self.stamped.m.valid.val();
         if self.rst.val() {
             self.number.d.next = bits::<22>(0);
         }

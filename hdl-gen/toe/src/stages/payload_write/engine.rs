@@ -14,7 +14,8 @@
 //!
 //! Merging before rotating needs half the registers of shifting two beats: byte b of the
 //! merged word is taken from the arriving beat if b is below the shift, and the rotation
-//! brings it behind the held beat's bytes.
+//! brings it behind the held beat's bytes. While an event waits for its first chunk, the
+//! beats up to that in which the placement begins are taken.
 
 use super::planner::Chunk;
 use crate::channels::{Beat, UP_WRITE, Up};
@@ -47,6 +48,11 @@ pub struct Engine<const N: usize, const K: usize> {
     pub rst: Signal<In, Bit>,
     /// Chunks of the events, in ticket order.
     pub s_chunk: StreamSink<Chunk>,
+    /// The event behind those of `s_chunk` begins with a placement at offset `ahead`, and
+    /// no other is between.
+    pub ahead_valid: Signal<In, Bit>,
+    /// Byte offset in its frame.
+    pub ahead: Signal<In, Bits<11>>,
     /// Beats of their frames.
     pub s_beats: StreamSink<Beat<N, K>>,
     /// Write requests.
@@ -123,14 +129,21 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         let free = !self.window_valid.q.val() | self.outgoing.s.ready.val();
         let emits = active & writing & present & free;
         let takes = if !writing {
-            active & chunk.frame & offered
+            active & offered
         } else if starts_held {
             emits & offered & ends_beat
         } else {
             active & offered & (emits | !starts_arriving)
         };
+        // While the first chunk is on its way, the beats in front of it, and the one in
+        // which it begins, are taken already.
+        let early = !self.s_chunk.valid.val()
+            & self.ahead_valid.val()
+            & offered
+            & (self.taken.q.val() <= self.(self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<6>(0));
+        let takes = takes | early;
         self.s_beats.ready.next = takes;
-        let frame_over = !chunk.frame | self.over.q.val() | (takes & self.s_beats.data.val().last);
+        let frame_over = self.over.q.val() | (takes & self.s_beats.data.val().last);
         let chunk_written = emits & final_window;
         let event_written = (chunk_written & chunk.last) | (active & !writing);
         let event_over = event_written & frame_over;

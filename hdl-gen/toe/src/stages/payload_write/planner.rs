@@ -2,8 +2,8 @@
 //!
 //! A chunk ends at the ring's end, at a 4 KiB boundary of the bus address (PCIe 4.0
 //! §2.2.7), after the maximum payload size, or with the placement, whichever comes first.
-//! One chunk per clock. An event that places nothing is one chunk too, so that order is
-//! kept; what follows the payload waits as a [`Tail`].
+//! One chunk per clock. A frame of which nothing is placed is one chunk too, so that it is
+//! consumed in its turn; an event without a frame is none. What follows the payload waits as a [`Tail`].
 //!
 //! A slow frame goes to the control plane's next slot, with a record on context 0, when
 //! `slow_room` is high; otherwise its beats are skipped and `slow_full` pulses.
@@ -20,11 +20,9 @@ const PAGE: u64 = 4096;
 /// log2 of the bytes of a slow-path slot.
 const SLOT_LOG2: u64 = SLOW_SLOT_BYTES.trailing_zeros() as u64;
 
-/// One write request, or an event that needs none.
+/// One write request, or a frame that needs none.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Chunk {
-    /// The event owns the oldest frame.
-    pub frame: Bit,
     /// Write `length` bytes.
     pub write: Bit,
     /// Byte offset in the frame.
@@ -46,13 +44,13 @@ pub struct Tail {
     pub notice: Notice,
     /// Release the event's header.
     pub send: Bit,
+    /// There is no frame before it, hence no chunk.
+    pub bare: Bit,
 }
 
 /// The part of a placement that is not cut yet.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Plan {
-    /// The event owns the oldest frame.
-    pub frame: Bit,
     /// There is something to write.
     pub write: Bit,
     /// Byte offset in the frame.
@@ -158,7 +156,6 @@ impl Logic for Planner {
         let length = chunk_length(plan, bits::<13>(self._max_payload as u64));
         let last = !plan.write | (plan.left == bit_cast::<14, 10>(length));
         self.m_chunk.data.next = Chunk {
-            frame: plan.frame,
             write: plan.write,
             offset: plan.offset,
             length,
@@ -193,6 +190,7 @@ impl Logic for Planner {
             notify: action.notify,
             notice: action.notice,
             send: action.send,
+            bare: !action.frame,
         };
         if action.slow {
             tail.notify = record;
@@ -218,11 +216,10 @@ impl Logic for Planner {
         self.m_header.valid.next = taken & action.send;
         self.full.d.next = taken & action.slow & !self.slow_room.val();
         self.placing.d.next = taken & places;
-        if taken {
+        if taken & action.frame {
             self.active.d.next = true;
             self.plan.d.next = if action.slow {
                 Plan {
-                    frame: action.frame,
                     write: record,
                     offset: bits::<11>(0),
                     left: action.frame_len,
@@ -232,7 +229,6 @@ impl Logic for Planner {
                 }
             } else {
                 Plan {
-                    frame: action.frame,
                     write: places,
                     offset: action.place_offset.get_bits::<11>(0),
                     left: action.place_len,
