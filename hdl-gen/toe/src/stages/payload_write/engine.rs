@@ -140,7 +140,8 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         let early = !self.s_chunk.valid.val()
             & self.ahead_valid.val()
             & offered
-            & (self.taken.q.val() <= self.(self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<6>(0));
+            & (self.taken.q.val()
+                <= (self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<6>(0));
         let takes = takes | early;
         self.s_beats.ready.next = takes;
         let frame_over = self.over.q.val() | (takes & self.s_beats.data.val().last);
