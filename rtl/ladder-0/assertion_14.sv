@@ -15,7 +15,7 @@ module assertion_14 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a frame or command record finds its ring full");
+            $fatal(1, "a posting finds no place in its queue");
         end
     end
 `endif

@@ -352,7 +352,7 @@ module notify (
         .level(waiting_level),
         .almost_full(waiting_almost_full)
     );
-    fifo_330x8_margin_2 u_postings (
+    fifo_330x8_forward_margin_2 u_postings (
         .clk(clk),
         .rst(rst),
         .s_data(posting),
@@ -374,11 +374,11 @@ module notify (
         .m_valid(out_m_valid),
         .m_ready(out_m_ready)
     );
-    assertion_13 u_postings_fit (
+    assertion_14 u_postings_fit (
         .clk(clk),
         .holds(postings_fit_holds)
     );
-    assertion_14 u_record_fits (
+    assertion_15 u_record_fits (
         .clk(clk),
         .holds(record_fits_holds)
     );

@@ -282,7 +282,7 @@ module post (
     };
     assign reads_s_valid = outcome_valid & (outcome_send & (|outcome_length));
     assign updates_s_data = {outcome_ready, outcome_flow};
-    assign updates_s_valid = outcome_valid & outcome_update;
+    assign updates_s_valid = outcome_valid & (outcome_update & (outcome_kind != 2'd2));
     assign room_holds = rst | !outcome_valid | (actions_s_ready & reads_s_ready & updates_s_ready);
     assign m_action_data = actions_m_data;
     assign m_action_valid = actions_m_valid;
@@ -300,7 +300,7 @@ module post (
         .read_address(s_data_flow),
         .read_data(connections_read_data)
     );
-    fifo_859x16_margin_3 u_actions (
+    fifo_859x16_forward_margin_3 u_actions (
         .clk(clk),
         .rst(rst),
         .s_data(actions_s_data),
@@ -312,7 +312,7 @@ module post (
         .level(actions_level),
         .almost_full(actions_almost_full)
     );
-    fifo_207x16_margin_3 u_reads (
+    fifo_207x16_forward_margin_3 u_reads (
         .clk(clk),
         .rst(rst),
         .s_data(reads_s_data),
@@ -324,7 +324,7 @@ module post (
         .level(reads_level),
         .almost_full(reads_almost_full)
     );
-    fifo_17x16_margin_3 u_updates (
+    fifo_17x16_forward_margin_3 u_updates (
         .clk(clk),
         .rst(rst),
         .s_data(updates_s_data),

@@ -15,7 +15,7 @@ module assertion_13 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a posting finds no place in its queue");
+            $fatal(1, "the scheduler takes what a descriptor releases");
         end
     end
 `endif

@@ -3,15 +3,16 @@
 //
 // in      1  clk
 // in      1  rst
-// in     88  s_chunk_data
-//         1    [0]         frame
-//         1    [1]         write
-//        11    [12:2]      offset
-//        10    [22:13]     length
-//        64    [86:23]     address
-//         1    [87]        last
+// in     87  s_chunk_data
+//         1    [0]         write
+//        11    [11:1]      offset
+//        10    [21:12]     length
+//        64    [85:22]     address
+//         1    [86]        last
 // in      1  s_chunk_valid
 // out     1  s_chunk_ready
+// in      1  ahead_valid
+// in     11  ahead
 // in    577  s_beats_data
 //       512    [511:0]     data
 //        64    [575:512]   keep
@@ -38,9 +39,11 @@
 module engine (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [87:0]  s_chunk_data,
+    input  wire  [86:0]  s_chunk_data,
     input  wire          s_chunk_valid,
     output logic         s_chunk_ready,
+    input  wire          ahead_valid,
+    input  wire  [10:0]  ahead,
     input  wire  [576:0] s_beats_data,
     input  wire          s_beats_valid,
     output logic         s_beats_ready,
@@ -66,12 +69,11 @@ module engine (
     logic [607:0] outgoing_m_data;
     logic outgoing_m_valid;
 
-    wire s_chunk_data_frame = s_chunk_data[0];
-    wire s_chunk_data_write = s_chunk_data[1];
-    wire [10:0] s_chunk_data_offset = s_chunk_data[12:2];
-    wire [9:0] s_chunk_data_length = s_chunk_data[22:13];
-    wire [63:0] s_chunk_data_address = s_chunk_data[86:23];
-    wire s_chunk_data_last = s_chunk_data[87];
+    wire s_chunk_data_write = s_chunk_data[0];
+    wire [10:0] s_chunk_data_offset = s_chunk_data[11:1];
+    wire [9:0] s_chunk_data_length = s_chunk_data[21:12];
+    wire [63:0] s_chunk_data_address = s_chunk_data[85:22];
+    wire s_chunk_data_last = s_chunk_data[86];
     wire [511:0] s_beats_data_data = s_beats_data[511:0];
     wire s_beats_data_last = s_beats_data[576];
     wire [511:0] window_data = window[511:0];
@@ -100,11 +102,14 @@ module engine (
     wire free = !window_valid | outgoing_s_ready;
     wire emits = active & writing & present & free;
     wire takes =
-        !writing ? (active & s_chunk_data_frame & offered) :
+        !writing ? (active & offered) :
         starts_held ? (emits & offered & ends_beat) :
         (active & offered & (emits | !starts_arriving));
-    assign s_beats_ready = takes;
-    wire frame_over = !s_chunk_data_frame | over | (takes & s_beats_data_last);
+    wire [10:0] early_whole = {6'd0, ahead[10:6]};
+    wire early = !s_chunk_valid & ahead_valid & offered & (taken <= early_whole[5:0]);
+    wire takes_1 = takes | early;
+    assign s_beats_ready = takes_1;
+    wire frame_over = over | (takes_1 & s_beats_data_last);
     wire chunk_written = emits & final_window;
     wire event_written = (chunk_written & s_chunk_data_last) | (active & !writing);
     wire event_over = event_written & frame_over;
@@ -143,7 +148,7 @@ module engine (
     );
 
     always_ff @(posedge clk) begin
-        if (takes) begin
+        if (takes_1) begin
             held <= s_beats_data_data;
             taken <= taken + 6'd1;
             over <= s_beats_data_last;
@@ -187,7 +192,7 @@ module engine (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_beats_data[575:512], beat_whole[10:6]
+        1'b0, ahead[5:0], s_beats_data[575:512], beat_whole[10:6], early_whole[10:6]
     };
 
 endmodule

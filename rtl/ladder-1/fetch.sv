@@ -112,6 +112,7 @@ module fetch (
     logic reads_s_ready;
     logic [113:0] reads_m_data;
     logic reads_m_valid;
+    logic reads_m_ready;
     logic [15:0] reads_level;
     logic reads_almost_full;
     logic [113:0] counts_s_data;
@@ -122,11 +123,7 @@ module fetch (
     logic counts_m_ready;
     logic [15:0] counts_level;
     logic counts_almost_full;
-    logic [113:0] out_s_data;
-    logic out_s_valid;
-    logic out_s_ready;
-    logic [113:0] out_m_data;
-    logic out_m_valid;
+    logic counting;
     logic events_fit_holds;
     logic [4:0] turn;
     logic [196:0] ring_next;
@@ -155,11 +152,6 @@ module fetch (
     wire [31:0] bursts_m_data_count = bursts_m_data[42:11];
     wire bursts_m_data_report = bursts_m_data[43];
     wire [63:0] bursts_m_data_consumed = bursts_m_data[107:44];
-    wire out_m_data_write = out_m_data[0];
-    wire [63:0] out_m_data_address = out_m_data[64:1];
-    wire [12:0] out_m_data_bytes = out_m_data[77:65];
-    wire [3:0] out_m_data_slot = out_m_data[81:78];
-    wire [31:0] out_m_data_count = out_m_data[113:82];
 
     wire [31:0] ringing = pending & enabled;
     always_comb begin
@@ -221,7 +213,9 @@ module fetch (
     wire [31:0] index = contexts_read_data_fetched & mask;
     wire [63:0] address_whole = {32'd0, index};
     wire [63:0] address = contexts_read_data_base + {address_whole[58:0], 5'd0};
-    wire [31:0] available = contexts_read_data_tail - contexts_read_data_fetched;
+    wire rings = writes & (write_register == 5'd0);
+    wire [31:0] tail = rings ? write[44:13] /* value[31:0] */ : contexts_read_data_tail;
+    wire [31:0] available = tail - contexts_read_data_fetched;
     wire [31:0] to_end = mask - index;
     wire [1:0] to_line = ~address[6:5];
     always_comb begin
@@ -234,7 +228,8 @@ module fetch (
         end
     end
     wire [31:0] fetched = contexts_read_data_fetched + ({30'd0, more} + 32'd1);
-    wire issue = (state == STATE_ISSUE) & (|available);
+    wire starts = rings & free & (|(enabled & place_1));
+    wire issue = (starts | (state == STATE_ISSUE)) & (|available);
     wire [12:0] reads_s_data_whole = {11'd0, more} + 13'd1;
     assign reads_s_data = {32'd0, slot, reads_s_data_whole[7:0], 5'd0, address, 1'b0};
     assign bursts_s_data = {
@@ -277,7 +272,7 @@ module fetch (
             STATE_WRITE: begin
                 case (write_register)
                     5'd0: begin
-                        ring_next[100:69] /* tail */ = write[44:13] /* value[31:0] */;
+                        ring_next[100:69] /* tail */ = tail;
                     end
                     5'd3: begin
                         ring_next[63:0] /* base */ = write_value;
@@ -306,13 +301,10 @@ module fetch (
                     default: ;
                 endcase
             end
-            default: begin // STATE_ISSUE
-                if (issue) begin
-                    ring_next[132:101] /* fetched */ = fetched;
-                end
-            end
+            default: ; // STATE_ISSUE
         endcase
         if (issue) begin
+            ring_next[132:101] /* fetched */ = fetched;
             used_next = used_next + 5'd1;
             cancelled_next = cancelled_next & ~(16'd1 << slot);
         end
@@ -359,18 +351,24 @@ module fetch (
     assign skipped = decode & !(update | frame);
     assign m_data = events_m_data;
     assign m_valid = events_m_valid;
-    assign out_s_valid = reads_m_valid | counts_m_valid;
-    assign out_s_data = reads_m_valid ? reads_m_data : counts_m_data;
-    assign counts_m_ready = out_s_ready & !reads_m_valid;
-    assign m_up_valid = out_m_valid;
+    wire reading = reads_m_valid & !counting;
+    wire [113:0] request = reading ? reads_m_data : counts_m_data;
+    wire request_write = request[0];
+    wire [63:0] request_address = request[64:1];
+    wire [12:0] request_bytes = request[77:65];
+    wire [3:0] request_slot = request[81:78];
+    wire [31:0] request_count = request[113:82];
+    assign reads_m_ready = m_up_ready & reading;
+    assign counts_m_ready = m_up_ready & !reading;
+    assign m_up_valid = reading | counts_m_valid;
     assign m_up_data = {
         225'h100000000000000000000000000000000000000000000000000000000,
-        out_m_data_count,
+        request_count,
         8'd0,
-        out_m_data_write ? 8'd0 : (8'h80 | {4'd0, out_m_data_slot}),
-        out_m_data_bytes,
-        out_m_data_address,
-        out_m_data_write ? 2'd0 : 2'd3
+        request_write ? 8'd0 : (8'h80 | {4'd0, request_slot}),
+        request_bytes,
+        request_address,
+        request_write ? 2'd0 : 2'd3
     };
     assign idle =
         select
@@ -379,7 +377,7 @@ module fetch (
         & !decode
         & !(|events_level)
         & !(|counts_level)
-        & !out_m_valid;
+        & !(|reads_level);
 
     ram_197x8 u_contexts (
         .clk(clk),
@@ -409,7 +407,7 @@ module fetch (
         .level(bursts_level),
         .almost_full(bursts_almost_full)
     );
-    fifo_322x16_margin_2 u_events (
+    fifo_322x16_forward_margin_2 u_events (
         .clk(clk),
         .rst(rst),
         .s_data(work),
@@ -421,7 +419,7 @@ module fetch (
         .level(events_level),
         .almost_full(events_almost_full)
     );
-    fifo_114x2 u_reads (
+    fifo_114x2_forward u_reads (
         .clk(clk),
         .rst(rst),
         .s_data(reads_s_data),
@@ -429,7 +427,7 @@ module fetch (
         .s_ready(reads_s_ready),
         .m_data(reads_m_data),
         .m_valid(reads_m_valid),
-        .m_ready(out_s_ready),
+        .m_ready(reads_m_ready),
         .level(reads_level),
         .almost_full(reads_almost_full)
     );
@@ -445,17 +443,7 @@ module fetch (
         .level(counts_level),
         .almost_full(counts_almost_full)
     );
-    stream_register_request u_out (
-        .clk(clk),
-        .rst(rst),
-        .s_data(out_s_data),
-        .s_valid(out_s_valid),
-        .s_ready(out_s_ready),
-        .m_data(out_m_data),
-        .m_valid(out_m_valid),
-        .m_ready(m_up_ready)
-    );
-    assertion_15 u_events_fit (
+    assertion_16 u_events_fit (
         .clk(clk),
         .holds(events_fit_holds)
     );
@@ -486,6 +474,7 @@ module fetch (
             end
         endcase
         if (issue) begin
+            last <= at;
             slot <= (slot == 4'd1) ? 4'd0 : (slot + 4'd1);
             if (slot == 4'd0) begin
                 owners_0 <= at;
@@ -513,6 +502,7 @@ module fetch (
         if (known) begin
             ticket <= ticket + 22'd1;
         end
+        counting <= !reading & counts_m_valid & !m_up_ready;
         if (rst) begin
             state <= STATE_CLEAR;
             clear <= 6'd0;
@@ -525,6 +515,7 @@ module fetch (
             cancelled <= 16'd0;
             step <= 2'd0;
             decode <= 1'b0;
+            counting <= 1'b0;
             ticket <= 22'd0;
         end
     end
@@ -532,9 +523,9 @@ module fetch (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_cpl_data[6:4], s_cpl_data[13:8], s_cpl_data[20:16], s_cpl_data[540:533], write[7:5],
-        bursts_level, bursts_almost_full, reads_level, reads_almost_full, counts_almost_full,
-        descriptor[127:96], descriptor[239:208], descriptor[255:248], address_whole[63:59],
-        reads_s_data_whole[12:8], buffer_write_address_whole[5], buffer_read_address_whole[5]
+        bursts_level, bursts_almost_full, reads_almost_full, counts_almost_full, descriptor[127:96],
+        descriptor[239:208], descriptor[255:248], address_whole[63:59], reads_s_data_whole[12:8],
+        buffer_write_address_whole[5], buffer_read_address_whole[5]
     };
 
 endmodule

@@ -384,7 +384,7 @@ module registers (
         & !started_m_valid
         & !completion_m_valid;
 
-    fifo_108x16 u_waiting (
+    fifo_108x16_forward u_waiting (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),

@@ -90,7 +90,6 @@
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
-// out     1  empty
 `default_nettype none
 
 module arbiter (
@@ -111,14 +110,11 @@ module arbiter (
     output logic [321:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
-    output logic         idle,
-    output logic         empty
+    output logic         idle
 );
     logic [1:0] last;
-    logic [321:0] merged_s_data;
-    logic merged_s_ready;
-    logic [321:0] merged_m_data;
-    logic merged_m_valid;
+    logic offered;
+    logic [1:0] choice;
 
     wire [311:0] s_rx_data_summary = s_rx_data[311:0];
     wire [15:0] s_rx_data_flow = s_rx_data[327:312];
@@ -131,12 +127,17 @@ module arbiter (
         s_tx_valid ? 2'd1 :
         s_hc_valid ? 2'd2 :
         2'd3;
-    wire [1:0] turn = s_rx_valid ? 2'd0 : lower;
-    assign s_rx_ready = merged_s_ready & (turn == 2'd0);
-    assign s_tx_ready = merged_s_ready & (turn == 2'd1);
-    assign s_hc_ready = merged_s_ready & (turn == 2'd2);
-    assign s_cmd_ready = merged_s_ready & (turn == 2'd3);
-    wire any = s_rx_valid | s_tx_valid | s_hc_valid | s_cmd_valid;
+    wire [1:0] turn = offered ? choice : s_rx_valid ? 2'd0 : lower;
+    assign s_rx_ready = m_ready & (turn == 2'd0);
+    assign s_tx_ready = m_ready & (turn == 2'd1);
+    assign s_hc_ready = m_ready & (turn == 2'd2);
+    assign s_cmd_ready = m_ready & (turn == 2'd3);
+    wire valid =
+        (s_rx_valid & (turn == 2'd0))
+        | (s_tx_valid & (turn == 2'd1))
+        | (s_hc_valid & (turn == 2'd2))
+        | (s_cmd_valid & (turn == 2'd3));
+    assign m_valid = valid;
     wire [311:0] received_summary = s_rx_data_summary;
     wire [23:0] received_summary_ticket = received_summary[23:0];
     wire [1:0] received_summary_class = received_summary[25:24];
@@ -151,33 +152,24 @@ module arbiter (
     wire received_summary_ce = received_summary[289];
     wire [7:0] received_summary_payload_offset = received_summary[297:290];
     wire [13:0] received_summary_payload_len = received_summary[311:298];
-    assign merged_s_data =
+    assign m_data =
         (turn == 2'd0) ? {64'd0, received_summary_frame_len, received_summary_payload_len, received_summary_payload_offset, received_summary_ce, received_summary_ts_present, received_summary_ts_ecr, received_summary_ts_val, 16'd0, received_summary_window, received_summary_ack, received_summary_seq, received_summary_flags, received_summary_class, 8'd0, s_rx_data_flow, received_summary_ticket, 2'd0} :
         (turn == 2'd1) ? {280'd0, s_tx_data_flow, s_tx_data_ticket, 2'd1} :
         (turn == 2'd2) ? s_hc_data :
         s_cmd_data;
-    assign m_data = merged_m_data;
-    assign m_valid = merged_m_valid;
-    assign idle = !any & !merged_m_valid;
-    assign empty = !merged_m_valid;
-
-    stream_register_event u_merged (
-        .clk(clk),
-        .rst(rst),
-        .s_data(merged_s_data),
-        .s_valid(any),
-        .s_ready(merged_s_ready),
-        .m_data(merged_m_data),
-        .m_valid(merged_m_valid),
-        .m_ready(m_ready)
-    );
+    assign idle = !(s_rx_valid | s_tx_valid | s_hc_valid | s_cmd_valid);
 
     always_ff @(posedge clk) begin
-        if (any & merged_s_ready & !s_rx_valid) begin
+        offered <= valid & !m_ready;
+        if (valid & !m_ready) begin
+            choice <= turn;
+        end
+        if (valid & m_ready & (turn != 2'd0)) begin
             last <= turn;
         end
         if (rst) begin
             last <= 2'd3;
+            offered <= 1'b0;
         end
     end
 

@@ -15,7 +15,7 @@ module assertion_15 (
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "a decoded descriptor finds no place among the events");
+            $fatal(1, "a frame or command record finds its ring full");
         end
     end
 `endif

@@ -54,16 +54,15 @@
 // in      5  slow_log2
 // in      1  slow_room
 // in      1  record_left
-// out    88  m_chunk_data
-//         1    [0]         frame
-//         1    [1]         write
-//        11    [12:2]      offset
-//        10    [22:13]     length
-//        64    [86:23]     address
-//         1    [87]        last
+// out    87  m_chunk_data
+//         1    [0]         write
+//        11    [11:1]      offset
+//        10    [21:12]     length
+//        64    [85:22]     address
+//         1    [86]        last
 // out     1  m_chunk_valid
 // in      1  m_chunk_ready
-// out   266  m_tail_data
+// out   267  m_tail_data
 //         1    [0]         notify
 //         8    [8:1]       notice.context
 //         8    [16:9]      notice.kind
@@ -79,6 +78,7 @@
 //        32    [240:209]   notice.value
 //        24    [264:241]   notice.ticket
 //         1    [265]       send
+//         1    [266]       bare
 // out     1  m_tail_valid
 // in      1  m_tail_ready
 // out   355  m_header_data
@@ -117,10 +117,10 @@ module planner (
     input  wire  [4:0]   slow_log2,
     input  wire          slow_room,
     input  wire          record_left,
-    output logic [87:0]  m_chunk_data,
+    output logic [86:0]  m_chunk_data,
     output logic         m_chunk_valid,
     input  wire          m_chunk_ready,
-    output logic [265:0] m_tail_data,
+    output logic [266:0] m_tail_data,
     output logic         m_tail_valid,
     input  wire          m_tail_ready,
     output logic [354:0] m_header_data,
@@ -131,14 +131,14 @@ module planner (
     output logic         idle
 );
     logic active;
-    logic [179:0] plan;
+    logic [178:0] plan;
     logic [31:0] slot;
     logic [3:0] pending;
     logic full;
     logic placing;
-    logic [179:0] advance_next;
-    logic [265:0] tail;
-    logic [179:0] plan_next;
+    logic [178:0] advance_next;
+    logic [266:0] tail;
+    logic [178:0] plan_next;
 
     wire [23:0] s_data_ticket = s_data[23:0];
     wire s_data_frame = s_data[40];
@@ -153,15 +153,14 @@ module planner (
     wire [263:0] s_data_notice = s_data[502:239];
     wire s_data_send = s_data[503];
     wire [354:0] s_data_header = s_data[858:504];
-    wire plan_frame = plan[0];
-    wire plan_write = plan[1];
-    wire [10:0] plan_offset = plan[12:2];
-    wire [13:0] plan_left = plan[26:13];
-    wire [63:0] plan_address = plan[90:27];
-    wire [24:0] plan_room = plan[115:91];
-    wire [63:0] plan_ring = plan[179:116];
+    wire plan_write = plan[0];
+    wire [10:0] plan_offset = plan[11:1];
+    wire [13:0] plan_left = plan[25:12];
+    wire [63:0] plan_address = plan[89:26];
+    wire [24:0] plan_room = plan[114:90];
+    wire [63:0] plan_ring = plan[178:115];
 
-    wire [12:0] chunk_length_to_page = 13'h1000 - {1'b0, plan[38:27] /* address[11:0] */};
+    wire [12:0] chunk_length_to_page = 13'h1000 - {1'b0, plan[37:26] /* address[11:0] */};
     wire [12:0] chunk_length_request =
         (chunk_length_to_page < 13'd256) ? chunk_length_to_page :
         13'd256;
@@ -173,22 +172,22 @@ module planner (
         (chunk_length_extent < {12'd0, chunk_length_request}) ? chunk_length_extent[9:0] :
         chunk_length_request[9:0];
     wire last = !plan_write | (plan_left == {4'd0, length});
-    assign m_chunk_data = {last, plan_address, length, plan_offset, plan_write, plan_frame};
+    assign m_chunk_data = {last, plan_address, length, plan_offset, plan_write};
     assign m_chunk_valid = active;
     wire cut = active & m_chunk_ready;
     always_comb begin
-        advance_next = 180'd0;
-        plan_next = 180'd0;
+        advance_next = 179'd0;
+        plan_next = 179'd0;
         if (cut) begin
             advance_next = plan;
-            advance_next[26:13] /* left */ = plan_left - {4'd0, length};
-            advance_next[12:2] /* offset */ = plan_offset + {1'b0, length};
+            advance_next[25:12] /* left */ = plan_left - {4'd0, length};
+            advance_next[11:1] /* offset */ = plan_offset + {1'b0, length};
             if (plan_room == {15'd0, length}) begin
-                advance_next[90:27] /* address */ = plan_ring;
-                advance_next[115:91] /* room */ = 25'h1ffffff;
+                advance_next[89:26] /* address */ = plan_ring;
+                advance_next[114:90] /* room */ = 25'h1ffffff;
             end else begin
-                advance_next[90:27] /* address */ = plan_address + {54'd0, length};
-                advance_next[115:91] /* room */ = plan_room - {15'd0, length};
+                advance_next[89:26] /* address */ = plan_address + {54'd0, length};
+                advance_next[114:90] /* room */ = plan_room - {15'd0, length};
             end
             plan_next = advance_next;
         end
@@ -204,7 +203,7 @@ module planner (
     wire [63:0] slow_address_whole = {32'd0, slot_1};
     wire [63:0] slow_address = slow_base + {slow_address_whole[52:0], 11'd0};
     always_comb begin
-        tail = {s_data_send, s_data_notice, s_data_notify};
+        tail = {!s_data_frame, s_data_send, s_data_notice, s_data_notify};
         if (s_data_slow) begin
             tail[0] /* notify */ = record;
             tail[264:1] /* notice */ = {s_data_ticket, slot_1, 18'd0, s_data_frame_len, 176'd512};
@@ -228,11 +227,11 @@ module planner (
         end
         full <= taken & s_data_slow & !slow_room;
         placing <= taken & places;
-        if (taken) begin
+        if (taken & s_data_frame) begin
             active <= 1'b1;
             plan <=
-                s_data_slow ? {s_data_ring, 25'h1ffffff, slow_address, s_data_frame_len, 11'd0, record, s_data_frame} :
-                {s_data_ring, s_data_room, s_data_address, s_data_place_len, s_data[67:57] /* place_offset[10:0] */, places, s_data_frame};
+                s_data_slow ? {s_data_ring, 25'h1ffffff, slow_address, s_data_frame_len, 11'd0, record} :
+                {s_data_ring, s_data_room, s_data_address, s_data_place_len, s_data[67:57] /* place_offset[10:0] */, places};
         end
         if (planned) begin
             slot <= slot + 32'd1;

@@ -157,10 +157,6 @@ module nic (
     output logic [41:0]  probe_assemble,
     output logic [41:0]  probe_upstream
 );
-    logic [576:0] rx_beat;
-    logic rx_valid;
-    logic [541:0] cpl_beat;
-    logic cpl_valid;
     logic [63:0] clock;
     logic [7:0] slow_drops;
     logic parse_s_ready;
@@ -179,7 +175,6 @@ module nic (
     logic sequence_s_ready;
     logic [311:0] sequence_m_data;
     logic sequence_m_valid;
-    logic sequence_idle;
     logic identify_s_valid;
     logic identify_s_ready;
     logic identify_s_write_ready;
@@ -320,7 +315,7 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire for_fetch = cpl_beat[7] /* tag[7] */;
+    wire for_fetch = dma_cpl_data[7] /* tag[7] */;
     always_comb begin
         settled = 1'b1;
         settled = settled & group_0_settled;
@@ -383,10 +378,10 @@ module nic (
             slice_taken = group_0_s_connection_ready;
         end
     end
-    assign fetch_s_cpl_valid = cpl_valid & for_fetch;
-    wire [541:0] own_0 = cpl_beat;
+    assign fetch_s_cpl_valid = dma_cpl_valid & for_fetch;
+    wire [541:0] own_0 = dma_cpl_data;
     wire ours_0 = 1'b1;
-    assign group_0_s_cpl_valid = cpl_valid & !for_fetch & ours_0;
+    assign group_0_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_0;
     wire [263:0] notice = group_0_m_notice_data;
     wire [15:0] notice_flow = notice[159:144];
     wire [23:0] notice_ticket = notice[263:240];
@@ -419,12 +414,9 @@ module nic (
         pulses[19] = notify_interrupts;
     end
     wire drained =
-        !rx_valid
-        & !cpl_valid
-        & !slow_waits
+        !slow_waits
         & parse_idle
         & frame_buffer_idle
-        & sequence_idle
         & identify_idle
         & rests
         & notify_idle
@@ -440,10 +432,10 @@ module nic (
         & !dma_cpl_valid;
     assign wake_at = 64'hffffffffffffffff;
     assign probe_parse = {
-        rx_valid ? 16'd0 : 16'd0,
-        rx_valid ? 24'hffffff : 24'd0,
-        rx_valid & !1'b1,
-        rx_valid & 1'b1
+        eth_rx_valid ? 16'd0 : 16'd0,
+        eth_rx_valid ? 24'hffffff : 24'd0,
+        eth_rx_valid & !1'b1,
+        eth_rx_valid & 1'b1
     };
     assign probe_identify = {
         sequence_m_valid ? 16'd0 : 16'd0,
@@ -541,8 +533,8 @@ module nic (
     parse u_parse (
         .clk(clk),
         .rst(rst),
-        .s_data(rx_beat),
-        .s_valid(rx_valid),
+        .s_data(eth_rx_data),
+        .s_valid(eth_rx_valid),
         .s_ready(parse_s_ready),
         .enabled(registers_enabled),
         .mac(registers_mac),
@@ -577,8 +569,7 @@ module nic (
         .s_ready(sequence_s_ready),
         .m_data(sequence_m_data),
         .m_valid(sequence_m_valid),
-        .m_ready(frame_taken),
-        .idle(sequence_idle)
+        .m_ready(frame_taken)
     );
     identify_pool u_identify (
         .clk(clk),
@@ -678,7 +669,7 @@ module nic (
         .s_context_data(registers_m_fetch_data),
         .s_context_valid(registers_m_fetch_valid),
         .s_context_ready(fetch_s_context_ready),
-        .s_cpl_data(cpl_beat),
+        .s_cpl_data(dma_cpl_data),
         .s_cpl_valid(fetch_s_cpl_valid),
         .s_cpl_ready(fetch_s_cpl_ready),
         .m_up_data(fetch_m_up_data),
@@ -746,7 +737,7 @@ module nic (
         .m_ready(up_ready),
         .idle(upstream_idle)
     );
-    stream_register_beat_512_64 u_tx_register (
+    stream_register_beat_512_64_2 u_tx_register (
         .clk(clk),
         .rst(rst),
         .s_data(group_0_m_data),
@@ -759,18 +750,12 @@ module nic (
 
     always_ff @(posedge clk) begin
         clock <= now;
-        rx_beat <= eth_rx_data;
-        rx_valid <= eth_rx_valid;
-        cpl_beat <= dma_cpl_data;
-        cpl_valid <= dma_cpl_valid;
         if (group_0_drop_valid & !reported) begin
             slow_drops <= slow_drops + 8'd1;
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
         if (rst) begin
-            rx_valid <= 1'b0;
-            cpl_valid <= 1'b0;
             slow_drops <= 8'd0;
         end
     end

@@ -142,9 +142,9 @@ module payload_write (
 );
     logic planner_s_ready;
     logic planner_record_left;
-    logic [87:0] planner_m_chunk_data;
+    logic [86:0] planner_m_chunk_data;
     logic planner_m_chunk_valid;
-    logic [265:0] planner_m_tail_data;
+    logic [266:0] planner_m_tail_data;
     logic planner_m_tail_valid;
     logic [354:0] planner_m_header_data;
     logic planner_m_header_valid;
@@ -152,11 +152,13 @@ module payload_write (
     logic planner_placed;
     logic planner_idle;
     logic chunks_s_ready;
-    logic [87:0] chunks_m_data;
+    logic [86:0] chunks_m_data;
     logic chunks_m_valid;
     logic [15:0] chunks_level;
     logic chunks_almost_full;
     logic engine_s_chunk_ready;
+    logic engine_ahead_valid;
+    logic [10:0] engine_ahead;
     logic engine_s_beats_ready;
     logic [607:0] engine_m_up_data;
     logic engine_m_up_valid;
@@ -165,31 +167,49 @@ module payload_write (
     logic engine_overrun;
     logic engine_idle;
     logic tails_s_ready;
-    logic [265:0] tails_m_data;
+    logic [266:0] tails_m_data;
     logic tails_m_valid;
     logic [15:0] tails_level;
     logic tails_almost_full;
     logic marks_s_ready;
     logic [15:0] marks_m_data;
     logic marks_m_valid;
+    logic marks_m_ready;
     logic [15:0] marks_level;
     logic marks_almost_full;
     logic [15:0] taken;
+    logic coming;
+    logic [10:0] coming_offset;
     logic notices_s_valid;
     logic notices_s_ready;
     logic [263:0] notices_m_data;
     logic notices_m_valid;
     logic in_frame_holds;
 
+    wire s_data_frame = s_data[40];
+    wire s_data_place = s_data[55];
+    wire s_data_slow = s_data[56];
+    wire [13:0] s_data_place_len = s_data[84:71];
     wire [7:0] m_notice_data_kind = m_notice_data[15:8];
     wire tails_m_data_notify = tails_m_data[0];
     wire [263:0] tails_m_data_notice = tails_m_data[264:1];
     wire tails_m_data_send = tails_m_data[265];
+    wire tails_m_data_bare = tails_m_data[266];
 
     assign s_ready = planner_s_ready;
     assign drop_valid = planner_slow_full;
     assign drop_reason = 4'd7;
     assign placed = planner_placed;
+    wire places =
+        s_valid
+        & planner_idle
+        & s_data_frame
+        & s_data_place
+        & (|s_data_place_len)
+        & !s_data_slow;
+    wire [10:0] offset = s_data[67:57] /* place_offset[10:0] */;
+    assign engine_ahead_valid = places | coming;
+    assign engine_ahead = coming ? coming_offset : offset;
     assign s_beats_ready = engine_s_beats_ready;
     assign m_up_data = engine_m_up_data;
     assign m_up_valid = engine_m_up_valid;
@@ -199,9 +219,10 @@ module payload_write (
     assign m_header_valid = planner_m_header_valid;
     wire [15:0] reached_whole = taken - marks_m_data;
     wire reached = !reached_whole[15];
-    wire due = tails_m_valid & marks_m_valid & reached;
+    wire due = tails_m_valid & (tails_m_data_bare | (marks_m_valid & reached));
     wire notice_waits = tails_m_data_notify & !notices_s_ready;
     wire released_1 = due & !notice_waits;
+    assign marks_m_ready = released_1 & !tails_m_data_bare;
     assign notices_s_valid = released_1 & tails_m_data_notify;
     assign released = released_1 & tails_m_data_send;
     assign in_frame_holds = rst | !engine_overrun;
@@ -237,7 +258,7 @@ module payload_write (
         .placed(planner_placed),
         .idle(planner_idle)
     );
-    fifo_88x8 u_chunks (
+    fifo_87x8_forward u_chunks (
         .clk(clk),
         .rst(rst),
         .s_data(planner_m_chunk_data),
@@ -255,6 +276,8 @@ module payload_write (
         .s_chunk_data(chunks_m_data),
         .s_chunk_valid(chunks_m_valid),
         .s_chunk_ready(engine_s_chunk_ready),
+        .ahead_valid(engine_ahead_valid),
+        .ahead(engine_ahead),
         .s_beats_data(s_beats_data),
         .s_beats_valid(s_beats_valid),
         .s_beats_ready(engine_s_beats_ready),
@@ -267,7 +290,7 @@ module payload_write (
         .overrun(engine_overrun),
         .idle(engine_idle)
     );
-    fifo_266x16 u_tails (
+    fifo_267x16_forward u_tails (
         .clk(clk),
         .rst(rst),
         .s_data(planner_m_tail_data),
@@ -279,7 +302,7 @@ module payload_write (
         .level(tails_level),
         .almost_full(tails_almost_full)
     );
-    fifo_16x16 u_marks (
+    fifo_16x16_forward u_marks (
         .clk(clk),
         .rst(rst),
         .s_data(engine_m_mark_data),
@@ -287,7 +310,7 @@ module payload_write (
         .s_ready(marks_s_ready),
         .m_data(marks_m_data),
         .m_valid(marks_m_valid),
-        .m_ready(released_1),
+        .m_ready(marks_m_ready),
         .level(marks_level),
         .almost_full(marks_almost_full)
     );
@@ -307,11 +330,18 @@ module payload_write (
     );
 
     always_ff @(posedge clk) begin
+        if (places & planner_s_ready) begin
+            coming <= 1'b1;
+            coming_offset <= offset;
+        end else if (chunks_m_valid) begin
+            coming <= 1'b0;
+        end
         if (m_up_valid & m_up_ready) begin
             taken <= taken + 16'd1;
         end
         if (rst) begin
             taken <= 16'd0;
+            coming <= 1'b0;
         end
     end
 

@@ -300,7 +300,7 @@ module post_pool (
         taken
         & ((s_data_kind == 2'd0) | s_data_notify | s_data_done | s_data_send);
     assign order_1_s_valid = taken & (s_data_send & (|s_data_length));
-    assign order_2_s_valid = taken & s_data_update;
+    assign order_2_s_valid = taken & (s_data_update & (s_data_kind != 2'd2));
     wire action_turn_0 = order_0_m_valid & (order_0_m_data == 3'd0);
     wire read_turn_0 = order_1_m_valid & (order_1_m_data == 3'd0);
     wire update_turn_0 = order_2_m_valid & (order_2_m_data == 3'd0);

@@ -35,12 +35,14 @@ module scheduler (
     logic [15:0] left_write_address;
     logic left_write_data;
     logic left_read_data;
+    logic queue_s_valid;
     logic queue_s_ready;
     logic [16:0] queue_m_data;
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
     logic [39:0] granted_s_data;
+    logic granted_s_valid;
     logic granted_s_ready;
     logic [39:0] granted_m_data;
     logic granted_m_valid;
@@ -55,8 +57,6 @@ module scheduler (
 
     wire [15:0] s_data_flow = s_data[15:0];
     wire s_data_ready = s_data[16];
-    wire [15:0] queue_m_data_flow = queue_m_data[15:0];
-    wire queue_m_data_mark = queue_m_data[16];
     wire [15:0] fresh_flow = fresh[15:0];
     wire [15:0] written_flow = written[15:0];
     wire written_mark = written[16];
@@ -67,15 +67,21 @@ module scheduler (
     wire mark = newer ? written_mark : entered_read_data;
     wire enters = fresh_valid & (mark == left_read_data);
     wire [16:0] word = {!mark, fresh_flow};
-    assign room_holds = rst | !enters | queue_s_ready;
+    wire passes = enters & !(|queue_level) & granted_s_ready;
+    assign queue_s_valid = enters & !passes;
+    assign room_holds = rst | !enters | passes | queue_s_ready;
     assign entered_write_enable = enters | sweeping;
     assign entered_write_address = sweeping ? sweep_flow : fresh_flow;
     assign entered_write_data = !sweeping & !mark;
-    wire leaves = queue_m_valid & granted_s_ready;
-    assign granted_s_data = {queue_m_data_flow, 2'd1, number};
+    wire [16:0] head = passes ? word : queue_m_data;
+    wire [15:0] head_flow = head[15:0];
+    wire head_mark = head[16];
+    wire leaves = passes | (queue_m_valid & granted_s_ready);
+    assign granted_s_valid = passes | queue_m_valid;
+    assign granted_s_data = {head_flow, 2'd1, number};
     assign left_write_enable = leaves | sweeping;
-    assign left_write_address = sweeping ? sweep_flow : queue_m_data_flow;
-    assign left_write_data = !sweeping & queue_m_data_mark;
+    assign left_write_address = sweeping ? sweep_flow : head_flow;
+    assign left_write_data = !sweeping & head_mark;
     assign m_data = granted_m_data;
     assign m_valid = granted_m_valid;
     assign idle = !fresh_valid & !(|queue_level) & !granted_m_valid & !sweeping;
@@ -100,7 +106,7 @@ module scheduler (
         .clk(clk),
         .rst(rst),
         .s_data(word),
-        .s_valid(enters),
+        .s_valid(queue_s_valid),
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),
         .m_valid(queue_m_valid),
@@ -112,7 +118,7 @@ module scheduler (
         .clk(clk),
         .rst(rst),
         .s_data(granted_s_data),
-        .s_valid(queue_m_valid),
+        .s_valid(granted_s_valid),
         .s_ready(granted_s_ready),
         .m_data(granted_m_data),
         .m_valid(granted_m_valid),

@@ -265,10 +265,6 @@ module nic (
     output logic [41:0]  probe_assemble_further_1,
     output logic [41:0]  probe_assemble_further_2
 );
-    logic [576:0] rx_beat;
-    logic rx_valid;
-    logic [541:0] cpl_beat;
-    logic cpl_valid;
     logic [63:0] clock;
     logic [7:0] slow_drops;
     logic parse_s_ready;
@@ -287,7 +283,6 @@ module nic (
     logic sequence_s_ready;
     logic [311:0] sequence_m_data;
     logic sequence_m_valid;
-    logic sequence_idle;
     logic identify_s_valid;
     logic identify_s_ready;
     logic identify_s_write_ready;
@@ -570,7 +565,7 @@ module nic (
     logic [41:0] of_group_known_2_5;
     logic [41:0] of_group_known_2_6;
 
-    wire [7:0] cpl_beat_tag = cpl_beat[7:0];
+    wire [7:0] dma_cpl_data_tag = dma_cpl_data[7:0];
     wire [23:0] sequence_m_data_ticket = sequence_m_data[23:0];
     wire [23:0] identify_m_data_summary_ticket = identify_m_data[23:0];
     wire [15:0] identify_m_data_flow = identify_m_data[327:312];
@@ -643,7 +638,7 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire for_fetch = cpl_beat[7] /* tag[7] */;
+    wire for_fetch = dma_cpl_data[7] /* tag[7] */;
     always_comb begin
         settled = 1'b1;
         settled = settled & group_0_settled;
@@ -743,47 +738,47 @@ module nic (
             slice_taken = group_3_s_connection_ready;
         end
     end
-    assign fetch_s_cpl_valid = cpl_valid & for_fetch;
-    wire [7:0] of_0 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
+    assign fetch_s_cpl_valid = dma_cpl_valid & for_fetch;
+    wire [7:0] of_0 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
     always_comb begin
         ours_0 = 1'b1;
         ours_0 = of_0 == 8'd0;
     end
     always_comb begin
-        own_0 = cpl_beat;
-        own_0[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
+        own_0 = dma_cpl_data;
+        own_0[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
     end
-    assign group_0_s_cpl_valid = cpl_valid & !for_fetch & ours_0;
-    wire [7:0] of_1 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
+    assign group_0_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_0;
+    wire [7:0] of_1 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
     always_comb begin
         ours_1 = 1'b1;
         ours_1 = of_1 == 8'd1;
     end
     always_comb begin
-        own_1 = cpl_beat;
-        own_1[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
+        own_1 = dma_cpl_data;
+        own_1[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
     end
-    assign group_1_s_cpl_valid = cpl_valid & !for_fetch & ours_1;
-    wire [7:0] of_2 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
+    assign group_1_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_1;
+    wire [7:0] of_2 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
     always_comb begin
         ours_2 = 1'b1;
         ours_2 = of_2 == 8'd2;
     end
     always_comb begin
-        own_2 = cpl_beat;
-        own_2[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
+        own_2 = dma_cpl_data;
+        own_2[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
     end
-    assign group_2_s_cpl_valid = cpl_valid & !for_fetch & ours_2;
-    wire [7:0] of_3 = {5'd0, cpl_beat[7:5] /* tag[7:5] */};
+    assign group_2_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_2;
+    wire [7:0] of_3 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
     always_comb begin
         ours_3 = 1'b1;
         ours_3 = of_3 == 8'd3;
     end
     always_comb begin
-        own_3 = cpl_beat;
-        own_3[7:0] /* tag */ = cpl_beat_tag & 8'h1f;
+        own_3 = dma_cpl_data;
+        own_3[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
     end
-    assign group_3_s_cpl_valid = cpl_valid & !for_fetch & ours_3;
+    assign group_3_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_3;
     always_comb begin
         read_0_0 = group_0_m_read_data;
         read_0_0[86:79] /* tag */ = read_0_0[86:79] /* tag */ | 8'h0;
@@ -882,12 +877,9 @@ module nic (
         pulses[19] = notify_interrupts;
     end
     wire drained =
-        !rx_valid
-        & !cpl_valid
-        & !slow_waits
+        !slow_waits
         & parse_idle
         & frame_buffer_idle
-        & sequence_idle
         & identify_idle
         & rests
         & notify_idle
@@ -903,10 +895,10 @@ module nic (
         & !dma_cpl_valid;
     assign wake_at = 64'hffffffffffffffff;
     assign probe_parse = {
-        rx_valid ? 16'd0 : 16'd0,
-        rx_valid ? 24'hffffff : 24'd0,
-        rx_valid & !1'b1,
-        rx_valid & 1'b1
+        eth_rx_valid ? 16'd0 : 16'd0,
+        eth_rx_valid ? 24'hffffff : 24'd0,
+        eth_rx_valid & !1'b1,
+        eth_rx_valid & 1'b1
     };
     assign probe_identify = {
         sequence_m_valid ? 16'd0 : 16'd0,
@@ -1148,8 +1140,8 @@ module nic (
     parse u_parse (
         .clk(clk),
         .rst(rst),
-        .s_data(rx_beat),
-        .s_valid(rx_valid),
+        .s_data(eth_rx_data),
+        .s_valid(eth_rx_valid),
         .s_ready(parse_s_ready),
         .enabled(registers_enabled),
         .mac(registers_mac),
@@ -1184,8 +1176,7 @@ module nic (
         .s_ready(sequence_s_ready),
         .m_data(sequence_m_data),
         .m_valid(sequence_m_valid),
-        .m_ready(frame_taken),
-        .idle(sequence_idle)
+        .m_ready(frame_taken)
     );
     identify_pool u_identify (
         .clk(clk),
@@ -1579,7 +1570,7 @@ module nic (
         .s_context_data(registers_m_fetch_data),
         .s_context_valid(registers_m_fetch_valid),
         .s_context_ready(fetch_s_context_ready),
-        .s_cpl_data(cpl_beat),
+        .s_cpl_data(dma_cpl_data),
         .s_cpl_valid(fetch_s_cpl_valid),
         .s_cpl_ready(fetch_s_cpl_ready),
         .m_up_data(fetch_m_up_data),
@@ -1647,7 +1638,7 @@ module nic (
         .m_ready(up_ready),
         .idle(upstream_idle)
     );
-    stream_register_beat_512_64 u_tx_register (
+    stream_register_beat_512_64_2 u_tx_register (
         .clk(clk),
         .rst(rst),
         .s_data(frames_0_m_data),
@@ -1660,18 +1651,12 @@ module nic (
 
     always_ff @(posedge clk) begin
         clock <= now;
-        rx_beat <= eth_rx_data;
-        rx_valid <= eth_rx_valid;
-        cpl_beat <= dma_cpl_data;
-        cpl_valid <= dma_cpl_valid;
         if (group_0_drop_valid & !reported) begin
             slow_drops <= slow_drops + 8'd1;
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
         if (rst) begin
-            rx_valid <= 1'b0;
-            cpl_valid <= 1'b0;
             slow_drops <= 8'd0;
         end
     end

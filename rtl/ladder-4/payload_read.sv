@@ -342,7 +342,7 @@ module payload_read (
         .read_address(buffer_read_address),
         .read_data(buffer_read_data)
     );
-    fifo_513x32_margin_4 u_out (
+    fifo_513x32_forward_margin_4 u_out (
         .clk(clk),
         .rst(rst),
         .s_data(out_s_data),

@@ -464,7 +464,7 @@ module assemble (
         .level(store_level),
         .almost_full(store_almost_full)
     );
-    fifo_16x128 u_sums (
+    fifo_16x128_forward u_sums (
         .clk(clk),
         .rst(rst),
         .s_data(running_next),
@@ -476,7 +476,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_560x16_margin_5 u_frames (
+    fifo_560x16_forward_margin_5 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),

@@ -80,6 +80,7 @@ module identify (
     logic [2:0] valid;
     logic [311:0] summaries_0;
     logic [311:0] summaries_1;
+    logic [311:0] summaries_2;
     logic [31:0] hash_0_crc;
     logic [31:0] hash_1_crc;
     logic [15:0] buckets_0;
@@ -116,20 +117,29 @@ module identify (
     logic [15:0] ways_7_write_address;
     logic [112:0] ways_7_write_data;
     logic [112:0] ways_7_read_data;
-    logic [327:0] segment;
+    logic [7:0] hits;
+    logic [15:0] flows_0;
+    logic [15:0] flows_1;
+    logic [15:0] flows_2;
+    logic [15:0] flows_3;
+    logic [15:0] flows_4;
+    logic [15:0] flows_5;
+    logic [15:0] flows_6;
+    logic [15:0] flows_7;
+    logic [327:0] queue_s_data;
     logic queue_s_ready;
     logic [327:0] queue_m_data;
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
-    logic hit;
+    logic [7:0] hits_1;
+    logic [311:0] summary;
     logic [15:0] flow;
 
     wire s_write_data_table = s_write_data[0];
     wire [15:0] s_write_data_bucket = s_write_data[16:1];
     wire [1:0] s_write_data_way = s_write_data[18:17];
     wire [112:0] s_write_data_entry = s_write_data[131:19];
-    wire [1:0] summaries_1_class = summaries_1[25:24];
     wire [31:0] summaries_1_remote_ip = summaries_1[71:40];
     wire [31:0] summaries_1_local_ip = summaries_1[103:72];
     wire [15:0] summaries_1_remote_port = summaries_1[119:104];
@@ -258,41 +268,90 @@ module identify (
     assign ways_7_write_address = clearing ? sweep : (s_write_data_bucket & 16'hff);
     assign ways_7_write_data = clearing ? 113'd0 : s_write_data_entry;
     always_comb begin
-        hit = 1'b0;
+        hits_1 = 8'd0;
+        hits_1[0] =
+            ways_0_read_data_valid
+            & (ways_0_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_0_read_data_local_ip == summaries_1_local_ip)
+            & (ways_0_read_data_remote_port == summaries_1_remote_port)
+            & (ways_0_read_data_local_port == summaries_1_local_port);
+        hits_1[1] =
+            ways_1_read_data_valid
+            & (ways_1_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_1_read_data_local_ip == summaries_1_local_ip)
+            & (ways_1_read_data_remote_port == summaries_1_remote_port)
+            & (ways_1_read_data_local_port == summaries_1_local_port);
+        hits_1[2] =
+            ways_2_read_data_valid
+            & (ways_2_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_2_read_data_local_ip == summaries_1_local_ip)
+            & (ways_2_read_data_remote_port == summaries_1_remote_port)
+            & (ways_2_read_data_local_port == summaries_1_local_port);
+        hits_1[3] =
+            ways_3_read_data_valid
+            & (ways_3_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_3_read_data_local_ip == summaries_1_local_ip)
+            & (ways_3_read_data_remote_port == summaries_1_remote_port)
+            & (ways_3_read_data_local_port == summaries_1_local_port);
+        hits_1[4] =
+            ways_4_read_data_valid
+            & (ways_4_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_4_read_data_local_ip == summaries_1_local_ip)
+            & (ways_4_read_data_remote_port == summaries_1_remote_port)
+            & (ways_4_read_data_local_port == summaries_1_local_port);
+        hits_1[5] =
+            ways_5_read_data_valid
+            & (ways_5_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_5_read_data_local_ip == summaries_1_local_ip)
+            & (ways_5_read_data_remote_port == summaries_1_remote_port)
+            & (ways_5_read_data_local_port == summaries_1_local_port);
+        hits_1[6] =
+            ways_6_read_data_valid
+            & (ways_6_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_6_read_data_local_ip == summaries_1_local_ip)
+            & (ways_6_read_data_remote_port == summaries_1_remote_port)
+            & (ways_6_read_data_local_port == summaries_1_local_port);
+        hits_1[7] =
+            ways_7_read_data_valid
+            & (ways_7_read_data_remote_ip == summaries_1_remote_ip)
+            & (ways_7_read_data_local_ip == summaries_1_local_ip)
+            & (ways_7_read_data_remote_port == summaries_1_remote_port)
+            & (ways_7_read_data_local_port == summaries_1_local_port);
+    end
+    always_comb begin
         flow = 16'd0;
-        if (ways_0_read_data_valid & (ways_0_read_data_remote_ip == summaries_1_remote_ip) & (ways_0_read_data_local_ip == summaries_1_local_ip) & (ways_0_read_data_remote_port == summaries_1_remote_port) & (ways_0_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_0_read_data_flow;
+        if (hits[0]) begin
+            flow = flow | flows_0;
         end
-        if (ways_1_read_data_valid & (ways_1_read_data_remote_ip == summaries_1_remote_ip) & (ways_1_read_data_local_ip == summaries_1_local_ip) & (ways_1_read_data_remote_port == summaries_1_remote_port) & (ways_1_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_1_read_data_flow;
+        if (hits[1]) begin
+            flow = flow | flows_1;
         end
-        if (ways_2_read_data_valid & (ways_2_read_data_remote_ip == summaries_1_remote_ip) & (ways_2_read_data_local_ip == summaries_1_local_ip) & (ways_2_read_data_remote_port == summaries_1_remote_port) & (ways_2_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_2_read_data_flow;
+        if (hits[2]) begin
+            flow = flow | flows_2;
         end
-        if (ways_3_read_data_valid & (ways_3_read_data_remote_ip == summaries_1_remote_ip) & (ways_3_read_data_local_ip == summaries_1_local_ip) & (ways_3_read_data_remote_port == summaries_1_remote_port) & (ways_3_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_3_read_data_flow;
+        if (hits[3]) begin
+            flow = flow | flows_3;
         end
-        if (ways_4_read_data_valid & (ways_4_read_data_remote_ip == summaries_1_remote_ip) & (ways_4_read_data_local_ip == summaries_1_local_ip) & (ways_4_read_data_remote_port == summaries_1_remote_port) & (ways_4_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_4_read_data_flow;
+        if (hits[4]) begin
+            flow = flow | flows_4;
         end
-        if (ways_5_read_data_valid & (ways_5_read_data_remote_ip == summaries_1_remote_ip) & (ways_5_read_data_local_ip == summaries_1_local_ip) & (ways_5_read_data_remote_port == summaries_1_remote_port) & (ways_5_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_5_read_data_flow;
+        if (hits[5]) begin
+            flow = flow | flows_5;
         end
-        if (ways_6_read_data_valid & (ways_6_read_data_remote_ip == summaries_1_remote_ip) & (ways_6_read_data_local_ip == summaries_1_local_ip) & (ways_6_read_data_remote_port == summaries_1_remote_port) & (ways_6_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_6_read_data_flow;
+        if (hits[6]) begin
+            flow = flow | flows_6;
         end
-        if (ways_7_read_data_valid & (ways_7_read_data_remote_ip == summaries_1_remote_ip) & (ways_7_read_data_local_ip == summaries_1_local_ip) & (ways_7_read_data_remote_port == summaries_1_remote_port) & (ways_7_read_data_local_port == summaries_1_local_port)) begin
-            hit = 1'b1;
-            flow = ways_7_read_data_flow;
+        if (hits[7]) begin
+            flow = flow | flows_7;
         end
     end
+    always_comb begin
+        summary = summaries_2;
+        if ((summary[25:24] /* class */ == 2'd0) & !(|hits)) begin
+            summary[25:24] /* class */ = 2'd1;
+        end
+    end
+    assign queue_s_data = {flow, summary};
     assign m_data = queue_m_data;
     assign m_valid = queue_m_valid;
     wire left = m_valid & m_ready;
@@ -370,10 +429,10 @@ module identify (
         .read_address(buckets_1),
         .read_data(ways_7_read_data)
     );
-    fifo_328x16 u_queue (
+    fifo_328x16_forward u_queue (
         .clk(clk),
         .rst(rst),
-        .s_data(segment),
+        .s_data(queue_s_data),
         .s_valid(valid[2]),
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),
@@ -402,10 +461,32 @@ module identify (
             summaries_1 <= summaries_0;
         end
         if (valid[1]) begin
-            segment <= {flow, summaries_1};
-            if ((summaries_1_class == 2'd0) & !hit) begin
-                segment[25:24] /* summary.class */ <= 2'd1;
-            end
+            flows_0 <= ways_0_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_1 <= ways_1_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_2 <= ways_2_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_3 <= ways_3_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_4 <= ways_4_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_5 <= ways_5_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_6 <= ways_6_read_data_flow;
+        end
+        if (valid[1]) begin
+            flows_7 <= ways_7_read_data_flow;
+        end
+        if (valid[1]) begin
+            hits <= hits_1;
+            summaries_2 <= summaries_1;
         end
         valid <= {valid[1:0], taken};
         if (taken & !left) begin

@@ -446,7 +446,7 @@ module assemble (
         .level(store_level),
         .almost_full(store_almost_full)
     );
-    fifo_16x256 u_sums (
+    fifo_16x256_forward u_sums (
         .clk(clk),
         .rst(rst),
         .s_data(running_next),
@@ -458,7 +458,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_560x16_margin_5 u_frames (
+    fifo_560x16_forward_margin_5 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),

@@ -244,7 +244,6 @@ module group (
     logic [321:0] arbiter_m_data;
     logic arbiter_m_valid;
     logic arbiter_idle;
-    logic arbiter_empty;
     logic protocol_s_ready;
     logic [514:0] protocol_m_data;
     logic protocol_m_valid;
@@ -263,6 +262,7 @@ module group (
     logic post_m_read_valid;
     logic [16:0] post_m_update_data;
     logic post_m_update_valid;
+    logic post_m_update_ready;
     logic post_idle;
     logic payload_write_s_ready;
     logic payload_write_s_beats_ready;
@@ -277,6 +277,8 @@ module group (
     logic [3:0] payload_write_drop_reason;
     logic payload_write_placed;
     logic payload_write_idle;
+    logic [16:0] scheduler_s_data;
+    logic scheduler_s_valid;
     logic scheduler_s_ready;
     logic [39:0] scheduler_m_data;
     logic scheduler_m_valid;
@@ -294,18 +296,24 @@ module group (
     logic [288:0] assemble_m_data;
     logic assemble_m_valid;
     logic assemble_idle;
+    logic scheduler_takes_holds;
     logic [6:0] pulses_1;
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
     wire [15:0] s_data_flow = s_data[327:312];
+    wire [1:0] arbiter_m_data_kind = arbiter_m_data[1:0];
     wire [23:0] arbiter_m_data_ticket = arbiter_m_data[25:2];
     wire [15:0] arbiter_m_data_flow = arbiter_m_data[41:26];
+    wire [1:0] arbiter_m_data_class = arbiter_m_data[51:50];
+    wire [31:0] arbiter_m_data_ack = arbiter_m_data[123:92];
     wire [23:0] protocol_m_data_ticket = protocol_m_data[25:2];
     wire [15:0] protocol_m_data_flow = protocol_m_data[41:26];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
     wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
     wire [15:0] post_m_read_data_flow = post_m_read_data[39:24];
+    wire [15:0] post_m_update_data_flow = post_m_update_data[15:0];
+    wire post_m_update_data_ready = post_m_update_data[16];
     wire [23:0] payload_write_m_header_data_ticket = payload_write_m_header_data[23:0];
     wire [15:0] payload_write_m_header_data_flow = payload_write_m_header_data[39:24];
     wire [23:0] scheduler_m_data_ticket = scheduler_m_data[23:0];
@@ -323,6 +331,19 @@ module group (
     wire event_ = arbiter_m_valid & free;
     wire takes = protocol_s_ready & free;
     assign s_connection_ready = post_s_connection_ready;
+    wire releases =
+        event_
+        & takes
+        & (arbiter_m_data_kind == 2'd2)
+        & (arbiter_m_data_class == 2'd0)
+        & (|arbiter_m_data_ack);
+    assign scheduler_s_data = {
+        releases | post_m_update_data_ready,
+        releases ? arbiter_m_data_flow : post_m_update_data_flow
+    };
+    assign scheduler_s_valid = releases | post_m_update_valid;
+    assign post_m_update_ready = scheduler_s_ready & !releases;
+    assign scheduler_takes_holds = rst | !releases | scheduler_s_ready;
     assign s_beats_ready = payload_write_s_beats_ready;
     assign m_notice_data = payload_write_m_notice_data;
     assign m_notice_valid = payload_write_m_notice_valid;
@@ -351,7 +372,7 @@ module group (
         & payload_write_idle
         & payload_read_idle
         & assemble_idle;
-    assign settled = behind & arbiter_empty;
+    assign settled = behind;
     assign idle = behind & arbiter_idle & scheduler_idle;
     assign at_arbiter = {
         s_valid ? s_data_flow : 16'd0,
@@ -415,8 +436,7 @@ module group (
         .m_data(arbiter_m_data),
         .m_valid(arbiter_m_valid),
         .m_ready(takes),
-        .idle(arbiter_idle),
-        .empty(arbiter_empty)
+        .idle(arbiter_idle)
     );
     protocol u_protocol (
         .clk(clk),
@@ -453,7 +473,7 @@ module group (
         .m_read_ready(payload_read_s_ready),
         .m_update_data(post_m_update_data),
         .m_update_valid(post_m_update_valid),
-        .m_update_ready(scheduler_s_ready),
+        .m_update_ready(post_m_update_ready),
         .idle(post_idle)
     );
     payload_write u_payload_write (
@@ -486,8 +506,8 @@ module group (
     scheduler u_scheduler (
         .clk(clk),
         .rst(rst),
-        .s_data(post_m_update_data),
-        .s_valid(post_m_update_valid),
+        .s_data(scheduler_s_data),
+        .s_valid(scheduler_s_valid),
         .s_ready(scheduler_s_ready),
         .m_data(scheduler_m_data),
         .m_valid(scheduler_m_valid),
@@ -527,6 +547,10 @@ module group (
         .m_valid(assemble_m_valid),
         .m_ready(m_ready),
         .idle(assemble_idle)
+    );
+    assertion_13 u_scheduler_takes (
+        .clk(clk),
+        .holds(scheduler_takes_holds)
     );
 
     // Bits that this module has no use for.

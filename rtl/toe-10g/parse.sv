@@ -397,7 +397,7 @@ module parse (
         .walk(walks_3_walked),
         .walked(walks_4_walked)
     );
-    fifo_312x64 u_summaries (
+    fifo_312x64_forward u_summaries (
         .clk(clk),
         .rst(rst),
         .s_data(judge_judged_summary),

@@ -43,7 +43,6 @@
 //        14    [311:298]   payload_len
 // out     1  m_valid
 // in      1  m_ready
-// out     1  idle
 `default_nettype none
 
 module sequencer (
@@ -54,37 +53,21 @@ module sequencer (
     output logic         s_ready,
     output logic [311:0] m_data,
     output logic         m_valid,
-    input  wire          m_ready,
-    output logic         idle
+    input  wire          m_ready
 );
     logic [21:0] number;
-    logic stamped_s_ready;
-    logic [311:0] stamped_m_data;
-    logic stamped_m_valid;
     logic [311:0] summary;
 
     always_comb begin
         summary = s_data;
         summary[23:0] /* ticket */ = {2'd0, number};
     end
-    assign s_ready = stamped_s_ready;
-    assign m_data = stamped_m_data;
-    assign m_valid = stamped_m_valid;
-    assign idle = !stamped_m_valid;
-
-    stream_register_summary u_stamped (
-        .clk(clk),
-        .rst(rst),
-        .s_data(summary),
-        .s_valid(s_valid),
-        .s_ready(stamped_s_ready),
-        .m_data(stamped_m_data),
-        .m_valid(stamped_m_valid),
-        .m_ready(m_ready)
-    );
+    assign m_data = summary;
+    assign m_valid = s_valid;
+    assign s_ready = m_ready;
 
     always_ff @(posedge clk) begin
-        if (s_valid & stamped_s_ready) begin
+        if (s_valid & m_ready) begin
             number <= number + 22'd1;
         end
         if (rst) begin

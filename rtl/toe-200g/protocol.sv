@@ -4195,7 +4195,7 @@ module protocol (
         .read_address(writing_flow),
         .read_data(edges_read_data)
     );
-    fifo_515x32_margin_13 u_outcomes (
+    fifo_515x32_forward_margin_13 u_outcomes (
         .clk(clk),
         .rst(rst),
         .s_data(outcome),
