@@ -4,9 +4,11 @@
 //! and the results they leave.
 
 pub mod absent;
+pub mod blame;
 pub mod bounds;
 pub mod cluster;
 pub mod commands;
+pub mod compare;
 pub mod diagram;
 pub mod model;
 pub mod observation;

@@ -27,6 +27,10 @@ enum Command {
     Synth(commands::synth::Arguments),
     /// Run a scenario to the clock cycle.
     Run(commands::run::Arguments),
+    /// Tell where the time of a run's requests and segments went.
+    Blame(commands::blame::Arguments),
+    /// Compare two results, or two sweeps point by point; with a gate, fail if it became worse.
+    Compare(commands::compare::Arguments),
     /// Feed what a NIC was given back to it, and tell where its outputs first differ.
     Replay(commands::replay::Arguments),
     /// Run the RTL NIC by itself, behind SimBricks channels.
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
         Command::Lint(arguments) => commands::lint::execute(&arguments),
         Command::Synth(arguments) => commands::synth::execute(&arguments),
         Command::Run(arguments) => commands::run::execute(&arguments),
+        Command::Blame(arguments) => commands::blame::execute(&arguments),
+        Command::Compare(arguments) => commands::compare::execute(&arguments),
         Command::Replay(arguments) => commands::replay::execute(&arguments),
         Command::Nic(arguments) => commands::nic::execute(&arguments),
         Command::Host(arguments) => commands::host::execute(&arguments),

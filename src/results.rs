@@ -1,6 +1,7 @@
 //! What a run leaves behind: `summary.json` (the same in every mode), `execution.json`
 //! (everything that depends on machine, mode or wall time) and the files beside them.
 
+use crate::blame::Blame;
 use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Percentiles {
     pub p50: u64,
     /// 99th percentile.
     pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
     /// 99.99th percentile.
     pub p9999: u64,
 }
@@ -99,6 +102,8 @@ pub struct Summary {
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
     /// What limits the run, and what would next.
     pub verdict: Verdict,
+    /// Where the time of requests and segments went.
+    pub blame: Blame,
 }
 
 /// Everything else.

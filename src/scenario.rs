@@ -186,6 +186,8 @@ pub struct Link {
     pub rate: Option<BitRate>,
     /// One-way delay.
     pub delay: Duration,
+    /// Largest IP packet of either end, 576 to 1500 bytes.
+    pub mtu: ByteCount,
     /// Probability that a frame is lost, each direction.
     pub loss: f64,
     /// Probability that a frame is duplicated.
@@ -203,6 +205,7 @@ impl Default for Link {
         Self {
             rate: None,
             delay: Duration(1_000_000),
+            mtu: ByteCount(1500),
             loss: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
@@ -506,6 +509,11 @@ impl Settings {
             self.link.delay.0 >= 2,
             "link.delay",
             "must be at least 2ps: a link without delay gives no lookahead".into(),
+        )?;
+        check(
+            (576..=1500).contains(&self.link.mtu.0),
+            "link.mtu",
+            format!("must lie between 576 and 1500 bytes, not {}", self.link.mtu),
         )?;
         check(
             self.pcie.delay.0 > 0,

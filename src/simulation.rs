@@ -8,6 +8,7 @@
 pub mod lone;
 
 use crate::absent::Absent;
+use crate::blame::{Post, Watch, write_worst};
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
@@ -21,11 +22,12 @@ use hallux_cosim::engine::{ComponentId, Direction, Partition, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::{Generation, LinkParameters};
 use hallux_cosim::nic::{RtlNic, RtlNicConfig};
+use hallux_cosim::observe::passages::PassageLog;
 use hallux_cosim::observe::pcapng::PcapngWriter;
 use hallux_cosim::observe::rtt::TcpObserver;
 use hallux_host::application::Network;
 use hallux_host::apps::files::FileTree;
-use hallux_host::apps::report::{Report, Spans};
+use hallux_host::apps::report::{Exchange, Report, Spans};
 use hallux_host::apps::{http, rpc};
 use hallux_host::behavioural::{BehaviouralConfig, BehaviouralNic};
 use hallux_host::control::HostConfig;
@@ -37,7 +39,7 @@ use hallux_toe::design::DesignPoint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,6 +72,8 @@ pub struct Work {
     /// Request latencies.
     #[serde(with = "spans")]
     pub latency: Spans,
+    /// Each request with its answer.
+    pub exchanges: Vec<Exchange>,
     /// First request, in picoseconds.
     pub started: Option<u64>,
     /// Last answer, in picoseconds.
@@ -103,6 +107,8 @@ pub struct Findings {
     pub nics: BTreeMap<String, NicSummary>,
     /// Of every other component.
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Where everything was and when, in each RTL NIC.
+    pub passages: BTreeMap<String, PassageLog>,
     /// Clock cycles evaluated in RTL.
     pub evaluated_cycles: u64,
 }
@@ -114,6 +120,7 @@ impl Findings {
         self.server_failure = self.server_failure.or(other.server_failure);
         self.nics.extend(other.nics);
         self.counters.extend(other.counters);
+        self.passages.extend(other.passages);
         self.evaluated_cycles += other.evaluated_cycles;
         self
     }
@@ -127,6 +134,7 @@ impl Work {
         self.requests += other.requests;
         self.failures.extend(other.failures);
         self.latency.merge(&other.latency);
+        self.exchanges.extend(other.exchanges);
         self.started = [self.started, other.started].into_iter().flatten().min();
         self.finished = self.finished.max(other.finished);
         self
@@ -150,6 +158,7 @@ impl Client {
                     requests: report.files_verified,
                     failures: report.failures,
                     latency: report.latency,
+                    exchanges: report.exchanges,
                     started: report.started.map(Time::ps),
                     finished: report.finished.map(Time::ps),
                 }
@@ -162,6 +171,7 @@ impl Client {
                     requests: report.completed,
                     failures: report.failures,
                     latency: report.latency,
+                    exchanges: report.exchanges,
                     started: report.started.map(Time::ps),
                     finished: report.finished.map(Time::ps),
                 }
@@ -185,6 +195,7 @@ pub struct Assembly {
     clients: Vec<Client>,
     server_failure: ServerFailure,
     traffic: Arc<Mutex<TcpObserver>>,
+    watch: Watch,
     /// Bytes the clients will verify when all goes well.
     pub expected_bytes: u64,
 }
@@ -246,12 +257,30 @@ pub fn assemble(
         simulation.add_sink(PcapngWriter::new(file, simulation.interfaces())?);
     }
     let expected_bytes = clients.iter().map(|(.., bytes)| bytes).sum();
+    let post = |host: &str, nic: &str, number, end| {
+        let suffix = suffix(scenario, number);
+        Post {
+            host: format!("{host}{suffix}"),
+            nic: format!("{nic}{suffix}"),
+            end,
+        }
+    };
+    let server = Post {
+        host: "server".into(),
+        nic: NIC.into(),
+        end: server,
+    };
+    let ends = (0..).zip(&ends);
+    let ends = ends.map(|(number, end)| post("client", PEER_NIC, number, *end));
+    let ends = ends.collect();
+    let watch = Watch::attach(&mut simulation, server, ends)?;
     Ok(Assembly {
         simulation,
         nics,
         clients: clients.into_iter().map(|(client, ..)| client).collect(),
         server_failure,
         traffic,
+        watch,
         expected_bytes,
     })
 }
@@ -293,11 +322,7 @@ impl World<'_, '_> {
 
     /// Client number `number` with its work, and the bytes it will verify.
     fn add_client(&mut self, number: u32) -> Result<(Client, End, u64)> {
-        let several = self.scenario.settings.peer.count > 1;
-        let suffix = match several {
-            true => format!("-{number}"),
-            false => String::new(),
-        };
+        let suffix = suffix(self.scenario, number);
         let name = format!("client{suffix}");
         // The validated count keeps the last byte within its range.
         let mut mac = CLIENT_MAC;
@@ -338,6 +363,7 @@ impl World<'_, '_> {
         Ok(SmoltcpHost::new(SmoltcpConfig {
             line_rate: line_rate(self.scenario)?,
             buffer: settings.peer.buffer.0 as usize,
+            mtu: settings.link.mtu.0 as usize,
             ..SmoltcpConfig::new(name, mac, ip, Seed(settings.seed))
         }))
     }
@@ -402,6 +428,14 @@ impl World<'_, '_> {
     }
 }
 
+/// What tells client number `number` from the others.
+fn suffix(scenario: &Scenario, number: u32) -> String {
+    match scenario.settings.peer.count > 1 {
+        true => format!("-{number}"),
+        false => String::new(),
+    }
+}
+
 pub(crate) fn line_rate(scenario: &Scenario) -> Result<LineRate> {
     let rate = scenario.line_rate();
     LineRate::from_bps(rate.0).ok_or_else(|| anyhow!("link.rate {rate} is out of range"))
@@ -431,6 +465,7 @@ fn impairments(scenario: &Scenario) -> Result<Impairments> {
 fn host(scenario: &Scenario, name: &str, mac: [u8; 6], ip: Ipv4Addr) -> Result<Host> {
     let settings = &scenario.settings;
     let mut config = HostConfig::new(name, mac, ip, Seed(settings.seed));
+    config.mtu = settings.link.mtu.0 as u16;
     config.rx_ring = settings.host.ring.0 as u32;
     config.tx_ring = settings.host.ring.0 as u32;
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
@@ -462,7 +497,8 @@ fn add_nic(
             ..BehaviouralConfig::default()
         }))?);
     }
-    let config = rtl_nic_config(name, Seed(settings.seed), rate, &settings.pcie, design)?;
+    let mut config = rtl_nic_config(name, Seed(settings.seed), rate, &settings.pcie, design)?;
+    config.passages = true;
     let id = match make_nic(config)? {
         Some(nic) => simulation.add(nic)?,
         None => simulation.add(Absent::nic(name))?,
@@ -722,6 +758,9 @@ impl Assembly {
                 .map(|(name, nic)| (name.to_owned(), nic_summary(nic)))
                 .collect(),
             counters: counters.filter(|(name, _)| own(name)).collect(),
+            passages: nics()
+                .filter_map(|(name, nic)| Some((name.to_owned(), nic.passages()?.clone())))
+                .collect(),
             evaluated_cycles: nics().map(|(_, nic)| nic.report().evaluated_cycles).sum(),
         }
     }
@@ -739,8 +778,9 @@ impl Assembly {
             work,
             nics,
             counters,
+            passages,
             ..
-        } = findings.clone();
+        } = findings;
         let span = match (work.started, work.finished) {
             (Some(started), Some(finished)) => finished.saturating_sub(started),
             _ => 0,
@@ -760,13 +800,14 @@ impl Assembly {
         let verdict = Verdict::of(&Measured {
             scenario,
             nic: nics.get(NIC),
-            counters: &counters,
+            counters,
             span,
             verified: work.verified,
             requests: work.requests,
-            least_request: work.latency.least().ps(),
+            exchanges: &work.exchanges,
             retransmitted: received.retransmitted_segments + sent.retransmitted_segments,
         });
+        let blame = self.watch.blame(scenario, &work.exchanges, passages);
         Summary {
             schema: SUMMARY_SCHEMA,
             complete,
@@ -781,29 +822,61 @@ impl Assembly {
             goodput_gbps: gigabits_per_second(work.verified, span),
             segments,
             retransmitted_segments: received.retransmitted_segments + sent.retransmitted_segments,
-            rtt_ps: Percentiles {
-                samples: sent.rtt_samples(),
-                p50: sent.rtt_quantile(5_000).ps(),
-                p99: sent.rtt_quantile(9_900).ps(),
-                p9999: sent.rtt_quantile(9_999).ps(),
-            },
-            request_ps: Percentiles {
-                samples: work.latency.count(),
-                p50: work.latency.quantile(5_000).ps(),
-                p99: work.latency.quantile(9_900).ps(),
-                p9999: work.latency.quantile(9_999).ps(),
-            },
+            rtt_ps: percentiles(sent.rtt_samples(), |share| sent.rtt_quantile(share)),
+            request_ps: requests(work),
             stages: tested.stages,
             pcie: tested.pcie,
             drops: tested.drops,
-            nics,
-            counters,
+            nics: nics.clone(),
+            counters: counters.clone(),
             verdict,
+            blame,
         }
     }
 }
 
+fn percentiles(samples: u64, quantile: impl Fn(u32) -> Time) -> Percentiles {
+    let at = |per_10_000| quantile(per_10_000).ps();
+    Percentiles {
+        samples,
+        p50: at(5_000),
+        p99: at(9_900),
+        p999: at(9_990),
+        p9999: at(9_999),
+    }
+}
+
+/// Request latencies, to the picosecond.
+fn requests(work: &Work) -> Percentiles {
+    let mut latencies: Vec<u64> = work.exchanges.iter().map(Exchange::latency).collect();
+    latencies.sort_unstable();
+    percentiles(latencies.len() as u64, |per_10_000| {
+        let rank = (latencies.len() as u64 * u64::from(per_10_000)).div_ceil(10_000);
+        let index = (rank as usize).saturating_sub(1);
+        Time::from_ps(latencies.get(index).copied().unwrap_or(0))
+    })
+}
+
 impl Assembly {
+    /// Writes the longest request of a run with these findings as a trace of its own,
+    /// `path`; nothing if there was none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_worst(&self, scenario: &Scenario, findings: &Findings, path: &Path) -> Result<()> {
+        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
+        if exchanges.is_empty() {
+            return Ok(());
+        }
+        let place = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(File::create(path).with_context(place)?);
+        self.watch.follow(scenario, exchanges, logs, |ways, _| {
+            write_worst(ways, NIC, logs.get(NIC), &mut file)?;
+            file.flush()
+        })?;
+        Ok(())
+    }
+
     /// Counters of every component but the RTL NICs, which have a place of their own.
     fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
         let is_nic = |name: &str| self.nics.iter().any(|(nic, _)| nic == name);

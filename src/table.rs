@@ -1,5 +1,6 @@
 //! The table at the end of a run.
 
+use crate::blame;
 use crate::results::{Execution, Percentiles, Summary};
 use crate::verdict::Verdict;
 use comfy_table::{CellAlignment, Table, presets};
@@ -60,6 +61,7 @@ pub fn of(summary: &Summary, execution: &Execution) -> String {
     let _ = writeln!(text, "{figures}\n");
     if summary.complete {
         bounds(&summary.verdict, &mut text);
+        let _ = writeln!(text, "{}\n", blame::short(&summary.blame));
     }
 
     if !summary.stages.is_empty() {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! and the lowest bound binds. Where software waits for an answer before it sends the next
-//! request, the requests in flight over the least time an answer took are a bound too.
+//! request, the requests in flight over the least time such an answer took are a bound too.
 
 use crate::bounds;
 use crate::results::NicSummary;
@@ -19,6 +19,7 @@ use crate::scenario::{App, CpuProfileName, NicModel, PeerKind, Scenario};
 use crate::simulation::{line_rate, pcie_link};
 use hallux_channel::Time;
 use hallux_channel::ethernet::{FCS_BYTES, GAP_BYTES, PREAMBLE_BYTES};
+use hallux_host::apps::report::Exchange;
 use hallux_host::cpu::CpuProfile;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -74,8 +75,8 @@ pub struct Measured<'a> {
     pub verified: u64,
     /// Requests that were answered.
     pub requests: u64,
-    /// Least time from a request to its answer, in ps.
-    pub least_request: u64,
+    /// Each request with its answer.
+    pub exchanges: &'a [Exchange],
     /// Segments that carried bytes already sent.
     pub retransmitted: u64,
 }
@@ -224,11 +225,23 @@ impl Tally<'_> {
             App::Http { connections, .. } | App::Rpc { connections, .. } => connections,
         };
         let flight = f64::from(connections) * f64::from(settings.peer.count);
+        // Larger answers take longer, so each is held against the fastest of its size.
+        let exchanges = self.measured.exchanges;
+        let mut least = BTreeMap::<u64, u64>::new();
+        for exchange in exchanges {
+            let of = least.entry(exchange.answer).or_insert(u64::MAX);
+            *of = exchange.latency().min(*of);
+        }
+        let total: u64 = exchanges
+            .iter()
+            .map(|exchange| least[&exchange.answer])
+            .sum();
+        let mean = total as f64 * 1e-12 / exchanges.len() as f64;
         self.add(
             "requests_in_flight",
             "requests/s",
             "app.connections",
-            flight / (self.measured.least_request as f64 * 1e-12),
+            flight / mean,
             self.measured.requests,
         );
     }

@@ -1,5 +1,6 @@
 //! What a run leaves behind: captures, counters and traces.
 
+pub mod passages;
 pub mod pcapng;
 pub mod pcie_log;
 pub mod pcie_packet;

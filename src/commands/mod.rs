@@ -1,6 +1,8 @@
 //! One module a subcommand.
 
 pub mod bench;
+pub mod blame;
+pub mod compare;
 pub mod doctor;
 pub mod gen_rtl;
 pub mod host;

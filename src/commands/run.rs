@@ -314,6 +314,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         nic.close_waves()?;
     }
     directory.write_json("summary.json", &summary)?;
+    assembly.write_worst(&scenario, &findings, &directory.path("worst.json"))?;
     directory.write_json("execution.json", &execution)?;
     if arguments.trace && matches!(arguments.mode, Mode::Fused | Mode::Threads) {
         write_trace(&directory.path("trace.json"), &assembly)?;

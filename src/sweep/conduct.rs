@@ -309,6 +309,7 @@ impl Conductor<'_> {
         lost: &Lost,
     ) -> Row {
         let mut metrics = Metrics::new();
+        let mut binds = None;
         let standing = match point {
             Err(reason) => Standing::Failed(reason),
             Ok(point) => match self.static_standing(&point) {
@@ -319,6 +320,7 @@ impl Conductor<'_> {
                 None => match (self.store.outcome(&point.key), lost.get(&point.key)) {
                     (Some(Outcome::Done { summary }), _) => {
                         metrics.extend(table::metrics_of(&summary));
+                        binds = summary["verdict"]["binds"].as_str().map(str::to_owned);
                         metrics.extend(self.estimated(&point));
                         match table::broken(self.sweep, &metrics) {
                             Some(reason) => Standing::Infeasible(reason),
@@ -337,6 +339,7 @@ impl Conductor<'_> {
             configuration,
             standing,
             metrics,
+            binds,
         }
     }
 

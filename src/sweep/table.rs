@@ -51,6 +51,8 @@ pub struct Row {
     pub standing: Standing,
     /// Its figures, as far as they are known.
     pub metrics: Metrics,
+    /// The resource that binds it, if one does.
+    pub binds: Option<String>,
 }
 
 /// Figures that every CSV has, beside those of objectives and constraints.
@@ -80,6 +82,7 @@ const SYNTH: [&str; 4] = [
 pub fn metrics_of(summary: &Value) -> Metrics {
     let mut metrics = metric::flatten(summary);
     metrics.remove("seed");
+    metrics.retain(|name, _| is_kept(name));
     for (total, part) in [("drops_total", "drops"), ("pcie_bytes", "pcie")] {
         let sum = summary[part].as_object().map_or(0, |counts| {
             counts.values().filter_map(Value::as_u64).sum::<u64>()
@@ -87,6 +90,15 @@ pub fn metrics_of(summary: &Value) -> Metrics {
         metrics.insert(total.into(), sum as f64);
     }
     metrics
+}
+
+/// Of blame, the median request and that of 99 % are figures of a point; all of it would be
+/// many times what a table of thousands of points has else.
+fn is_kept(name: &str) -> bool {
+    !name.starts_with("blame.")
+        || ["blame.request.p50.", "blame.request.p99."]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
 }
 
 /// Area and critical path of a design: the area of the whole, the longest path of any module.
@@ -233,6 +245,7 @@ pub fn json_lines(sweep: &Sweep, rows: &[Row]) -> String {
             "status": row.standing.word(),
             "reason": row.standing.reason(),
             "front": on_front,
+            "binds": row.binds,
             "metrics": row.metrics,
         });
         text += &line.to_string();

@@ -20,6 +20,7 @@ use super::ports::{PortBytes, Ports};
 use super::record::Recording;
 use super::report::{Demand, NicReport};
 use super::skip::{Gap, Rest, SkipMode};
+use crate::observe::passages::{PassageLog, PassageRecorder};
 use crate::observe::stages::StageMonitor;
 use crate::observe::trace::StageTrace;
 use crate::observe::waves::WaveFile;
@@ -66,6 +67,8 @@ pub struct RtlNicConfig {
     pub stall_bound: u64,
     /// Record each event's passage through the stages.
     pub trace: bool,
+    /// Log where everything was and when, for latency blame.
+    pub passages: bool,
     /// Write waveforms; needs a library with a trace format.
     pub waves: Option<WaveFile>,
     /// Record the inputs of this many cycles.
@@ -86,6 +89,7 @@ impl RtlNicConfig {
             seed,
             stall_bound: 250_000,
             trace: false,
+            passages: false,
             waves: None,
             record: 0,
             edges: false,
@@ -118,6 +122,7 @@ pub struct RtlNic {
     protocol: Vec<bool>,
     monitor: StageMonitor,
     trace: Option<StageTrace>,
+    passages: Option<PassageRecorder>,
     recording: Option<Recording>,
     edges: Option<EdgeLog>,
     waves_open: bool,
@@ -166,6 +171,9 @@ impl RtlNic {
                 .collect(),
             monitor: StageMonitor::new(ports.stages()),
             trace: config.trace.then(|| StageTrace::new(ports.stages())),
+            passages: config
+                .passages
+                .then(|| PassageRecorder::new(ports.stages(), config.clock.edge(1))),
             recording: (config.record > 0)
                 .then(|| Recording::new(layout.inputs.size, config.record)),
             edges: config.edges.then(|| EdgeLog::new(ports.stages())),
@@ -202,6 +210,11 @@ impl RtlNic {
     /// The stage trace, if one is recorded.
     pub fn trace(&self) -> Option<&StageTrace> {
         self.trace.as_ref()
+    }
+
+    /// Where everything was and when, if it is logged.
+    pub fn passages(&self) -> Option<&PassageLog> {
+        self.passages.as_ref().map(PassageRecorder::log)
     }
 
     /// The clock of the data path.
@@ -244,7 +257,12 @@ impl RtlNic {
         while let Some((at, port, message)) = io.pop_before(horizon) {
             match (port, message) {
                 (ETH, Message::Frame(frame)) => self.mac.receive(at, frame),
-                (_, message) => self.pcie.receive(at, message)?,
+                (_, message) => {
+                    if let Some(passages) = &mut self.passages {
+                        passages.received(at, &message);
+                    }
+                    self.pcie.receive(at, message)?
+                }
             }
         }
         Ok(())
@@ -314,6 +332,17 @@ impl RtlNic {
         } else {
             self.ports.tx(outputs)
         };
+        if let Some(passages) = &mut self.passages {
+            if let Some(beat) = &frame_beat {
+                passages.frame_beat(now, beat.last);
+            }
+            if let Some(beat) = completion.as_ref().filter(|beat| beat.last) {
+                passages.completed(now, beat.tag);
+            }
+            if let Some((.., last)) = tx.as_ref().filter(|_| tx_ready) {
+                passages.sent_beat(now, *last);
+            }
+        }
         if let Some(log) = &mut self.edges {
             let crossings = [
                 frame_beat
@@ -354,6 +383,9 @@ impl RtlNic {
         self.rest.cycle(quiescent && !offered && !open);
         self.observe(now, in_reset, moved || quiescent)?;
         while let Some((at, message)) = self.pcie.take_outgoing() {
+            if let Some(passages) = &mut self.passages {
+                passages.sent(now, at, &message);
+            }
             io.send(PCIE, at, message);
         }
         while let Some((at, message)) = self.mac.take_outgoing() {
@@ -393,9 +425,13 @@ impl RtlNic {
             && let Some(count) = self.drops.get_mut(usize::from(reason))
         {
             *count += 1;
+            if let Some(passages) = &mut self.passages {
+                passages.dropped(now, reason);
+            }
         }
         let mut moved = moved;
         for (stage, probe) in self.ports.probes(outputs) {
+            let refused = self.monitor.waiting(stage);
             let waiting = self.monitor.observe(stage, probe.fire, probe.blocked);
             if probe.fire {
                 moved = true;
@@ -404,6 +440,11 @@ impl RtlNic {
                 }
                 if let Some(log) = &mut self.edges {
                     log.push(self.edge, Edge::Entered { stage });
+                }
+                if let Some(passages) = &mut self.passages
+                    && probe.ticket != NO_TICKET
+                {
+                    passages.enter(now, stage, probe.ticket, probe.flow, refused);
                 }
                 if let Some(trace) = &mut self.trace
                     && probe.ticket != NO_TICKET

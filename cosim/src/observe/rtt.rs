@@ -193,17 +193,25 @@ impl MessageSink for TcpObserver {
 
 /// What matters of a segment.
 #[derive(Clone, Debug)]
-struct Segment {
-    seq: u32,
-    ack: Option<u32>,
-    window: u16,
-    payload: u32,
-    syn: bool,
-    fin: bool,
-    rst: bool,
+pub struct Segment {
+    /// Sequence number.
+    pub seq: u32,
+    /// Acknowledgement number, with ACK.
+    pub ack: Option<u32>,
+    /// Window as it stands in the header.
+    pub window: u16,
+    /// Bytes of payload.
+    pub payload: u32,
+    /// SYN.
+    pub syn: bool,
+    /// FIN.
+    pub fin: bool,
+    /// RST.
+    pub rst: bool,
 }
 
-fn parse(frame: &[u8]) -> Option<((SocketAddrV4, SocketAddrV4), Segment)> {
+/// The ends and the segment of a frame; `None` if it is not TCP over IPv4.
+pub fn parse(frame: &[u8]) -> Option<((SocketAddrV4, SocketAddrV4), Segment)> {
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
     let Some(NetSlice::Ipv4(ip)) = packet.net else {
         return None;

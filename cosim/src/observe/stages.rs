@@ -48,6 +48,12 @@ impl StageMonitor {
         self.waiting[stage]
     }
 
+    /// For how many cycles in a row an event has been refused at `stage`.
+    #[inline]
+    pub fn waiting(&self, stage: usize) -> u64 {
+        self.waiting[stage]
+    }
+
     /// Name of a stage.
     pub fn name(&self, stage: usize) -> &str {
         &self.names[stage]

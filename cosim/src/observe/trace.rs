@@ -22,6 +22,17 @@ struct Entry {
     stage: u16,
 }
 
+/// A slice of a track of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// What it shows.
+    pub name: String,
+    /// Begin.
+    pub from: Time,
+    /// End.
+    pub until: Time,
+}
+
 /// Entries into stages, in the order of time.
 #[derive(Clone, Debug, Default)]
 pub struct StageTrace {
@@ -65,11 +76,33 @@ impl StageTrace {
     /// # Errors
     /// Those of the writer.
     pub fn write(&self, process: &str, edge: Time, out: &mut impl Write) -> io::Result<()> {
+        self.write_with(process, edge, &[], out)
+    }
+
+    /// Writes the trace with `spans`, nested and in order, on a track above it.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_with(
+        &self,
+        process: &str,
+        edge: Time,
+        spans: &[Span],
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let mut events = Events { out, first: true };
         let quoted = serde_json::to_string(process)?;
         events.raw(&format!(
             r#"{{"ph":"M","pid":1,"name":"process_name","args":{{"name":{quoted}}}}}"#
         ))?;
+        for span in spans {
+            let quoted = serde_json::to_string(&span.name)?;
+            events.raw(&format!(
+                r#"{{"ph":"X","name":{quoted},"pid":1,"tid":0,"ts":{},"dur":{}}}"#,
+                microseconds(span.from),
+                microseconds(span.until.since(span.from)),
+            ))?;
+        }
         for (number, passage) in self.passages().iter().enumerate() {
             self.passage(number, passage, edge, &mut events)?;
         }
@@ -136,6 +169,11 @@ impl StageTrace {
     }
 }
 
+/// Microseconds with six decimals, which are picoseconds.
+fn microseconds(at: Time) -> String {
+    format!("{}.{:06}", at.ps() / 1_000_000, at.ps() % 1_000_000)
+}
+
 /// Writes the JSON array, event by event.
 struct Events<'a, W: Write> {
     out: &'a mut W,
@@ -162,9 +200,9 @@ impl<W: Write> Events<'_, W> {
         track: &str,
         rest: &str,
     ) -> io::Result<()> {
-        let (us, ps) = (at.ps() / 1_000_000, at.ps() % 1_000_000);
+        let at = microseconds(at);
         self.raw(&format!(
-            r#"{{"ph":"{phase}","name":"{name}",{track},"ts":{us}.{ps:06}{rest}}}"#
+            r#"{{"ph":"{phase}","name":"{name}",{track},"ts":{at}{rest}}}"#
         ))
     }
 

@@ -1,6 +1,8 @@
 //! What an application tells the scenario when all is over.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hallux_channel::Time;
@@ -38,6 +40,34 @@ impl<T: Clone> Report<T> {
     }
 }
 
+/// A request and its answer on a connection, as the client saw them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// The client's end of the connection.
+    pub client: SocketAddrV4,
+    /// The server's end.
+    pub server: SocketAddrV4,
+    /// Bytes that the client had sent on the connection before the request.
+    pub before: u64,
+    /// The same, the request included.
+    pub asked: u64,
+    /// Bytes that it had received on the connection, the answer included.
+    pub answered: u64,
+    /// Bytes of the answer.
+    pub answer: u64,
+    /// When the application began, in ps.
+    pub started: u64,
+    /// When the answer was complete, in ps.
+    pub finished: u64,
+}
+
+impl Exchange {
+    /// What the application waited, in ps.
+    pub fn latency(&self) -> u64 {
+        self.finished.saturating_sub(self.started)
+    }
+}
+
 /// Spans of simulated time in picoseconds, to three significant digits.
 #[derive(Clone)]
 pub struct Spans(Histogram<u64>);
@@ -65,14 +95,6 @@ impl Spans {
     /// median, 9999 the 99.99th percentile. Zero if there is none.
     pub fn quantile(&self, per_10_000: u32) -> Time {
         Time::from_ps(self.0.value_at_quantile(f64::from(per_10_000) / 10_000.0))
-    }
-
-    /// The shortest span, to three significant digits; zero if there is none.
-    pub fn least(&self) -> Time {
-        match self.0.is_empty() {
-            true => Time::ZERO,
-            false => Time::from_ps(self.0.min()),
-        }
     }
 
     /// The longest span; zero if there is none.

@@ -17,7 +17,7 @@ use hallux_channel::{Random, Seed, Time};
 
 use crate::application::{Listener, NetError, Network, Stream};
 use crate::apps::connect_patiently;
-use crate::apps::report::{Report, Spans};
+use crate::apps::report::{Exchange, Report, Spans};
 use crate::cpu::Cost;
 
 /// Bytes of the size field, and the smallest message.
@@ -91,6 +91,8 @@ pub struct ClientReport {
     pub bytes_mismatched: u64,
     /// From the request to the end of the answer, after the warm-up.
     pub latency: Spans,
+    /// Each of them, in the order in which they ended.
+    pub exchanges: Vec<Exchange>,
     /// One sentence for each connection that broke.
     pub failures: Vec<String>,
     /// When the first measured request was sent.
@@ -142,6 +144,7 @@ async fn call<N: Network>(
     let (mut request, mut answer) = (Vec::new(), Vec::new());
     let wanted = config.requests.unwrap_or(u64::MAX);
     let until = config.until.unwrap_or(Time::NEVER);
+    let mut before = 0;
     for number in 0..wanted {
         if network.now() >= until {
             break;
@@ -155,6 +158,18 @@ async fn call<N: Network>(
         read_exact(&mut stream, &mut answer).await?;
         let now = network.now();
         let right = answer == request;
+        let asked = before + size as u64;
+        let exchange = Exchange {
+            client: stream.local_addr(),
+            server: stream.peer_addr(),
+            before,
+            asked,
+            answered: asked,
+            answer: size as u64,
+            started: started.ps(),
+            finished: now.ps(),
+        };
+        before = asked;
         report.with(|report| {
             if right {
                 report.completed += 1;
@@ -165,6 +180,7 @@ async fn call<N: Network>(
             if started >= config.warm_up {
                 report.started.get_or_insert(started);
                 report.latency.record(now.since(started));
+                report.exchanges.push(exchange);
             }
             report.finished = Some(now);
         });

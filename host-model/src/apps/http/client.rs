@@ -11,7 +11,7 @@ use super::target::encode_path;
 use crate::application::{NetError, Network, Stream};
 use crate::apps::connect_patiently;
 use crate::apps::files::{ManifestEntry, Sha256Digest};
-use crate::apps::report::{Report, Spans};
+use crate::apps::report::{Exchange, Report, Spans};
 use crate::cpu::Cost;
 
 /// What to fetch.
@@ -38,6 +38,8 @@ pub struct ClientReport {
     pub failures: Vec<String>,
     /// From the first byte of a request to the last of its response.
     pub latency: Spans,
+    /// Each of them, in the order in which they ended.
+    pub exchanges: Vec<Exchange>,
     /// When the first request was sent.
     pub started: Option<Time>,
     /// When the last response was complete.
@@ -109,10 +111,11 @@ impl<N: Network> Worker<N> {
             }
             let now = self.network.now();
             self.report.with(|report| match result {
-                Ok(latency) => {
+                Ok(exchange) => {
                     report.files_verified += 1;
                     report.bytes_verified += file.size;
-                    report.latency.record(latency);
+                    report.latency.record(Time::from_ps(exchange.latency()));
+                    report.exchanges.push(exchange);
                     report.finished = Some(now);
                 }
                 Err(error) => {
@@ -126,17 +129,19 @@ impl<N: Network> Worker<N> {
         }
     }
 
-    /// Fetches one file; returns how long it took.
+    /// Fetches one file; returns when that was, and where on the connection.
     async fn fetch(
         &self,
         connection: &mut Option<Connection<N::Stream>>,
         file: &ManifestEntry,
-    ) -> Result<Time, FetchError> {
+    ) -> Result<Exchange, FetchError> {
         if connection.is_none() {
             let stream = connect_patiently(&self.network, self.server).await?;
             *connection = Some(Connection {
                 stream,
                 received: Vec::new(),
+                sent: 0,
+                taken: 0,
             });
         }
         let Some(open) = connection else {
@@ -146,7 +151,18 @@ impl<N: Network> Worker<N> {
         self.report
             .with(|report| report.started.get_or_insert(started).to_owned());
         self.network.charge(Cost::Request).await;
+        let (before, taken) = (open.sent, open.taken - open.received.len() as u64);
         let (response, size, digest) = open.get(&self.request(&file.path)).await?;
+        let exchange = Exchange {
+            client: open.stream.local_addr(),
+            server: open.stream.peer_addr(),
+            before,
+            asked: open.sent,
+            answered: open.taken - open.received.len() as u64,
+            answer: open.taken - open.received.len() as u64 - taken,
+            started: started.ps(),
+            finished: 0,
+        };
         if !response.keep_alive {
             *connection = None;
         }
@@ -162,7 +178,10 @@ impl<N: Network> Worker<N> {
         if digest != file.sha256 {
             return Err(FetchError::Digest);
         }
-        Ok(self.network.now().since(started))
+        Ok(Exchange {
+            finished: self.network.now().ps(),
+            ..exchange
+        })
     }
 
     fn request(&self, path: &str) -> String {
@@ -179,6 +198,10 @@ struct Connection<S> {
     stream: S,
     /// Bytes of the next response.
     received: Vec<u8>,
+    /// Bytes sent so far.
+    sent: u64,
+    /// Bytes taken from the connection so far.
+    taken: u64,
 }
 
 impl<S: Stream> Connection<S> {
@@ -186,6 +209,7 @@ impl<S: Stream> Connection<S> {
     /// its body.
     async fn get(&mut self, request: &str) -> Result<(Response, u64, Sha256Digest), FetchError> {
         self.stream.write_all(request.as_bytes()).await?;
+        self.sent += request.len() as u64;
         let mut buffer = vec![0; READ_BYTES];
         let head = loop {
             match head_length(&self.received) {
@@ -194,6 +218,7 @@ impl<S: Stream> Connection<S> {
                 _ => return Err(FetchError::Malformed),
             }
             let count = self.stream.read(&mut buffer).await?;
+            self.taken += count as u64;
             if count == 0 {
                 return Err(FetchError::Truncated);
             }
@@ -217,6 +242,7 @@ impl<S: Stream> Connection<S> {
                 ));
             }
             let count = self.stream.read(&mut buffer).await?;
+            self.taken += count as u64;
             if count == 0 {
                 return Err(FetchError::Truncated);
             }
