@@ -38,9 +38,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     };
     let judged = arguments.gate.is_some();
     let pairs = compare(&before, &after, &gate, judged)?;
-    let differs = |pair: &&Pair| {
-        pair.problem.is_some() || pair.changes.iter().any(|c| c.before != c.after)
-    };
+    let differs =
+        |pair: &&Pair| pair.problem.is_some() || pair.changes.iter().any(|c| c.before != c.after);
     for pair in pairs.iter().filter(|pair| arguments.all || differs(pair)) {
         output::line(text_of(pair, judged));
     }
@@ -81,7 +80,10 @@ fn reason(pair: &Pair) -> String {
     }
     let broken = pair.changes.iter().find(|change| !change.holds());
     let said = broken.map(|change| {
-        format!("`{}` was {}, is {}", change.rule, change.before, change.after)
+        format!(
+            "`{}` was {}, is {}",
+            change.rule, change.before, change.after
+        )
     });
     at + &said.unwrap_or_default()
 }

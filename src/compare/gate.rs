@@ -60,9 +60,8 @@ impl Gate {
         if file.gates.is_empty() {
             return Err(document.error("gates", "`gates` has no rule, so nothing would be judged"));
         }
-        let rule = |text: &String| {
-            Rule::parse(text).map_err(|message| document.error("gates", message))
-        };
+        let rule =
+            |text: &String| Rule::parse(text).map_err(|message| document.error("gates", message));
         Ok(Self {
             rules: file.gates.iter().map(rule).collect::<Result<_, _>>()?,
         })
@@ -178,7 +177,14 @@ mod tests {
         assert!(holds("g max 2%", 98.0) && !holds("g max 2%", 97.9) && holds("g max 0", 150.0));
         assert!(holds("l min 5", 105.0) && !holds("l min 5", 105.1) && holds("l min 0", 1.0));
         assert!(holds("s same 1%", 99.0) && !holds("s same 1%", 102.0));
-        for wrong in ["g", "g up 2%", "g max", "g max two", "g max -1", "g max 1 2"] {
+        for wrong in [
+            "g",
+            "g up 2%",
+            "g max",
+            "g max two",
+            "g max -1",
+            "g max 1 2",
+        ] {
             assert!(Rule::parse(wrong).is_err(), "{wrong}");
         }
         assert_eq!(Rule::parse("g max 2%").unwrap().to_string(), "g max 2%");

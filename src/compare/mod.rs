@@ -106,7 +106,11 @@ pub fn compare(
 }
 
 fn check(metric: &str, subjects: [&Subject; 2]) -> Result<(), UnknownMetric> {
-    let points = || subjects.into_iter().flat_map(|subject| subject.points.values());
+    let points = || {
+        subjects
+            .into_iter()
+            .flat_map(|subject| subject.points.values())
+    };
     if points().any(|point| lookup(&point.metrics, metric).is_some()) {
         return Ok(());
     }

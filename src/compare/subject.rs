@@ -31,9 +31,7 @@ pub struct Subject {
 #[derive(Debug, thiserror::Error)]
 pub enum SubjectError {
     /// A file is not there or cannot be read.
-    #[error(
-        "cannot read {path}: {error}; name the directory of a run or of a sweep that is whole"
-    )]
+    #[error("cannot read {path}: {error}; name the directory of a run or of a sweep that is whole")]
     Io {
         /// The file.
         path: PathBuf,
