@@ -7,7 +7,9 @@
 //!
 //! Ends with one line of JSON; exits with 1 if it found a mismatch, or a program whose
 //! RTL does not build. A mismatch is made small, printed and kept as a file in
-//! `testbenches/corpus`; `--replay FILE` tries such a file alone. A program at which
+//! `testbenches/corpus`; `--replay FILE` tries such a file alone. With `--stop` the run ends
+//! after the first model in which something is wrong, and nothing is made small or kept:
+//! `first` in the last line counts the programs that it took. A program at which
 //! Verilator reports an internal error of its own is counted apart and another one takes
 //! its place, so that as many as were asked for are compared.
 
@@ -18,7 +20,7 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Programs in one Verilated model.
@@ -28,7 +30,7 @@ const BATCH: u64 = 50;
 const KEPT: usize = 5;
 
 const USAGE: &str =
-    "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--jobs J] [--replay FILE]..";
+    "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--jobs J] [--stop] [--replay FILE]..";
 
 /// What stands after each option.
 struct Options {
@@ -39,6 +41,8 @@ struct Options {
     seed: u64,
     /// Models that are built and run at a time.
     jobs: u64,
+    /// End with the first model in which something is wrong.
+    stop: bool,
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
@@ -48,6 +52,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         vectors: 2000,
         seed: 1,
         jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
+        stop: false,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -56,6 +61,10 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--vectors" => &mut options.vectors,
             "--seed" => &mut options.seed,
             "--jobs" => &mut options.jobs,
+            "--stop" => {
+                options.stop = true;
+                continue;
+            }
             "--replay" => {
                 options.replay.extend(arguments.next());
                 continue;
@@ -97,6 +106,13 @@ fn replay(toolchain: &Toolchain, files: &[String]) -> Result<bool, Box<dyn Error
     Ok(mismatches.is_empty())
 }
 
+type Outcome = Result<Option<Mismatch>, Failure>;
+
+/// Whether the RTL means something else, or is refused.
+fn is_wrong(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Some(_)) | Err(Failure::Refused(_)))
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 struct Found {
@@ -108,10 +124,15 @@ struct Found {
     refused: Vec<(Case, Failure)>,
     /// Programs at which Verilator reports an internal error of its own.
     simulator_errors: Vec<(Case, Failure)>,
+    /// Programs that were looked at, up to the first in which something is wrong.
+    first: Option<u64>,
 }
 
 impl Found {
-    fn add(&mut self, case: Case, outcome: Result<Option<Mismatch>, Failure>) {
+    fn add(&mut self, number: u64, case: Case, outcome: Outcome) {
+        if is_wrong(&outcome) {
+            self.first.get_or_insert(number + 1);
+        }
         match outcome {
             Ok(None) => self.compared += 1,
             Ok(Some(mismatch)) => {
@@ -128,16 +149,20 @@ impl Found {
 fn batches(toolchain: &Toolchain, options: &Options, (first, last): (u64, u64), found: &mut Found) {
     let next = AtomicU64::new(first);
     let outcomes = Mutex::new(Vec::new());
+    let stop = AtomicBool::new(false);
     let work = || {
         loop {
             let from = next.fetch_add(BATCH, Ordering::Relaxed);
-            if from >= last {
+            if from >= last || stop.load(Ordering::Relaxed) {
                 break;
             }
             let cases: Vec<Case> = (from..(from + BATCH).min(last))
                 .map(|number| random_case(options.seed, number, options.vectors))
                 .collect();
             let outcome = try_all(toolchain, &cases);
+            if options.stop && outcome.iter().any(is_wrong) {
+                stop.store(true, Ordering::Relaxed);
+            }
             let mut outcomes = outcomes.lock().expect("no worker panics with it");
             outcomes.push((from, cases, outcome));
             let done: usize = outcomes.iter().map(|(_, cases, _)| cases.len()).sum();
@@ -151,9 +176,9 @@ fn batches(toolchain: &Toolchain, options: &Options, (first, last): (u64, u64), 
     });
     let mut outcomes = outcomes.into_inner().expect("no worker panics with it");
     outcomes.sort_by_key(|(from, _, _)| *from);
-    for (_, cases, some) in outcomes {
-        for (case, outcome) in cases.into_iter().zip(some) {
-            found.add(case, outcome);
+    for (from, cases, some) in outcomes {
+        for (number, (case, outcome)) in (from..).zip(cases.into_iter().zip(some)) {
+            found.add(number, case, outcome);
         }
     }
 }
@@ -178,15 +203,19 @@ fn run() -> Result<bool, Box<dyn Error>> {
         let last = tried + (options.programs - found.compared);
         batches(&toolchain, &options, (tried, last), &mut found);
         tried = last;
+        if options.stop && found.first.is_some() {
+            break;
+        }
     }
     for (case, failure) in found.refused.iter().chain(&found.simulator_errors) {
         println!("{}: {failure}", case.note);
         println!("{}", serde_json::to_string(&case.program)?);
     }
-    for (case, _) in found.refused.iter().take(KEPT) {
+    let kept = if options.stop { 0 } else { KEPT };
+    for (case, _) in found.refused.iter().take(kept) {
         keep(case)?;
     }
-    for (case, mismatch) in found.mismatches.iter().take(KEPT) {
+    for (case, mismatch) in found.mismatches.iter().take(kept) {
         let (small, mismatch) = shrink(&toolchain, case, mismatch.clone());
         println!("{}, {mismatch}", small.note);
         println!("{}", serde_json::to_string(&small.program)?);
@@ -198,6 +227,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
         "seed": options.seed,
         "mismatches": found.mismatches.len(),
         "refused": found.refused.len(),
+        "first": found.first,
         "simulator_errors": found.simulator_errors.len(),
         "verilator": toolchain.versions().verilator,
         "seconds": started.elapsed().as_secs(),

@@ -1,10 +1,10 @@
 //! Programs as blocks of the HDL.
 
 use super::program::{
-    Expression, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement,
+    Expression, Field, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement,
 };
 use hallux_hdl::rt::{
-    self, Elaborator, Lift, Select, Untyped, Value, Wire, WireBlock, WireKind, WireRegister,
+    self, Elaborator, Lift, Select, Shape, Untyped, Value, Wire, WireBlock, WireKind, WireRegister,
 };
 use num_bigint::BigUint;
 use std::rc::Rc;
@@ -60,21 +60,40 @@ fn control() -> Vec<(String, Wire)> {
     CONTROL.map(wire).to_vec()
 }
 
+fn structure(fields: &[Field]) -> Shape {
+    let field = |(number, field): (usize, &Field)| {
+        let shape = match field {
+            Field::Bits(width) => Shape::Bits(*width),
+            Field::Structure(inner) => structure(inner),
+        };
+        (format!("f{number}"), shape)
+    };
+    Shape::Structure(fields.iter().enumerate().map(field).collect())
+}
+
+fn shape(program: &Program, wire: super::program::Wire) -> Shape {
+    match program.structures.get(&wire) {
+        Some(fields) => structure(fields),
+        None => Shape::Bits(program.wires[wire].1),
+    }
+}
+
 fn one(program: &Program) -> WireBlock {
     let mut wires = control();
     let mut registers = Vec::new();
-    for (number, (role, width)) in program.wires.iter().enumerate() {
+    for (number, (role, _)) in program.wires.iter().enumerate() {
+        let shape = || shape(program, number);
         let kind = match role {
             Role::Input => WireKind::Input,
             Role::Output => WireKind::Output,
             Role::Local => WireKind::Local,
             Role::Register => {
-                registers.push((program.name(number), WireRegister::new(*width)));
+                registers.push((program.name(number), WireRegister::new(shape())));
                 continue;
             }
-            Role::Let | Role::Variable => continue,
+            Role::Let | Role::Variable | Role::Count => continue,
         };
-        wires.push((program.name(number), Wire::new(kind, *width)));
+        wires.push((program.name(number), Wire::new(kind, shape())));
     }
     let program = Rc::new(program.clone());
     WireBlock {
@@ -92,6 +111,24 @@ enum Place<'a> {
     Register(&'a WireRegister),
     /// A `let`, once it was declared.
     Value(Option<Untyped>),
+    /// The number of the iteration that is being described.
+    Count(usize),
+}
+
+/// A position.
+enum At {
+    Constant(usize),
+    Computed(Value<rt::Index>),
+}
+
+/// A call with a position as its argument.
+macro_rules! at {
+    ($index:expr, |$at:ident| $call:expr) => {
+        match $index {
+            At::Constant($at) => $call,
+            At::Computed($at) => $call,
+        }
+    };
 }
 
 struct Recorder<'a> {
@@ -107,7 +144,7 @@ fn record(program: &Program, elaborator: &Elaborator, block: &WireBlock) {
         .wires
         .iter()
         .map(|(role, _)| match role {
-            Role::Let | Role::Variable => None,
+            Role::Let | Role::Variable | Role::Count => None,
             Role::Register => registers.next().map(|(_, place)| Place::Register(place)),
             _ => wires.next().map(|(_, place)| Place::Wire(place)),
         })
@@ -145,19 +182,26 @@ impl Recorder<'_> {
         match statement {
             Statement::Let(wire, value) => {
                 let (value, name) = (self.value(value), self.program.name(*wire));
+                let shape = shape(self.program, *wire);
                 let value = match self.program.wires[*wire].0 {
-                    Role::Variable => elaborator.untyped_variable(&name, value),
-                    _ => elaborator.bind(&name, value),
+                    Role::Variable => elaborator.untyped_variable(&name, value, &shape),
+                    _ => elaborator.untyped_let(&name, value, &shape),
                 };
                 self.places[*wire] = Place::Value(Some(value));
             }
             Statement::Set(wire, value) => {
                 let value = self.value(value);
-                match &self.places[*wire] {
-                    Place::Wire(wire) => elaborator.drive(wire, value),
-                    Place::Register(register) => elaborator.drive(register.d(), value),
-                    Place::Value(Some(variable)) => elaborator.set_untyped(variable, value),
-                    Place::Value(None) => {}
+                self.set(*wire, value);
+            }
+            Statement::SetElement(first, count, value) => {
+                let value = self.value(value);
+                self.set(first + self.count(*count), value);
+            }
+            Statement::For(count, times, body) => {
+                for number in 0..*times {
+                    let _iteration = elaborator.iteration(number);
+                    self.places[*count] = Place::Count(number);
+                    self.statements(body);
                 }
             }
             Statement::SetBits(wire, offset, value) => {
@@ -166,7 +210,7 @@ impl Recorder<'_> {
             }
             Statement::SetBitsAt(wire, index, value) => {
                 let (index, value) = (self.index(index), self.value(value));
-                self.set_bits(*wire, index, value);
+                at!(index, |at| self.set_bits(*wire, at, value));
             }
             Statement::If(condition, then, otherwise) => {
                 elaborator.begin_if(self.value(condition).condition());
@@ -200,17 +244,44 @@ impl Recorder<'_> {
         }
     }
 
+    fn set(&self, wire: super::program::Wire, value: Untyped) {
+        let elaborator = self.elaborator;
+        match &self.places[wire] {
+            Place::Wire(wire) => elaborator.drive(wire, value),
+            Place::Register(register) => elaborator.drive(register.d(), value),
+            Place::Value(Some(variable)) => elaborator.set_untyped(variable, value),
+            Place::Value(None) | Place::Count(_) => {}
+        }
+    }
+
     fn set_bits(&self, wire: super::program::Wire, offset: impl rt::IntoIndex, value: Untyped) {
         let elaborator = self.elaborator;
         match &self.places[wire] {
             Place::Wire(wire) => elaborator.drive_bits(wire, offset, value),
             Place::Register(register) => elaborator.drive_bits(register.d(), offset, value),
             Place::Value(Some(variable)) => elaborator.set_untyped_bits(variable, offset, value),
-            Place::Value(None) => {}
+            Place::Value(None) | Place::Count(_) => {}
         }
     }
 
-    fn index(&self, index: &Index) -> Value<rt::Index> {
+    /// The iteration that is being described.
+    fn count(&self, wire: super::program::Wire) -> usize {
+        match self.places[wire] {
+            Place::Count(number) => number,
+            _ => panic!("{} is read outside its loop", self.program.name(wire)),
+        }
+    }
+
+    fn index(&self, index: &Index) -> At {
+        if let Expression::Read(wire) = *index.value
+            && let Place::Count(number) = self.places[wire]
+        {
+            return At::Constant(number * index.scale as usize + index.offset as usize);
+        }
+        At::Computed(self.computed(index))
+    }
+
+    fn computed(&self, index: &Index) -> Value<rt::Index> {
         let mut value = self.value(&index.value).index();
         if index.scale != 1 {
             value = rt::mul(value, index.scale);
@@ -221,15 +292,23 @@ impl Recorder<'_> {
         value
     }
 
+    fn read(&self, wire: super::program::Wire) -> Untyped {
+        match &self.places[wire] {
+            Place::Wire(wire) => Untyped::read(wire),
+            Place::Register(register) => Untyped::read(register.q()),
+            Place::Value(Some(value)) => value.clone(),
+            Place::Value(None) => panic!("{} is read first", self.program.name(wire)),
+            Place::Count(number) => {
+                Untyped::constant(&BigUint::from(*number), self.program.wires[wire].1)
+            }
+        }
+    }
+
     fn value(&self, expression: &Expression) -> Untyped {
         match expression {
             Expression::Constant(width, Hex(value)) => Untyped::constant(value, *width),
-            Expression::Read(wire) => match &self.places[*wire] {
-                Place::Wire(wire) => Untyped::read(wire),
-                Place::Register(register) => Untyped::read(register.q()),
-                Place::Value(Some(value)) => value.clone(),
-                Place::Value(None) => panic!("{} is read first", self.program.name(*wire)),
-            },
+            Expression::Read(wire) => self.read(*wire),
+            Expression::Element(first, count) => self.read(first + self.count(*count)),
             Expression::Not(a) => rt::not(self.value(a)).into(),
             Expression::Reduce(reduction, a) => {
                 let a = self.value(a).lift();
@@ -255,7 +334,7 @@ impl Recorder<'_> {
                 }
             }
             Expression::CompareIndex(operator, index, number) => {
-                compare_index(*operator, self.index(index), *number)
+                compare_index(*operator, self.computed(index), *number)
             }
             Expression::Multiply(width, a, b) => self.value(a).multiply(&self.value(b), *width),
             Expression::ShiftBy(Shift::Left, a, count) => rt::shl(self.value(a), *count).into(),
@@ -264,7 +343,7 @@ impl Recorder<'_> {
             Expression::Shift(Shift::Right, a, b) => rt::shr(self.value(a), self.value(b)).into(),
             Expression::Slice(width, offset, a) => self.value(a).get_bits(*offset, *width),
             Expression::SliceAt(width, index, a) => {
-                self.value(a).get_bits(self.index(index), *width)
+                at!(self.index(index), |at| self.value(a).get_bits(at, *width))
             }
             Expression::ReplaceBit(a, at, bit) => {
                 let bit = self.value(bit).condition();
@@ -272,8 +351,8 @@ impl Recorder<'_> {
             }
             Expression::ReplaceBitAt(a, index, bit) => {
                 let bit = self.value(bit).condition();
-                let index = self.index(index);
-                self.value(a).lift().replace_bit(index, bit).into()
+                let a = self.value(a).lift();
+                at!(self.index(index), |at| a.replace_bit(at, bit)).into()
             }
             Expression::Cast(width, a) => self.value(a).resize(*width),
             Expression::Cat(parts) => {

@@ -128,6 +128,16 @@ impl<'a> Machine<'a> {
                 let target = self.target(*wire);
                 *target = splice(target, offset, width, &part);
             }
+            Statement::SetElement(first, count, value) => {
+                let value = self.expression(value).0;
+                *self.target(self.element(*first, *count)) = value;
+            }
+            Statement::For(count, times, body) => {
+                for number in 0..*times {
+                    self.values[*count] = BigUint::from(number);
+                    self.statements(body);
+                }
+            }
             Statement::If(condition, then, otherwise) => {
                 if self.holds(condition) {
                     self.statements(then);
@@ -152,6 +162,10 @@ impl<'a> Machine<'a> {
         self.expression(condition).0 == BigUint::from(1u8)
     }
 
+    fn element(&self, first: Wire, count: Wire) -> Wire {
+        first + position(&self.values[count])
+    }
+
     fn index(&self, index: &Index) -> BigUint {
         self.expression(&index.value).0 * index.scale + index.offset
     }
@@ -160,6 +174,10 @@ impl<'a> Machine<'a> {
         match expression {
             Expression::Constant(width, Hex(value)) => (value.clone(), *width),
             Expression::Read(wire) => (self.values[*wire].clone(), self.program.wires[*wire].1),
+            Expression::Element(first, count) => {
+                let wire = self.element(*first, *count);
+                (self.values[wire].clone(), self.program.wires[wire].1)
+            }
             Expression::Not(a) => {
                 let (a, width) = self.expression(a);
                 (mask(width) ^ a, width)

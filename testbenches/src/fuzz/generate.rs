@@ -1,10 +1,12 @@
 //! Random programs.
 
 use super::program::{
-    Expression, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement, Wire,
+    Expression, Field, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement, Wire,
+    places,
 };
 use super::random::Random;
 use num_bigint::BigUint;
+use std::collections::BTreeMap;
 
 /// The widest wire, in bits.
 const WIDEST: usize = 1200;
@@ -17,6 +19,11 @@ const EDGES: [usize; 18] = [
 /// How deep choices nest.
 const NESTING: usize = 3;
 
+/// Loops inside each other, the most iterations of one, and the width of their numbers.
+const LOOPS: usize = 2;
+const ITERATIONS: usize = 4;
+const COUNT_WIDTH: usize = 3;
+
 /// A random program; the same for the same random numbers.
 pub fn program(random: &mut Random) -> Program {
     let mut palette = vec![1];
@@ -28,8 +35,11 @@ pub fn program(random: &mut Random) -> Program {
         palette,
         program: Program {
             wires: Vec::new(),
+            structures: BTreeMap::new(),
+            arrays: BTreeMap::new(),
             statements: Vec::new(),
         },
+        loops: Vec::new(),
         readable: Vec::new(),
         writable: Vec::new(),
     };
@@ -54,6 +64,8 @@ struct Generator<'a> {
     readable: Vec<Wire>,
     /// Wires that may be set here.
     writable: Vec<Wire>,
+    /// The loops around the statement being made: number and iterations.
+    loops: Vec<(Wire, usize)>,
 }
 
 type Boxed = Box<Expression>;
@@ -62,21 +74,24 @@ impl Generator<'_> {
     fn run(&mut self) {
         for (role, least, more) in [(Role::Input, 2, 4), (Role::Register, 0, 3)] {
             for _ in 0..least + self.random.below(more) {
-                let wire = self.wire(role);
-                self.readable.push(wire);
-                if role == Role::Register {
-                    self.writable.push(wire);
+                for wire in self.signals(role) {
+                    self.readable.push(wire);
+                    if role == Role::Register {
+                        self.writable.push(wire);
+                    }
                 }
             }
         }
         let mut statements = Vec::new();
         for (role, least, more) in [(Role::Local, 0, 2), (Role::Output, 1, 3)] {
             for _ in 0..least + self.random.below(more) {
-                let wire = self.wire(role);
-                let value = self.expression(self.program.wires[wire].1, 3);
-                statements.push(Statement::Set(wire, value));
-                self.readable.push(wire);
-                self.writable.push(wire);
+                let wires = self.signals(role);
+                for wire in wires.clone() {
+                    let value = self.value_for(wire);
+                    statements.push(Statement::Set(wire, value));
+                }
+                self.readable.extend(wires.clone());
+                self.writable.extend(wires);
             }
         }
         let count = 2 + self.random.below(7);
@@ -88,7 +103,34 @@ impl Generator<'_> {
         self.random.pick(&self.palette)
     }
 
+    /// A signal, or an array of them.
+    fn signals(&mut self, role: Role) -> std::ops::Range<Wire> {
+        let first = self.wire(role);
+        if self.random.chance(80) {
+            return first..first + 1;
+        }
+        let count = 2 + self.random.below(ITERATIONS - 1);
+        let fields = self.program.structures.get(&first).cloned();
+        for _ in 1..count {
+            let wire = self.wire_of(role, self.program.wires[first].1);
+            let fields = fields.clone().map(|fields| (wire, fields));
+            self.program.structures.extend(fields);
+        }
+        self.program.arrays.insert(first, count);
+        first..first + count
+    }
+
+    /// A vector or a structure.
     fn wire(&mut self, role: Role) -> Wire {
+        if self.random.chance(25) {
+            let fields = self.fields(true);
+            let width = fields.iter().map(Field::width).sum();
+            if width <= WIDEST {
+                let wire = self.wire_of(role, width);
+                self.program.structures.insert(wire, fields);
+                return wire;
+            }
+        }
         let width = self.width();
         self.wire_of(role, width)
     }
@@ -96,6 +138,39 @@ impl Generator<'_> {
     fn wire_of(&mut self, role: Role, width: usize) -> Wire {
         self.program.wires.push((role, width));
         self.program.wires.len() - 1
+    }
+
+    fn fields(&mut self, nested: bool) -> Vec<Field> {
+        let count = 2 + self.random.below(3);
+        let field = |_| match nested && self.random.chance(15) {
+            true => Field::Structure(self.fields(false)),
+            false => Field::Bits(self.width()),
+        };
+        (0..count).map(field).collect()
+    }
+
+    /// Something to set a wire to: a structure is often put together from its fields.
+    fn value_for(&mut self, wire: Wire) -> Expression {
+        let width = self.program.wires[wire].1;
+        match self.program.structures.get(&wire).cloned() {
+            Some(fields) if self.random.chance(60) => {
+                // `Name { field: value, ..rest }`: field 0 is least significant.
+                let rest = self.expression(width, 1);
+                let mut parts = Vec::new();
+                let mut offset = 0;
+                for field in &fields {
+                    let width = field.width();
+                    parts.push(match self.random.chance(40) {
+                        true => Expression::Slice(width, offset, Box::new(rest.clone())),
+                        false => self.expression(width, 2),
+                    });
+                    offset += width;
+                }
+                parts.reverse();
+                Expression::Cat(parts)
+            }
+            _ => self.expression(width, 3),
+        }
     }
 
     /// Statements of a scope of their own.
@@ -108,12 +183,11 @@ impl Generator<'_> {
     }
 
     fn statement(&mut self, nesting: usize) -> Statement {
-        match self.random.below(10) {
+        match self.random.below(11) {
             0 | 1 => {
                 let role = self.random.pick(&[Role::Let, Role::Variable]);
-                let width = self.width();
-                let value = self.expression(width, 3);
-                let wire = self.wire_of(role, width);
+                let wire = self.wire(role);
+                let value = self.value_for(wire);
                 self.readable.push(wire);
                 if role == Role::Variable {
                     self.writable.push(wire);
@@ -145,17 +219,63 @@ impl Generator<'_> {
                 Statement::Match(value, arms, rest)
             }
             5 | 6 => self.set_bits(),
-            _ => {
-                let wire = self.random.pick(&self.writable);
-                let value = self.expression(self.program.wires[wire].1, 3);
-                Statement::Set(wire, value)
-            }
+            7 if nesting < NESTING && self.loops.len() < LOOPS => self.repeat(nesting),
+            _ => match self
+                .element(|role| matches!(role, Role::Register | Role::Local | Role::Output))
+            {
+                Some((first, count)) if self.random.chance(60) => {
+                    let value = self.value_for(first);
+                    Statement::SetElement(first, count, value)
+                }
+                _ => {
+                    let wire = self.random.pick(&self.writable);
+                    let value = self.value_for(wire);
+                    Statement::Set(wire, value)
+                }
+            },
         }
+    }
+
+    /// A loop.
+    fn repeat(&mut self, nesting: usize) -> Statement {
+        let times = 1 + self.random.below(ITERATIONS);
+        let count = self.wire_of(Role::Count, COUNT_WIDTH);
+        let outside = self.readable.len();
+        self.readable.push(count);
+        self.loops.push((count, times));
+        let length = 1 + self.random.below(3);
+        let body = self.statements(length, nesting + 1);
+        self.loops.pop();
+        self.readable.truncate(outside);
+        Statement::For(count, times, body)
+    }
+
+    /// An array of such a role with an element for each iteration of a loop around.
+    fn element(&mut self, fits: impl Fn(Role) -> bool) -> Option<(Wire, Wire)> {
+        let mut all = Vec::new();
+        for (first, length) in &self.program.arrays {
+            let known = self.readable.contains(first) && fits(self.program.wires[*first].0);
+            let loops = self.loops.iter().filter(|(_, times)| times <= length);
+            all.extend(loops.filter(|_| known).map(|(count, _)| (*first, *count)));
+        }
+        (!all.is_empty()).then(|| self.random.pick(&all))
     }
 
     fn set_bits(&mut self) -> Statement {
         let wire = self.random.pick(&self.writable);
         let width = self.program.wires[wire].1;
+        if let Some(fields) = self.program.structures.get(&wire)
+            && self.random.chance(70)
+        {
+            // `wire.field = value`, `wire.field.set_bits(offset, value)`
+            let (offset, width) = self.random.pick(&places(fields));
+            let part = match self.random.chance(70) {
+                true => width,
+                false => 1 + self.random.below(width),
+            };
+            let within = self.random.below(width - part + 1);
+            return Statement::SetBits(wire, offset + within, self.expression(part, 2));
+        }
         let part = 1 + self.random.below(width);
         let value = self.expression(part, 2);
         match self.index_below(width - part + 1) {
@@ -188,6 +308,18 @@ impl Generator<'_> {
     fn index_below(&mut self, limit: usize) -> Option<Index> {
         if limit < 2 {
             return None;
+        }
+        if !self.loops.is_empty() && self.random.chance(50) {
+            let (count, times) = self.random.pick(&self.loops);
+            let largest = (times - 1).max(1);
+            if largest < limit {
+                let scale = 1 + self.random.below(((limit - 1) / largest).min(64));
+                return Some(Index {
+                    value: Box::new(Expression::Read(count)),
+                    scale: scale as u64,
+                    offset: self.random.below(limit - largest * scale) as u64,
+                });
+            }
         }
         let bits = limit.ilog2() as usize;
         if self.random.chance(40) {
@@ -401,6 +533,26 @@ impl Generator<'_> {
         if self.readable.is_empty() || self.random.chance(8) {
             return Expression::Constant(width, Hex(self.random.value(width)));
         }
+        if let Some((first, count)) = self.element(|_| true)
+            && self.program.wires[first].1 == width
+            && self.random.chance(50)
+        {
+            return Expression::Element(first, count);
+        }
+        let fields: Vec<(Wire, usize)> = self
+            .readable
+            .iter()
+            .flat_map(|wire| {
+                let fields = self.program.structures.get(wire);
+                let places = fields.map_or(vec![], |fields| places(fields)).into_iter();
+                let equal = places.filter(|(_, size)| *size == width);
+                equal.map(|(offset, _)| (*wire, offset))
+            })
+            .collect();
+        if !fields.is_empty() && self.random.chance(40) {
+            let (wire, offset) = self.random.pick(&fields);
+            return Expression::Slice(width, offset, Box::new(Expression::Read(wire)));
+        }
         let fits = |wire: &&Wire| self.program.wires[**wire].1 == width;
         let equal: Vec<Wire> = self.readable.iter().filter(fits).copied().collect();
         if !equal.is_empty() {
@@ -412,5 +564,76 @@ impl Generator<'_> {
             return Expression::Slice(width, self.random.below(from - width + 1), read);
         }
         Expression::Cast(width, read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_programs_have_every_form_of_the_language() {
+        let programs: Vec<Program> = (0..100)
+            .map(|number| program(&mut Random::new(5, number)))
+            .collect();
+        let text = serde_json::to_string(&programs).expect("programs are plain data");
+        for form in [
+            "Input",
+            "Output",
+            "Local",
+            "Register",
+            "Let",
+            "Variable",
+            "Count",
+            "structures",
+            "Structure",
+            "arrays",
+            "Set",
+            "SetBits",
+            "SetBitsAt",
+            "SetElement",
+            "For",
+            "If",
+            "Match",
+            "Constant",
+            "Read",
+            "Element",
+            "Not",
+            "Reduce",
+            "Binary",
+            "WithNumber",
+            "NumberWith",
+            "WithBit",
+            "CompareIndex",
+            "Multiply",
+            "ShiftBy",
+            "Shift",
+            "Slice",
+            "SliceAt",
+            "ReplaceBit",
+            "ReplaceBitAt",
+            "Cast",
+            "Cat",
+            "Any",
+            "All",
+            "Xor",
+            "Add",
+            "Sub",
+            "And",
+            "Or",
+            "Eq",
+            "Ne",
+            "Lt",
+            "Le",
+            "Gt",
+            "Ge",
+        ] {
+            assert!(
+                text.contains(&format!("\"{form}\"")),
+                "{form} never comes up"
+            );
+        }
+        let widest = programs.iter().flat_map(|program| &program.wires);
+        assert_eq!(widest.map(|(_, width)| *width).max(), Some(WIDEST));
     }
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A program is one block with inputs, outputs, locals, registers and statements, widths
-//! from 1 to 1200 bits. Many programs share one Verilated model. The kit sees what `#[hdl]`
+//! from 1 to 1200 bits, structures and arrays among them. Many programs share one Verilated model. The kit sees what `#[hdl]`
 //! would have recorded; the other side is written from the language's documentation.
 //!
 //! Every mismatch ever found is a file in `testbenches/corpus`, which the test
@@ -23,7 +23,7 @@ mod shrink;
 
 pub use compare::{Case, Failure, Mismatch, compare, try_all};
 pub use program::{
-    Expression, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement, Wire,
+    Expression, Field, Hex, Index, Operator, Program, Reduction, Role, Shift, Statement, Wire,
 };
 
 pub use shrink::shrink;

@@ -2,6 +2,7 @@
 
 use num_bigint::BigUint;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Number of a wire: its place in [`Program::wires`].
 pub type Wire = usize;
@@ -14,8 +15,49 @@ pub type Wire = usize;
 pub struct Program {
     /// Role and width in bits of every wire, `let`s included.
     pub wires: Vec<(Role, usize)>,
+    /// The fields of those wires that are structures, field 0 first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub structures: BTreeMap<Wire, Vec<Field>>,
+    /// Arrays, by their first wire: the number of wires from there on that are elements,
+    /// all of one role and width.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arrays: BTreeMap<Wire, usize>,
     /// What `update` does, in order.
     pub statements: Vec<Statement>,
+}
+
+/// A field of a structure.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Field {
+    /// A vector of so many bits.
+    Bits(usize),
+    /// A structure inside.
+    Structure(Vec<Field>),
+}
+
+impl Field {
+    /// Width in bits.
+    pub fn width(&self) -> usize {
+        match self {
+            Self::Bits(width) => *width,
+            Self::Structure(fields) => fields.iter().map(Self::width).sum(),
+        }
+    }
+}
+
+/// Offset and width of all fields, those of inner structures too.
+pub fn places(fields: &[Field]) -> Vec<(usize, usize)> {
+    let mut all = Vec::new();
+    let mut offset = 0;
+    for field in fields {
+        all.push((offset, field.width()));
+        if let Field::Structure(inner) = field {
+            let inner = places(inner).into_iter();
+            all.extend(inner.map(|(inside, width)| (offset + inside, width)));
+        }
+        offset += field.width();
+    }
+    all
 }
 
 /// What a wire is to its block.
@@ -33,6 +75,8 @@ pub enum Role {
     Let,
     /// `let mut`
     Variable,
+    /// The number of an iteration: a constant while the block is described.
+    Count,
 }
 
 impl Role {
@@ -45,14 +89,20 @@ impl Role {
             Role::Register => "held",
             Role::Let => "value",
             Role::Variable => "var",
+            Role::Count => "count",
         }
     }
 }
 
 impl Program {
-    /// Name of a wire: its role and its number.
+    /// Name of a wire: its role and its number, or the array's and its place in there.
     pub fn name(&self, wire: Wire) -> String {
-        format!("{}_{wire}", self.wires[wire].0.prefix())
+        let prefix = self.wires[wire].0.prefix();
+        let array = self.arrays.range(..=wire).next_back();
+        match array.filter(|(first, count)| wire < *first + *count) {
+            Some((first, _)) => format!("{prefix}_{first}_{}", wire - first),
+            None => format!("{prefix}_{wire}"),
+        }
     }
 
     /// The wires of a role.
@@ -94,6 +144,10 @@ pub enum Statement {
     SetBits(Wire, usize, Expression),
     /// `wire.set_bits(index, value);`, never beyond the end
     SetBitsAt(Wire, Index, Expression),
+    /// `array[count] = value;`
+    SetElement(Wire, Wire, Expression),
+    /// `for count in 0..TIMES { .. }`
+    For(Wire, usize, Vec<Statement>),
     /// `if condition { .. } else { .. }`
     If(Expression, Vec<Statement>, Vec<Statement>),
     /// `match value { label | label => .., .. }`; without an arm for the rest, the last
@@ -105,7 +159,8 @@ pub enum Statement {
     ),
 }
 
-/// `value.index() * scale + offset`, a number that never wraps.
+/// `value.index() * scale + offset`, a number that never wraps. Where the value is the
+/// number of an iteration, all of it is a constant: `count * scale + offset`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
     /// What is counted.
@@ -121,8 +176,10 @@ pub struct Index {
 pub enum Expression {
     /// `bits::<WIDTH>(value)`
     Constant(usize, Hex),
-    /// `wire`
+    /// `wire`, or `bits(count)`
     Read(Wire),
+    /// `array[count]`
+    Element(Wire, Wire),
     /// `!a`
     Not(Box<Expression>),
     /// `a.any()` and the like

@@ -58,6 +58,7 @@ fn size(program: &Program) -> usize {
             Statement::Match(_, arms, rest) => {
                 arms.iter().map(|(_, body)| of(body)).sum::<usize>() + rest.as_deref().map_or(0, of)
             }
+            Statement::For(_, times, body) => times + of(body),
             _ => 0,
         };
         let mut copy = statement.clone();
@@ -103,9 +104,11 @@ fn bound(index: &mut Index) -> Slot<'_> {
 /// The expressions of a statement itself, not of those inside it.
 fn operands(statement: &mut Statement) -> Vec<Slot<'_>> {
     match statement {
-        Statement::Let(_, value) | Statement::Set(_, value) | Statement::SetBits(_, _, value) => {
-            vec![free(value)]
-        }
+        Statement::Let(_, value)
+        | Statement::Set(_, value)
+        | Statement::SetBits(_, _, value)
+        | Statement::SetElement(_, _, value) => vec![free(value)],
+        Statement::For(..) => vec![],
         Statement::SetBitsAt(_, index, value) => vec![bound(index), free(value)],
         Statement::If(condition, _, _) => vec![free(condition)],
         Statement::Match(value, _, _) => vec![free(value)],
@@ -114,7 +117,7 @@ fn operands(statement: &mut Statement) -> Vec<Slot<'_>> {
 
 fn children(expression: &mut Expression) -> Vec<Slot<'_>> {
     match expression {
-        Expression::Constant(..) | Expression::Read(_) => vec![],
+        Expression::Constant(..) | Expression::Read(_) | Expression::Element(..) => vec![],
         Expression::Not(a)
         | Expression::Reduce(_, a)
         | Expression::WithNumber(_, a, _)
@@ -149,7 +152,7 @@ fn width(program: &Program, expression: &Expression) -> usize {
         | Expression::Slice(width, ..)
         | Expression::SliceAt(width, ..)
         | Expression::Cast(width, _) => *width,
-        Expression::Read(wire) => program.wires[*wire].1,
+        Expression::Read(wire) | Expression::Element(wire, _) => program.wires[*wire].1,
         Expression::Reduce(Reduction::Any | Reduction::All | Reduction::Xor, _)
         | Expression::CompareIndex(..) => 1,
         Expression::Binary(operator, a, _)
@@ -228,6 +231,10 @@ fn edit_list(
                 let arms = arms.iter().map(|(_, body)| body.clone());
                 arms.chain(rest.clone()).collect()
             }
+            Statement::For(count, times @ 2.., body) => {
+                vec![vec![Statement::For(*count, times / 2, body.clone())]]
+            }
+            Statement::For(count, _, body) if !mentioned(body, *count) => vec![body.clone()],
             _ => vec![],
         };
         for branch in branches {
@@ -247,6 +254,7 @@ fn edit_list(
             Statement::Match(_, arms, rest) => {
                 arms.iter_mut().map(|(_, body)| body).chain(rest).collect()
             }
+            Statement::For(_, _, body) => vec![body],
             _ => vec![],
         };
         for body in bodies {
@@ -262,7 +270,7 @@ fn edit_list(
 /// A `let` that is read, or the first value of an output or local, has to stay.
 fn needed(program: &Program, list: &[Statement], place: usize, outermost: bool) -> bool {
     match &list[place] {
-        Statement::Let(wire, _) => mentions(program, *wire) > 1,
+        Statement::Let(wire, _) => mentions(&program.statements, *wire) > 1,
         Statement::Set(wire, _) => {
             let first = list[..place]
                 .iter()
@@ -274,10 +282,20 @@ fn needed(program: &Program, list: &[Statement], place: usize, outermost: bool) 
     }
 }
 
-/// How often a wire stands in the program.
-fn mentions(program: &Program, wire: Wire) -> usize {
+/// Whether a wire stands in a list of statements.
+fn mentioned(list: &[Statement], wire: Wire) -> bool {
+    mentions(list, wire) > 0
+}
+
+/// How often a wire stands in a list of statements.
+fn mentions(list: &[Statement], wire: Wire) -> usize {
     fn reads(expression: &mut Expression, wire: Wire) -> usize {
-        usize::from(*expression == Expression::Read(wire))
+        let here = match expression {
+            Expression::Read(read) => *read == wire,
+            Expression::Element(first, count) => *first == wire || *count == wire,
+            _ => false,
+        };
+        usize::from(here)
             + children(expression)
                 .into_iter()
                 .map(|slot| reads(slot.expression, wire))
@@ -291,6 +309,9 @@ fn mentions(program: &Program, wire: Wire) -> usize {
                 | Statement::Set(target, _)
                 | Statement::SetBits(target, ..)
                 | Statement::SetBitsAt(target, ..) => usize::from(*target == wire),
+                Statement::SetElement(first, number, _) => {
+                    usize::from(*first == wire || *number == wire)
+                }
                 _ => 0,
             };
             count += operands(statement)
@@ -299,6 +320,7 @@ fn mentions(program: &Program, wire: Wire) -> usize {
                 .sum::<usize>();
             count += match statement {
                 Statement::If(_, then, otherwise) => all(then, wire) + all(otherwise, wire),
+                Statement::For(_, _, body) => all(body, wire),
                 Statement::Match(_, arms, rest) => {
                     arms.iter_mut()
                         .map(|(_, body)| all(body, wire))
@@ -310,7 +332,7 @@ fn mentions(program: &Program, wire: Wire) -> usize {
         }
         count
     }
-    all(&mut program.statements.clone(), wire)
+    all(&mut list.to_vec(), wire)
 }
 
 fn edit_expression(program: &Program, slot: Slot<'_>, left: &mut usize) -> Edit {

@@ -18,7 +18,7 @@ pub use functions::*;
 pub use ops::*;
 pub(crate) use structure::descriptor_width;
 pub use structure::{Flat, Packer, Structure, Unpacker, field, literal, pack, state_bits, unpack};
-pub use untyped::{Record, Untyped, Wire, WireBlock, WireKind, WireRegister};
+pub use untyped::{Record, Shape, Untyped, Wire, WireBlock, WireKind, WireRegister};
 pub use value::{
     Bundle, Index, IntoBundle, IntoIndex, Lift, Num, Value, bundle, lift, number, typed,
 };

@@ -7,14 +7,14 @@
 use super::ops::product;
 use super::structure;
 use super::value::{Bundle, Index, IntoBundle, IntoIndex, Lift, Value};
-use super::{Elaborator, address, describe, provide};
+use super::{Elaborator, address, describe, descriptor_width, provide};
 use crate::ir::{Body, Kind, Node, Source};
 use num_bigint::BigUint;
 use rust_hdl_core::ast::VerilogLiteral;
 use rust_hdl_core::atom::{Atom, AtomKind};
 use rust_hdl_core::constraint::PinConstraint;
 use rust_hdl_core::prelude::{
-    Bits, Block, Logic, Probe, TypeDescriptor, TypeKind, VCDValue, Verilog,
+    Bits, Block, Logic, Probe, TypeDescriptor, TypeField, TypeKind, VCDValue, Verilog,
 };
 use std::rc::Rc;
 
@@ -31,17 +31,63 @@ pub enum WireKind {
     Local,
 }
 
-/// A signal of any width. It can be described, not simulated.
+/// What the bits of a signal are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A vector of so many bits.
+    Bits(usize),
+    /// A structure: names and shapes of its fields, field 0 first.
+    Structure(Vec<(String, Shape)>),
+}
+
+impl From<usize> for Shape {
+    fn from(width: usize) -> Self {
+        Self::Bits(width)
+    }
+}
+
+impl Shape {
+    fn descriptor(&self) -> TypeDescriptor {
+        let (name, kind) = match self {
+            Self::Bits(width) => ("bits", TypeKind::Bits(*width)),
+            Self::Structure(fields) => {
+                let field = |(name, shape): &(String, Self)| {
+                    Box::new(TypeField {
+                        fieldname: name.clone(),
+                        kind: shape.descriptor(),
+                    })
+                };
+                let fields = fields.iter().map(field).collect();
+                ("structure", TypeKind::Composite(fields))
+            }
+        };
+        TypeDescriptor {
+            name: name.into(),
+            kind,
+        }
+    }
+}
+
+/// A signal of any shape. It can be described, not simulated.
 #[derive(Clone, Debug)]
 pub struct Wire {
     kind: WireKind,
     width: usize,
+    descriptor: TypeDescriptor,
 }
 
 impl Wire {
-    /// A wire of `width` bits.
-    pub fn new(kind: WireKind, width: usize) -> Self {
-        Self { kind, width }
+    /// A wire; a number as its shape is a width in bits.
+    pub fn new(kind: WireKind, shape: impl Into<Shape>) -> Self {
+        let mut descriptor = shape.into().descriptor();
+        if kind == WireKind::Clock {
+            descriptor.name = "clock".into();
+        }
+        Self {
+            kind,
+            width: descriptor_width(&descriptor),
+            descriptor,
+        }
     }
 }
 
@@ -63,14 +109,7 @@ impl Atom for Wire {
         }
     }
     fn descriptor(&self) -> TypeDescriptor {
-        let name = match self.kind {
-            WireKind::Clock => "clock",
-            _ => "bits",
-        };
-        TypeDescriptor {
-            name: name.into(),
-            kind: TypeKind::Bits(self.width),
-        }
+        self.descriptor.clone()
     }
     fn vcd(&self) -> VCDValue {
         VCDValue::String(String::new())
@@ -86,7 +125,7 @@ impl Atom for Wire {
     }
 }
 
-/// A flip-flop of any width.
+/// A flip-flop of any shape.
 #[derive(Debug)]
 pub struct WireRegister {
     clk: Wire,
@@ -95,12 +134,13 @@ pub struct WireRegister {
 }
 
 impl WireRegister {
-    /// A register of `width` bits.
-    pub fn new(width: usize) -> Self {
+    /// A register; a number as its shape is a width in bits.
+    pub fn new(shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
         Self {
             clk: Wire::new(WireKind::Clock, 1),
-            d: Wire::new(WireKind::Input, width),
-            q: Wire::new(WireKind::Output, width),
+            d: Wire::new(WireKind::Input, shape.clone()),
+            q: Wire::new(WireKind::Output, shape),
         }
     }
 
@@ -210,7 +250,7 @@ impl IntoBundle for Untyped {
 
 impl Bundle for Untyped {
     fn bind(self, elaborator: &Elaborator, name: &str) -> Self {
-        elaborator.declare_untyped(name, self, false)
+        elaborator.declare_untyped(name, self, None, false)
     }
     fn mux(condition: &Value<bool>, then: Self, otherwise: Self) -> Self {
         let width = then.0.width;
@@ -268,16 +308,27 @@ impl Untyped {
 }
 
 impl Elaborator {
-    fn declare_untyped(&self, name: &str, value: Untyped, mutable: bool) -> Untyped {
+    fn declare_untyped(
+        &self,
+        name: &str,
+        value: Untyped,
+        descriptor: Option<TypeDescriptor>,
+        mutable: bool,
+    ) -> Untyped {
         let width = value.0.width;
-        let number = self.declare_variable(name, width, None, false, mutable);
+        let number = self.declare_variable(name, width, descriptor, false, mutable);
         self.push(crate::ir::Statement::Let(number, value.0));
         Untyped(Node::new(Kind::Read(Source::Variable(number)), width))
     }
 
-    /// `let mut name = value;`
-    pub fn untyped_variable(&self, name: &str, value: Untyped) -> Untyped {
-        self.declare_untyped(name, value, true)
+    /// `let name: Shape = value;`
+    pub fn untyped_let(&self, name: &str, value: Untyped, shape: &Shape) -> Untyped {
+        self.declare_untyped(name, value, Some(shape.descriptor()), false)
+    }
+
+    /// `let mut name: Shape = value;`
+    pub fn untyped_variable(&self, name: &str, value: Untyped, shape: &Shape) -> Untyped {
+        self.declare_untyped(name, value, Some(shape.descriptor()), true)
     }
 
     /// `wire.next = value;`
