@@ -354,7 +354,9 @@ module payload_read (
         .level(out_level),
         .almost_full(out_almost_full)
     );
-    assertion_9 u_beats_fit (
+    assertion #(
+        .MESSAGE("a planned beat finds no place in the output FIFO")
+    ) u_beats_fit (
         .clk(clk),
         .holds(beats_fit_holds)
     );

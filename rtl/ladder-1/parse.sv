@@ -409,11 +409,15 @@ module parse (
         .level(summaries_level),
         .almost_full(summaries_almost_full)
     );
-    assertion u_buffer_ready (
+    assertion #(
+        .MESSAGE("the frame buffer refuses a beat of an admitted frame")
+    ) u_buffer_ready (
         .clk(clk),
         .holds(buffer_ready_holds)
     );
-    assertion_2 u_queue_ready (
+    assertion #(
+        .MESSAGE("the summary of an admitted frame finds no place")
+    ) u_queue_ready (
         .clk(clk),
         .holds(queue_ready_holds)
     );

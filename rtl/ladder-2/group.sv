@@ -552,7 +552,9 @@ module group (
         .m_ready(m_ready),
         .idle(assemble_idle)
     );
-    assertion_13 u_scheduler_takes (
+    assertion #(
+        .MESSAGE("the scheduler takes what a descriptor releases")
+    ) u_scheduler_takes (
         .clk(clk),
         .holds(scheduler_takes_holds)
     );

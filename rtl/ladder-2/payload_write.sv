@@ -324,7 +324,9 @@ module payload_write (
         .m_valid(notices_m_valid),
         .m_ready(m_notice_ready)
     );
-    assertion_7 u_in_frame (
+    assertion #(
+        .MESSAGE("a placement ends behind its frame")
+    ) u_in_frame (
         .clk(clk),
         .holds(in_frame_holds)
     );

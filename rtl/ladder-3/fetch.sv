@@ -499,7 +499,9 @@ module fetch (
         .level(counts_level),
         .almost_full(counts_almost_full)
     );
-    assertion_16 u_events_fit (
+    assertion #(
+        .MESSAGE("a decoded descriptor finds no place among the events")
+    ) u_events_fit (
         .clk(clk),
         .holds(events_fit_holds)
     );

@@ -374,11 +374,15 @@ module notify (
         .m_valid(out_m_valid),
         .m_ready(out_m_ready)
     );
-    assertion_14 u_postings_fit (
+    assertion #(
+        .MESSAGE("a posting finds no place in its queue")
+    ) u_postings_fit (
         .clk(clk),
         .holds(postings_fit_holds)
     );
-    assertion_15 u_record_fits (
+    assertion #(
+        .MESSAGE("a frame or command record finds its ring full")
+    ) u_record_fits (
         .clk(clk),
         .holds(record_fits_holds)
     );

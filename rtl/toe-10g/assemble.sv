@@ -480,15 +480,21 @@ module assemble (
         .m_valid(out_m_valid),
         .m_ready(m_ready)
     );
-    assertion_10 u_headers_fit (
+    assertion #(
+        .MESSAGE("a header finds no place among the finished frames")
+    ) u_headers_fit (
         .clk(clk),
         .holds(headers_fit_holds)
     );
-    assertion_11 u_sums_fit (
+    assertion #(
+        .MESSAGE("there are more payload sums than payload beats")
+    ) u_sums_fit (
         .clk(clk),
         .holds(sums_fit_holds)
     );
-    assertion_12 u_no_gap (
+    assertion #(
+        .MESSAGE("a frame on the wire waits for its payload")
+    ) u_no_gap (
         .clk(clk),
         .holds(no_gap_holds)
     );

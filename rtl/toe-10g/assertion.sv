@@ -6,16 +6,18 @@
 // in      1  holds
 `default_nettype none
 
-module assertion (
+module assertion #(
+    parameter MESSAGE = "assertion violated"
+) (
     input  wire  clk,
     input  wire  holds
 );
 `ifdef SYNTHESIS
-    wire unused_ok = &{1'b0, clk, holds};
+    wire unused_ok = &{1'b0, clk, holds, MESSAGE};
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, "the frame buffer refuses a beat of an admitted frame");
+            $fatal(1, "%s", MESSAGE);
         end
     end
 `endif

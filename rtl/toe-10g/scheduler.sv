@@ -124,7 +124,9 @@ module scheduler (
         .m_valid(granted_m_valid),
         .m_ready(m_ready)
     );
-    assertion_8 u_room (
+    assertion #(
+        .MESSAGE("the queue has room for every flow")
+    ) u_room (
         .clk(clk),
         .holds(room_holds)
     );

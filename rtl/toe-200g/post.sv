@@ -336,7 +336,9 @@ module post (
         .level(updates_level),
         .almost_full(updates_almost_full)
     );
-    assertion_6 u_room (
+    assertion #(
+        .MESSAGE("every FIFO has room for every outcome")
+    ) u_room (
         .clk(clk),
         .holds(room_holds)
     );

@@ -4207,15 +4207,21 @@ module protocol (
         .level(outcomes_level),
         .almost_full(outcomes_almost_full)
     );
-    assertion_3 u_room (
+    assertion #(
+        .MESSAGE("the outcome FIFO has room for every outcome")
+    ) u_room (
         .clk(clk),
         .holds(room_holds)
     );
-    assertion_4 u_exact (
+    assertion #(
+        .MESSAGE("the shortcut agrees with the exact transition")
+    ) u_exact (
         .clk(clk),
         .holds(exact_holds)
     );
-    assertion_5 u_whole (
+    assertion #(
+        .MESSAGE("the sums of a state are those of its parts")
+    ) u_whole (
         .clk(clk),
         .holds(whole_holds)
     );

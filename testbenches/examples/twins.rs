@@ -28,8 +28,8 @@ struct Options {
 
 fn options() -> Result<Options, Box<dyn Error>> {
     let mut options = Options {
-        repetitions: 11,
-        seconds: 0.1,
+        repetitions: 300,
+        seconds: 0.005,
         only: None,
         luts: true,
     };
@@ -57,8 +57,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let mut rows = vec![];
     let mut good = true;
     println!(
-        "{:<12} {:>10} {:>10} {:>6}   {:>6} {:>6} {:>6}",
-        "twin", "generated", "hand", "speed", "LUTs", "hand", "ratio"
+        "{:<12} {:>10} {:>10} {:>6} {:>11}   {:>6} {:>6} {:>6}",
+        "twin", "generated", "hand", "speed", "rounds", "LUTs", "hand", "ratio"
     );
     for twin in all()? {
         if options.only.as_ref().is_some_and(|only| only != twin.name) {
@@ -67,13 +67,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         let speed = compare(&twin, &tools, options.repetitions, options.seconds)?;
         let (nanoseconds, hand_ns) = (speed.generated_ns, speed.hand_ns);
         print!(
-            "{:<12} {nanoseconds:>7.1} ns {hand_ns:>7.1} ns {:>6.2}",
-            twin.name, speed.speed
+            "{:<12} {nanoseconds:>7.1} ns {hand_ns:>7.1} ns {:>6.3} {:>5.2}-{:<5.2}",
+            twin.name, speed.speed, speed.rounds.0, speed.rounds.1
         );
         good &= speed.speed >= LEAST_SPEED;
         let mut row = json!({
             "twin": twin.name,
             "speed": (speed.speed * 1000.0).round() / 1000.0,
+            "rounds": [speed.rounds.0, speed.rounds.1],
             "output_hash": format!("{:016x}", speed.hash),
         });
         if options.luts {

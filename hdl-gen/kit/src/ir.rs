@@ -42,10 +42,23 @@ pub struct Primitive {
     pub summary: Vec<String>,
     /// Text between the port list and `endmodule`.
     pub text: String,
+    /// What may differ between instances that share a module.
+    pub parameters: Vec<Parameter>,
     /// Memories declared in `text`.
     pub memories: Vec<Memory>,
     /// Outputs that depend on inputs in the same cycle: (output, input).
     pub combinational: Vec<(String, String)>,
+}
+
+/// A parameter of a primitive's module. Values are SystemVerilog text.
+#[derive(Clone, Debug)]
+pub struct Parameter {
+    /// Its name.
+    pub name: &'static str,
+    /// The value in an instance that gives none.
+    pub default: String,
+    /// The value in this instance.
+    pub value: String,
 }
 
 /// A `let` of the description.
@@ -288,6 +301,50 @@ impl Node {
             Kind::Not(a) => Self::new(Kind::Not(Self::slice(a, offset, width)), width),
             _ => Self::new(Kind::Slice(base.clone(), offset), width),
         }
+    }
+
+    /// The lowest bit, if all above it are zeros.
+    fn widened_bit(&self) -> Option<&Rc<Self>> {
+        let Kind::Concat(parts) = &self.kind else {
+            return None;
+        };
+        match &parts[..] {
+            [zeros, bit] if bit.width == 1 && zeros.known() == Some(BigUint::ZERO) => Some(bit),
+            _ => None,
+        }
+    }
+
+    /// `!node`.
+    ///
+    /// Of a single bit in a wide value, nothing but the bit is inverted: to Verilator a
+    /// comparison is an `int` of C++, and the sign of its complement may get into bits
+    /// beyond the end of a wide vector.
+    pub fn not(node: &Rc<Self>) -> Rc<Self> {
+        if let Kind::Not(inner) = &node.kind {
+            return inner.clone();
+        }
+        if let Some(bit) = node.widened_bit() {
+            let above = node.width - 1;
+            let ones = (BigUint::from(1u8) << above) - 1u8;
+            return Self::concat(vec![Self::constant(ones, above), Self::not(bit)]);
+        }
+        Self::new(Kind::Not(node.clone()), node.width)
+    }
+
+    /// `a op b`, both of one width.
+    ///
+    /// Zero less a single bit is a choice between all ones and zero, for the reason given at
+    /// [`Node::not`].
+    pub fn binary(op: Operator, a: Rc<Self>, b: Rc<Self>) -> Rc<Self> {
+        let width = if op.is_comparison() { 1 } else { a.width };
+        if op == Operator::Sub
+            && a.known() == Some(BigUint::ZERO)
+            && let Some(bit) = b.widened_bit()
+        {
+            let ones = Self::constant((BigUint::from(1u8) << width) - 1u8, width);
+            return Self::new(Kind::Mux(bit.clone(), ones, a), width);
+        }
+        Self::new(Kind::Binary(op, a, b), width)
     }
 
     /// Zero-extended or truncated to `width` bits.

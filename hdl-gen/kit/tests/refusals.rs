@@ -360,3 +360,44 @@ fn blocks_do_not_reach_into_inner_blocks() {
         EmitError::UnknownSignal { block }
     );
 }
+
+/// Widths are types, so that rustc finds most differences; what builds descriptions from
+/// numbers meets the emitter's own check.
+#[test]
+fn widths_agree() {
+    use hallux_hdl::rt::{Untyped, Wire, WireBlock, WireKind, WireRegister};
+    let wire = |name: &str, kind, width: usize| (name.to_string(), Wire::new(kind, width));
+    let block = WireBlock {
+        wires: vec![
+            wire("clk", WireKind::Clock, 1),
+            wire("narrow", WireKind::Input, 7),
+            wire("o", WireKind::Output, 8),
+        ],
+        registers: vec![("held".to_string(), WireRegister::new(9))],
+        inner: vec![],
+        record: Box::new(|elaborator, block| {
+            let [(_, clk), (_, narrow), (_, o)] = &block.wires[..] else {
+                unreachable!("three wires");
+            };
+            let (_, held) = &block.registers[0];
+            elaborator.wire_register(clk, held);
+            elaborator.drive(o, Untyped::read(narrow));
+            elaborator.drive(held.d(), Untyped::read(o));
+        }),
+    };
+    let found = match emit(&block, &Options::new("test", "top")) {
+        Ok(design) => panic!("emitted:\n{}", design.files[0].text),
+        Err(errors) => errors,
+    };
+    let mismatch = |signal: &str, found, wanted| EmitError::WidthMismatch {
+        block: "top".to_string(),
+        signal: signal.to_string(),
+        found,
+        wanted,
+    };
+    assert_eq!(
+        found.0,
+        [mismatch("o", 7, 8), mismatch("held.d", 8, 9)],
+        "{found}"
+    );
+}

@@ -5,6 +5,7 @@ use hallux_hdl::manifest::Manifest;
 use hallux_verilator::{Build, BuildError, Model, ModelError, PortField, Profile, Toolchain};
 use rand_core::RngCore;
 use rand_pcg::Pcg32;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +13,10 @@ use std::time::Instant;
 
 /// Different inputs that a run repeats: few enough to stay in the cache.
 const STIMULI: usize = 1024;
+
+/// Fresh instances of both models, each pair timed for an equal part of all repetitions:
+/// where an instance lies in memory has an influence of its own.
+const ROUNDS: usize = 10;
 
 /// Cycles with reset, and then until nothing of the random initial state shows.
 const RESET: usize = 4;
@@ -44,8 +49,11 @@ pub enum TwinError {
 /// What the comparison of a twin gave.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// Speed of the generated form over that of the hand-written one, median.
+    /// Speed of the generated form over that of the hand-written one: the median of the
+    /// ratios of neighbouring runs.
     pub speed: f64,
+    /// The least and the greatest median of a round.
+    pub rounds: (f64, f64),
     /// Time of a cycle of the generated form in ns, median.
     pub generated_ns: f64,
     /// Time of a cycle of the hand-written form in ns, median.
@@ -170,11 +178,28 @@ impl<'a> Pair<'a> {
         Ok(())
     }
 
+    /// From an instance's first cycle to defined outputs.
+    fn begin(&mut self) -> Result<(), TwinError> {
+        let start = std::mem::take(&mut self.start);
+        for inputs in &start {
+            self.step_both(inputs)?;
+        }
+        self.start = start;
+        Ok(())
+    }
+
+    /// Other instances of the same models, made in the other order every second time.
+    fn renew(&mut self, round: usize) -> Result<(), TwinError> {
+        for which in [round % 2, 1 - round % 2] {
+            let library = self.models[which].library().clone();
+            self.models[which] = Model::new(&library, 1 + round as u64)?;
+        }
+        self.begin()
+    }
+
     /// Runs both in lock step over all stimuli, several times; the hash of the outputs.
     fn verify(&mut self) -> Result<u64, TwinError> {
-        for inputs in std::mem::take(&mut self.start) {
-            self.step_both(&inputs)?;
-        }
+        self.begin()?;
         let stimuli = std::mem::take(&mut self.stimuli);
         // FNV-1a.
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
@@ -219,6 +244,11 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Median of the speeds of the generated form relative to the other one.
+fn speed(times: &[[f64; 2]]) -> f64 {
+    median(times.iter().map(|[generated, hand]| hand / generated))
+}
+
 /// Checks that all outputs of both forms are equal under the same inputs, cycle by cycle;
 /// gives the hash of the outputs.
 ///
@@ -228,9 +258,32 @@ pub fn verify(twin: &Twin, tools: &Toolchain) -> Result<u64, TwinError> {
     Pair::new(twin, tools, Profile::Test)?.verify()
 }
 
+/// The calling thread on the core where it is, until this is dropped: another core has
+/// other caches and may run at another speed. Where the system does not allow it, the
+/// thread stays free.
+struct Pinned(Option<CpuSet>);
+
+impl Pinned {
+    fn here() -> Self {
+        let before = sched_getaffinity(None).ok();
+        let mut one = CpuSet::new();
+        one.set(sched_getcpu());
+        Self(before.filter(|_| sched_setaffinity(None, &one).is_ok()))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // There is nobody to tell, and nothing but speed depends on it.
+            let _ = sched_setaffinity(None, before);
+        }
+    }
+}
+
 /// Builds both forms with the same compiler and flags, checks that all their outputs are
-/// equal under the same inputs, and times them in `repetitions` interleaved runs of about
-/// `seconds` each.
+/// equal under the same inputs, and times them on one core in `repetitions` interleaved runs
+/// of about `seconds` each, over several instances.
 ///
 /// # Errors
 /// A form does not build or stops, or the outputs differ.
@@ -244,20 +297,29 @@ pub fn compare(
     let hash = pair.verify()?;
     let trial = 20_000;
     let cycles = (trial as f64 * seconds / pair.time(1, trial)?).ceil() as usize;
+    let _pinned = Pinned::here();
     let mut times = Vec::new();
-    for repetition in 0..repetitions {
-        // Neither always comes first.
-        let first = repetition % 2;
-        let mut time = [0.0; 2];
-        for which in [first, 1 - first] {
-            time[which] = pair.time(which, cycles)?;
+    let mut rounds = Vec::new();
+    for round in 0..ROUNDS {
+        pair.renew(round)?;
+        let from = times.len();
+        for repetition in 0..repetitions.div_ceil(ROUNDS) {
+            // Neither always comes first.
+            let first = repetition % 2;
+            let mut time = [0.0; 2];
+            for which in [first, 1 - first] {
+                time[which] = pair.time(which, cycles)?;
+            }
+            times.push(time);
         }
-        times.push(time);
+        rounds.push(speed(&times[from..]));
     }
+    rounds.sort_by(f64::total_cmp);
     let per_cycle =
         |which: usize| median(times.iter().map(|time| time[which])) * 1e9 / cycles as f64;
     Ok(Comparison {
-        speed: median(times.iter().map(|[generated, hand]| hand / generated)),
+        speed: speed(&times),
+        rounds: (rounds[0], rounds[ROUNDS - 1]),
         generated_ns: per_cycle(0),
         hand_ns: per_cycle(1),
         hash,

@@ -40,8 +40,7 @@ impl Node {
 
 fn binary<T>(op: Operator, a: Rc<Node>, b: Rc<Node>) -> Value<T> {
     let (a, b) = equalize(a, b);
-    let width = if op.is_comparison() { 1 } else { a.width };
-    Value::from_node(Node::new(Kind::Binary(op, a, b), width))
+    Value::from_node(Node::binary(op, a, b))
 }
 
 /// Types that `+` and `-` take.
@@ -184,12 +183,7 @@ pub fn not<A: Lift>(a: A) -> Value<A::T>
 where
     A::T: Invertible,
 {
-    let node = a.lift().into_node();
-    let width = node.width;
-    if let Kind::Not(inner) = &node.kind {
-        return Value::from_node(inner.clone());
-    }
-    Value::from_node(Node::new(Kind::Not(node), width))
+    Value::from_node(Node::not(&a.lift().into_node()))
 }
 
 /// Types that comparisons take.

@@ -11,7 +11,7 @@ mod streams;
 mod traverse;
 
 use crate::error::{EmitError, EmitErrors};
-use crate::ir::{Body, Logic, Primitive};
+use crate::ir::{Body, Logic, Parameter, Primitive};
 use crate::manifest::{Direction, Memory, Port, Stream};
 use crate::walk::{Instance, Pin};
 use rust_hdl_core::atom::AtomKind;
@@ -135,7 +135,12 @@ impl Lowering {
             suffix: String::new(),
             rust_type: primitive.rust_type.to_string(),
             summary: primitive.summary.clone(),
-            text: format!("{}{}", port_list(&instance.pins), primitive.text),
+            text: format!(
+                "{}{}{}",
+                parameter_list(&primitive.parameters),
+                port_list(&instance.pins),
+                primitive.text
+            ),
             ports: ports(&instance.pins),
             memories: primitive.memories.clone(),
             instances: Vec::new(),
@@ -199,6 +204,19 @@ fn ports(pins: &[Pin]) -> Vec<Port> {
         });
     }
     ports
+}
+
+/// ` #(…)` with one parameter a line, or nothing.
+fn parameter_list(parameters: &[Parameter]) -> String {
+    if parameters.is_empty() {
+        return String::new();
+    }
+    let line = |parameter: &Parameter| {
+        let Parameter { name, default, .. } = parameter;
+        format!("    parameter {name} = {default}")
+    };
+    let lines: Vec<String> = parameters.iter().map(line).collect();
+    format!(" #(\n{}\n)", lines.join(",\n"))
 }
 
 /// ` (…);` with one port a line.

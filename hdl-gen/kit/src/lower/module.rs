@@ -279,10 +279,29 @@ fn write_instances(
             pins.push(format!("        .{}({net})", pin.name));
         }
         let (name, instance) = (placeholder(*module), &printer.scope.instances[number]);
-        text += &format!("    {name} {instance} (\n{}\n    );\n", pins.join(",\n"));
+        let values = parameter_values(&child.body);
+        text += &format!(
+            "    {name}{values} {instance} (\n{}\n    );\n",
+            pins.join(",\n")
+        );
         list.push((instance.clone(), *module));
     }
     (text, list)
+}
+
+/// ` #(…)` with the parameters of an instance, or nothing.
+fn parameter_values(body: &Option<Body>) -> String {
+    let Some(Body::Primitive(primitive)) = body else {
+        return String::new();
+    };
+    let values = primitive.parameters.iter();
+    let values: Vec<String> = values
+        .map(|parameter| format!("        .{}({})", parameter.name, parameter.value))
+        .collect();
+    match values.is_empty() {
+        true => String::new(),
+        false => format!(" #(\n{}\n    )", values.join(",\n")),
+    }
 }
 
 fn write_clocked(printer: &mut Printer<'_>, plan: &Plan) -> String {

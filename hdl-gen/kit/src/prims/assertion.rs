@@ -1,7 +1,17 @@
 //! Checks that run in simulation and vanish in synthesis.
+//!
+//! ```text
+//!             ┌───────────┐
+//!  holds ────►│  clk: if  │   simulation: stops with MESSAGE
+//!             │ !holds …  │   synthesis:  nothing
+//!             └───────────┘
+//! ```
+//!
+//! All assertions of a design share one module; the message is a parameter, so that it
+//! stands in the RTL beside the condition it is about.
 
 use crate::elaborate::primitive;
-use crate::ir::Primitive;
+use crate::ir::{Parameter, Primitive};
 use hallux_hdl_macros::LogicBlock;
 use rust_hdl_core::prelude::{Bit, Clock, In, Logic, Signal, Verilog};
 
@@ -35,6 +45,12 @@ impl Default for Assert {
     }
 }
 
+/// A string of SystemVerilog. What has a meaning of its own inside one is left out.
+fn quoted(text: &str) -> String {
+    let plain = |c: &char| !matches!(c, '"' | '\\' | '%') && !c.is_control();
+    format!("\"{}\"", text.chars().filter(plain).collect::<String>())
+}
+
 impl Logic for Assert {
     /// # Panics
     /// If the condition does not hold: that is what an assertion is for.
@@ -45,28 +61,27 @@ impl Logic for Assert {
     }
 
     fn hdl(&self) -> Verilog {
-        let message: String = self
-            ._message
-            .chars()
-            .filter(|c| !matches!(c, '"' | '\\' | '%' | '\n'))
-            .collect();
-        let text = format!(
-            "`ifdef SYNTHESIS
-    wire unused_ok = &{{1'b0, clk, holds}};
+        let text = "`ifdef SYNTHESIS
+    wire unused_ok = &{1'b0, clk, holds, MESSAGE};
 `else
     always_ff @(posedge clk) begin
         if (!holds) begin
-            $fatal(1, \"{message}\");
+            $fatal(1, \"%s\", MESSAGE);
         end
     end
 `endif
-"
-        );
+";
+        let message = Parameter {
+            name: "MESSAGE",
+            default: quoted("assertion violated"),
+            value: quoted(&self._message),
+        };
         primitive(Primitive {
             rust_type: std::any::type_name::<Self>(),
             module: "assertion".to_string(),
             summary: vec!["Simulation only: synthesis sees an empty module.".to_string()],
-            text,
+            text: text.to_string(),
+            parameters: vec![message],
             memories: Vec::new(),
             combinational: Vec::new(),
         })

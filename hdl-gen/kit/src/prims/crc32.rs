@@ -94,6 +94,7 @@ impl<const N: usize> Logic for Crc32<N> {
                 "Combinational: each bit is the parity of a selection of key bits.".into(),
             ],
             text,
+            parameters: Vec::new(),
             memories: vec![],
             combinational: vec![("crc".into(), "key".into())],
         })

@@ -284,6 +284,7 @@ impl<T: Synth> Logic for Fifo<T> {
                 "Queue of {depth} words of {width} bits; latency {latency} cycle{plural}, one word a cycle."
             )],
             text,
+            parameters: Vec::new(),
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,

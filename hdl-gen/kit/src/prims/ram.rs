@@ -1,4 +1,15 @@
 //! Block memory with one write and one read port.
+//!
+//! ```text
+//!                    ┌────────────┐
+//!  write_enable ────►│            │◄── read_address
+//!  write_address ───►│   memory   │◄── read_enable (`RamWithEnable`)
+//!  write_data ──────►│            ├──► read_data
+//!                    └────────────┘
+//! ```
+//!
+//! Read latency 1, initiation interval 1 on each port. Reading the word that is written in
+//! the same cycle gives the **old** word. Synthesis uses block RAM.
 
 use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
@@ -139,6 +150,7 @@ impl<T: Synth> Cells<T> {
                     .to_string(),
             ],
             text,
+            parameters: Vec::new(),
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,

@@ -1,4 +1,14 @@
 //! Small memory that is read in the same cycle.
+//!
+//! ```text
+//!                    ┌────────────┐
+//!  write_enable ────►│            │
+//!  write_address ───►│   words    │◄── read_address
+//!  write_data ──────►│            ├──► read_data
+//!                    └────────────┘
+//! ```
+//!
+//! Read latency 0, one write a cycle. Synthesis uses distributed RAM.
 
 use super::{address_of, index_bits, range};
 use crate::elaborate::primitive;
@@ -109,6 +119,7 @@ impl<T: Synth, const A: usize> Logic for RegisterFile<T, A> {
                 "A word written in the same cycle reads as it was before.".to_string(),
             ],
             text,
+            parameters: Vec::new(),
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,

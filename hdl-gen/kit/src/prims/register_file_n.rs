@@ -147,6 +147,7 @@ impl<T: Synth, const A: usize> Logic for RegisterFileN<T, A> {
                 "A word written in the same cycle reads as it was before.".to_string(),
             ],
             text,
+            parameters: Vec::new(),
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,

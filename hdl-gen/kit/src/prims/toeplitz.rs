@@ -100,6 +100,7 @@ impl<const N: usize> Logic for Toeplitz<N> {
                 "Combinational: each bit is the parity of a selection of key bits.".into(),
             ],
             text: xor_trees("hash", 32, "key", N, 0, |bit| u64::from(self.column(bit))),
+            parameters: Vec::new(),
             memories: vec![],
             combinational: vec![("hash".into(), "key".into())],
         })

@@ -162,6 +162,7 @@ impl<T: Synth, const A: usize> Logic for TrueDualRam<T, A> {
                     .to_string(),
             ],
             text,
+            parameters: Vec::new(),
             memories: vec![Memory {
                 name: "memory".to_string(),
                 words: words as u32,
