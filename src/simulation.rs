@@ -8,7 +8,7 @@
 pub mod lone;
 
 use crate::absent::Absent;
-use crate::blame::{Post, Watch, write_worst};
+use crate::blame::{Post, Watch, write_requests, write_worst};
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
@@ -797,6 +797,7 @@ impl Assembly {
             }
         }
         let tested = nics.get(NIC).cloned().unwrap_or_default();
+        let (blame, unhindered) = self.watch.blame(scenario, &work.exchanges, passages);
         let verdict = Verdict::of(&Measured {
             scenario,
             nic: nics.get(NIC),
@@ -805,9 +806,9 @@ impl Assembly {
             verified: work.verified,
             requests: work.requests,
             exchanges: &work.exchanges,
+            unhindered: &unhindered,
             retransmitted: received.retransmitted_segments + sent.retransmitted_segments,
         });
-        let blame = self.watch.blame(scenario, &work.exchanges, passages);
         Summary {
             schema: SUMMARY_SCHEMA,
             complete,
@@ -872,6 +873,26 @@ impl Assembly {
         let mut file = BufWriter::new(File::create(path).with_context(place)?);
         self.watch.follow(scenario, exchanges, logs, |ways, _| {
             write_worst(ways, NIC, logs.get(NIC), &mut file)?;
+            file.flush()
+        })?;
+        Ok(())
+    }
+
+    /// Writes every request of a run with these findings, one a line, with its parts.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_requests(
+        &self,
+        scenario: &Scenario,
+        findings: &Findings,
+        path: &Path,
+    ) -> Result<()> {
+        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
+        let place = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(File::create(path).with_context(place)?);
+        self.watch.follow(scenario, exchanges, logs, |ways, _| {
+            write_requests(ways, exchanges, &mut file)?;
             file.flush()
         })?;
         Ok(())

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! and the lowest bound binds. Where software waits for an answer before it sends the next
-//! request, the requests in flight over the least time such an answer took are a bound too.
+//! request, the requests in flight over the least time such an answer took, waiting inside of stages
+//! deducted, are a bound too.
 
 use crate::bounds;
 use crate::results::NicSummary;
@@ -77,6 +78,8 @@ pub struct Measured<'a> {
     pub requests: u64,
     /// Each request with its answer.
     pub exchanges: &'a [Exchange],
+    /// What each of them would have taken if no stage had waited, in ps.
+    pub unhindered: &'a [u64],
     /// Segments that carried bytes already sent.
     pub retransmitted: u64,
 }
@@ -228,9 +231,9 @@ impl Tally<'_> {
         // Larger answers take longer, so each is held against the fastest of its size.
         let exchanges = self.measured.exchanges;
         let mut least = BTreeMap::<u64, u64>::new();
-        for exchange in exchanges {
+        for (exchange, time) in exchanges.iter().zip(self.measured.unhindered) {
             let of = least.entry(exchange.answer).or_insert(u64::MAX);
-            *of = exchange.latency().min(*of);
+            *of = (*time).min(*of);
         }
         let total: u64 = exchanges
             .iter()
@@ -304,9 +307,9 @@ pub fn spoken(name: &str) -> String {
         "bus_down" => "the bus behind the host".into(),
         "protocol_unit" => "the protocol unit".into(),
         "same_flow_hazard" => "the hazard of one connection's events".into(),
-        "pcie_up" => "PCIe bytes towards the host".into(),
-        "pcie_down" => "PCIe bytes from the host".into(),
-        "read_tags" => "the read tags".into(),
+        "pcie_up" => "the PCIe link towards the host".into(),
+        "pcie_down" => "the PCIe link from the host".into(),
+        "read_tags" => "the pool of read tags".into(),
         "host_cycles" => "the server's processor".into(),
         "client_cycles" => "the client's processor".into(),
         "requests_in_flight" => "the number of requests in flight".into(),
@@ -329,7 +332,7 @@ fn sentence(
     let what = spoken(first);
     let mut text = match resource.utilisation >= BINDS {
         true => format!(
-            "{} binds: {share:.0} % of its {bound:.3} Gb/s is reached ({} moves it)",
+            "{} binds: {share:.0} % of its {bound:.3} Gb/s is reached (moved by {})",
             capitalised(&what),
             resource.parameter
         ),

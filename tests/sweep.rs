@@ -2,8 +2,10 @@
 //! so that many of them take little time.
 
 mod command;
+mod slurm;
 
-use command::{PROJECT, Place, has_tool};
+use command::{PROJECT, Place, SMALL_NIC, has_tool};
+use slurm::Slurm;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -319,4 +321,125 @@ fn slurm_is_asked_for_by_name_where_it_is_missing() {
     );
     ended.fails_with(&["cannot run /nowhere/sbatch", "--engine local"]);
     let _ = has_tool;
+}
+
+#[test]
+fn each_distinct_rtl_is_compiled_once() {
+    let place = place();
+    place.write(
+        "rpc.toml",
+        place
+            .read("rpc.toml")
+            .replace("model = \"behavioural\"\n", &format!("{SMALL_NIC}\n")),
+    );
+    sweep_file(
+        &place,
+        "[[axis]]\nkey = \"design.same_flow\"\nvalues = [\"forward1\", \"lock\"]\n\
+         [[axis]]\nkey = \"design.clock\"\nvalues = [\"200MHz\", \"250MHz\"]\n\
+         [[axis]]\nkey = \"app.size\"\nvalues = [\"64B\", \"2KiB\"]\n",
+    );
+    let ended = place.hallux(&["sweep", "sweep.toml"]).succeeds();
+    // Neither the clock nor the workload is a part of the RTL.
+    assert!(
+        ended
+            .stdout
+            .contains("8 done, 0 infeasible, 0 failed; 8 run now with 2 models"),
+        "{ended:?}"
+    );
+    let again = place.hallux(&["sweep", "sweep.toml"]).succeeds();
+    assert!(
+        again.stdout.contains("0 run now with 0 models"),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn two_nodes_of_slurm_give_the_table_of_one_machine_also_when_killed() {
+    let Some(cluster) = Slurm::start() else {
+        return;
+    };
+    let place = place();
+    sweep_file(&place, &format!("{SIZES}{DELAYS}"));
+    place
+        .hallux(&["sweep", "sweep.toml", "--out", "here"])
+        .succeeds();
+    let array = |out| {
+        let mut command = place.command(&[
+            "sweep",
+            "sweep.toml",
+            "--engine",
+            "slurm",
+            "--chunk",
+            "2",
+            "--out",
+            out,
+        ]);
+        cluster.serve(&mut command);
+        command
+    };
+    let same = |out: &str| {
+        for table in ["results.csv", "results.jsonl"] {
+            let here = place.read(format!("here/{table}"));
+            assert_eq!(place.read(format!("{out}/{table}")), here, "{out}/{table}");
+        }
+    };
+    command::Ended::of(&mut array("there")).succeeds();
+    same("there");
+
+    let mut child = array("killed").stdout(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let stored = || {
+        let points = std::fs::read_dir(place.path("killed/points"));
+        let points = points.into_iter().flatten().flatten();
+        points
+            .filter(|point| point.path().join("outcome.json").is_file())
+            .count()
+    };
+    while stored() == 0 {
+        assert!(Instant::now() < deadline, "no point was stored");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    command::Ended::of(&mut array("killed")).succeeds();
+    same("killed");
+}
+
+#[test]
+fn a_full_disk_costs_one_message_and_nothing_stored() {
+    let place = place();
+    sweep_file(
+        &place,
+        "[[axis]]\nkey = \"link.delay\"\nrange = { from = \"1us\", to = \"40us\", step = \"1us\" }\n",
+    );
+    let disk = place.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = |options: &str| {
+        let mut command = std::process::Command::new("mount");
+        command
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
+            .arg(&disk);
+        command.output().is_ok_and(|output| output.status.success())
+    };
+    if !mount("size=300k") {
+        eprintln!("skipped: a small file system needs root");
+        return;
+    }
+    let full = place.hallux(&["sweep", "sweep.toml", "--out", "disk/s"]);
+    let grown = mount("remount,size=100m");
+    let rest = place.hallux(&["sweep", "sweep.toml", "--out", "disk/s"]);
+    let tables = ["results.csv", "results.jsonl"]
+        .map(|table| std::fs::read_to_string(disk.join("s").join(table)).unwrap_or_default());
+    let unmounted = std::process::Command::new("umount").arg(&disk).status();
+    assert!(grown && unmounted.unwrap().success());
+    full.fails_with(&[
+        "No space left on device",
+        "the same command goes on from there",
+    ]);
+    rest.succeeds();
+    place
+        .hallux(&["sweep", "sweep.toml", "--out", "clean"])
+        .succeeds();
+    assert_eq!(tables[0], place.read("clean/results.csv"));
+    assert_eq!(tables[1], place.read("clean/results.jsonl"));
 }

@@ -14,6 +14,7 @@
 mod frames;
 mod nic;
 mod path;
+mod requests;
 mod table;
 mod trace;
 mod watch;
@@ -21,6 +22,7 @@ mod watch;
 pub use frames::{Frames, Port};
 pub use nic::NicView;
 pub use path::{Cause, Part, Path};
+pub use requests::write_requests;
 pub use table::{long, short};
 pub use trace::write_worst;
 pub use watch::{Post, Watch};
@@ -97,6 +99,8 @@ pub struct Side<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct Ways {
     paths: Vec<Path>,
+    /// Number of each path's request.
+    numbers: Vec<usize>,
     least: Least,
     unexplained: u64,
 }
@@ -186,25 +190,42 @@ impl Ways {
     }
 
     fn from_paths(paths: impl IntoIterator<Item = Option<Path>>) -> Self {
-        let (mut found, mut unexplained) = (vec![], 0);
-        for path in paths {
+        let (mut found, mut numbers, mut unexplained) = (vec![], vec![], 0);
+        for (number, path) in paths.into_iter().enumerate() {
             match path {
-                Some(path) => found.push(path),
+                Some(path) => {
+                    found.push(path);
+                    numbers.push(number);
+                }
                 None => unexplained += 1,
             }
         }
         Self {
             least: Least::of(&found),
             paths: found,
+            numbers,
             unexplained,
         }
     }
 
-    /// The parts of each way, in the order in which they ended.
-    pub fn parts(&self) -> impl Iterator<Item = (&Path, Vec<Part>)> {
-        self.paths
-            .iter()
-            .map(|path| (path, path.parts(&self.least)))
+    /// The parts of each way, with the number of its request.
+    pub fn parts(&self) -> impl Iterator<Item = (usize, &Path, Vec<Part>)> {
+        let paths = self.numbers.iter().zip(&self.paths);
+        paths.map(|(number, path)| (*number, path, path.parts(&self.least)))
+    }
+
+    /// What each request would have taken if no stage had waited, in ps.
+    pub fn unhindered(&self, exchanges: &[Exchange]) -> Vec<u64> {
+        let mut times: Vec<u64> = exchanges.iter().map(Exchange::latency).collect();
+        for (number, path, parts) in self.parts() {
+            let waited = |part: &&Part| matches!(part.cause, Cause::Starved | Cause::Blocked);
+            let waited = parts
+                .iter()
+                .filter(waited)
+                .map(|part| part.until - part.from);
+            times[number] = path.length() - waited.sum::<u64>();
+        }
+        times
     }
 
     /// The longest way.

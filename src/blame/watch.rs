@@ -92,16 +92,16 @@ impl Watch {
         then(&Ways::of(exchanges, &clients, &server), &server)
     }
 
-    /// Blame of a run.
+    /// Blame of a run, and what each request would have taken if no stage had waited.
     pub fn blame(
         &self,
         scenario: &Scenario,
         exchanges: &[Exchange],
         logs: &BTreeMap<String, PassageLog>,
-    ) -> Blame {
+    ) -> (Blame, Vec<u64>) {
         let cut = logs.values().any(|log| log.cut);
         self.follow(scenario, exchanges, logs, |ways, server| {
-            Blame::of(ways, server, cut)
+            (Blame::of(ways, server, cut), ways.unhindered(exchanges))
         })
     }
 }

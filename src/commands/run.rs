@@ -62,6 +62,9 @@ pub struct Arguments {
     /// Write each event's passage through the stages as trace.json (opens in Perfetto).
     #[arg(long)]
     trace: bool,
+    /// Write every request with the parts of its time as requests.jsonl.
+    #[arg(long)]
+    requests: bool,
     /// Write all signals of the NIC under test in a span of simulated time, `10us..12us`.
     #[arg(long, value_name = "FROM..TO")]
     waves: Option<WaveWindow>,

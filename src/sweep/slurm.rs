@@ -17,6 +17,11 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Between two questions to the controller.
 const ASK: Duration = Duration::from_secs(2);
 
+/// How long the tasks of an ended job may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the number of the job stands while it is watched.
+const JOB: &str = "work/slurm-job";
+
 /// Runs `keys` as a job array of `chunk` points a task.
 ///
 /// # Errors
@@ -56,11 +61,14 @@ pub fn run(
     )?;
     let output = root.join("work").join("slurm-%a.out");
     let job = submit(name, chunks.len(), &output, &script)?;
+    let noted = root.join(JOB);
+    write(&noted, job.clone())?;
     let watched = watch(&root, keys, &job, cancel, progress);
     if watched.is_err() || cancel.load(Ordering::Relaxed) {
         let _ = Command::new("scancel").arg(&job).status();
     }
     watched?;
+    let _ = fs::remove_file(&noted);
     Ok(keys
         .iter()
         .filter(|key| outcome(&root, key).is_none())
@@ -72,6 +80,19 @@ pub fn run(
             (key.clone(), reason)
         })
         .collect())
+}
+
+/// Ends the job of a sweep that was killed while it watched: its tasks would go on writing
+/// into the directory that is to be cleared.
+pub fn end_orphan(root: &Path) {
+    let Ok(job) = fs::read_to_string(root.join(JOB)) else {
+        return;
+    };
+    let ended = Command::new("scancel").arg(&job).status();
+    let until = Instant::now() + PATIENCE;
+    while ended.is_ok() && Instant::now() < until && is_alive(&job).unwrap_or(false) {
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn submit(name: &str, tasks: usize, output: &Path, script: &Path) -> Result<String, EngineError> {

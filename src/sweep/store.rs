@@ -10,6 +10,7 @@
 //! ```
 
 use super::point::{Plan, Point};
+use super::slurm;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -101,6 +102,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(root.into())),
             Err(TryLockError::Error(error)) => return Err(at("lock", &path)(error)),
         }
+        slurm::end_orphan(root);
         let work = root.join("work");
         // What an interrupted sweep left under way is worth nothing.
         match fs::remove_dir_all(&work) {
