@@ -336,6 +336,11 @@ impl<'a> NicView<'a> {
             before = self.stage(entry);
         }
         let index = *self.sent.get(&frame)?;
+        // The wait for the grant is no work, however short the shortest is: a message of
+        // many segments waits for its own.
+        if let Some(grant) = self.passages[index].entries.first() {
+            path.cause(grant.at, self.place("scheduler"), Cause::Starved);
+        }
         self.outward(path, index, frame);
         Some(())
     }

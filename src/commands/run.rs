@@ -318,6 +318,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     }
     directory.write_json("summary.json", &summary)?;
     assembly.write_worst(&scenario, &findings, &directory.path("worst.json"))?;
+    if arguments.requests {
+        let path = directory.path("requests.jsonl");
+        assembly.write_requests(&scenario, &findings, &path)?;
+    }
     directory.write_json("execution.json", &execution)?;
     if arguments.trace && matches!(arguments.mode, Mode::Fused | Mode::Threads) {
         write_trace(&directory.path("trace.json"), &assembly)?;
