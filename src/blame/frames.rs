@@ -64,9 +64,9 @@ impl Stream {
     /// The last segment until `at` that carries the byte `byte`.
     pub fn last_with(&self, byte: u64, at: u64) -> Option<&Passed> {
         let until = self.passed.partition_point(|passed| passed.at <= at);
-        let before = self.passed[..until].iter().rev();
         // A stream is in order but for what was sent again, so the place is near.
-        before.into_iter().find(|passed| passed.carries(byte))
+        let mut before = self.passed[..until].iter().rev();
+        before.find(|passed| passed.carries(byte))
     }
 
     /// The first segment that carries the byte `byte`.
@@ -78,7 +78,7 @@ impl Stream {
             .rev()
             .take(1_024)
             .filter(|passed| passed.carries(byte))
-            .last();
+            .next_back();
         first.or_else(|| self.passed[index..].iter().find(|p| p.carries(byte)))
     }
 
