@@ -3,8 +3,9 @@
 use crate::output;
 use crate::outside::{self, OutsidePort, Signals};
 use crate::scenario::Scenario;
+use crate::simulation::ending::Ending;
+use crate::simulation::hosts::WorkingHost;
 use crate::simulation::load_files;
-use crate::simulation::lone::{Ending, LoneHost};
 use anyhow::{Context, Result, bail};
 use hallux_channel::Time;
 use hallux_channel::simbricks::{Address, Role};
@@ -45,7 +46,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         .context("name the host behind the scenario, as in rpc-echo.toml#server")?;
     let scenario = Scenario::read(Path::new(path), &arguments.set)?;
     let files = load_files(&scenario)?;
-    let host = LoneHost::of(&scenario, files.as_ref(), name)?;
+    let host = WorkingHost::of(&scenario, files.as_ref(), name)?;
     let (port, expected) = (host.port, host.expected_bytes);
     let (address, role) = match (&arguments.pcie, &arguments.eth) {
         (Some(address), _) if port == "pcie" => (address, Role::PcieHost),
@@ -64,7 +65,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     ]
     .iter()
     .fold(Time::ZERO, |sum, delay| sum + Time::from_ps(delay.0));
-    let (component, work) = host.into_parts();
+    let WorkingHost {
+        component, work, ..
+    } = host;
     // A server serves until its peer ends.
     let ended = match work.client() {
         Some(_) => Arc::clone(&signals.stop),

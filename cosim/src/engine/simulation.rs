@@ -133,6 +133,15 @@ impl Simulation {
     ///
     /// [`BuildError::DuplicateName`].
     pub fn add(&mut self, component: impl Component + 'static) -> Result<ComponentId, BuildError> {
+        self.add_boxed(Box::new(component))
+    }
+
+    /// Adds a component of any kind.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::DuplicateName`].
+    pub fn add_boxed(&mut self, component: Box<dyn Component>) -> Result<ComponentId, BuildError> {
         if self
             .nodes
             .iter()
@@ -147,7 +156,7 @@ impl Simulation {
         self.nodes.push(Node {
             mailbox: Mailbox::new(component.ports()),
             ports: vec![unconnected; component.ports().len()],
-            component: Box::new(component),
+            component,
             clock: Time::ZERO,
         });
         Ok(ComponentId(self.nodes.len() - 1))

@@ -1,0 +1,222 @@
+//! From what was found to the summary of a run.
+
+use super::work::{Findings, Work};
+use super::{Assembly, NIC};
+use crate::blame::{write_requests, write_worst};
+use crate::results::{
+    NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
+};
+use crate::scenario::Scenario;
+use crate::verdict::{Measured, Verdict};
+use anyhow::{Context, Result};
+use hallux_channel::Time;
+use hallux_cosim::engine::Direction;
+use hallux_cosim::nic::RtlNic;
+use hallux_host::apps::report::Exchange;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::PoisonError;
+
+impl Assembly {
+    /// What was found at the components whose names are `own`.
+    pub fn findings(&self, own: impl Fn(&str) -> bool) -> Findings {
+        let nics = || self.nics().filter(|(name, _)| own(name));
+        let counters = self.counters().into_iter();
+        Findings {
+            work: self.work(),
+            server_failure: self.server_failure(),
+            nics: nics()
+                .map(|(name, nic)| (name.to_owned(), nic_summary(nic)))
+                .collect(),
+            counters: counters.filter(|(name, _)| own(name)).collect(),
+            passages: nics()
+                .filter_map(|(name, nic)| Some((name.to_owned(), nic.passages()?.clone())))
+                .collect(),
+            evaluated_cycles: nics().map(|(_, nic)| nic.report().evaluated_cycles).sum(),
+        }
+    }
+
+    /// The summary of a run that ended at `end` with these findings.
+    pub fn summary(
+        &self,
+        scenario: &Scenario,
+        findings: &Findings,
+        rtl: &str,
+        end: Time,
+        complete: bool,
+    ) -> Summary {
+        let Findings {
+            work,
+            nics,
+            counters,
+            passages,
+            ..
+        } = findings;
+        let span = match (work.started, work.finished) {
+            (Some(started), Some(finished)) => finished.saturating_sub(started),
+            _ => 0,
+        };
+        let observer = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let (received, sent) = (
+            observer.traffic(Direction::Received),
+            observer.traffic(Direction::Sent),
+        );
+        let mut segments = BTreeMap::new();
+        for (side, traffic) in [("received", received), ("sent", sent)] {
+            for (kind, count) in traffic.segments.by_name() {
+                segments.insert(format!("{kind}_{side}"), count);
+            }
+        }
+        let tested = nics.get(NIC).cloned().unwrap_or_default();
+        let (blame, unhindered) = self.watch.blame(scenario, &work.exchanges, passages);
+        let verdict = Verdict::of(&Measured {
+            scenario,
+            nic: nics.get(NIC),
+            counters,
+            span,
+            verified: work.verified,
+            requests: work.requests,
+            exchanges: &work.exchanges,
+            unhindered: &unhindered,
+            retransmitted: received.retransmitted_segments + sent.retransmitted_segments,
+        });
+        Summary {
+            schema: SUMMARY_SCHEMA,
+            complete,
+            scenario: scenario.settings.name.clone(),
+            design: scenario.design.name.clone(),
+            rtl: rtl.to_owned(),
+            seed: scenario.settings.seed,
+            simulated_ps: end.ps(),
+            clock_cycles: tested.clock_cycles,
+            bytes_verified: work.verified,
+            bytes_mismatched: work.mismatched,
+            goodput_gbps: gigabits_per_second(work.verified, span),
+            segments,
+            retransmitted_segments: received.retransmitted_segments + sent.retransmitted_segments,
+            rtt_ps: percentiles(sent.rtt_samples(), |share| sent.rtt_quantile(share)),
+            request_ps: requests(work),
+            stages: tested.stages,
+            pcie: tested.pcie,
+            drops: tested.drops,
+            nics: nics.clone(),
+            counters: counters.clone(),
+            verdict,
+            blame,
+        }
+    }
+
+    /// Writes the longest request of a run with these findings as a trace of its own,
+    /// `path`; nothing if there was none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_worst(&self, scenario: &Scenario, findings: &Findings, path: &Path) -> Result<()> {
+        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
+        if exchanges.is_empty() {
+            return Ok(());
+        }
+        let place = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(File::create(path).with_context(place)?);
+        self.watch.follow(scenario, exchanges, logs, |ways, _| {
+            write_worst(ways, NIC, logs.get(NIC), &mut file)?;
+            file.flush()
+        })?;
+        Ok(())
+    }
+
+    /// Writes every request of a run with these findings, one a line, with its parts.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_requests(
+        &self,
+        scenario: &Scenario,
+        findings: &Findings,
+        path: &Path,
+    ) -> Result<()> {
+        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
+        let place = || format!("cannot write {}", path.display());
+        let mut file = BufWriter::new(File::create(path).with_context(place)?);
+        self.watch.follow(scenario, exchanges, logs, |ways, _| {
+            write_requests(ways, exchanges, &mut file)?;
+            file.flush()
+        })?;
+        Ok(())
+    }
+
+    /// Counters of every component but the RTL NICs, which have a place of their own.
+    fn counters(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        let is_nic = |name: &str| self.nics.iter().any(|(nic, _)| nic == name);
+        self.simulation
+            .counters()
+            .into_iter()
+            .filter(|(component, _)| !is_nic(component))
+            .map(|(component, counters)| {
+                let counters = counters
+                    .into_iter()
+                    .map(|counter| (counter.name.to_string(), counter.value))
+                    .collect();
+                (component, counters)
+            })
+            .collect()
+    }
+}
+
+fn percentiles(samples: u64, quantile: impl Fn(u32) -> Time) -> Percentiles {
+    let at = |per_10_000| quantile(per_10_000).ps();
+    Percentiles {
+        samples,
+        p50: at(5_000),
+        p99: at(9_900),
+        p999: at(9_990),
+        p9999: at(9_999),
+    }
+}
+
+/// Request latencies, to the picosecond.
+fn requests(work: &Work) -> Percentiles {
+    let mut latencies: Vec<u64> = work.exchanges.iter().map(Exchange::latency).collect();
+    latencies.sort_unstable();
+    percentiles(latencies.len() as u64, |per_10_000| {
+        let rank = (latencies.len() as u64 * u64::from(per_10_000)).div_ceil(10_000);
+        let index = (rank as usize).saturating_sub(1);
+        Time::from_ps(latencies.get(index).copied().unwrap_or(0))
+    })
+}
+
+fn nic_summary(nic: &RtlNic) -> NicSummary {
+    let report = nic.report();
+    NicSummary {
+        clock_cycles: report.clock_cycles,
+        stages: report
+            .stages
+            .iter()
+            .map(|(name, stage)| {
+                let cycles = StageCycles {
+                    busy: stage.busy,
+                    blocked: stage.blocked,
+                    starved: stage.starved,
+                };
+                (name.clone(), cycles)
+            })
+            .collect(),
+        pcie: report.pcie,
+        drops: report.drops,
+        demand: [
+            ("rx_frames", report.rx_frames),
+            ("rx_bytes", report.rx_bytes),
+            ("tx_frames", report.tx_frames),
+            ("tx_bytes", report.tx_bytes),
+            ("tx_beats", report.demand.tx_beats),
+            ("completion_beats", report.demand.completion_beats),
+            ("payload_reads", report.demand.payload_reads),
+            ("payload_read_bytes", report.demand.payload_read_bytes),
+            ("busiest_flow_events", report.demand.busiest_flow_events()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into(),
+    }
+}
