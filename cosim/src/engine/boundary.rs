@@ -49,6 +49,11 @@ pub trait Boundary: Send {
         false
     }
 
+    /// Messages that were dropped because the link cannot carry any so long.
+    fn refused(&self) -> u64 {
+        0
+    }
+
     /// True once the other side has said that it sends no more, and all has
     /// been received.
     fn is_over(&self) -> bool {

@@ -187,7 +187,13 @@ impl Group {
     pub(super) fn standing(&self) -> Standing {
         let mut standing = Standing {
             next: self.earliest().1,
-            sent: self.sent,
+            // What was dropped is not on its way.
+            sent: self.sent
+                - self
+                    .cuts
+                    .iter()
+                    .map(|cut| cut.boundary.refused())
+                    .sum::<u64>(),
             received: self.received,
             floor: Time::ZERO,
             done: true,
@@ -335,6 +341,23 @@ impl Group {
             .filter(|&(at, _, horizon)| at < horizon)
             .min()
             .map(|(_, node, horizon)| (node, horizon.min(limit)))
+    }
+
+    /// An error if a link has dropped what it cannot carry: the other side has
+    /// not seen what it would have seen in one thread.
+    pub(super) fn check_refused(&self) -> Result<(), RunError> {
+        let dropped = |cut: &&Cut| cut.boundary.refused() > 0;
+        match self.cuts.iter().find(dropped) {
+            None => Ok(()),
+            Some(cut) => {
+                let component = &self.nodes[cut.node].component;
+                Err(RunError::Refused {
+                    component: component.name().to_owned(),
+                    port: component.ports()[cut.port].name.clone(),
+                    frames: cut.boundary.refused(),
+                })
+            }
+        }
     }
 
     /// Brings every component to exactly `end`, when nothing before it is

@@ -14,6 +14,8 @@ use rand_pcg::Pcg64;
 
 use super::*;
 
+mod machines;
+
 /// Talks at random, answers at random, and writes down all it sees.
 struct Chatter {
     name: String,
@@ -247,6 +249,8 @@ enum Mode {
     /// The same over SimBricks rings of few slots, which are often full; the
     /// sync interval is the latency.
     Rings(Vec<usize>),
+    /// The same, each thread as if on a machine of its own, over TCP.
+    Machines(Vec<usize>),
 }
 
 impl Mode {
@@ -272,11 +276,17 @@ impl Mode {
                 };
                 simulation.run_in_threads_over(link, &partition, policy, options, &mut |_| ())
             }
+            Mode::Machines(machines) => {
+                let partition = partition(simulation, machines);
+                machines::run(simulation, &partition, options)
+            }
         }
     }
 
-    fn all() -> [Mode; 5] {
+    fn all() -> [Mode; 7] {
         [
+            Mode::Machines(vec![0, 1, 0, 1, 0, 1]),
+            Mode::Machines(vec![0, 1, 2, 3, 4, 5]),
             Mode::Rings(vec![0, 1, 0, 1, 0, 1]),
             Mode::Rings(vec![0, 1, 2, 3, 4, 5]),
             Mode::Fused,
@@ -358,8 +368,10 @@ proptest! {
         let order: Vec<usize> = (0..world.count).collect();
         let fused = world.run(&order);
         let rings = Mode::Rings(threads.clone());
+        let machines = Mode::Machines(threads.clone());
         prop_assert_eq!(&world.run_as(&order, &Mode::Threads(threads)), &fused);
         prop_assert_eq!(&world.run_as(&order, &rings), &fused, "over rings");
+        prop_assert_eq!(&world.run_as(&order, &machines), &fused, "over machines");
     }
 }
 

@@ -76,6 +76,10 @@ impl Boundary for Ring {
         self.owing
     }
 
+    fn refused(&self) -> u64 {
+        self.endpoint.counters().refused
+    }
+
     fn is_over(&self) -> bool {
         self.endpoint.terminated()
     }

@@ -124,6 +124,20 @@ pub enum RunError {
         /// What happened.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Frames that the slots of a channel cannot hold were dropped, so the
+    /// results are not those of other modes.
+    #[error(
+        "{frames} frames that {component} sent at port `{port}` are longer than a slot of the \
+         channel and were dropped; run the components at its ends in one process"
+    )]
+    Refused {
+        /// The component that sent them.
+        component: String,
+        /// Its port.
+        port: String,
+        /// How many there were.
+        frames: u64,
+    },
     /// A part that runs in another process has failed or vanished.
     #[error("the process of {components} {what}")]
     Part {

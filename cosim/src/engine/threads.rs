@@ -92,6 +92,16 @@ impl Simulation {
             (results, captured)
         });
 
+        self.conclude(ports, results, captured)
+    }
+
+    /// Puts the parts together again; the result of a run from theirs.
+    pub(super) fn conclude(
+        &mut self,
+        ports: Vec<Vec<PortEnd>>,
+        results: Vec<thread::Result<Ended>>,
+        captured: io::Result<()>,
+    ) -> Result<Outcome, RunError> {
         let mut nodes: Vec<Option<Node>> = ports.iter().map(|_| None).collect();
         let mut outcomes = Vec::new();
         for result in results {
@@ -131,7 +141,7 @@ impl Simulation {
     }
 
     /// Makes the groups of a partition, with links between them.
-    fn take_apart(
+    pub(super) fn take_apart(
         &mut self,
         partition: &Partition,
         make_link: &mut dyn FnMut(Time) -> Ends,
@@ -168,7 +178,7 @@ impl Simulation {
     }
 
     /// Brings to the sinks what is complete.
-    fn write_seen(&mut self, board: &Board, ledgers: &[Mutex<Notes>]) -> io::Result<()> {
+    pub(super) fn write_seen(&mut self, board: &Board, ledgers: &[Mutex<Notes>]) -> io::Result<()> {
         // Read first: what was seen before this time has been noted.
         let reached = board.reached();
         for ledger in ledgers {
@@ -181,18 +191,18 @@ impl Simulation {
 }
 
 /// The two ends of a link.
-type Ends = (Box<dyn Boundary>, Box<dyn Boundary>);
+pub(super) type Ends = (Box<dyn Boundary>, Box<dyn Boundary>);
 
 /// What one thread takes with it.
-struct Part {
+pub(super) struct Part {
     places: Vec<usize>,
     group: Group,
-    neighbours: Vec<Option<usize>>,
+    pub(super) neighbours: Vec<Option<usize>>,
     stride: Time,
 }
 
 /// A part that has come to its end.
-type Ended = (Vec<(usize, Node)>, Result<Decision, RunError>);
+pub(super) type Ended = (Vec<(usize, Node)>, Result<Decision, RunError>);
 
 impl Part {
     fn new(members: Vec<(usize, Node)>, ends: Vec<(OpenEnd, usize)>) -> Self {
@@ -210,7 +220,8 @@ impl Part {
         }
     }
 
-    fn run(
+    /// Runs with row `number` of `board`.
+    pub(super) fn run(
         mut self,
         number: usize,
         board: &Board,
@@ -262,7 +273,7 @@ impl Drop for AtEnd<'_> {
 
 /// What a worker has observed and the main thread has not taken yet.
 #[derive(Default)]
-struct Notes {
+pub(super) struct Notes {
     seen: Vec<Seen>,
     counters: Vec<(String, Vec<Counter>)>,
 }
@@ -293,7 +304,10 @@ fn gather(board: &Board, ledgers: &[Mutex<Notes>]) -> Progress {
 }
 
 /// The result of a run from those of its workers.
-fn agreed(results: Vec<Result<Decision, RunError>>, nodes: &[Node]) -> Result<Outcome, RunError> {
+pub(super) fn agreed(
+    results: Vec<Result<Decision, RunError>>,
+    nodes: &[Node],
+) -> Result<Outcome, RunError> {
     let mut decision = None;
     let mut failure = None;
     for result in results {

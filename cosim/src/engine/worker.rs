@@ -75,6 +75,7 @@ impl Worker<'_> {
                 self.group.stop_at(decision.end)?;
                 self.tell()?;
                 self.close()?;
+                self.group.check_refused()?;
                 return Ok(decision);
             }
             let wanted = self.board.counters_wanted();
