@@ -435,6 +435,163 @@ fn a_port_without_sync_stands_beside_one_with_it() {
     assert!(log.is_sorted_by_key(|entry| entry.0));
 }
 
+/// Sends what it is told at given times, votes at another, and writes down what comes.
+struct Script {
+    name: String,
+    ports: Vec<PortSpec>,
+    sends: Vec<(Time, Bytes)>,
+    vote: Time,
+    clock: Time,
+    received: usize,
+}
+
+impl Script {
+    fn new(name: &str, sends: Vec<(Time, Bytes)>, vote: Time) -> Self {
+        Script {
+            name: name.to_owned(),
+            ports: vec![PortSpec::new("p0", Protocol::Ethernet)],
+            sends,
+            vote,
+            clock: Time::ZERO,
+            received: 0,
+        }
+    }
+}
+
+impl Component for Script {
+    fn name(&self) -> &str {
+        &self.name
+    }
+    fn ports(&self) -> &[PortSpec] {
+        &self.ports
+    }
+    fn next_action(&self) -> Time {
+        match self.sends.first() {
+            Some((at, _)) => *at,
+            None if self.clock <= self.vote => self.vote,
+            None => Time::NEVER,
+        }
+    }
+    fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
+        while let Some((at, _)) = self.sends.first().filter(|(at, _)| *at < horizon) {
+            let at = *at;
+            while io.pop_before(at + Time::from_ps(1)).is_some() {
+                self.received += 1;
+            }
+            let (_, frame) = self.sends.remove(0);
+            io.send(0, at, Message::Frame(frame));
+        }
+        while io.pop_before(horizon).is_some() {
+            self.received += 1;
+        }
+        self.clock = horizon;
+        Ok(())
+    }
+    fn finished_at(&self) -> Option<Time> {
+        (self.clock > self.vote).then_some(self.vote)
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// In whichever mode: a link that is not synchronised holds nothing up, and
+/// changes nothing at the links beside it.
+#[test]
+fn a_port_without_sync_changes_nothing_at_its_neighbour_in_any_mode() {
+    let frame = |tag: u64| Bytes::copy_from_slice(&tag.to_le_bytes());
+    let build = || {
+        let mut simulation = Simulation::new();
+        let middle = simulation
+            .add(Chatter::new("middle".into(), 2, 9, 20))
+            .unwrap();
+        let twin = simulation
+            .add(Chatter::new("twin".into(), 1, 5, 20))
+            .unwrap();
+        // None of the tags is answered; the vote comes long after all others.
+        let sends = [3, 6, 9].map(|tag| (Time::from_ps(tag), frame(tag)));
+        let free = Script::new("free", sends.into(), Time::from_ps(5_000));
+        let free = simulation.add(free).unwrap();
+        let latency = Time::from_ps(10);
+        simulation
+            .connect((middle, "p0"), (twin, "p0"), latency)
+            .unwrap();
+        simulation
+            .connect((middle, "p1"), (free, "p0"), latency)
+            .unwrap();
+        (simulation, middle)
+    };
+    let log = |simulation: &Simulation, middle| {
+        let middle: &Chatter = simulation.component(middle).unwrap();
+        let beside = |entry: &&(Time, usize, u64)| entry.1 != 1;
+        let tags = middle.log.iter().filter(|entry| entry.1 == 1);
+        assert_eq!(tags.map(|entry| entry.2).collect::<Vec<_>>(), [3, 6, 9]);
+        assert!(middle.log.is_sorted_by_key(|entry| entry.0));
+        middle.log.iter().filter(beside).copied().collect::<Log>()
+    };
+    let mut expected = None;
+    for mode in Mode::all() {
+        let (mut simulation, middle) = build();
+        mode.run(&mut simulation, &options()).unwrap();
+        let found = log(&simulation, middle);
+        assert_eq!(expected.get_or_insert(found.clone()), &found);
+    }
+    for threads in [[0, 1, 2], [0, 0, 1]] {
+        let (mut simulation, middle) = build();
+        let partition = Partition::by_key(threads);
+        let mut cut = partition.count() == 2;
+        let links = &mut |latency| -> threads::Ends {
+            // The first that is cut stays in step, unless it is not cut.
+            let sync = match std::mem::replace(&mut cut, true) {
+                false => SyncMode::Required,
+                true => SyncMode::Disabled,
+            };
+            let (a, b) = channel(sync, latency);
+            (Box::new(Ring::new(a)), Box::new(Ring::new(b)))
+        };
+        let policy = WaitPolicy::default();
+        simulation
+            .run_in_threads_over(links, &partition, policy, &options(), &mut |_| ())
+            .unwrap();
+        assert_eq!(expected.as_ref(), Some(&log(&simulation, middle)));
+    }
+}
+
+/// A frame that no slot can hold is never written past it: it is counted, and
+/// the run says that it is not what other modes would leave. Links without
+/// slots carry it.
+#[test]
+fn frames_longer_than_a_slot_end_a_run_with_their_count() {
+    for mode in Mode::all() {
+        let mut simulation = Simulation::new();
+        let sends = [5, 7].map(|at| (Time::from_ps(at), vec![0; 2_000].into()));
+        let giant = Script::new("giant", sends.into(), Time::from_ps(10));
+        let giant = simulation.add(giant).unwrap();
+        let other = Script::new("other", Vec::new(), Time::ZERO);
+        let other = simulation.add(other).unwrap();
+        simulation
+            .connect((giant, "p0"), (other, "p0"), Time::from_ps(10))
+            .unwrap();
+        let result = mode.run(&mut simulation, &options());
+        let received = simulation.component::<Script>(other).unwrap().received;
+        match mode {
+            Mode::Rings(_) => {
+                let error = result.unwrap_err();
+                let counted = matches!(&error, RunError::Refused { component, frames: 2, .. } if component == "giant");
+                assert!(counted, "{error}");
+                assert_eq!(received, 0);
+            }
+            _ => {
+                result.unwrap();
+                assert_eq!(received, 2);
+            }
+        }
+    }
+}
+
 /// A run ends at the first multiple of the quantum strictly after the last
 /// vote plus the largest path latency.
 #[test]
