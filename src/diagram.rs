@@ -6,6 +6,7 @@
 //! streams, and what is inside it.
 
 mod layout;
+pub mod pipeline;
 mod svg;
 
 use hallux_hdl::manifest::{Manifest, Module};

@@ -31,6 +31,8 @@ enum Command {
     Blame(commands::blame::Arguments),
     /// Compare two results, or two sweeps point by point; with a gate, fail if it became worse.
     Compare(commands::compare::Arguments),
+    /// Show results, of runs or of sweeps, as one HTML file.
+    Report(commands::report::Arguments),
     /// Feed what a NIC was given back to it, and tell where its outputs first differ.
     Replay(commands::replay::Arguments),
     /// Run the RTL NIC by itself, behind SimBricks channels.
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::execute(&arguments),
         Command::Blame(arguments) => commands::blame::execute(&arguments),
         Command::Compare(arguments) => commands::compare::execute(&arguments),
+        Command::Report(arguments) => commands::report::execute(&arguments),
         Command::Replay(arguments) => commands::replay::execute(&arguments),
         Command::Nic(arguments) => commands::nic::execute(&arguments),
         Command::Host(arguments) => commands::host::execute(&arguments),

@@ -29,7 +29,7 @@ use hosts::{HostWork, WorkingHost};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use world::World;
 
 /// Name of the NIC under test.
@@ -156,6 +156,11 @@ impl Assembly {
             .cloned()
             .collect();
         move || clients.iter().map(Client::verified_bytes).sum()
+    }
+
+    /// What passed the Ethernet port of the NIC under test.
+    pub fn traffic(&self) -> MutexGuard<'_, TcpObserver> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the server application is not serving, if it is not.

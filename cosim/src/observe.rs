@@ -7,6 +7,7 @@ pub mod pcie_packet;
 pub mod recording;
 pub mod rtt;
 pub mod stages;
+pub mod timeline;
 pub mod trace;
 pub mod waves;
 

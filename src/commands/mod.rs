@@ -10,6 +10,7 @@ pub mod lint;
 pub mod net;
 pub mod nic;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod sweep;
 pub mod synth;

@@ -6,6 +6,7 @@ use crate::observation::{FrameCapture, Observation, PcieLog};
 use crate::output;
 use crate::parts::{Job, write_trace};
 use crate::processes;
+use crate::profile::{PROFILE, Profile};
 use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::Scenario;
@@ -323,6 +324,12 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         assembly.write_requests(&scenario, &findings, &path)?;
     }
     directory.write_json("execution.json", &execution)?;
+    let manifest = model.as_ref().map(|model| &model.design.manifest);
+    let profile = Profile::of(&scenario, &assembly, &findings, manifest);
+    std::fs::write(
+        directory.path(PROFILE),
+        serde_json::to_string(&profile)? + "\n",
+    )?;
     if arguments.trace && matches!(arguments.mode, Mode::Fused | Mode::Threads) {
         write_trace(&directory.path("trace.json"), &assembly)?;
     }

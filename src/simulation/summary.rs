@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::sync::PoisonError;
 
 impl Assembly {
     /// What was found at the components whose names are `own`.
@@ -58,7 +57,7 @@ impl Assembly {
             (Some(started), Some(finished)) => finished.saturating_sub(started),
             _ => 0,
         };
-        let observer = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        let observer = self.traffic();
         let (received, sent) = (
             observer.traffic(Direction::Received),
             observer.traffic(Direction::Sent),

@@ -404,6 +404,7 @@ impl Conductor<'_> {
             "schema": "hallux-sweep-1",
             "complete": complete,
             "name": self.sweep.name,
+            "about": self.sweep.about,
             "axes": texts(&mut self.sweep.axes.iter().map(|axis| axis.key.clone())),
             "objectives": texts(&mut self.sweep.objectives.iter().map(ToString::to_string)),
             "constraints": texts(&mut self.sweep.constraints.iter().map(ToString::to_string)),

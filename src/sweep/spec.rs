@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Sweep {
     /// Name, of the directory of results unless another is given.
     pub name: String,
+    /// What to look for: the comment at the head of the file.
+    pub about: String,
     /// The scenario that every point runs.
     pub scenario: PathBuf,
     /// Directory of the sweep file: paths among the values are relative to it.
@@ -174,6 +176,7 @@ impl Sweep {
         let here = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         Ok(Self {
             name: keys.name,
+            about: document.heading(),
             scenario: here.join(keys.scenario),
             here,
             seed: keys.seed,

@@ -15,6 +15,7 @@ use hallux_channel::{Message, Time};
 use hdrhistogram::Histogram;
 
 use crate::engine::{Direction, MessageSink, Tapped};
+use crate::observe::timeline::{Latencies, Passed, Timeline};
 
 /// Segments by kind. Each segment counts once, under the first kind of this
 /// list that fits.
@@ -68,6 +69,10 @@ pub struct TcpTraffic {
     pub payload_bytes: u64,
     /// Frames that are not TCP over IPv4, or damaged.
     pub other_frames: u64,
+    /// Traffic over time.
+    pub over_time: Timeline<Passed>,
+    /// Round trips of data of this direction by the time at which they ended.
+    pub rtt_over_time: Timeline<Latencies>,
     rtt: Histogram<u64>,
 }
 
@@ -78,6 +83,8 @@ impl TcpTraffic {
             retransmitted_segments: 0,
             payload_bytes: 0,
             other_frames: 0,
+            over_time: Timeline::default(),
+            rtt_over_time: Timeline::default(),
             rtt: Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are supported")),
         }
     }
@@ -85,6 +92,15 @@ impl TcpTraffic {
     /// Round trips measured on the data of this direction.
     pub fn rtt_samples(&self) -> u64 {
         self.rtt.len()
+    }
+
+    /// Round trips in picoseconds and how many there were of each, to three significant
+    /// digits.
+    pub fn rtt_counts(&self) -> Vec<(u64, u64)> {
+        let recorded = self.rtt.iter_recorded();
+        recorded
+            .map(|step| (step.value_iterated_to(), step.count_at_value()))
+            .collect()
     }
 
     /// The round-trip time that `per_10_000` of ten thousand samples do not
@@ -121,6 +137,9 @@ impl TcpObserver {
 
     /// Takes one frame of the interface.
     pub fn observe(&mut self, at: Time, direction: Direction, frame: &[u8]) {
+        let passed = self.traffic[direction as usize].over_time.at(at);
+        passed.frames += 1;
+        passed.frame_bytes += frame.len() as u64;
         let Some((ends, segment)) = parse(frame) else {
             self.traffic[direction as usize].other_frames += 1;
             return;
@@ -148,7 +167,11 @@ impl TcpObserver {
         };
         *count += 1;
         traffic.payload_bytes += u64::from(segment.payload);
-        traffic.retransmitted_segments += u64::from(half.send(at, &segment));
+        let retransmitted = u64::from(half.send(at, &segment));
+        traffic.retransmitted_segments += retransmitted;
+        let passed = traffic.over_time.at(at);
+        passed.payload_bytes += u64::from(segment.payload);
+        passed.retransmitted_segments += retransmitted;
         half.last_ack = segment.ack;
         half.last_window = Some(segment.window);
     }
@@ -169,11 +192,14 @@ impl TcpObserver {
             Direction::Sent => Direction::Received,
         };
         let ack = half.unwrap(ack);
-        let rtt = &mut self.traffic[opposite as usize].rtt;
+        let TcpTraffic {
+            rtt, rtt_over_time, ..
+        } = &mut self.traffic[opposite as usize];
         while let Some(sent) = half.outstanding.front().filter(|sent| sent.end <= ack) {
             if !sent.repeated {
                 // It resizes by itself, so every span has a place.
                 let _recorded = rtt.record(at.since(sent.at).ps());
+                rtt_over_time.at(at).record(at.since(sent.at));
             }
             half.outstanding.pop_front();
         }

@@ -74,6 +74,13 @@ impl Document {
         Self::parse(path, text)
     }
 
+    /// The comment at the head of the file, as one paragraph; empty if there is none.
+    pub fn heading(&self) -> String {
+        let comments = self.text.lines().map(|line| line.trim().strip_prefix('#'));
+        let comments = comments.map_while(|comment| comment).map(str::trim);
+        comments.collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+
     /// Parses `text` as if it had been read from `path`.
     ///
     /// # Errors
