@@ -148,6 +148,9 @@ impl Default for Pcie {
 pub struct Host {
     /// Receive and transmit ring of a connection, a power of two from 8KiB to 16MiB.
     pub ring: ByteCount,
+    /// Acknowledge every second segment at once, the others with data or after the design's
+    /// `delayed_ack`; otherwise every segment at once.
+    pub delayed_acks: bool,
     /// Smallest retransmission timeout.
     pub rto_min: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
@@ -158,6 +161,7 @@ impl Default for Host {
     fn default() -> Self {
         Self {
             ring: ByteCount(1 << 20),
+            delayed_acks: false,
             rto_min: Duration(200_000_000),
             cpu: CpuProfileName::Flextoe,
         }

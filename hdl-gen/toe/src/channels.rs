@@ -116,6 +116,8 @@ pub struct Grant {
     pub ticket: Bits<24>,
     /// Flow id.
     pub flow: Bits<16>,
+    /// No grant: a delayed acknowledgement has waited long enough.
+    pub reminds: Bit,
 }
 
 /// One unit of work of the protocol stage. Fields that a kind does not name are zero.
@@ -131,7 +133,8 @@ pub struct Event {
     pub generation: Bits<8>,
     /// RX: class of the frame. HC: [`CLASS_SLOW`] marks a raw frame to transmit.
     pub class: Bits<2>,
-    /// RX: TCP flags. HC: bit 0 = finish the stream. CMD: opcode (`interface::Opcode`).
+    /// RX: TCP flags. TX: bit 0 = no grant, a delayed acknowledgement has waited long
+    /// enough. HC: bit 0 = finish the stream. CMD: opcode (`interface::Opcode`).
     pub flags: Bits<8>,
     /// RX: SEG.SEQ. HC: rx_bump (bytes the application consumed). CMD OPEN: RCV.NXT.
     pub seq: Bits<32>,
@@ -212,6 +215,8 @@ pub struct Outcome {
     pub notice_flags: Bits<8>,
     /// Round-trip sample in timestamp ticks (1.024 µs) plus one; 0 = none.
     pub rtt: Bits<32>,
+    /// A delayed acknowledgement begins to wait.
+    pub owes: Bit,
     /// Tell the scheduler whether the flow can send.
     pub update: Bit,
     /// With `update`: the flow has bytes that window and ring allow to send.

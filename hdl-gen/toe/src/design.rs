@@ -2,7 +2,7 @@
 
 use crate::channels::BUS_WIDTHS;
 use crate::document::{Document, DocumentError};
-use crate::units::{BitRate, ByteCount, Frequency};
+use crate::units::{BitRate, ByteCount, Duration, Frequency};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -89,6 +89,11 @@ pub struct DesignPoint {
     /// How work goes through the stages.
     #[serde(default = "default_pipeline")]
     pub pipeline: Pipeline,
+    /// Longest wait of a delayed acknowledgement before its timer looks for it, 2us to 15ms;
+    /// the acknowledgement leaves within twice this time. Which connections delay, the host
+    /// says when it opens them.
+    #[serde(default = "default_delayed_ack")]
+    pub delayed_ack: Duration,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
@@ -132,6 +137,9 @@ fn one() -> u32 {
 }
 fn default_pipeline() -> Pipeline {
     Pipeline::Pipelined
+}
+fn default_delayed_ack() -> Duration {
+    Duration(100_000_000)
 }
 fn default_same_flow() -> SameFlow {
     SameFlow::Forward1
@@ -277,6 +285,11 @@ impl DesignPoint {
             "descriptor_bursts",
             format!("must lie between 2 and 16, not {}", self.descriptor_bursts),
         )?;
+        check(
+            (2_000_000..=15_000_000_000).contains(&self.delayed_ack.0),
+            "delayed_ack",
+            format!("must lie between 2us and 15ms, not {}", self.delayed_ack),
+        )?;
         for (key, count) in [("groups", self.groups), ("replicas", self.replicas)] {
             check(
                 [1, 2, 4, 8].contains(&count),
@@ -323,6 +336,11 @@ impl DesignPoint {
                 self.reorder_depth
             ),
         )
+    }
+
+    /// The wait of a delayed acknowledgement in ticks of 1.024 µs.
+    pub fn delayed_ack_ticks(&self) -> u64 {
+        self.delayed_ack.0 / 1_024_000
     }
 
     /// Beats of the frame buffer.

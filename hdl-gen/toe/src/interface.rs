@@ -340,6 +340,9 @@ pub struct OpenWords {
     /// Passive open: no data leaves and [`notice::ESTABLISHED`] is owed until the
     /// first acceptable segment arrives.
     pub opening: bool,
+    /// Acknowledge every second segment at once, the others with data or after the design
+    /// point's `delayed_ack` (RFC 1122 §4.2.3.2).
+    pub delayed_acks: bool,
     /// Shift of windows received (the peer's window scale).
     pub send_shift: u8,
     /// Shift of windows sent (our window scale).
@@ -383,7 +386,7 @@ impl OpenWords {
     ///
     /// | word | bits |
     /// |---|---|
-    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 36..32 rx log2, 44..40 tx log2, 55..48 context |
+    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 27 delayed ACKs, 36..32 rx log2, 44..40 tx log2, 55..48 context |
     /// | 1 | 47..0 remote MAC, first octet in 47..40 |
     /// | 2 | 63..32 remote IP, 31..0 local IP |
     /// | 3 | 15..0 local port, 31..16 remote port, 63..32 timestamp offset |
@@ -404,6 +407,7 @@ impl OpenWords {
                 | u64::from(self.timestamps) << 24
                 | u64::from(self.ecn) << 25
                 | u64::from(self.opening) << 26
+                | u64::from(self.delayed_acks) << 27
                 | u64::from(self.rx_log2 & 31) << 32
                 | u64::from(self.tx_log2 & 31) << 40
                 | u64::from(self.context) << 48,
@@ -430,6 +434,7 @@ impl OpenWords {
             timestamps: w[0] >> 24 & 1 == 1,
             ecn: w[0] >> 25 & 1 == 1,
             opening: w[0] >> 26 & 1 == 1,
+            delayed_acks: w[0] >> 27 & 1 == 1,
             send_shift: (w[0] >> 16 & 15) as u8,
             receive_shift: (w[0] >> 20 & 15) as u8,
             mss: w[0] as u16,
@@ -615,6 +620,7 @@ mod tests {
             timestamps: true,
             ecn: false,
             opening: true,
+            delayed_acks: true,
             send_shift: 7,
             receive_shift: 9,
             mss: 1448,

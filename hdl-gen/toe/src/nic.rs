@@ -531,7 +531,12 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             & !self.eth_rx.valid.val()
             & !self.mmio.valid.val()
             & !self.dma_cpl.valid.val();
-        self.wake_at.next = !bits::<64>(0);
+        let mut wake_at = self.group[0].wake_at.val();
+        for g in 1..groups {
+            let other = self.group[g].wake_at.val();
+            wake_at = if other < wake_at { other } else { wake_at };
+        }
+        self.wake_at.next = wake_at;
 
         // Probes.
         let none = bits::<24>(NO_TICKET);

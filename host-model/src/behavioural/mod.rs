@@ -75,6 +75,8 @@ pub struct BehaviouralConfig {
     pub buckets: u32,
     /// From an input to everything it causes.
     pub latency: Time,
+    /// How long a delayed acknowledgement waits for something that carries it.
+    pub delayed_ack: Time,
     /// Rate of the Ethernet port.
     pub rate: LineRate,
 }
@@ -87,6 +89,7 @@ impl Default for BehaviouralConfig {
             contexts: 8,
             buckets: 256,
             latency: Time::from_ns(200),
+            delayed_ack: Time::from_us(100),
             rate: MacParameters::default().rate,
         }
     }
@@ -115,6 +118,10 @@ pub struct BehaviouralNic {
     /// Flows that can send, each at most once.
     ready: VecDeque<u16>,
     is_ready: Vec<bool>,
+    /// Acknowledgements that wait: when to look, and at which flow.
+    debts: VecDeque<(Time, u16)>,
+    /// When the youngest of each flow is due.
+    due: BTreeMap<u16, Time>,
     egress: Egress,
     fetches: BTreeMap<u64, Fetch>,
     next_fetch: u64,
@@ -140,6 +147,8 @@ impl BehaviouralNic {
             opened: BTreeMap::new(),
             ready: VecDeque::new(),
             is_ready: vec![false; connections],
+            debts: VecDeque::new(),
+            due: BTreeMap::new(),
             egress: Egress::new(config.rate),
             fetches: BTreeMap::new(),
             next_fetch: 0,
@@ -511,6 +520,11 @@ impl BehaviouralNic {
                 }
             }
         }
+        if outcome.owes {
+            let due = now + self.config.delayed_ack;
+            self.debts.push_back((due, flow));
+            self.due.insert(flow, due);
+        }
         if let (Some(ready), Some(queued)) =
             (outcome.ready, self.is_ready.get_mut(usize::from(flow)))
             && ready
@@ -540,6 +554,25 @@ impl BehaviouralNic {
             let outcome = self.connections.apply(flow, &Event::Transmit, now.ns());
             self.carry_out(now, flow, &outcome, None, io);
         }
+    }
+
+    /// Reminds of the acknowledgement that has waited longest, unless its flow made another
+    /// debt meanwhile, which has an entry of its own.
+    fn remind(&mut self, now: Time, io: &mut Io<'_>) {
+        let Some((at, flow)) = self.debts.pop_front() else {
+            return;
+        };
+        if self.due.get(&flow) == Some(&at) {
+            self.due.remove(&flow);
+            self.count(counter::PROTOCOL_TX);
+            let outcome = self.connections.apply(flow, &Event::Remind, now.ns());
+            self.carry_out(now, flow, &outcome, None, io);
+        }
+    }
+
+    /// When the first acknowledgement has waited long enough.
+    fn next_reminder(&self) -> Time {
+        self.debts.front().map_or(Time::NEVER, |(due, _)| *due)
     }
 
     /// When grants that wait for the wire can go on.
@@ -584,18 +617,20 @@ impl Component for BehaviouralNic {
     }
 
     fn next_action(&self) -> Time {
-        self.next_grant()
+        self.next_grant().min(self.next_reminder())
     }
 
     fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
         loop {
-            let next = self.next_grant();
+            let next = self.next_action();
             let due = horizon.min(next + Time::from_ps(1));
             if let Some((at, port, message)) = io.pop_before(due) {
                 match (port, message) {
                     (ETH, Message::Frame(frame)) => self.receive_frame(at, &frame, io),
                     (_, message) => self.receive_pcie(at, message, io),
                 }
+            } else if next < horizon && next == self.next_reminder() {
+                self.remind(next, io);
             } else if next < horizon {
                 self.transmit(next, io);
             } else {

@@ -71,6 +71,9 @@ pub struct HostConfig {
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,
+    /// The NIC acknowledges every second segment at once and the others with data or after
+    /// its delay (RFC 1122 §4.2.3.2); otherwise every segment at once.
+    pub delayed_acks: bool,
     /// Timers of the control plane.
     pub timers: Timers,
     /// How long a context is polled after its last record before its interrupt is armed.
@@ -103,6 +106,7 @@ impl HostConfig {
             mtu: 1500,
             timestamps: true,
             window_scaling: true,
+            delayed_acks: false,
             timers: Timers {
                 retransmission: TimeoutBounds {
                     initial: Time::from_ms(1),

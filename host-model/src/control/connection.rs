@@ -175,6 +175,7 @@ impl Connection {
             timestamps,
             ecn: false,
             opening: self.role == Role::Passive,
+            delayed_acks: config.delayed_acks,
             send_shift,
             receive_shift,
             mss: if timestamps { mss - TIMESTAMPS } else { mss },

@@ -40,7 +40,8 @@ pub(super) fn command(state: &State, generation: u8, command: &Command) -> (Stat
             // A probe asks for the peer's state: it is old at the peer, so it is answered
             // (RFC 9293 §3.8.6.1), and it carries no byte that could be lost.
             if state.snd_max == state.snd_una || state.snd_wnd == 0 {
-                send = Some(next.emit(next.snd_una - 1, flags::ACK, 0));
+                let flags = flags::ACK | next.owed_echo();
+                send = Some(next.emit(next.snd_una - 1, flags, 0));
             }
         }
         Command::Set { window, send_shift } => {

@@ -14,6 +14,8 @@ pub enum Event {
     Receive(Received),
     /// The scheduler grants one segment.
     Transmit,
+    /// The delayed-ACK timer: an acknowledgement has waited long enough.
+    Remind,
     /// A descriptor of the application.
     HostControl {
         /// Generation of the flow id.
@@ -103,6 +105,8 @@ pub struct Outcome {
     pub place: Option<Placement>,
     /// A record for the flow's context.
     pub notify: Option<Notification>,
+    /// A delayed acknowledgement begins to wait: its timer starts.
+    pub owes: bool,
     /// News for the scheduler: whether the flow can send.
     pub ready: Option<bool>,
     /// A command completed.

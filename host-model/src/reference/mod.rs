@@ -46,6 +46,7 @@ pub fn transition(state: &State, event: &Event, now: u64) -> (State, Outcome) {
     match event {
         Event::Receive(segment) => receive::receive(state, segment, now),
         Event::Transmit => transmit::grant(state),
+        Event::Remind => transmit::remind(state),
         Event::HostControl {
             generation,
             rx_bump,

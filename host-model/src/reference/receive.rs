@@ -9,6 +9,7 @@ pub(super) fn receive(state: &State, segment: &Received, now: u64) -> (State, Ou
         return (*state, Outcome::stale());
     }
     let mut next = *state;
+    let marked = segment.congestion_experienced && state.ecn;
     let mut outcome = Outcome {
         generation: state.generation,
         ..Outcome::default()
@@ -37,6 +38,8 @@ pub(super) fn receive(state: &State, segment: &Received, now: u64) -> (State, Ou
             next.ts_recent = ts_val;
         }
         if has_text && !state.rx_fin {
+            outcome.owes = segment.may_wait(state);
+            next.congestion_experienced = marked;
             outcome.place = text(&mut next, segment, &mut notification);
         }
         if notification != Notification::default() {
@@ -44,9 +47,9 @@ pub(super) fn receive(state: &State, segment: &Received, now: u64) -> (State, Ou
         }
     }
 
-    if has_text || !acceptable {
-        let echo = segment.congestion_experienced && state.ecn;
-        outcome.send = Some(next.acknowledge(if echo { flags::ECE } else { 0 }));
+    if (has_text || !acceptable) && !outcome.owes {
+        let echo = if marked { flags::ECE } else { 0 };
+        outcome.send = Some(next.acknowledge(echo | state.owed_echo()));
     }
     if next.usable() > 0 {
         outcome.ready = Some(true);
@@ -75,6 +78,22 @@ impl Received {
             let ahead = self.seq - state.rcv_nxt;
             ahead == 0 || ahead < state.rx_avail || (length == 0 && ahead == state.rx_avail)
         }
+    }
+}
+
+impl Received {
+    /// The acknowledgement of this segment, which is acceptable and whose text counts, may
+    /// wait. Not that of the second segment, nor where it fills a gap or part of one, is old
+    /// in part, does not fit or ends the stream (RFC 5681 §4.2), nor where the mark changes (RFC
+    /// 8257 §3.2).
+    fn may_wait(&self, state: &State) -> bool {
+        state.delayed_acks
+            && !state.owes_ack()
+            && self.seq == state.rcv_nxt
+            && self.flags & flags::FIN == 0
+            && u32::from(self.payload_len) <= state.rx_avail
+            && state.ooo_len == 0
+            && (self.congestion_experienced && state.ecn) == state.congestion_experienced
     }
 }
 

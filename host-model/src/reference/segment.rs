@@ -31,6 +31,24 @@ impl State {
         self.emit(self.ack_seq(), flags::ACK | flags, 0)
     }
 
+    /// Emits a window update. It acknowledges as well, but the acknowledgement that waits
+    /// stays owed: in gates nothing of the state may depend on whether the update leaves.
+    pub(super) fn update_window(&mut self) -> Transmission {
+        let last_ack_sent = self.last_ack_sent;
+        let update = self.acknowledge(self.owed_echo());
+        self.last_ack_sent = last_ack_sent;
+        update
+    }
+
+    /// ECN echo for what waits to be acknowledged: whatever acknowledges it carries the mark.
+    pub(super) fn owed_echo(&self) -> u8 {
+        if self.owes_ack() && self.congestion_experienced {
+            flags::ECE
+        } else {
+            0
+        }
+    }
+
     /// Emits a segment of `length` payload bytes at SND.NXT's ring position, and remembers
     /// what it acknowledges and advertises.
     pub(super) fn emit(&mut self, seq: SeqNumber, flags: u8, length: u16) -> Transmission {

@@ -44,7 +44,7 @@ pub struct State {
 
     /// TS.Recent (RFC 7323 §4.3).
     pub ts_recent: u32,
-    /// Last.ACK.sent (RFC 7323 §4.3).
+    /// Last.ACK.sent (RFC 7323 §4.3), but for window updates.
     pub last_ack_sent: SeqNumber,
     /// Duplicate ACKs in a row, 0 to 2; the third rewinds.
     pub dupacks: u8,
@@ -69,6 +69,10 @@ pub struct State {
     pub ts_offset: u32,
     /// ECN negotiated.
     pub ecn: bool,
+    /// Acknowledgements are delayed.
+    pub delayed_acks: bool,
+    /// The last segment with text was marked Congestion Experienced (DCTCP.CE of RFC 8257).
+    pub congestion_experienced: bool,
     /// log2 of the receive ring's bytes.
     pub rx_log2: u8,
     /// log2 of the transmit ring's bytes.
@@ -133,6 +137,7 @@ impl State {
             ts_on: options.timestamps,
             ts_offset: open.ts_offset,
             ecn: options.ecn,
+            delayed_acks: options.delayed_acks,
             rx_log2: options.rx_log2,
             tx_log2: options.tx_log2,
             ..Self::default()
@@ -194,6 +199,11 @@ impl State {
         let floor = self.advertisable() >> self.receive_shift;
         let retracts = (floor << self.receive_shift) < self.advertised();
         (floor + u32::from(retracts)).min(0xffff) as u16
+    }
+
+    /// The acknowledgement of a segment waits.
+    pub fn owes_ack(&self) -> bool {
+        self.last_ack_sent != self.rcv_nxt
     }
 
     /// Goes back to SND.UNA: what is in flight is to be sent again.

@@ -23,6 +23,7 @@ pub(super) fn grant(state: &State) -> (State, Outcome) {
         let push = all && length > 0;
         let flags =
             flags::ACK | if fin { flags::FIN } else { 0 } | if push { flags::PSH } else { 0 };
+        let flags = flags | state.owed_echo();
         outcome.send = Some(next.emit(state.snd_nxt, flags, length));
         next.snd_nxt = state.snd_nxt + u32::from(bytes);
         next.snd_max = state.snd_max.max(next.snd_nxt);
@@ -30,6 +31,22 @@ pub(super) fn grant(state: &State) -> (State, Outcome) {
         next.tx_avail = state.tx_avail - u32::from(bytes);
     }
     outcome.ready = Some(next.usable() > 0);
+    (next, outcome)
+}
+
+/// A delayed acknowledgement has waited long enough: it leaves unless something carried it.
+pub(super) fn remind(state: &State) -> (State, Outcome) {
+    if !state.open {
+        return (*state, Outcome::stale());
+    }
+    let mut next = *state;
+    let mut outcome = Outcome {
+        generation: state.generation,
+        ..Outcome::default()
+    };
+    if state.owes_ack() {
+        outcome.send = Some(next.acknowledge(state.owed_echo()));
+    }
     (next, outcome)
 }
 
@@ -58,7 +75,7 @@ pub(super) fn host_control(
     }
 
     if next.owes_window_update() {
-        outcome.send = Some(next.acknowledge(0));
+        outcome.send = Some(next.update_window());
     }
     if next.usable() > 0 {
         outcome.ready = Some(true);
@@ -70,11 +87,13 @@ impl State {
     /// The window has opened so far that the peer should know at once (RFC 9293
     /// §3.8.6.2.2): the right edge can move by min(MSS, ring / 2), and the peer may be
     /// waiting because it has less than twice that left. Twice, because the peer's MSS,
-    /// which it waits for, can be a little larger than ours.
+    /// which it waits for, can be a little larger than ours. A peer that has sent beyond the
+    /// advertised edge, and owes its acknowledgement to the delay, counts with its overrun.
     fn owes_window_update(&self) -> bool {
         let step = u32::from(self.mss).min(self.rx_ring() / 2);
         let advertised = self.advertised();
         let open = (u32::from(self.window()) << self.receive_shift).min(self.advertisable());
-        !self.opening && !self.rx_fin && advertised < 2 * step && open >= advertised + step
+        let moves = !(self.rcv_nxt + open - step).precedes(self.rcv_adv);
+        !self.opening && !self.rx_fin && advertised < 2 * step && moves
     }
 }

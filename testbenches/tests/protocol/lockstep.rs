@@ -92,6 +92,7 @@ pub fn describe(outcome: &Outcome) -> String {
         number("tx_bump", o.tx_bump.to_u64()),
         number("notice", o.notice_flags.to_u64()),
         number("rtt", o.rtt.to_u64()),
+        flag("OWES", o.owes),
         flag("UPDATE", o.update),
         flag("ready", o.ready),
         flag("DONE", o.done),

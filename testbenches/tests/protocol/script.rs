@@ -41,7 +41,7 @@ impl Item {
     fn kind(&self) -> u64 {
         match &self.work {
             Work::Frame(..) | Work::Connection(Event::Receive(_)) => KIND_RX,
-            Work::Connection(Event::Transmit) => KIND_TX,
+            Work::Connection(Event::Transmit | Event::Remind) => KIND_TX,
             Work::Raw(..) | Work::Connection(Event::HostControl { .. }) => KIND_HC,
             Work::Connection(Event::Command { .. }) => KIND_CMD,
         }
@@ -72,6 +72,10 @@ impl Item {
                 ..base
             },
             Work::Connection(Event::Transmit) => base,
+            Work::Connection(Event::Remind) => channels::Event {
+                flags: narrow(1u8),
+                ..base
+            },
             Work::Connection(Event::Receive(r)) => {
                 let (ts_val, ts_ecr) = r.timestamps.unwrap_or_default();
                 channels::Event {
@@ -219,6 +223,7 @@ fn channel_outcome(
         o.notice_flags = narrow(n.flags);
         o.rtt = narrow(n.rtt);
     }
+    o.owes = outcome.owes;
     if let Some(ready) = outcome.ready {
         o.update = true;
         o.ready = ready;
@@ -274,6 +279,27 @@ pub fn coverage(script: &[Item], flows: u16, now: u64) -> BTreeMap<&'static str,
         count("established", old.opening && !new.opening && new.open);
         count("data sent", kind == KIND_TX && o.length.any());
         count("window update", kind == KIND_HC && o.send);
+        count("acknowledgement delayed", o.owes);
+        count(
+            "acknowledgement after the delay",
+            kind == KIND_TX && !o.update && o.send,
+        );
+        count(
+            "acknowledgement of two segments",
+            kind == KIND_RX && o.send && old.owes_ack(),
+        );
+        count(
+            "acknowledgement with data",
+            o.length.any() && old.owes_ack(),
+        );
+        count(
+            "window update while owing",
+            kind == KIND_HC && o.send && old.owes_ack(),
+        );
+        count(
+            "mark kept while owing",
+            old.owes_ack() && old.congestion_experienced && o.send,
+        );
         count("probe", o.done && o.send);
         count(
             "timeout",
@@ -379,7 +405,8 @@ impl Generator {
         }
         match self.below(100) {
             0..58 => Event::Receive(self.segment(state)),
-            58..76 => Event::Transmit,
+            58..73 => Event::Transmit,
+            73..76 => Event::Remind,
             76..94 => self.host_control(state),
             _ => self.command(state, false),
         }
@@ -448,6 +475,7 @@ impl Generator {
             timestamps: !self.one_in(4),
             ecn: self.one_in(2),
             opening: self.one_in(4),
+            delayed_acks: !self.one_in(4),
             send_shift: self.mostly(5, 16) as u8,
             receive_shift: self.mostly(5, 16) as u8,
             mss: [536, 1448, 1460, 100, 9000][self.below(5) as usize],
@@ -525,7 +553,11 @@ impl Generator {
             flags: octet,
             window,
             timestamps,
-            congestion_experienced: self.one_in(6),
+            congestion_experienced: if self.one_in(4) {
+                self.one_in(2)
+            } else {
+                s.congestion_experienced
+            },
             payload_len: length,
         }
     }

@@ -77,6 +77,7 @@ fn granted(grant: Grant) -> Event {
         kind: bits::<2>(KIND_TX),
         ticket: grant.ticket,
         flow: grant.flow,
+        flags: bit_cast::<8, 1>(bit(grant.reminds)),
         ..Event::default()
     }
 }

@@ -3,9 +3,9 @@
 //! ```text
 //!  s (segments) ─► arbiter ─► protocol ─► post ─┬─► payload_write ─► m_write, m_notice
 //!  s_hc, s_cmd ──►   ▲                          │        │ headers
-//!                    └── scheduler ◄────────────┤        ▼
-//!  s_beats ──────────────────────────► "        └─► payload_read ─► assemble ─► m
-//!                                                      └─► m_read
+//!                    ├── scheduler ◄────────────┤        ▼
+//!  s_beats ──────────┼───────────────► "        └─► payload_read ─► assemble ─► m
+//!                    └── delayed_ack ◄ outcomes        └─► m_read
 //! ```
 //!
 //! Groups share nothing: each has its own event order, ticket order and egress order, its
@@ -19,6 +19,7 @@ use crate::channels::*;
 use crate::design::{DesignPoint, Pipeline};
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
+use crate::stages::delayed_ack::DelayedAck;
 use crate::stages::payload_read::PayloadRead;
 use crate::stages::payload_write::PayloadWrite;
 use crate::stages::post_pool::PostPool;
@@ -75,6 +76,8 @@ pub struct Group<const N: usize, const K: usize> {
     pub pulses: Signal<Out, Bits<7>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
+    /// The `now` at which the delayed-ACK timer next needs a clock; all ones: never.
+    pub wake_at: Signal<Out, Bits<64>>,
     /// Nothing is held but flows that could send.
     pub settled: Signal<Out, Bit>,
     /// Received segments at the arbiter.
@@ -96,6 +99,9 @@ pub struct Group<const N: usize, const K: usize> {
     post: PostPool,
     payload_write: PayloadWrite<N, K>,
     scheduler: Scheduler,
+    delayed_ack: DelayedAck,
+    /// A grant was offered and not taken.
+    grant_stands: DFF<Bit>,
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
     scheduler_takes: Assert,
@@ -130,6 +136,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             drop_valid: Default::default(),
             pulses: Default::default(),
             idle: Default::default(),
+            wake_at: Default::default(),
             settled: Default::default(),
             at_arbiter: Default::default(),
             at_protocol: Default::default(),
@@ -143,6 +150,8 @@ impl<const N: usize, const K: usize> Group<N, K> {
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),
             scheduler: Scheduler::new(connections),
+            grant_stands: Default::default(),
+            delayed_ack: DelayedAck::new(connections, point.delayed_ack_ticks()),
             payload_read: PayloadRead::new(
                 (point.read_tags / point.groups) as usize,
                 point.max_read_request as usize,
@@ -179,6 +188,8 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.payload_write.rst.next = self.rst.val();
         self.scheduler.clk.next = self.clk.val();
         self.scheduler.rst.next = self.rst.val();
+        self.delayed_ack.clk.next = self.clk.val();
+        self.delayed_ack.rst.next = self.rst.val();
         self.payload_read.clk.next = self.clk.val();
         self.payload_read.rst.next = self.rst.val();
         self.assemble.clk.next = self.clk.val();
@@ -190,9 +201,19 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             go = !self.hold.val();
         }
         StreamSink::<Segment>::link(&mut self.s, &mut self.arbiter.s_rx);
-        self.arbiter.s_tx.data.next = self.scheduler.m.data.val();
-        self.arbiter.s_tx.valid.next = self.scheduler.m.valid.val() & go;
-        self.scheduler.m.ready.next = self.arbiter.s_tx.ready.val() & go;
+        // A reminder goes before a grant, unless that is offered already.
+        dff_setup!(self, clk, grant_stands);
+        let reminds = self.delayed_ack.m.valid.val() & !self.grant_stands.q.val();
+        self.arbiter.s_tx.data.next = if reminds {
+            self.delayed_ack.m.data.val()
+        } else {
+            self.scheduler.m.data.val()
+        };
+        self.arbiter.s_tx.valid.next = (reminds | self.scheduler.m.valid.val()) & go;
+        let grants = self.arbiter.s_tx.ready.val() & go & !reminds;
+        self.scheduler.m.ready.next = grants;
+        self.grant_stands.d.next = self.scheduler.m.valid.val() & go & !reminds & !grants;
+        self.delayed_ack.m.ready.next = self.arbiter.s_tx.ready.val() & go & reminds;
         self.arbiter.s_hc.data.next = self.s_hc.data.val();
         self.arbiter.s_hc.valid.next = self.s_hc.valid.val() & go;
         self.s_hc.ready.next = self.arbiter.s_hc.ready.val() & go;
@@ -212,6 +233,12 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.arbiter.m.ready.next = takes;
         self.protocol.now.next = self.now.val();
         self.protocol.m.join(&mut self.post.s);
+        let outcome = self.protocol.m.data.val();
+        self.delayed_ack.owes.next =
+            self.protocol.m.valid.val() & self.post.s.ready.val() & outcome.owes;
+        self.delayed_ack.flow.next = outcome.flow;
+        self.delayed_ack.now.next = self.now.val();
+        self.wake_at.next = self.delayed_ack.wake_at.val();
         StreamSink::<ConnectionWrite>::link(&mut self.s_connection, &mut self.post.s_connection);
 
         // The scheduler learns of a descriptor that releases bytes when it enters
@@ -268,7 +295,10 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             & self.payload_read.idle.val()
             & self.assemble.idle.val();
         self.settled.next = behind;
-        self.idle.next = behind & self.arbiter.idle.val() & self.scheduler.idle.val();
+        self.idle.next = behind
+            & self.arbiter.idle.val()
+            & self.scheduler.idle.val()
+            & self.delayed_ack.idle.val();
 
         self.at_arbiter.next = probe(
             self.s.valid.val(),
@@ -296,7 +326,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         );
         self.at_scheduler.next = probe(
             self.scheduler.m.valid.val(),
-            self.arbiter.s_tx.ready.val() & go,
+            grants,
             self.scheduler.m.data.val().ticket,
             self.scheduler.m.data.val().flow,
         );
@@ -312,5 +342,8 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             self.payload_write.m_header.data.val().ticket,
             self.payload_write.m_header.data.val().flow,
         );
+        if self.rst.val() {
+            self.grant_stands.d.next = false;
+        }
     }
 }

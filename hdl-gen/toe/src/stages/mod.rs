@@ -2,6 +2,7 @@
 
 pub mod arbiter;
 pub mod assemble;
+pub mod delayed_ack;
 pub mod fetch;
 pub mod frame_buffer;
 pub mod gather;

@@ -53,7 +53,7 @@ pub struct Scheduler {
     left: Ram<Bit, 16>,
     queue: Fifo<Queued>,
     granted: StreamRegister<Grant>,
-    number: DFF<Bits<22>>,
+    number: DFF<Bits<21>>,
 
     fresh: DFF<Update>,
     fresh_valid: DFF<Bit>,
@@ -148,11 +148,13 @@ impl Logic for Scheduler {
         self.queue.m.ready.next = self.granted.s.ready.val();
         self.granted.s.valid.next = passes | self.queue.m.valid.val();
         self.granted.s.data.next = Grant {
-            ticket: cat::<2, 22, 24>(bits::<2>(KIND_TX), self.number.q.val()),
+            // The other half of the numbers is that of the delayed-ACK timer.
+            ticket: cat::<3, 21, 24>(bits::<3>(KIND_TX << 1), self.number.q.val()),
             flow: head.flow,
+            reminds: false,
         };
         if leaves {
-            self.number.d.next = self.number.q.val() + bits::<22>(1);
+            self.number.d.next = self.number.q.val() + bits::<21>(1);
         }
         self.left.write_enable.next = leaves | sweeps;
         self.left.write_address.next = if sweeps {
@@ -177,7 +179,7 @@ impl Logic for Scheduler {
             & !self.granted.m.valid.val()
             & !sweeps;
         if self.rst.val() {
-            self.number.d.next = bits::<22>(0);
+            self.number.d.next = bits::<21>(0);
             self.fresh_valid.d.next = false;
             self.written_valid.d.next = false;
             self.sweeping.d.next = true;

@@ -24,6 +24,10 @@ pub struct Extent {
     pub leads: Bit,
     /// Segment: nothing is missing before its FIN, which is taken.
     pub finished: Bit,
+    /// Segment: its acknowledgement may wait.
+    pub waits: Bit,
+    /// Segment: SEG.SEQ is not after Last.ACK.sent.
+    pub renews: Bit,
     /// Segment: it acknowledges bytes that a rewind was about to send again.
     pub jumps: Bit,
     /// Segment: it updates the peer's window.
@@ -69,6 +73,9 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
         bit_cast::<25, 32>(verdict.room)
     };
 
+    // Bytes from Last.ACK.sent to SEG.SEQ.
+    let unacknowledged = relations.ahead + bit_cast::<32, 14>(flow.owed);
+
     let third = flow.dupacks == bits::<2>(2);
     let outstanding = relations.outstanding.any();
     let edge = if verdict.sets {
@@ -84,6 +91,17 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
         touches,
         leads: relations.held_start < verdict.start,
         finished: takes_text & in_order & work.decoded.fin & fits & !extends,
+        // RFC 5681 §4.2 and RFC 8257 §3.2: not the second segment, nor one that fills a gap, is
+        // old in part, ends the stream, or changes the mark.
+        waits: takes_text
+            & fits
+            & !relations.ahead.any()
+            & !flow.ooo_len.any()
+            & !work.decoded.fin
+            & flow.delays
+            & !flow.owes
+            & (flow.ce == work.marked),
+        renews: unacknowledged.get_bit(31) | !unacknowledged.any(),
         jumps: verdict.takes_ack
             & verdict.fresh
             & relations.skipped.any()

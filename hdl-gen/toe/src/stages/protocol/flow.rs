@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `snd_wnd` | `edge` − `snd_una` | the window's right edge stays where it is when bytes are sent |
 //! | `snd_max` | `recover` or `snd_nxt` | outside of a recovery nothing was sent beyond SND.NXT; inside, `recover` was SND.MAX when it began |
-//! | `last_ack_sent` | `rcv_nxt` | whatever moves RCV.NXT is acknowledged at once |
+//! | `last_ack_sent` | `rcv_nxt` − `owed` | at most one segment waits for its acknowledgement |
 //! | `tx_pos` | `snd_nxt` − `iss` | ring position and sequence number move together |
 //! | `rx_pos` | `rcv_nxt` − `irs` | likewise, until the FIN, behind which nothing is placed |
 //! | `rcv_adv` | of its own in [`outcome`](super::outcome) | nothing else depends on it |
@@ -74,6 +74,14 @@ pub struct Flow {
     pub ts_offset: Bits<32>,
     /// ECN negotiated.
     pub ecn: Bit,
+    /// Acknowledgements are delayed.
+    pub delays: Bit,
+    /// The acknowledgement of one segment waits.
+    pub owes: Bit,
+    /// Its bytes; 0 if none waits.
+    pub owed: Bits<14>,
+    /// The last segment with text was marked Congestion Experienced.
+    pub ce: Bit,
     /// log2 of the receive ring's bytes, 13 to 24.
     pub rx_log2: Bits<5>,
     /// log2 of the transmit ring's bytes, 13 to 24.

@@ -253,6 +253,7 @@ pub fn draft(s: Survey) -> Draft {
         } else {
             zero
         },
+        owes: step.waits,
         update: step.answer | (step.offer & ready),
         ready: step.offer & ready,
         done,

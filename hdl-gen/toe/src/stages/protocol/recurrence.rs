@@ -101,6 +101,11 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         & (work.tx_delta <= flow.free);
     let plain = flow.open & !flow.opening;
 
+    // Every second segment is acknowledged, and what carries data acknowledges too.
+    let arrives = receives & work.decoded.has_text;
+    let waits = flow.delays & !flow.owes & (flow.ce == work.marked);
+    let pays = grants & flow.tx_avail.any() & work.sends_bytes;
+
     // The peer's window: an old segment beside payload does not change it.
     let repeated = event.ack == flow.snd_una;
     let updates = receives & !(repeated & precedes(event.seq, flow.snd_wl1));
@@ -135,7 +140,18 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         } else {
             flow.free
         },
-        ts_recent: if receives & work.timed {
+        owes: if arrives { waits } else { flow.owes & !pays },
+        owed: if (arrives & !waits) | pays {
+            bits::<14>(0)
+        } else if arrives {
+            event.payload_len
+        } else {
+            flow.owed
+        },
+        ce: if arrives { work.marked } else { flow.ce },
+        // Behind a segment that waits for its acknowledgement, SEG.SEQ is beyond
+        // Last.ACK.sent.
+        ts_recent: if receives & work.timed & !flow.owes {
             event.ts_val
         } else {
             flow.ts_recent

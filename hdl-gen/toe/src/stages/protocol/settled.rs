@@ -46,6 +46,8 @@ pub struct Step {
     pub notice_flags: Bits<8>,
     /// Take a round-trip sample.
     pub samples: Bit,
+    /// A delayed acknowledgement begins to wait.
+    pub waits: Bit,
     /// Tell the scheduler if the flow can send.
     pub offer: Bit,
     /// Tell the scheduler also if it cannot.
@@ -108,6 +110,10 @@ fn opened(event: Event) -> Live {
             ts_on: options.get_bit(24),
             ts_offset: event.ts_ecr,
             ecn: options.get_bit(25),
+            delays: options.get_bit(27),
+            owes: false,
+            owed: bits::<14>(0),
+            ce: false,
             rx_log2,
             tx_log2,
         },
@@ -125,6 +131,17 @@ fn flag_if(condition: Bit, flag: u64) -> Bits<8> {
     } else {
         bits::<8>(0)
     }
+}
+
+/// A segment leaves that pays what acknowledgement is owed. A window update acknowledges as
+/// well but does not count: whether it leaves depends on the advertised edge, which the state
+/// does not wait for.
+#[hdl_fn]
+fn acknowledges(flow: Flow, work: Work, verdict: Verdict, extent: Extent) -> Bit {
+    (work.decoded.receives & (work.decoded.has_text | !verdict.acceptable) & !extent.waits)
+        | (work.decoded.grants & extent.bytes.any())
+        | (work.decoded.reminds & flow.owes)
+        | extent.probes
 }
 
 /// The next state of a connection that stays open.
@@ -149,8 +166,8 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
     };
     // Nothing can follow the FIN.
     let clears = (arrives & extent.touches) | extent.finished;
-    let stamps =
-        verdict.acceptable & work.timed & (relations.ahead.get_bit(31) | !relations.ahead.any());
+    let stamps = verdict.acceptable & work.timed & extent.renews;
+    let pays = acknowledges(flow, work, verdict, extent);
 
     let after = Flow {
         opening: flow.opening & !verdict.acceptable,
@@ -232,6 +249,19 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
         },
         tx_fin: flow.tx_fin | (bumps & event.flags.get_bit(0) & verdict.released.any()),
         rx_fin: flow.rx_fin | extent.finished,
+        owes: extent.waits | (flow.owes & !pays),
+        owed: if extent.waits {
+            event.payload_len
+        } else if pays {
+            bits::<14>(0)
+        } else {
+            flow.owed
+        },
+        ce: if extent.takes_text {
+            work.marked
+        } else {
+            flow.ce
+        },
         send_shift: if verdict.sets {
             event.address.get_bits::<4>(16)
         } else {
@@ -301,14 +331,16 @@ pub fn settle(
 
     let advances = verdict.takes_ack & verdict.fresh;
     let established = flow.opening & verdict.acceptable;
-    let answers = receives & flow.open & (work.decoded.has_text | !verdict.acceptable);
+    let answers =
+        receives & flow.open & (work.decoded.has_text | !verdict.acceptable) & !extent.waits;
+    let reminded = work.decoded.reminds & flow.open & flow.owes;
     let arrives = extent.takes_text & extent.in_order;
     let furthest = extent.furthest;
     let places = extent.takes_text
         & extent.length.any()
         & (extent.in_order | extent.touches | !flow.ooo_len.any());
     let bumps = flow.open & relations.same_generation;
-    let stale = (receives & !flow.open) | (grants & !flow.open) | (controls & !bumps);
+    let stale = ((receives | grants | work.decoded.reminds) & !flow.open) | (controls & !bumps);
 
     // The last byte of a finished stream stands for the FIN.
     let sends = grants & flow.open & extent.bytes.any();
@@ -316,7 +348,7 @@ pub fn settle(
     let length = bit_cast::<14, 25>(extent.bytes) - bit_cast::<14, 1>(bit(fin));
     let push = extent.all & length.any();
 
-    let connected = receives | grants | controls | commands;
+    let connected = receives | grants | work.decoded.reminds | controls | commands;
     let good = commands & !verdict.status.any();
     let shift = if verdict.opens {
         event.address.get_bits::<4>(20)
@@ -332,7 +364,7 @@ pub fn settle(
         } else {
             bits::<8>(0)
         },
-        send: answers | sends | extent.probes,
+        send: answers | sends | reminded | extent.probes,
         send_if_opened: controls & bumps & !flow.opening & !flow.rx_fin,
         sequenced: grants | commands,
         seq: if grants {
@@ -341,7 +373,8 @@ pub fn settle(
             flow.snd_una - bits::<32>(1)
         },
         flags: bits::<8>(ACK)
-            | flag_if(answers & event.ce & flow.ecn, ECE)
+            // The mark of what waits goes with whatever acknowledges it.
+            | flag_if((answers & work.marked) | (flow.owes & flow.ce), ECE)
             | flag_if(sends & fin, FIN)
             | flag_if(sends & push, PSH),
         length: if sends { length } else { bits::<14>(0) },
@@ -372,6 +405,7 @@ pub fn settle(
                 notice::ECN_ECHO as u64,
             ),
         samples: advances & work.timed,
+        waits: extent.waits,
         offer: (receives & flow.open)
             | (grants & flow.open)
             | (controls & bumps)

@@ -25,6 +25,8 @@ pub struct Decoded {
     pub receives: Bit,
     /// A grant of the scheduler.
     pub grants: Bit,
+    /// A delayed acknowledgement has waited long enough.
+    pub reminds: Bit,
     /// A descriptor of the application.
     pub controls: Bit,
     /// A state command.
@@ -48,6 +50,10 @@ pub struct Work {
     pub decoded: Decoded,
     /// The segment's timestamps count.
     pub timed: Bit,
+    /// The segment's Congestion Experienced mark counts.
+    pub marked: Bit,
+    /// The MSS lets data out at all.
+    pub sends_bytes: Bit,
     /// The segment's window in bytes.
     pub window: Bits<32>,
     /// SEG.ACK plus that window.
@@ -71,7 +77,8 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
         exists,
         writes: connected & exists,
         receives: connected & (event.kind == bits::<2>(KIND_RX)),
-        grants: connected & (event.kind == bits::<2>(KIND_TX)),
+        grants: connected & (event.kind == bits::<2>(KIND_TX)) & !event.flags.get_bit(0),
+        reminds: connected & (event.kind == bits::<2>(KIND_TX)) & event.flags.get_bit(0),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
         commands,
         installs: commands
@@ -93,6 +100,8 @@ pub fn prepare(decoded: Decoded, flow: Flow) -> Work {
     Work {
         decoded,
         timed: flow.ts_on & event.ts_present,
+        marked: flow.ecn & event.ce,
+        sends_bytes: flow.mss.any(),
         window,
         edge: event.ack + window,
         limit: event.ack + wide(ring_bytes(flow.tx_log2)),
