@@ -51,6 +51,7 @@ impl World<'_, '_> {
                 connections: design.connections,
                 contexts: design.contexts,
                 buckets: design.flow_table_buckets,
+                ooo_intervals: design.ooo_intervals as u8,
                 delayed_ack: Time::from_ps(design.delayed_ack.0),
                 rate,
                 ..BehaviouralConfig::default()

@@ -14,8 +14,15 @@ use protocol::lockstep::{Conditions, FLOWS, check, describe, stage as stage_of};
 use protocol::script::{Generator, Item, Work};
 use std::collections::BTreeMap;
 
-/// Every way to treat events of one flow.
-const MODES: [SameFlow; 3] = [SameFlow::Forward1, SameFlow::Forward2, SameFlow::Lock];
+/// Every way to treat events of one flow, and every number of intervals.
+const MODES: [(SameFlow, u8); 6] = [
+    (SameFlow::Forward1, 1),
+    (SameFlow::Forward2, 1),
+    (SameFlow::Lock, 4),
+    (SameFlow::Forward1, 4),
+    (SameFlow::Forward2, 2),
+    (SameFlow::Forward1, 0),
+];
 
 const ISS: u32 = 1000;
 const IRS: u32 = 5000;
@@ -82,6 +89,7 @@ fn grant() -> Work {
 fn a_connection_from_open_to_close() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
+        intervals: 1,
         seed: 1,
         gaps: 0,
         stalls: 0,
@@ -144,6 +152,7 @@ fn a_connection_from_open_to_close() {
 fn latency() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
+        intervals: 1,
         seed: 4,
         gaps: 0,
         stalls: 0,
@@ -162,6 +171,7 @@ fn latency() {
 fn rate_of_data(same_flow: SameFlow, flows: u32, events: u32) -> f64 {
     let conditions = Conditions {
         same_flow,
+        intervals: 1,
         seed: 2,
         gaps: 0,
         stalls: 0,
@@ -250,15 +260,17 @@ fn lock_step_with_the_reference() {
         let (gaps, stalls) = kinds[round % kinds.len()];
         let seed = 100 + round as u64;
         let now = seed * 0x1234_5678_9abc;
-        let mut generator = Generator::new(seed, FLOWS);
+        let (same_flow, intervals) = MODES[round % MODES.len()];
+        let mut generator = Generator::new(seed, FLOWS, intervals);
         let script: Vec<Item> = (0..length).map(|_| generator.item(now)).collect();
-        for (name, count) in protocol::script::coverage(&script, FLOWS, now) {
+        for (name, count) in protocol::script::coverage(&script, FLOWS, intervals, now) {
             *coverage.entry(name).or_insert(0) += count;
         }
         check(
             script,
             &Conditions {
-                same_flow: MODES[round % 3],
+                same_flow,
+                intervals,
                 seed,
                 gaps,
                 stalls,
@@ -275,6 +287,7 @@ fn lock_step_with_the_reference() {
 fn a_reset_closes_everything() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
+        intervals: 1,
         seed: 3,
         gaps: 0,
         stalls: 100,

@@ -94,6 +94,9 @@ pub struct DesignPoint {
     /// says when it opens them.
     #[serde(default = "default_delayed_ack")]
     pub delayed_ack: Duration,
+    /// Intervals that a connection holds out of order: 0, 1, 2 or 4.
+    #[serde(default = "one")]
+    pub ooo_intervals: u32,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
@@ -289,6 +292,11 @@ impl DesignPoint {
             (2_000_000..=15_000_000_000).contains(&self.delayed_ack.0),
             "delayed_ack",
             format!("must lie between 2us and 15ms, not {}", self.delayed_ack),
+        )?;
+        check(
+            [0, 1, 2, 4].contains(&self.ooo_intervals),
+            "ooo_intervals",
+            format!("must be 0, 1, 2 or 4, not {}", self.ooo_intervals),
         )?;
         for (key, count) in [("groups", self.groups), ("replicas", self.replicas)] {
             check(

@@ -75,6 +75,8 @@ pub struct BehaviouralConfig {
     pub buckets: u32,
     /// From an input to everything it causes.
     pub latency: Time,
+    /// Intervals held out of order for a connection, at most 4.
+    pub ooo_intervals: u8,
     /// How long a delayed acknowledgement waits for something that carries it.
     pub delayed_ack: Time,
     /// Rate of the Ethernet port.
@@ -89,6 +91,7 @@ impl Default for BehaviouralConfig {
             contexts: 8,
             buckets: 256,
             latency: Time::from_ns(200),
+            ooo_intervals: 1,
             delayed_ack: Time::from_us(100),
             rate: MacParameters::default().rate,
         }
@@ -143,7 +146,7 @@ impl BehaviouralNic {
             registers: Registers::new(&config),
             contexts: (0..contexts).map(|_| Context::default()).collect(),
             table: FlowTable::new(config.buckets as usize),
-            connections: Connections::new(connections),
+            connections: Connections::new(connections).with_intervals(config.ooo_intervals),
             opened: BTreeMap::new(),
             ready: VecDeque::new(),
             is_ready: vec![false; connections],

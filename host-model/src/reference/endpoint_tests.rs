@@ -77,9 +77,9 @@ impl Endpoint {
         );
         assert!(new.rx_avail <= new.rx_ring());
         assert!(new.dupacks < 3);
-        if new.ooo_len > 0 {
-            let start = new.ooo_start - new.rcv_nxt;
-            assert!(start > 0 && start + new.ooo_len <= new.rx_avail);
+        for held in new.held() {
+            let start = held.start - new.rcv_nxt;
+            assert!(start > 0 && start + held.len <= new.rx_avail);
         }
 
         if let Some(place) = outcome.place {

@@ -35,7 +35,7 @@ pub use event::{
 };
 pub use segment::flags;
 pub use sequence::{RingPosition, SeqNumber};
-pub use state::{Open, State};
+pub use state::{Interval, MAX_INTERVALS, Open, State};
 
 use hallux_toe::interface::Status;
 
@@ -69,6 +69,7 @@ pub fn transition(state: &State, event: &Event, now: u64) -> (State, Outcome) {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connections {
     states: Vec<State>,
+    intervals: u8,
 }
 
 impl Connections {
@@ -76,6 +77,17 @@ impl Connections {
     pub fn new(connections: usize) -> Self {
         Self {
             states: vec![State::default(); connections],
+            intervals: 1,
+        }
+    }
+
+    /// Holds `intervals` (at most [`MAX_INTERVALS`]) out of order for each connection, instead
+    /// of one.
+    #[must_use]
+    pub fn with_intervals(self, intervals: u8) -> Self {
+        Self {
+            intervals: intervals.min(MAX_INTERVALS as u8),
+            ..self
         }
     }
 
@@ -99,7 +111,24 @@ impl Connections {
                 _ => transition(&State::default(), event, now).1,
             };
         };
-        let (next, outcome) = transition(state, event, now);
+        let (next, outcome) = match *event {
+            Event::Command {
+                generation,
+                command: Command::Open(open),
+            } => {
+                let open = Open {
+                    intervals: self.intervals,
+                    ..open
+                };
+                let command = Command::Open(open);
+                let event = Event::Command {
+                    generation,
+                    command,
+                };
+                transition(state, &event, now)
+            }
+            _ => transition(state, event, now),
+        };
         *state = next;
         outcome
     }

@@ -1,6 +1,6 @@
 //! A segment arrives (RFC 9293 §3.10.7.4, without the checks the parser has made).
 
-use super::{Notification, Outcome, Placement, Received, SeqNumber, State, flags};
+use super::{Interval, Notification, Outcome, Placement, Received, SeqNumber, State, flags};
 use hallux_toe::interface::{notice, timestamp};
 
 /// Handles one segment of the fast path.
@@ -92,7 +92,7 @@ impl Received {
             && self.seq == state.rcv_nxt
             && self.flags & flags::FIN == 0
             && u32::from(self.payload_len) <= state.rx_avail
-            && state.ooo_len == 0
+            && state.held().next().is_none()
             && (self.congestion_experienced && state.ecn) == state.congestion_experienced
     }
 }
@@ -192,39 +192,51 @@ fn text(
     let length = rest.min(next.rx_avail - start);
     let end = start + length;
 
-    // The out-of-order interval as offsets from RCV.NXT.
-    let held = next.ooo_len > 0;
-    let held_start = next.ooo_start - next.rcv_nxt;
-    let held_end = held_start + next.ooo_len;
-    let touches = held && start <= held_end && held_start <= end;
+    // The intervals that abut or overlap the segment.
+    let rcv_nxt = next.rcv_nxt;
+    let touches = |held: &Interval| {
+        let held_start = held.start - rcv_nxt;
+        held.len > 0 && start <= held_start + held.len && held_start <= end
+    };
+    let touched: Vec<Interval> = next.held().copied().filter(|held| touches(held)).collect();
+    let ends = touched.iter().map(|held| held.start - rcv_nxt + held.len);
+    let high = ends.fold(end, u32::max);
 
     let rx_pos = next.rx_pos + start;
     let mut placed = length > 0;
     if start == 0 {
-        let advance = if touches { end.max(held_end) } else { end };
-        if touches {
-            next.ooo_len = 0;
+        for held in next.held.iter_mut().filter(|held| touches(held)) {
+            *held = Interval::default();
         }
-        next.rcv_nxt = next.rcv_nxt + advance;
-        next.rx_pos = next.rx_pos + advance;
-        next.rx_avail -= advance;
-        notification.rx_bump = advance;
+        next.rcv_nxt = rcv_nxt + high;
+        next.rx_pos = next.rx_pos + high;
+        next.rx_avail -= high;
+        notification.rx_bump = high;
 
-        let complete = length == rest && advance == end;
+        let complete = length == rest && high == end;
         if segment.flags & flags::FIN != 0 && complete {
             next.rcv_nxt = next.rcv_nxt + 1;
             next.rx_fin = true;
             // Nothing can follow the FIN.
-            next.ooo_len = 0;
+            next.held = Default::default();
             notification.flags |= notice::PEER_FINISHED;
         }
-    } else if length > 0 && (touches || !held) {
-        let low = if held { start.min(held_start) } else { start };
-        let high = if held { end.max(held_end) } else { end };
-        next.ooo_start = next.rcv_nxt + low;
-        next.ooo_len = high - low;
-    } else {
-        placed = false;
+    } else if length > 0 {
+        let slots = usize::from(next.intervals);
+        let free = |held: &Interval| held.len == 0 || touches(held);
+        if let Some(slot) = next.held[..slots].iter().position(free) {
+            let starts = touched.iter().map(|held| held.start - rcv_nxt);
+            let low = starts.fold(start, u32::min);
+            for held in next.held.iter_mut().filter(|held| touches(held)) {
+                *held = Interval::default();
+            }
+            next.held[slot] = Interval {
+                start: rcv_nxt + low,
+                len: high - low,
+            };
+        } else {
+            placed = false;
+        }
     }
     placed.then_some(Placement {
         rx_pos,

@@ -267,10 +267,42 @@ fn one_interval_grows_at_both_ends_and_closes() {
     let o = receive(&mut s, segment(300, 10, 0)); // a second hole
     assert!(o.place.is_none());
     assert_eq!(o.send.unwrap().ack.0, IRS);
-    assert_eq!((s.ooo_start.0, s.ooo_len), (IRS + 80, 120));
+    assert_eq!((s.held[0].start.0, s.held[0].len), (IRS + 80, 120));
     let o = receive(&mut s, segment(0, 90, 0));
     assert_eq!(o.notify.unwrap().rx_bump, 200);
-    assert_eq!((s.rcv_nxt.0, s.ooo_len, s.rx_pos.0), (IRS + 200, 0, 200));
+    assert_eq!((s.rcv_nxt.0, s.held[0].len, s.rx_pos.0), (IRS + 200, 0, 200));
+}
+
+#[test]
+fn four_intervals_are_held_joined_and_taken_along() {
+    let mut s = opened(&open_words());
+    s.intervals = 4;
+    for start in [100, 200, 300, 400] {
+        assert!(receive(&mut s, segment(start, 50, 0)).place.is_some());
+    }
+    assert!(receive(&mut s, segment(600, 10, 0)).place.is_none(), "full");
+    // Joins the second and the third, which frees a slot.
+    assert!(receive(&mut s, segment(250, 50, 0)).place.is_some());
+    assert_eq!(s.held().count(), 3);
+    assert!(receive(&mut s, segment(600, 10, 0)).place.is_some());
+    // In order up to the first: the others stay.
+    let o = receive(&mut s, segment(0, 100, 0));
+    assert_eq!(o.notify.unwrap().rx_bump, 150);
+    let o = receive(&mut s, segment(150, 60, 0));
+    assert_eq!(o.notify.unwrap().rx_bump, 200);
+    let mut left: Vec<_> = s.held().map(|held| (held.start.0 - IRS, held.len)).collect();
+    left.sort_unstable();
+    assert_eq!(left, [(400, 50), (600, 10)]);
+}
+
+#[test]
+fn without_an_interval_everything_out_of_order_is_dropped() {
+    let mut s = opened(&open_words());
+    s.intervals = 0;
+    let o = receive(&mut s, segment(100, 50, 0));
+    assert!(o.place.is_none());
+    assert_eq!(o.send.unwrap().ack.0, IRS);
+    assert_eq!(receive(&mut s, segment(0, 50, 0)).notify.unwrap().rx_bump, 50);
 }
 
 #[test]

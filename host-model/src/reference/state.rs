@@ -3,6 +3,18 @@
 use super::{RingPosition, SeqNumber};
 use hallux_toe::interface::OpenWords;
 
+/// Most intervals that any design point holds out of order for a connection.
+pub const MAX_INTERVALS: usize = 4;
+
+/// Bytes that arrived out of order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// First sequence number.
+    pub start: SeqNumber,
+    /// Bytes; 0 = none.
+    pub len: u32,
+}
+
 /// What the protocol stage remembers of one flow id. A closed flow id is all zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -37,10 +49,10 @@ pub struct State {
     pub rx_avail: u32,
     /// The highest right edge that was advertised and that the ring backs.
     pub rcv_adv: SeqNumber,
-    /// First sequence number of the out-of-order interval.
-    pub ooo_start: SeqNumber,
-    /// Bytes of the out-of-order interval; 0 = none.
-    pub ooo_len: u32,
+    /// Intervals held out of order: no two touch each other.
+    pub held: [Interval; MAX_INTERVALS],
+    /// How many the design point has room for.
+    pub intervals: u8,
 
     /// TS.Recent (RFC 7323 §4.3).
     pub ts_recent: u32,
@@ -92,6 +104,8 @@ pub struct Open {
     pub ts_recent: u32,
     /// Timestamp offset of the flow.
     pub ts_offset: u32,
+    /// Intervals that the design point holds out of order.
+    pub intervals: u8,
     /// Word 0 of [`OpenWords::encode`]: MSS, shifts, options and ring sizes.
     pub options: u64,
 }
@@ -104,6 +118,7 @@ impl From<&OpenWords> for Open {
             window: words.window,
             ts_recent: words.ts_recent,
             ts_offset: words.ts_offset,
+            intervals: 1,
             options: words.encode()[0],
         }
     }
@@ -138,6 +153,7 @@ impl State {
             ts_offset: open.ts_offset,
             ecn: options.ecn,
             delayed_acks: options.delayed_acks,
+            intervals: open.intervals,
             rx_log2: options.rx_log2,
             tx_log2: options.tx_log2,
             ..Self::default()
@@ -199,6 +215,11 @@ impl State {
         let floor = self.advertisable() >> self.receive_shift;
         let retracts = (floor << self.receive_shift) < self.advertised();
         (floor + u32::from(retracts)).min(0xffff) as u16
+    }
+
+    /// The intervals held out of order.
+    pub fn held(&self) -> impl Iterator<Item = &Interval> {
+        self.held.iter().filter(|interval| interval.len > 0)
     }
 
     /// The acknowledgement of a segment waits.

@@ -18,6 +18,8 @@ pub const FLOWS: u16 = 4;
 pub struct Conditions {
     /// How the stage treats events of one flow.
     pub same_flow: SameFlow,
+    /// Intervals held out of order.
+    pub intervals: u8,
     /// Seed of the stalls.
     pub seed: u64,
     /// Percent of the clocks in which no event is offered.
@@ -41,7 +43,8 @@ pub struct Mismatch {
 
 /// A reset stage.
 pub fn stage(conditions: &Conditions) -> (Bench, Driver, Monitor) {
-    let block = Protocol::new(FLOWS.into(), conditions.same_flow);
+    let intervals = usize::from(conditions.intervals);
+    let block = Protocol::new(FLOWS.into(), conditions.same_flow, intervals);
     let mut bench = bench_of(&block, "protocol", conditions.seed);
     let (s, m) = (bench.driver("s"), bench.monitor("m"));
     bench.stall(s, Stalls::random(conditions.gaps));
@@ -115,7 +118,7 @@ pub fn run(script: &[Item], conditions: &Conditions) -> Option<Mismatch> {
         bench.cycle();
         stale_events += bench.peek("count_stale").u64();
     }
-    let mut model = Connections::new(FLOWS.into());
+    let mut model = Connections::new(FLOWS.into()).with_intervals(conditions.intervals);
     let mut stale_expected = 0;
     let received = bench.take_received(m);
     for (number, item) in script.iter().enumerate() {

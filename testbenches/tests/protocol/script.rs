@@ -232,9 +232,14 @@ fn channel_outcome(
 }
 
 /// How often what the rules are about happens in a script.
-pub fn coverage(script: &[Item], flows: u16, now: u64) -> BTreeMap<&'static str, usize> {
+pub fn coverage(
+    script: &[Item],
+    flows: u16,
+    intervals: u8,
+    now: u64,
+) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    let mut model = Connections::new(flows.into());
+    let mut model = Connections::new(flows.into()).with_intervals(intervals);
     for item in script {
         let old = model.get(item.flow).copied().unwrap_or_default();
         let (o, stale) = item.expect(&mut model, now);
@@ -244,10 +249,17 @@ pub fn coverage(script: &[Item], flows: u16, now: u64) -> BTreeMap<&'static str,
             |name, happens: bool| *counts.entry(name).or_insert(0) += usize::from(happens);
         count("stale event", stale);
         count("bytes placed in order", o.place && o.rx_bump.any());
-        count("interval begun", old.ooo_len == 0 && new.ooo_len > 0);
+        let (before, after) = (old.held().count(), new.held().count());
+        let bytes = |s: &State| s.held().map(|held| u64::from(held.len)).sum::<u64>();
+        count("interval begun", before == 0 && after > 0);
+        count("interval grown", before == 1 && after == 1 && bytes(&new) > bytes(&old));
+        count("second interval", before == 1 && after == 2);
+        count("fourth interval", after == 4);
+        count("intervals joined", after < before && bytes(&new) > bytes(&old));
+        count("one of several taken along", after > 0 && after < before && o.rx_bump.any());
         count(
-            "interval grown",
-            old.ooo_len > 0 && new.ooo_len > old.ooo_len,
+            "no room out of order",
+            kind == KIND_RX && old == new && o.send && !o.place && before > 0,
         );
         count(
             "interval closed",
@@ -323,10 +335,10 @@ pub struct Generator {
 
 impl Generator {
     /// Events over the flow ids `0..flows`, and now and then one beyond.
-    pub fn new(seed: u64, flows: u16) -> Self {
+    pub fn new(seed: u64, flows: u16, intervals: u8) -> Self {
         Self {
             random: Pcg64Mcg::seed_from_u64(seed),
-            model: Connections::new(flows.into()),
+            model: Connections::new(flows.into()).with_intervals(intervals),
             flows,
             last_flow: 0,
             last_work: Work::Connection(Event::Transmit),
@@ -500,8 +512,10 @@ impl Generator {
             _ => s.rx_avail.min(16383) as u16,
         };
         let next = s.rcv_nxt.0;
-        let held = s.ooo_start.0;
-        let held_end = held.wrapping_add(s.ooo_len);
+        let slots = usize::from(s.intervals.max(1));
+        let interval = s.held[self.below(slots as u32) as usize];
+        let held = interval.start.0;
+        let held_end = held.wrapping_add(interval.len);
         let len = u32::from(length);
         let seq = self.near(&[
             next,
@@ -514,6 +528,7 @@ impl Generator {
             held,
             held.wrapping_sub(len),
             held_end,
+            held_end.wrapping_add(7),
             s.snd_wl1.0,
         ]);
         let into = self.below(3000);

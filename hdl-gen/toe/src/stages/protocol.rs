@@ -44,6 +44,7 @@
 
 pub mod extent;
 pub mod flow;
+pub mod intervals;
 pub mod outcome;
 pub mod recurrence;
 pub mod relations;
@@ -57,6 +58,7 @@ use crate::interface::notice;
 use extent::{Extent, measure};
 use flow::{Flow, Live, agrees, expand};
 use hallux_hdl::prelude::*;
+use intervals::{Held, Slots, Spans, spans};
 use outcome::{Draft, Survey, announce, draft, survey};
 use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
@@ -100,6 +102,8 @@ pub struct Protocol {
 
     states: Ram<Flow, 16>,
     edges: Ram<Bits<32>, 16>,
+    /// Intervals held out of order, a memory for each slot.
+    slots: Vec<Ram<Held, 16>>,
     outcomes: Fifo<Outcome>,
 
     /// An event taken while the pipeline waited.
@@ -133,6 +137,8 @@ pub struct Protocol {
     measure_live: DFF<Live>,
     measure_next: DFF<Shortcut>,
     measure_relations: DFF<Relations>,
+    measure_slots: DFF<Slots>,
+    measure_spans: DFF<Spans>,
     verdict: DFF<Verdict>,
 
     /// *settle*.
@@ -141,6 +147,7 @@ pub struct Protocol {
     settle_live: DFF<Live>,
     settle_next: DFF<Shortcut>,
     settle_relations: DFF<Relations>,
+    settle_slots: DFF<Slots>,
     settle_verdict: DFF<Verdict>,
     extent: DFF<Extent>,
 
@@ -153,6 +160,11 @@ pub struct Protocol {
     written: DFF<Flow>,
     written_flow: DFF<Bits<16>>,
     written_valid: DFF<Bit>,
+
+    /// What the slots took one clock ago: a read in that clock missed it.
+    last_slots: DFF<Slots>,
+    last_slots_flow: DFF<Bits<16>>,
+    last_slots_valid: DFF<Bit>,
 
     /// *draft*.
     surveyed: DFF<Survey>,
@@ -188,11 +200,13 @@ pub struct Protocol {
 }
 
 impl Protocol {
-    /// A stage for flow ids `0..connections` (2 to 65536).
-    pub fn new(connections: usize, same_flow: SameFlow) -> Self {
+    /// A stage for flow ids `0..connections` (2 to 65536) that holds `intervals` (0, 1, 2 or
+    /// 4) out of order for each.
+    pub fn new(connections: usize, same_flow: SameFlow, intervals: usize) -> Self {
         Self {
             states: Ram::new(connections),
             edges: Ram::new(connections),
+            slots: (0..intervals).map(|_| Ram::new(connections)).collect(),
             outcomes: Fifo::new(OUTCOMES)
                 .with_output(FifoOutput::Forward)
                 .with_almost_full(UNDER_WAY),
@@ -236,6 +250,8 @@ impl Logic for Protocol {
             measure_live,
             measure_next,
             measure_relations,
+            measure_slots,
+            measure_spans,
             verdict
         );
         dff_setup!(
@@ -246,11 +262,13 @@ impl Logic for Protocol {
             settle_live,
             settle_next,
             settle_relations,
+            settle_slots,
             settle_verdict,
             extent
         );
         dff_setup!(self, clk, settled, settled_event, settled_valid);
         dff_setup!(self, clk, written, written_flow, written_valid);
+        dff_setup!(self, clk, last_slots, last_slots_flow, last_slots_valid);
         dff_setup!(self, clk, surveyed, surveyed_valid);
         dff_setup!(self, clk, drafted, drafted_valid, drafted_writes, edge);
         dff_setup!(self, clk, last_edge, last_edge_flow, last_edge_valid);
@@ -276,6 +294,7 @@ impl Logic for Protocol {
             self.settle_relations.q.val(),
             self.settle_verdict.q.val(),
             self.extent.q.val(),
+            self.settle_slots.q.val(),
         );
 
         // The shortcut, and the state that it leaves.
@@ -459,6 +478,34 @@ impl Logic for Protocol {
             self.relations.d.next = relate(live, work);
         }
 
+        // The intervals, read while the event was in relate. A read missed what was written
+        // in its clock; earlier writes of the flow it waited for.
+        let judged = self.judge_work.q.val().decoded.event.flow;
+        let intervals = self.slots.len();
+        let mut stored_slots = Slots::default();
+        for k in 0..intervals {
+            self.slots[k].clk.next = self.clk.val();
+            self.slots[k].read_address.next = work.decoded.event.flow;
+            let held = self.slots[k].read_data.val();
+            if k == 0 {
+                stored_slots.a = held;
+            }
+            if k == 1 {
+                stored_slots.b = held;
+            }
+            if k == 2 {
+                stored_slots.c = held;
+            }
+            if k == 3 {
+                stored_slots.d = held;
+            }
+        }
+        let slots = if self.last_slots_valid.q.val() & (self.last_slots_flow.q.val() == judged) {
+            self.last_slots.q.val()
+        } else {
+            stored_slots
+        };
+
         // Measure.
         self.measure_valid.d.next = self.judge_valid.q.val();
         if self.judge_valid.q.val() {
@@ -466,6 +513,8 @@ impl Logic for Protocol {
             self.measure_live.d.next = self.judge_live.q.val();
             self.measure_next.d.next = judge_next;
             self.measure_relations.d.next = self.relations.q.val();
+            self.measure_slots.d.next = slots;
+            self.measure_spans.d.next = spans(slots, self.judge_live.q.val().flow);
             self.verdict.d.next = judge(
                 self.judge_live.q.val(),
                 self.judge_work.q.val(),
@@ -480,12 +529,15 @@ impl Logic for Protocol {
             self.settle_live.d.next = self.measure_live.q.val();
             self.settle_next.d.next = measure_next;
             self.settle_relations.d.next = self.measure_relations.q.val();
+            self.settle_slots.d.next = self.measure_slots.q.val();
             self.settle_verdict.d.next = self.verdict.q.val();
             self.extent.d.next = measure(
                 self.measure_live.q.val(),
                 self.measure_work.q.val(),
                 self.measure_relations.q.val(),
                 self.verdict.q.val(),
+                self.measure_spans.q.val(),
+                intervals as u64,
             );
         }
         let settles = self.settle_valid.q.val() & settling.decoded.writes;
@@ -513,6 +565,26 @@ impl Logic for Protocol {
         } else {
             surveyed.live.flow
         };
+        let writes_slots = writing & surveyed.moves_slots;
+        for k in 0..intervals {
+            let held = if k == 0 {
+                surveyed.slots.a
+            } else if k == 1 {
+                surveyed.slots.b
+            } else if k == 2 {
+                surveyed.slots.c
+            } else {
+                surveyed.slots.d
+            };
+            self.slots[k].write_enable.next = writes_slots;
+            self.slots[k].write_address.next = writing_flow;
+            self.slots[k].write_data.next = held;
+        }
+        self.last_slots_valid.d.next = writes_slots;
+        if writes_slots {
+            self.last_slots.d.next = surveyed.slots;
+            self.last_slots_flow.d.next = writing_flow;
+        }
         self.written_valid.d.next = writing;
         if writing {
             self.written.d.next = surveyed.live.flow;
@@ -602,6 +674,7 @@ impl Logic for Protocol {
             & !self.settle_valid.q.val()
             & !self.settled_valid.q.val()
             & !self.written_valid.q.val()
+            & !self.last_slots_valid.q.val()
             & !self.surveyed_valid.q.val()
             & !self.drafted_valid.q.val()
             & !self.last_edge_valid.q.val()
@@ -618,6 +691,7 @@ impl Logic for Protocol {
             self.measure_valid.d.next = false;
             self.settle_valid.d.next = false;
             self.settled_valid.d.next = false;
+            self.last_slots_valid.d.next = false;
             self.written_valid.d.next = false;
             self.surveyed_valid.d.next = false;
             self.drafted_valid.d.next = false;

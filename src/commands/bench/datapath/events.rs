@@ -80,7 +80,11 @@ pub fn measure(
 ) -> Result<Figures> {
     let mut options = Options::new(subject.point.name.clone(), "protocol");
     options.parameters = subject.point.parameters();
-    let stage = Protocol::new(subject.point.connections as usize, subject.point.same_flow);
+    let stage = Protocol::new(
+        subject.point.connections as usize,
+        subject.point.same_flow,
+        subject.point.ooo_intervals as usize,
+    );
     let design = emit(&stage, &options)?;
     let sources: Vec<_> = design
         .files

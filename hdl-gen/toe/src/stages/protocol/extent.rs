@@ -1,7 +1,8 @@
-//! Third step of the exact transition: how many bytes move, and how they meet the interval
-//! that is held out of order.
+//! Third step of the exact transition: how many bytes move, and how they meet the intervals
+//! that are held out of order.
 
 use super::flow::*;
+use super::intervals::{Meeting, Spans, meet};
 use super::relations::Relations;
 use super::verdict::Verdict;
 use super::work::Work;
@@ -14,14 +15,10 @@ pub struct Extent {
     pub takes_text: Bit,
     /// Segment: bytes taken or held.
     pub length: Bits<14>,
-    /// Segment: their end from RCV.NXT, or that of the interval where it reaches further.
-    pub furthest: Bits<25>,
+    /// Segment: how they meet the intervals.
+    pub meeting: Meeting,
     /// Segment: it begins at RCV.NXT.
     pub in_order: Bit,
-    /// Segment: the interval abuts or overlaps its bytes.
-    pub touches: Bit,
-    /// Segment: the interval begins before it.
-    pub leads: Bit,
     /// Segment: nothing is missing before its FIN, which is taken.
     pub finished: Bit,
     /// Segment: its acknowledgement may wait.
@@ -48,7 +45,14 @@ pub struct Extent {
 
 /// Measures what moves.
 #[hdl_fn]
-pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -> Extent {
+pub fn measure(
+    live: Live,
+    work: Work,
+    relations: Relations,
+    verdict: Verdict,
+    spans: Spans,
+    slots: u64,
+) -> Extent {
     let flow = live.flow;
 
     // What the ring cannot hold is cut off at the end.
@@ -56,13 +60,7 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
     let end = if fits { verdict.reach } else { flow.rx_avail };
     let in_order = !verdict.start.any();
     let takes_text = verdict.acceptable & work.decoded.has_text & !flow.rx_fin;
-    // `end` is the lesser of two: each is compared by itself, which does not wait for it.
-    let touches = flow.ooo_len.any()
-        & (verdict.start <= verdict.held_end)
-        & (relations.held_start <= verdict.reach)
-        & (relations.held_start <= flow.rx_avail);
-    let further = (verdict.held_end > verdict.reach) | (verdict.held_end > flow.rx_avail);
-    let extends = touches & further;
+    let meeting = meet(spans, verdict, end, flow.rx_avail, slots);
 
     let small = wide(verdict.burst) <= verdict.room;
     let bytes = if verdict.shut {
@@ -86,17 +84,15 @@ pub fn measure(live: Live, work: Work, relations: Relations, verdict: Verdict) -
     Extent {
         takes_text,
         length: bit_cast::<14, 25>(end - verdict.start),
-        furthest: if extends { verdict.held_end } else { end },
+        meeting,
         in_order,
-        touches,
-        leads: relations.held_start < verdict.start,
-        finished: takes_text & in_order & work.decoded.fin & fits & !extends,
+        finished: takes_text & in_order & work.decoded.fin & fits & !meeting.extends,
         // RFC 5681 §4.2 and RFC 8257 §3.2: not the second segment, nor one that fills a gap, is
         // old in part, ends the stream, or changes the mark.
         waits: takes_text
             & fits
             & !relations.ahead.any()
-            & !flow.ooo_len.any()
+            & !flow.gaps
             & !work.decoded.fin
             & flow.delays
             & !flow.owes

@@ -42,10 +42,8 @@ pub struct Flow {
     /// Bytes that the application may still release: the transmit ring less what is in
     /// flight or released.
     pub free: Bits<25>,
-    /// First sequence number of the out-of-order interval.
-    pub ooo_start: Bits<32>,
-    /// Bytes of the out-of-order interval; 0 = none.
-    pub ooo_len: Bits<25>,
+    /// Bytes are held out of order: see [`intervals`](super::intervals).
+    pub gaps: Bit,
     /// TS.Recent.
     pub ts_recent: Bits<32>,
     /// Duplicate ACKs in a row, 0 to 2.

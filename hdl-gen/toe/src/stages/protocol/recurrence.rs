@@ -51,7 +51,7 @@ fn follows(live: Live, work: Work) -> Bit {
     let event = work.decoded.event;
     let in_order = event.seq == flow.rcv_nxt;
     let fits = bit_cast::<25, 14>(event.payload_len) <= flow.rx_avail;
-    let fills_no_gap = fits & !flow.ooo_len.any() & !flow.rx_fin;
+    let fills_no_gap = fits & !flow.gaps & !flow.rx_fin;
     let old_stamp = work.timed & precedes(event.ts_val, flow.ts_recent);
     in_order & !old_stamp & !work.decoded.fin & (fills_no_gap | !work.decoded.has_text)
 }

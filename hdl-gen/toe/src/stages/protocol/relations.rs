@@ -22,8 +22,6 @@ pub struct Relations {
     pub snd_wnd: Bits<32>,
     /// SND.UNA plus the window of a SET.
     pub set_edge: Bits<32>,
-    /// Start of the out-of-order interval from RCV.NXT.
-    pub held_start: Bits<25>,
     /// TSval is older than TS.Recent (RFC 7323 §5).
     pub old_stamp: Bit,
     /// SEG.SEQ is before SND.WL1.
@@ -52,7 +50,6 @@ pub fn relate(live: Live, work: Work) -> Relations {
         in_flight: flow.snd_nxt - flow.snd_una,
         snd_wnd: flow.edge - flow.snd_una,
         set_edge: flow.snd_una + event.window,
-        held_start: bit_cast::<25, 32>(flow.ooo_start - flow.rcv_nxt),
         old_stamp: work.timed & precedes(event.ts_val, flow.ts_recent),
         old_window: precedes(event.seq, flow.snd_wl1),
         recovers: !precedes(event.ack, flow.recover),

@@ -2,6 +2,7 @@
 
 use super::extent::Extent;
 use super::flow::*;
+use super::intervals::{Slots, follow};
 use super::relations::Relations;
 use super::verdict::Verdict;
 use super::work::Work;
@@ -71,6 +72,10 @@ pub struct Settled {
     pub live: Live,
     /// What follows.
     pub step: Step,
+    /// The intervals held out of order.
+    pub slots: Slots,
+    /// They are new.
+    pub moves_slots: Bit,
 }
 
 /// A freshly opened connection from the operands of OPEN; `options` is word 0 of the
@@ -94,8 +99,7 @@ fn opened(event: Event) -> Live {
             rcv_nxt: event.seq,
             rx_avail: ring_bytes(rx_log2),
             free: ring_bytes(tx_log2),
-            ooo_start: bits::<32>(0),
-            ooo_len: bits::<25>(0),
+            gaps: false,
             ts_recent: event.ts_val,
             dupacks: bits::<2>(0),
             recovering: false,
@@ -133,6 +137,12 @@ fn flag_if(condition: Bit, flag: u64) -> Bits<8> {
     }
 }
 
+/// Bytes are held out of order.
+#[hdl_fn]
+fn keeps(extent: Extent) -> Bit {
+    extent.takes_text & !extent.in_order & extent.length.any() & extent.meeting.room
+}
+
 /// A segment leaves that pays what acknowledgement is owed. A window update acknowledges as
 /// well but does not count: whether it leaves depends on the advertised edge, which the state
 /// does not wait for.
@@ -153,19 +163,12 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
     let sends = work.decoded.grants & flow.open;
     let bumps = work.decoded.controls & flow.open & relations.same_generation;
 
-    let furthest = extent.furthest;
+    let furthest = extent.meeting.high;
     let arrives = extent.takes_text & extent.in_order;
-    // Out of order: start the interval, or grow it.
-    let held = flow.ooo_len.any();
-    let keeps =
-        extent.takes_text & !extent.in_order & extent.length.any() & (extent.touches | !held);
-    let low = if extent.touches & extent.leads {
-        relations.held_start
-    } else {
-        verdict.start
-    };
+    let keeps = keeps(extent);
     // Nothing can follow the FIN.
-    let clears = (arrives & extent.touches) | extent.finished;
+    let holds = keeps
+        | (flow.gaps & !extent.finished & (extent.meeting.others | !(arrives & extent.meeting.touches)));
     let stamps = verdict.acceptable & work.timed & extent.renews;
     let pays = acknowledges(flow, work, verdict, extent);
 
@@ -221,18 +224,7 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
         } else {
             flow.free
         },
-        ooo_start: if keeps {
-            flow.rcv_nxt + wide(low)
-        } else {
-            flow.ooo_start
-        },
-        ooo_len: if clears {
-            bits::<25>(0)
-        } else if keeps {
-            furthest - low
-        } else {
-            flow.ooo_len
-        },
+        gaps: holds,
         ts_recent: if stamps { event.ts_val } else { flow.ts_recent },
         dupacks: if advances | extent.rewinds {
             bits::<2>(0)
@@ -305,6 +297,7 @@ pub fn settle(
     relations: Relations,
     verdict: Verdict,
     extent: Extent,
+    slots: Slots,
 ) -> Settled {
     let flow = live.flow;
     let event = work.decoded.event;
@@ -335,10 +328,10 @@ pub fn settle(
         receives & flow.open & (work.decoded.has_text | !verdict.acceptable) & !extent.waits;
     let reminded = work.decoded.reminds & flow.open & flow.owes;
     let arrives = extent.takes_text & extent.in_order;
-    let furthest = extent.furthest;
+    let furthest = extent.meeting.high;
     let places = extent.takes_text
         & extent.length.any()
-        & (extent.in_order | extent.touches | !flow.ooo_len.any());
+        & (extent.in_order | extent.meeting.room);
     let bumps = flow.open & relations.same_generation;
     let stale = ((receives | grants | work.decoded.reminds) & !flow.open) | (controls & !bumps);
 
@@ -421,5 +414,11 @@ pub fn settle(
             bits::<8>(0)
         },
     };
-    Settled { live: next, step }
+    let keeps = keeps(extent);
+    Settled {
+        live: next,
+        step,
+        slots: follow(slots, flow, extent.meeting, keeps, extent.finished),
+        moves_slots: keeps | extent.finished | (arrives & extent.meeting.touches),
+    }
 }

@@ -24,8 +24,6 @@ pub struct Verdict {
     pub start: Bits<25>,
     /// Segment: where they end.
     pub reach: Bits<25>,
-    /// End of the out-of-order interval from RCV.NXT.
-    pub held_end: Bits<25>,
     /// Grant: SND.WND less what is in flight.
     pub room: Bits<32>,
     /// Grant: nothing may leave.
@@ -130,7 +128,6 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
         front,
         start,
         reach: start + bit_cast::<25, 14>(rest),
-        held_end: relations.held_start + flow.ooo_len,
         room: relations.snd_wnd - relations.in_flight,
         shut: flow.opening | (relations.snd_wnd <= relations.in_flight),
         burst: if last { flow.tx_avail } else { mss },

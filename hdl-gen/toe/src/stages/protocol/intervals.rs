@@ -1,0 +1,250 @@
+//! The intervals of bytes that arrived out of order: up to four, apart from the state.
+//!
+//! Only events that take the long way touch them, and the next event of the flow waits for
+//! those. So they need no forwarding: a memory of their own is read in *judge* and written in
+//! *survey*; of the intervals the state knows only whether there are any.
+//!
+//! Intervals never touch each other. A segment is joined with every one that it abuts or
+//! overlaps, into the first slot that is free by then; without one it is dropped. In order it
+//! takes those that it reaches along. At most one interval begins before a segment that it
+//! touches, and at most one ends behind it.
+
+use super::flow::*;
+use super::verdict::Verdict;
+use hallux_hdl::prelude::*;
+
+/// Bytes that arrived out of order.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Held {
+    /// There are such bytes.
+    pub valid: Bit,
+    /// First sequence number.
+    pub start: Bits<32>,
+    /// One past the last.
+    pub end: Bits<32>,
+}
+
+/// The slots of a connection. Those that the design point lacks stay empty.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Slots {
+    /// First slot.
+    pub a: Held,
+    /// Second slot.
+    pub b: Held,
+    /// Third slot.
+    pub c: Held,
+    /// Fourth slot.
+    pub d: Held,
+}
+
+/// An interval in bytes from RCV.NXT.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Span {
+    /// There is one.
+    pub valid: Bit,
+    /// Where it begins.
+    pub start: Bits<25>,
+    /// Where it ends.
+    pub end: Bits<25>,
+}
+
+/// The slots in bytes from RCV.NXT.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Spans {
+    /// First slot.
+    pub a: Span,
+    /// Second slot.
+    pub b: Span,
+    /// Third slot.
+    pub c: Span,
+    /// Fourth slot.
+    pub d: Span,
+}
+
+/// What becomes of a slot.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Fate {
+    /// Its interval touches the segment.
+    pub touches: Bit,
+    /// It takes the segment and all that touches it, if that is kept.
+    pub takes: Bit,
+}
+
+/// How the intervals and a segment meet.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Meeting {
+    /// First slot.
+    pub a: Fate,
+    /// Second slot.
+    pub b: Fate,
+    /// Third slot.
+    pub c: Fate,
+    /// Fourth slot.
+    pub d: Fate,
+    /// Some interval touches the segment.
+    pub touches: Bit,
+    /// Some interval does not.
+    pub others: Bit,
+    /// An interval that touches it reaches further.
+    pub extends: Bit,
+    /// A slot can take the segment.
+    pub room: Bit,
+    /// Where all that touches begins, from RCV.NXT.
+    pub low: Bits<25>,
+    /// Where it ends.
+    pub high: Bits<25>,
+}
+
+/// One slot as seen from RCV.NXT.
+#[hdl_fn]
+fn span(held: Held, flow: Flow) -> Span {
+    Span {
+        valid: held.valid & flow.gaps,
+        start: bit_cast::<25, 32>(held.start - flow.rcv_nxt),
+        end: bit_cast::<25, 32>(held.end - flow.rcv_nxt),
+    }
+}
+
+/// The slots as seen from RCV.NXT.
+#[hdl_fn]
+pub fn spans(slots: Slots, flow: Flow) -> Spans {
+    Spans {
+        a: span(slots.a, flow),
+        b: span(slots.b, flow),
+        c: span(slots.c, flow),
+        d: span(slots.d, flow),
+    }
+}
+
+/// The interval abuts or overlaps the segment. The segment's end is the lesser of two: each
+/// is compared by itself, which does not wait for it.
+#[hdl_fn]
+fn touches(span: Span, verdict: Verdict, space: Bits<25>) -> Bit {
+    span.valid
+        & (verdict.start <= span.end)
+        & (span.start <= verdict.reach)
+        & (span.start <= space)
+}
+
+/// The interval reaches beyond the segment.
+#[hdl_fn]
+fn exceeds(span: Span, verdict: Verdict, space: Bits<25>) -> Bit {
+    (span.end > verdict.reach) | (span.end > space)
+}
+
+/// A number, or zero.
+#[hdl_fn]
+fn only_if(condition: Bit, number: Bits<25>) -> Bits<25> {
+    if condition { number } else { bits::<25>(0) }
+}
+
+/// Meets a segment of `start` to `end` with the intervals, of which a design has `slots`.
+#[hdl_fn]
+pub fn meet(
+    spans: Spans,
+    verdict: Verdict,
+    end: Bits<25>,
+    space: Bits<25>,
+    slots: u64,
+) -> Meeting {
+    let a = touches(spans.a, verdict, space);
+    let b = touches(spans.b, verdict, space);
+    let c = touches(spans.c, verdict, space);
+    let d = touches(spans.d, verdict, space);
+    let a_leads = a & (spans.a.start < verdict.start);
+    let b_leads = b & (spans.b.start < verdict.start);
+    let c_leads = c & (spans.c.start < verdict.start);
+    let d_leads = d & (spans.d.start < verdict.start);
+    let leads = a_leads | b_leads | c_leads | d_leads;
+    let a_extends = a & exceeds(spans.a, verdict, space);
+    let b_extends = b & exceeds(spans.b, verdict, space);
+    let c_extends = c & exceeds(spans.c, verdict, space);
+    let d_extends = d & exceeds(spans.d, verdict, space);
+    let extends = a_extends | b_extends | c_extends | d_extends;
+
+    let mut a_free: Bit = false;
+    let mut b_free: Bit = false;
+    let mut c_free: Bit = false;
+    let mut d_free: Bit = false;
+    if slots > 0 {
+        a_free = a | !spans.a.valid;
+    }
+    if slots > 1 {
+        b_free = b | !spans.b.valid;
+    }
+    if slots > 2 {
+        c_free = c | !spans.c.valid;
+        d_free = d | !spans.d.valid;
+    }
+    Meeting {
+        a: Fate {
+            touches: a,
+            takes: a_free,
+        },
+        b: Fate {
+            touches: b,
+            takes: b_free & !a_free,
+        },
+        c: Fate {
+            touches: c,
+            takes: c_free & !a_free & !b_free,
+        },
+        d: Fate {
+            touches: d,
+            takes: d_free & !a_free & !b_free & !c_free,
+        },
+        touches: a | b | c | d,
+        others: (spans.a.valid & !a)
+            | (spans.b.valid & !b)
+            | (spans.c.valid & !c)
+            | (spans.d.valid & !d),
+        extends,
+        room: a_free | b_free | c_free | d_free,
+        low: if leads {
+            only_if(a_leads, spans.a.start)
+                | only_if(b_leads, spans.b.start)
+                | only_if(c_leads, spans.c.start)
+                | only_if(d_leads, spans.d.start)
+        } else {
+            verdict.start
+        },
+        high: if extends {
+            only_if(a_extends, spans.a.end)
+                | only_if(b_extends, spans.b.end)
+                | only_if(c_extends, spans.c.end)
+                | only_if(d_extends, spans.d.end)
+        } else {
+            end
+        },
+    }
+}
+
+/// One slot after a segment.
+#[hdl_fn]
+fn after(held: Held, gaps: Bit, fate: Fate, keeps: Bit, clears: Bit, union: Held) -> Held {
+    if keeps & fate.takes {
+        union
+    } else {
+        Held {
+            valid: held.valid & gaps & !fate.touches & !clears,
+            ..held
+        }
+    }
+}
+
+/// The slots after a segment: `keeps` it out of order, `clears` them all, or takes those that
+/// it touches along.
+#[hdl_fn]
+pub fn follow(slots: Slots, flow: Flow, meeting: Meeting, keeps: Bit, clears: Bit) -> Slots {
+    let union = Held {
+        valid: true,
+        start: flow.rcv_nxt + wide(meeting.low),
+        end: flow.rcv_nxt + wide(meeting.high),
+    };
+    Slots {
+        a: after(slots.a, flow.gaps, meeting.a, keeps, clears, union),
+        b: after(slots.b, flow.gaps, meeting.b, keeps, clears, union),
+        c: after(slots.c, flow.gaps, meeting.c, keeps, clears, union),
+        d: after(slots.d, flow.gaps, meeting.d, keeps, clears, union),
+    }
+}
