@@ -59,11 +59,13 @@ fn send(
             let grant = Grant {
                 ticket,
                 flow: random(|| dice.word()),
+                reminds: dice.chance(30),
             };
             let event = Event {
                 kind: bits::<2>(KIND_TX),
                 ticket,
                 flow: grant.flow,
+                flags: bits::<8>(u64::from(grant.reminds)),
                 ..Event::default()
             };
             (value(grant), event)

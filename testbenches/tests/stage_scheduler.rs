@@ -68,11 +68,11 @@ fn a_flow_is_queued_once_and_in_order() {
         22 s        flow=1 ready=1
         23 s        flow=3 ready=1
         24 s        flow=9 ready=1
-        37 m        ticket=0x400000 flow=9
-        38 m        ticket=0x400001 flow=8
-        39 m        ticket=0x400002 flow=3
-        40 m        ticket=0x400003 flow=1
-        41 m        ticket=0x400004 flow=9
+        37 m        ticket=0x400000 flow=9 reminds=0
+        38 m        ticket=0x400001 flow=8 reminds=0
+        39 m        ticket=0x400002 flow=3 reminds=0
+        40 m        ticket=0x400003 flow=1 reminds=0
+        41 m        ticket=0x400004 flow=9 reminds=0
     ");
     assert_eq!(bench.peek("idle"), true);
 }

@@ -270,7 +270,10 @@ fn one_interval_grows_at_both_ends_and_closes() {
     assert_eq!((s.held[0].start.0, s.held[0].len), (IRS + 80, 120));
     let o = receive(&mut s, segment(0, 90, 0));
     assert_eq!(o.notify.unwrap().rx_bump, 200);
-    assert_eq!((s.rcv_nxt.0, s.held[0].len, s.rx_pos.0), (IRS + 200, 0, 200));
+    assert_eq!(
+        (s.rcv_nxt.0, s.held[0].len, s.rx_pos.0),
+        (IRS + 200, 0, 200)
+    );
 }
 
 #[test]
@@ -290,7 +293,10 @@ fn four_intervals_are_held_joined_and_taken_along() {
     assert_eq!(o.notify.unwrap().rx_bump, 150);
     let o = receive(&mut s, segment(150, 60, 0));
     assert_eq!(o.notify.unwrap().rx_bump, 200);
-    let mut left: Vec<_> = s.held().map(|held| (held.start.0 - IRS, held.len)).collect();
+    let mut left: Vec<_> = s
+        .held()
+        .map(|held| (held.start.0 - IRS, held.len))
+        .collect();
     left.sort_unstable();
     assert_eq!(left, [(400, 50), (600, 10)]);
 }
@@ -302,7 +308,10 @@ fn without_an_interval_everything_out_of_order_is_dropped() {
     let o = receive(&mut s, segment(100, 50, 0));
     assert!(o.place.is_none());
     assert_eq!(o.send.unwrap().ack.0, IRS);
-    assert_eq!(receive(&mut s, segment(0, 50, 0)).notify.unwrap().rx_bump, 50);
+    assert_eq!(
+        receive(&mut s, segment(0, 50, 0)).notify.unwrap().rx_bump,
+        50
+    );
 }
 
 #[test]

@@ -252,11 +252,20 @@ pub fn coverage(
         let (before, after) = (old.held().count(), new.held().count());
         let bytes = |s: &State| s.held().map(|held| u64::from(held.len)).sum::<u64>();
         count("interval begun", before == 0 && after > 0);
-        count("interval grown", before == 1 && after == 1 && bytes(&new) > bytes(&old));
+        count(
+            "interval grown",
+            before == 1 && after == 1 && bytes(&new) > bytes(&old),
+        );
         count("second interval", before == 1 && after == 2);
         count("fourth interval", after == 4);
-        count("intervals joined", after < before && bytes(&new) > bytes(&old));
-        count("one of several taken along", after > 0 && after < before && o.rx_bump.any());
+        count(
+            "intervals joined",
+            after < before && bytes(&new) > bytes(&old),
+        );
+        count(
+            "one of several taken along",
+            after > 0 && after < before && o.rx_bump.any(),
+        );
         count(
             "no room out of order",
             kind == KIND_RX && old == new && o.send && !o.place && before > 0,

@@ -146,11 +146,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             at_payload_read: Default::default(),
             at_assemble: Default::default(),
             arbiter: Default::default(),
-            protocol: Protocol::new(
-                connections,
-                point.same_flow,
-                point.ooo_intervals as usize,
-            ),
+            protocol: Protocol::new(connections, point.same_flow, point.ooo_intervals as usize),
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),
             scheduler: Scheduler::new(connections),

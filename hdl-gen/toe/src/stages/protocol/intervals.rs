@@ -120,10 +120,7 @@ pub fn spans(slots: Slots, flow: Flow) -> Spans {
 /// is compared by itself, which does not wait for it.
 #[hdl_fn]
 fn touches(span: Span, verdict: Verdict, space: Bits<25>) -> Bit {
-    span.valid
-        & (verdict.start <= span.end)
-        & (span.start <= verdict.reach)
-        & (span.start <= space)
+    span.valid & (verdict.start <= span.end) & (span.start <= verdict.reach) & (span.start <= space)
 }
 
 /// The interval reaches beyond the segment.
@@ -140,13 +137,7 @@ fn only_if(condition: Bit, number: Bits<25>) -> Bits<25> {
 
 /// Meets a segment of `start` to `end` with the intervals, of which a design has `slots`.
 #[hdl_fn]
-pub fn meet(
-    spans: Spans,
-    verdict: Verdict,
-    end: Bits<25>,
-    space: Bits<25>,
-    slots: u64,
-) -> Meeting {
+pub fn meet(spans: Spans, verdict: Verdict, end: Bits<25>, space: Bits<25>, slots: u64) -> Meeting {
     let a = touches(spans.a, verdict, space);
     let b = touches(spans.b, verdict, space);
     let c = touches(spans.c, verdict, space);

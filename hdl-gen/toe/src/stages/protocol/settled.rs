@@ -168,7 +168,9 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
     let keeps = keeps(extent);
     // Nothing can follow the FIN.
     let holds = keeps
-        | (flow.gaps & !extent.finished & (extent.meeting.others | !(arrives & extent.meeting.touches)));
+        | (flow.gaps
+            & !extent.finished
+            & (extent.meeting.others | !(arrives & extent.meeting.touches)));
     let stamps = verdict.acceptable & work.timed & extent.renews;
     let pays = acknowledges(flow, work, verdict, extent);
 
@@ -329,9 +331,7 @@ pub fn settle(
     let reminded = work.decoded.reminds & flow.open & flow.owes;
     let arrives = extent.takes_text & extent.in_order;
     let furthest = extent.meeting.high;
-    let places = extent.takes_text
-        & extent.length.any()
-        & (extent.in_order | extent.meeting.room);
+    let places = extent.takes_text & extent.length.any() & (extent.in_order | extent.meeting.room);
     let bumps = flow.open & relations.same_generation;
     let stale = ((receives | grants | work.decoded.reminds) & !flow.open) | (controls & !bumps);
 
