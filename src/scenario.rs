@@ -151,6 +151,8 @@ pub struct Host {
     /// Acknowledge every second segment at once, the others with data or after the design's
     /// `delayed_ack`; otherwise every segment at once.
     pub delayed_acks: bool,
+    /// Offer and accept ECN.
+    pub ecn: bool,
     /// Smallest retransmission timeout.
     pub rto_min: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
@@ -162,6 +164,7 @@ impl Default for Host {
         Self {
             ring: ByteCount(1 << 20),
             delayed_acks: false,
+            ecn: false,
             rto_min: Duration(200_000_000),
             cpu: CpuProfileName::Flextoe,
         }

@@ -71,6 +71,8 @@ pub struct HostConfig {
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,
+    /// Offer and accept ECN (RFC 3168); the NIC echoes each mark as DCTCP wants it (RFC 8257).
+    pub ecn: bool,
     /// The NIC acknowledges every second segment at once and the others with data or after
     /// its delay (RFC 1122 §4.2.3.2); otherwise every segment at once.
     pub delayed_acks: bool,
@@ -106,6 +108,7 @@ impl HostConfig {
             mtu: 1500,
             timestamps: true,
             window_scaling: true,
+            ecn: false,
             delayed_acks: false,
             timers: Timers {
                 retransmission: TimeoutBounds {

@@ -69,6 +69,8 @@ pub struct PeerSyn {
     pub irs: u32,
     /// Window, never scaled in a SYN.
     pub window: u16,
+    /// It offers ECN or, a SYN-ACK, accepts it.
+    pub ecn: bool,
     /// Options.
     pub options: Options,
 }
@@ -122,6 +124,25 @@ impl Connection {
         config.timestamps && self.peer.options.timestamps.is_some()
     }
 
+    /// Both ends agreed on ECN. A host that sent a SYN without the offer does not mark its data,
+    /// whatever the answer says (RFC 3168 §6.1.1).
+    pub fn has_ecn(&self, config: &HostConfig) -> bool {
+        let offered = self.role == Role::Passive || self.syn_attempts <= 1;
+        config.ecn && self.peer.ecn && offered
+    }
+
+    /// ECE and CWR of our SYN or SYN-ACK. Only the first SYN offers ECN: a repeated one may
+    /// have been lost for it (RFC 3168 §6.1.1.1).
+    pub fn syn_ecn(&self, config: &HostConfig) -> (bool, bool) {
+        match self.role {
+            Role::Active => {
+                let offers = config.ecn && self.syn_attempts == 0;
+                (offers, offers)
+            }
+            Role::Passive => (self.has_ecn(config), false),
+        }
+    }
+
     /// Shifts of windows received and sent; zero unless both ends offered scaling.
     pub fn window_shifts(&self, config: &HostConfig) -> (u8, u8) {
         match self.peer.options.window_scale {
@@ -173,7 +194,7 @@ impl Connection {
         OpenWords {
             context: self.context,
             timestamps,
-            ecn: false,
+            ecn: self.has_ecn(config),
             opening: self.role == Role::Passive,
             delayed_acks: config.delayed_acks,
             send_shift,

@@ -91,8 +91,11 @@ impl ControlPlane {
         let options =
             connection.syn_options(&self.config, timestamp(now.ns(), connection.ts_offset));
         let ack = (connection.role == Role::Passive).then(|| connection.first_ack());
+        let (ece, cwr) = connection.syn_ecn(&self.config);
         let syn = Segment {
             syn: true,
+            ece,
+            cwr,
             window: u16::try_from(self.config.rx_ring).unwrap_or(u16::MAX),
             options,
             ..connection.segment(connection.iss, ack)
@@ -256,6 +259,8 @@ impl ControlPlane {
         connection.peer = PeerSyn {
             irs: syn.seq,
             window: syn.window,
+            // An offer has both flags, its acceptance ECE alone.
+            ecn: syn.ece && syn.cwr == syn.ack.is_none(),
             options: syn.options,
         };
         connection.phase = Phase::Opening;

@@ -72,6 +72,10 @@ pub struct Segment {
     pub fin: bool,
     /// RST flag.
     pub rst: bool,
+    /// ECE flag: with SYN, ECN is offered or accepted (RFC 3168 §6.1.1).
+    pub ece: bool,
+    /// CWR flag: with SYN and ECE, ECN is offered.
+    pub cwr: bool,
     /// Window field, not scaled.
     pub window: u16,
     /// Options.
@@ -96,6 +100,8 @@ impl Segment {
             syn: false,
             fin: false,
             rst: false,
+            ece: false,
+            cwr: false,
             window: 0,
             options: Options::default(),
             payload: 0,
@@ -144,6 +150,12 @@ impl Segment {
         }
         if self.rst {
             builder = builder.rst();
+        }
+        if self.ece {
+            builder = builder.ece();
+        }
+        if self.cwr {
+            builder = builder.cwr();
         }
         let Options {
             mss,
@@ -255,6 +267,8 @@ pub fn parse(frame: &[u8]) -> Received {
                 syn: tcp.syn(),
                 fin: tcp.fin(),
                 rst: tcp.rst(),
+                ece: tcp.ece(),
+                cwr: tcp.cwr(),
                 window: tcp.window_size(),
                 options,
                 // An IPv4 packet is shorter than 64 KiB.
@@ -288,6 +302,8 @@ mod tests {
     fn a_syn_survives_building_and_reading_with_right_checksums() {
         let syn = Segment {
             syn: true,
+            ece: true,
+            cwr: true,
             window: 65_535,
             options: Options {
                 mss: Some(1460),

@@ -383,3 +383,30 @@ proptest! {
         prop_assert_eq!(control.driver.dma.iommu.violation_count(), 0);
     }
 }
+
+/// ECN is agreed only where both ends want it, and only by flags in the SYN (RFC 3168 §6.1.1).
+#[test]
+fn ecn_is_offered_and_accepted_as_the_standard_says() {
+    for (ours, ece, cwr, agreed) in [
+        (true, true, true, true),
+        (false, true, true, false),
+        (true, true, false, false),
+        (true, false, false, false),
+    ] {
+        let mut control = ready();
+        control.config.ecn = ours;
+        let syn = Segment {
+            syn: true,
+            ece,
+            cwr,
+            ..from_peer(5000, 100, None)
+        };
+        control.handle(Time::ZERO, 0, frame(&syn));
+        let connection = control.connections.values().next().unwrap();
+        assert_eq!(connection.has_ecn(&control.config), agreed);
+        control.handle(Time::ZERO, 0, done(Opcode::Open, 0, 1));
+        let answer = sent(&mut control);
+        assert!(answer[0].syn && !answer[0].cwr);
+        assert_eq!(answer[0].ece, agreed);
+    }
+}

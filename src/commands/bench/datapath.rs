@@ -11,6 +11,7 @@ mod latency;
 mod meter;
 mod pattern;
 mod peer;
+mod recovery;
 mod report;
 mod rig;
 mod throughput;
@@ -61,6 +62,9 @@ enum Measure {
     Latency,
     /// Goodput over loss.
     Loss,
+    /// Goodput over loss for 0, 1, 2 and 4 intervals held out of order; four models, so only
+    /// when named.
+    Recovery,
     /// Goodput over connections.
     Connections,
     /// Goodput of the ladder's five design points.
@@ -139,7 +143,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         points.push(embedded("toe-100g.toml", TOE_100G)?);
     }
     let mut figures = Figures::default();
-    let apart = |measure: &Measure| matches!(measure, Measure::Ladder | Measure::Area);
+    let apart = |measure: &Measure| matches!(
+        measure,
+        Measure::Ladder | Measure::Area | Measure::Recovery
+    );
     let ladder_only = !arguments.only.is_empty() && arguments.only.iter().all(apart);
     for point in points.iter().filter(|_| !ladder_only) {
         let subject = subject(point, arguments.stalls)?;
@@ -157,6 +164,18 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 .push(throughput::step(&subject, LADDER_SPAN)?);
         }
         output::line(report::ladder(&figures.ladder));
+    }
+    if arguments.only.contains(&Measure::Recovery)
+        && let Some(point) = points.first()
+    {
+        for intervals in recovery::INTERVALS {
+            tell(&format!("loss with {intervals} intervals"));
+            let point = recovery::with_intervals(point, intervals);
+            let subject = subject(&point, arguments.stalls)?;
+            let curve = recovery::measure(&subject, effort.losses, effort.span * 10)?;
+            figures.recovery.push(curve);
+        }
+        output::line(recovery::table(&figures.recovery));
     }
     if arguments.only.contains(&Measure::Area) {
         for (name, text) in LADDER {

@@ -3,6 +3,7 @@
 use super::area::Cost;
 use super::events;
 use super::latency::Latencies;
+use super::recovery::Curve;
 use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments, Step};
 use comfy_table::{CellAlignment, Table, presets};
 use hallux_toe::design::DesignPoint;
@@ -89,6 +90,7 @@ fn value<T: Serialize>(figure: &Option<T>) -> Option<Value> {
 pub struct Figures {
     pub designs: Vec<DesignFigures>,
     pub ladder: Vec<Step>,
+    pub recovery: Vec<Curve>,
     pub areas: Vec<Cost>,
 }
 
@@ -106,6 +108,9 @@ impl Figures {
             top.insert("ladder_goodput_gbps".into(), json!(goodput));
             top.insert("ladder".into(), json!(self.ladder));
         }
+        if !self.recovery.is_empty() {
+            top.insert("recovery_curve".into(), json!(self.recovery));
+        }
         if !self.areas.is_empty() {
             top.insert("area".into(), json!(self.areas));
         }
@@ -113,7 +118,7 @@ impl Figures {
     }
 }
 
-fn plain(header: &[&str]) -> Table {
+pub fn plain(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
     table.set_header(header);
