@@ -76,6 +76,8 @@ scenarios() {
     scenario examples/rpc-echo.toml --trace --out results/ci-rpc
     scenario examples/rpc-echo.toml --trace --skip verify --out results/ci-rpc-verify
     same_results results/ci-rpc results/ci-rpc-verify
+    # The delayed-ACK timer wakes a quiescent NIC.
+    scenario examples/rpc-echo.toml --set host.delayed_acks=true --skip verify --out results/ci-rpc-delayed
     local run
     for run in results/ci-*/; do
         check_capture "$run/packets.pcapng"

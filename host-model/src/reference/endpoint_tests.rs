@@ -38,8 +38,11 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(stream: Vec<u8>, words: &OpenWords) -> Self {
-        let open = Command::Open(words.into());
+    fn new(stream: Vec<u8>, words: &OpenWords, intervals: u8) -> Self {
+        let open = Command::Open(Open {
+            intervals,
+            ..words.into()
+        });
         let (state, _) = transition(
             &State::default(),
             &Event::Command {
@@ -183,6 +186,7 @@ enum Step {
     Grant(bool),
     Application(bool, u16, u16),
     Timeout(bool),
+    Remind(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -194,6 +198,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any::<bool>(), 0..9000u16, 0..9000u16)
             .prop_map(|(e, r, w)| Step::Application(e, r, w)),
         1 => any::<bool>().prop_map(Step::Timeout),
+        1 => any::<bool>().prop_map(Step::Remind),
     ]
 }
 
@@ -203,13 +208,22 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(lengths: [usize; 2], seq: [u32; 2], shift: u8, timestamps: bool, ring: u8) -> Self {
+    /// Both ends hold `intervals` out of order; the second delays its acknowledgements.
+    fn new(
+        lengths: [usize; 2],
+        seq: [u32; 2],
+        shift: u8,
+        timestamps: bool,
+        ring: u8,
+        intervals: u8,
+    ) -> Self {
         let end = |i: usize| {
             let stream = (0..lengths[i])
                 .map(|n| (n * 7 + n / 251 + i * 100) as u8)
                 .collect();
             let words = OpenWords {
                 timestamps,
+                delayed_acks: i == 1,
                 send_shift: shift,
                 receive_shift: shift,
                 mss: if i == 0 { 1448 } else { 536 },
@@ -222,7 +236,7 @@ impl Pair {
                 ts_recent: seq[1 - i].wrapping_mul(3),
                 ..OpenWords::default()
             };
-            Endpoint::new(stream, &words)
+            Endpoint::new(stream, &words, intervals)
         };
         Self {
             ends: [end(0), end(1)],
@@ -260,6 +274,7 @@ impl Pair {
             Step::Application(end, read, write) => {
                 self.ends[usize::from(end)].application(read.into(), write.into(), self.now);
             }
+            Step::Remind(end) => self.ends[usize::from(end)].apply(&Event::Remind, &[], self.now),
             Step::Timeout(end) => {
                 let event = Event::Command {
                     generation: GENERATION,
@@ -286,6 +301,10 @@ impl Pair {
                         self.step(&Step::Deliver(end == 1, 0));
                         busy = true;
                     }
+                    if !busy && self.ends[end].state.owes_ack() {
+                        self.step(&Step::Remind(end == 1));
+                        busy = true;
+                    }
                 }
             }
             if self.ends[0].is_done(&self.ends[1]) && self.ends[1].is_done(&self.ends[0]) {
@@ -308,7 +327,7 @@ impl Pair {
 
 #[test]
 fn without_loss_no_timeout_is_needed() {
-    let mut pair = Pair::new([100_000, 50_000], [u32::MAX - 1000, 7], 0, true, 16);
+    let mut pair = Pair::new([100_000, 50_000], [u32::MAX - 1000, 7], 0, true, 16, 1);
     assert_eq!(pair.finish(), 0);
     pair.check_streams();
 }
@@ -324,8 +343,10 @@ proptest! {
         shift in 0..8u8,
         timestamps in any::<bool>(),
         ring in 13..17u8,
+        intervals in 0..5u8,
     ) {
-        let mut pair = Pair::new([lengths.0, lengths.1], [seq.0, seq.1], shift, timestamps, ring);
+        let (lengths, seq) = ([lengths.0, lengths.1], [seq.0, seq.1]);
+        let mut pair = Pair::new(lengths, seq, shift, timestamps, ring, intervals);
         for step in &steps {
             pair.step(step);
         }

@@ -551,6 +551,55 @@ fn a_round_trip_sample_is_one_more_than_the_ticks() {
 }
 
 #[test]
+fn every_second_segment_is_acknowledged_at_once_where_acks_are_delayed() {
+    let mut s = opened(&OpenWords {
+        delayed_acks: true,
+        ..open_words()
+    });
+    let o = receive(&mut s, segment(0, 100, 0));
+    assert!(o.send.is_none() && o.owes);
+    let o = receive(&mut s, segment(100, 100, 0));
+    assert_eq!(o.send.unwrap().ack.0, IRS + 200);
+    // Out of order, filling the gap, and what came before: at once.
+    assert!(receive(&mut s, segment(300, 100, 0)).send.is_some());
+    assert!(receive(&mut s, segment(200, 100, 0)).send.is_some());
+    assert!(receive(&mut s, segment(350, 100, 0)).send.is_some());
+    assert!(!s.owes_ack());
+    // Data carries it, then there is nothing to be reminded of.
+    assert!(receive(&mut s, segment(450, 10, 0)).owes);
+    release(&mut s, 5);
+    let o = apply(&mut s, &Event::Transmit);
+    assert_eq!(o.send.unwrap().ack.0, IRS + 460);
+    assert!(apply(&mut s, &Event::Remind).send.is_none());
+    // The timer.
+    assert!(receive(&mut s, segment(460, 10, 0)).owes);
+    let o = apply(&mut s, &Event::Remind);
+    assert_eq!(o.send.unwrap().ack.0, IRS + 470);
+}
+
+#[test]
+fn a_change_of_the_mark_ends_the_delay_and_no_mark_is_lost() {
+    let mut s = opened(&OpenWords {
+        delayed_acks: true,
+        ecn: true,
+        ..open_words()
+    });
+    let marked = |seq| Received {
+        congestion_experienced: true,
+        ..segment(seq, 10, 0)
+    };
+    // The first mark is told at once, the next waits, its end is told with the echo it owes.
+    let o = receive(&mut s, marked(0));
+    assert_eq!(o.send.unwrap().flags, flags::ACK | flags::ECE);
+    assert!(receive(&mut s, marked(10)).owes);
+    let o = receive(&mut s, segment(20, 10, 0));
+    assert_eq!(o.send.unwrap().flags, flags::ACK | flags::ECE);
+    assert!(receive(&mut s, segment(30, 10, 0)).owes);
+    let o = receive(&mut s, segment(40, 10, 0));
+    assert_eq!(o.send.unwrap().flags, flags::ACK);
+}
+
+#[test]
 fn congestion_is_echoed_segment_by_segment() {
     let mut s = sending(1);
     let marked = Received {
