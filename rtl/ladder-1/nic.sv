@@ -202,6 +202,7 @@ module nic (
     logic group_0_drop_valid;
     logic [6:0] group_0_pulses;
     logic group_0_idle;
+    logic [63:0] group_0_wake_at;
     logic group_0_settled;
     logic [41:0] group_0_at_arbiter;
     logic [41:0] group_0_at_protocol;
@@ -413,7 +414,8 @@ module nic (
         & !eth_rx_valid
         & !mmio_valid
         & !dma_cpl_valid;
-    assign wake_at = 64'hffffffffffffffff;
+    wire [63:0] wake_at_1 = group_0_wake_at;
+    assign wake_at = wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -610,6 +612,7 @@ module nic (
         .drop_valid(group_0_drop_valid),
         .pulses(group_0_pulses),
         .idle(group_0_idle),
+        .wake_at(group_0_wake_at),
         .settled(group_0_settled),
         .at_arbiter(group_0_at_arbiter),
         .at_protocol(group_0_at_protocol),

@@ -3,14 +3,16 @@
 //
 // in      1  clk
 // in      1  rst
-// in     40  s_data
+// in     41  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
+//         1    [40]        reminds
 // in      1  s_valid
 // out     1  s_ready
-// out    40  m_data
+// out    41  m_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
+//         1    [40]        reminds
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -18,16 +20,16 @@
 module stream_register_grant (
     input  wire         clk,
     input  wire         rst,
-    input  wire  [39:0] s_data,
+    input  wire  [40:0] s_data,
     input  wire         s_valid,
     output logic        s_ready,
-    output logic [39:0] m_data,
+    output logic [40:0] m_data,
     output logic        m_valid,
     input  wire         m_ready
 );
-    logic [39:0] held;
+    logic [40:0] held;
     logic held_valid;
-    logic [39:0] skid;
+    logic [40:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;

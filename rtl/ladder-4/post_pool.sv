@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    515  s_data
+// in    516  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -29,12 +29,13 @@
 //        32    [391:360]   tx_bump
 //         8    [399:392]   notice_flags
 //        32    [431:400]   rtt
-//         1    [432]       update
-//         1    [433]       ready
-//         1    [434]       done
-//         8    [442:435]   opcode
-//         8    [450:443]   status
-//        64    [514:451]   address
+//         1    [432]       owes
+//         1    [433]       update
+//         1    [434]       ready
+//         1    [435]       done
+//         8    [443:436]   opcode
+//         8    [451:444]   status
+//        64    [515:452]   address
 // in      1  s_valid
 // out     1  s_ready
 // in    371  s_connection_data
@@ -120,7 +121,7 @@
 module post_pool (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [514:0] s_data,
+    input  wire  [515:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [370:0] s_connection_data,
@@ -230,8 +231,8 @@ module post_pool (
     wire s_data_send = s_data[52];
     wire [13:0] s_data_length = s_data[219:206];
     wire s_data_notify = s_data[327];
-    wire s_data_update = s_data[432];
-    wire s_data_done = s_data[434];
+    wire s_data_update = s_data[433];
+    wire s_data_done = s_data[435];
 
     always_comb begin
         next = 3'd0;

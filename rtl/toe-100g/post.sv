@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    515  s_data
+// in    516  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -29,12 +29,13 @@
 //        32    [391:360]   tx_bump
 //         8    [399:392]   notice_flags
 //        32    [431:400]   rtt
-//         1    [432]       update
-//         1    [433]       ready
-//         1    [434]       done
-//         8    [442:435]   opcode
-//         8    [450:443]   status
-//        64    [514:451]   address
+//         1    [432]       owes
+//         1    [433]       update
+//         1    [434]       ready
+//         1    [435]       done
+//         8    [443:436]   opcode
+//         8    [451:444]   status
+//        64    [515:452]   address
 // in      1  s_valid
 // out     1  s_ready
 // in    371  s_connection_data
@@ -120,7 +121,7 @@
 module post (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [514:0] s_data,
+    input  wire  [515:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [370:0] s_connection_data,
@@ -138,7 +139,7 @@ module post (
     output logic         idle
 );
     logic [354:0] connections_read_data;
-    logic [514:0] outcome;
+    logic [515:0] outcome;
     logic outcome_valid;
     logic [858:0] actions_s_data;
     logic actions_s_valid;
@@ -202,12 +203,12 @@ module post (
     wire [31:0] outcome_tx_bump = outcome[391:360];
     wire [7:0] outcome_notice_flags = outcome[399:392];
     wire [31:0] outcome_rtt = outcome[431:400];
-    wire outcome_update = outcome[432];
-    wire outcome_ready = outcome[433];
-    wire outcome_done = outcome[434];
-    wire [7:0] outcome_opcode = outcome[442:435];
-    wire [7:0] outcome_status = outcome[450:443];
-    wire [63:0] outcome_address = outcome[514:451];
+    wire outcome_update = outcome[433];
+    wire outcome_ready = outcome[434];
+    wire outcome_done = outcome[435];
+    wire [7:0] outcome_opcode = outcome[443:436];
+    wire [7:0] outcome_status = outcome[451:444];
+    wire [63:0] outcome_address = outcome[515:452];
 
     assign s_connection_ready = 1'b1;
     wire room = !actions_almost_full & !reads_almost_full & !updates_almost_full;
@@ -355,7 +356,7 @@ module post (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, outcome[251:245]
+        1'b0, outcome[251:245], outcome[432]
     };
 
 endmodule

@@ -23,7 +23,7 @@
 //        64    [321:258]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   515  m_data
+// out   516  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -49,12 +49,13 @@
 //        32    [391:360]   tx_bump
 //         8    [399:392]   notice_flags
 //        32    [431:400]   rtt
-//         1    [432]       update
-//         1    [433]       ready
-//         1    [434]       done
-//         8    [442:435]   opcode
-//         8    [450:443]   status
-//        64    [514:451]   address
+//         1    [432]       owes
+//         1    [433]       update
+//         1    [434]       ready
+//         1    [435]       done
+//         8    [443:436]   opcode
+//         8    [451:444]   status
+//        64    [515:452]   address
 // out     1  m_valid
 // in      1  m_ready
 // in     64  now
@@ -73,7 +74,7 @@ module protocol (
     input  wire  [321:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [514:0] m_data,
+    output logic [515:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [63:0]  now,
@@ -87,12 +88,13 @@ module protocol (
 );
     logic states_write_enable;
     logic [15:0] states_write_address;
-    logic [500:0] states_write_data;
+    logic [461:0] states_write_data;
     logic [15:0] states_read_address;
-    logic [500:0] states_read_data;
+    logic [461:0] states_read_data;
     logic [31:0] edges_read_data;
+    logic [64:0] slots_0_read_data;
     logic outcomes_s_ready;
-    logic [514:0] outcomes_m_data;
+    logic [515:0] outcomes_m_data;
     logic outcomes_m_valid;
     logic [15:0] outcomes_level;
     logic outcomes_almost_full;
@@ -100,46 +102,52 @@ module protocol (
     logic held_valid;
     logic [321:0] read;
     logic read_valid;
-    logic [363:0] decoded;
+    logic [364:0] decoded;
     logic decoded_valid;
-    logic [500:0] stored;
-    logic [510:0] work;
+    logic [461:0] stored;
+    logic [513:0] work;
     logic work_valid;
-    logic [589:0] live;
-    logic [510:0] judge_work;
+    logic [550:0] live;
+    logic [513:0] judge_work;
     logic judge_valid;
-    logic [589:0] judge_live;
-    logic [593:0] judge_next;
-    logic [252:0] relations;
-    logic [510:0] measure_work;
+    logic [550:0] judge_live;
+    logic [554:0] judge_next;
+    logic [227:0] relations;
+    logic [513:0] measure_work;
     logic measure_valid;
-    logic [589:0] measure_live;
-    logic [593:0] measure_next;
-    logic [252:0] measure_relations;
-    logic [214:0] verdict;
-    logic [510:0] settle_work;
+    logic [550:0] measure_live;
+    logic [554:0] measure_next;
+    logic [227:0] measure_relations;
+    logic [259:0] measure_slots;
+    logic [203:0] measure_spans;
+    logic [189:0] verdict;
+    logic [513:0] settle_work;
     logic settle_valid;
-    logic [589:0] settle_live;
-    logic [593:0] settle_next;
-    logic [252:0] settle_relations;
-    logic [214:0] settle_verdict;
-    logic [137:0] extent;
-    logic [852:0] settled;
-    logic [363:0] settled_event;
+    logic [550:0] settle_live;
+    logic [554:0] settle_next;
+    logic [227:0] settle_relations;
+    logic [259:0] settle_slots;
+    logic [189:0] settle_verdict;
+    logic [174:0] extent;
+    logic [1075:0] settled;
+    logic [364:0] settled_event;
     logic settled_valid;
-    logic [500:0] written;
+    logic [461:0] written;
     logic [15:0] written_flow;
     logic written_valid;
-    logic [1434:0] surveyed;
+    logic [259:0] last_slots;
+    logic [15:0] last_slots_flow;
+    logic last_slots_valid;
+    logic [1397:0] surveyed;
     logic surveyed_valid;
-    logic [710:0] drafted;
+    logic [711:0] drafted;
     logic drafted_valid;
     logic drafted_writes;
     logic [31:0] edge_;
     logic [31:0] last_edge;
     logic [15:0] last_edge_flow;
     logic last_edge_valid;
-    logic [514:0] outcome;
+    logic [515:0] outcome;
     logic outcome_valid;
     logic stale;
     logic sweeping;
@@ -222,13 +230,19 @@ module protocol (
     logic rest_of_ring_inside_21;
     logic rest_of_ring_inside_22;
     logic rest_of_ring_inside_23;
-    logic [589:0] newest;
+    logic [550:0] newest;
     logic blocked;
     logic corrects;
     logic stays;
-    logic [589:0] old;
-    logic [589:0] recent;
+    logic [550:0] old;
+    logic [550:0] recent;
     logic [24:0] ring_bytes_bytes_2;
+    logic [259:0] stored_slots;
+    logic meet_a_free;
+    logic meet_b_free;
+    logic meet_c_free;
+    logic meet_d_free;
+    logic [61:0] measure_meeting;
     logic [24:0] rest_of_ring_rest_1;
     logic rest_of_ring_inside_0_1;
     logic rest_of_ring_inside_1_1;
@@ -274,8 +288,9 @@ module protocol (
     logic fits_half_ring_reaches_12;
     logic fits_half_ring_reaches_13;
     logic survey_choice_2;
-    logic [510:0] work_next;
-    logic [1434:0] surveyed_next;
+    logic [513:0] work_next;
+    logic [174:0] extent_next;
+    logic [1397:0] surveyed_next;
 
     wire [1:0] read_kind = read[1:0];
     wire [15:0] read_flow = read[41:26];
@@ -287,215 +302,251 @@ module protocol (
     wire [15:0] decoded_event_flow = decoded[41:26];
     wire decoded_writes = decoded[323];
     wire decoded_receives = decoded[324];
-    wire decoded_controls = decoded[326];
+    wire decoded_controls = decoded[327];
     wire [31:0] stored_snd_nxt = stored[73:42];
     wire [31:0] stored_edge = stored[105:74];
     wire [24:0] stored_tx_avail = stored[130:106];
     wire [24:0] stored_rx_avail = stored[219:195];
-    wire [3:0] stored_send_shift = stored[438:435];
-    wire [13:0] stored_mss = stored[456:443];
-    wire stored_ts_on = stored[457];
-    wire [4:0] stored_rx_log2 = stored[495:491];
-    wire [4:0] stored_tx_log2 = stored[500:496];
+    wire [3:0] stored_send_shift = stored[382:379];
+    wire [13:0] stored_mss = stored[400:387];
+    wire stored_ts_on = stored[401];
+    wire stored_ecn = stored[434];
+    wire [4:0] stored_rx_log2 = stored[456:452];
+    wire [4:0] stored_tx_log2 = stored[461:457];
     wire [321:0] work_decoded_event = work[321:0];
     wire [15:0] work_decoded_event_flow = work[41:26];
     wire work_decoded_writes = work[323];
     wire work_decoded_receives = work[324];
     wire work_decoded_grants = work[325];
-    wire work_decoded_controls = work[326];
-    wire work_decoded_installs = work[328];
-    wire work_decoded_fin = work[329];
-    wire work_decoded_has_text = work[330];
-    wire [31:0] work_decoded_end = work[362:331];
-    wire work_decoded_plain_bumps = work[363];
-    wire work_timed = work[364];
-    wire [31:0] work_edge = work[428:397];
-    wire [31:0] work_limit = work[460:429];
-    wire [24:0] work_rx_delta = work[485:461];
-    wire [24:0] work_tx_delta = work[510:486];
-    wire [500:0] live_flow = live[500:0];
-    wire [31:0] live_room = live[532:501];
-    wire [31:0] live_released = live[564:533];
-    wire [24:0] live_unread = live[589:565];
+    wire work_decoded_controls = work[327];
+    wire work_decoded_installs = work[329];
+    wire work_decoded_fin = work[330];
+    wire work_decoded_has_text = work[331];
+    wire [31:0] work_decoded_end = work[363:332];
+    wire work_decoded_plain_bumps = work[364];
+    wire work_timed = work[365];
+    wire work_marked = work[366];
+    wire work_sends_bytes = work[367];
+    wire [31:0] work_edge = work[431:400];
+    wire [31:0] work_limit = work[463:432];
+    wire [24:0] work_rx_delta = work[488:464];
+    wire [24:0] work_tx_delta = work[513:489];
+    wire [461:0] live_flow = live[461:0];
+    wire [31:0] live_room = live[493:462];
+    wire [31:0] live_released = live[525:494];
+    wire [24:0] live_unread = live[550:526];
     wire [321:0] judge_work_decoded_event = judge_work[321:0];
     wire [15:0] judge_work_decoded_event_flow = judge_work[41:26];
     wire [13:0] judge_work_decoded_event_payload_len = judge_work[243:230];
     wire judge_work_decoded_exists = judge_work[322];
     wire judge_work_decoded_writes = judge_work[323];
     wire judge_work_decoded_receives = judge_work[324];
-    wire judge_work_decoded_commands = judge_work[327];
-    wire judge_work_decoded_installs = judge_work[328];
-    wire judge_work_decoded_fin = judge_work[329];
-    wire judge_work_decoded_has_text = judge_work[330];
-    wire [31:0] judge_work_window = judge_work[396:365];
-    wire [500:0] judge_live_flow = judge_live[500:0];
-    wire [24:0] judge_live_unread = judge_live[589:565];
+    wire judge_work_decoded_commands = judge_work[328];
+    wire judge_work_decoded_installs = judge_work[329];
+    wire judge_work_decoded_fin = judge_work[330];
+    wire judge_work_decoded_has_text = judge_work[331];
+    wire [31:0] judge_work_window = judge_work[399:368];
+    wire [461:0] judge_live_flow = judge_live[461:0];
+    wire [31:0] judge_live_flow_rcv_nxt = judge_live[194:163];
+    wire judge_live_flow_gaps = judge_live[245];
+    wire [24:0] judge_live_unread = judge_live[550:526];
     wire judge_next_follows = judge_next[0];
     wire judge_next_acknowledges = judge_next[1];
     wire judge_next_sends = judge_next[2];
     wire judge_next_bumps = judge_next[3];
-    wire [589:0] judge_next_live = judge_next[593:4];
+    wire [550:0] judge_next_live = judge_next[554:4];
     wire [31:0] relations_acked = relations[31:0];
     wire [31:0] relations_ahead = relations[95:64];
     wire [31:0] relations_outstanding = relations[127:96];
     wire [31:0] relations_in_flight = relations[159:128];
     wire [31:0] relations_snd_wnd = relations[191:160];
-    wire [24:0] relations_held_start = relations[248:224];
-    wire relations_old_stamp = relations[249];
-    wire relations_same_generation = relations[252];
+    wire relations_old_stamp = relations[224];
+    wire relations_same_generation = relations[227];
     wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
     wire measure_work_decoded_writes = measure_work[323];
-    wire measure_work_decoded_installs = measure_work[328];
-    wire measure_work_decoded_fin = measure_work[329];
-    wire measure_work_decoded_has_text = measure_work[330];
-    wire [31:0] measure_work_edge = measure_work[428:397];
-    wire [500:0] measure_live_flow = measure_live[500:0];
+    wire measure_work_decoded_installs = measure_work[329];
+    wire measure_work_decoded_fin = measure_work[330];
+    wire measure_work_decoded_has_text = measure_work[331];
+    wire measure_work_marked = measure_work[366];
+    wire [31:0] measure_work_edge = measure_work[431:400];
+    wire [461:0] measure_live_flow = measure_live[461:0];
     wire measure_next_follows = measure_next[0];
     wire measure_next_acknowledges = measure_next[1];
     wire measure_next_sends = measure_next[2];
     wire measure_next_bumps = measure_next[3];
-    wire [589:0] measure_next_live = measure_next[593:4];
+    wire [550:0] measure_next_live = measure_next[554:4];
     wire [31:0] measure_relations_skipped = measure_relations[63:32];
+    wire [31:0] measure_relations_ahead = measure_relations[95:64];
     wire [31:0] measure_relations_outstanding = measure_relations[127:96];
     wire [31:0] measure_relations_snd_wnd = measure_relations[191:160];
     wire [31:0] measure_relations_set_edge = measure_relations[223:192];
-    wire [24:0] measure_relations_held_start = measure_relations[248:224];
-    wire measure_relations_old_window = measure_relations[250];
+    wire measure_relations_old_window = measure_relations[225];
+    wire measure_spans_a_valid = measure_spans[0];
+    wire [24:0] measure_spans_a_start = measure_spans[25:1];
+    wire [24:0] measure_spans_a_end = measure_spans[50:26];
+    wire measure_spans_b_valid = measure_spans[51];
+    wire [24:0] measure_spans_b_start = measure_spans[76:52];
+    wire [24:0] measure_spans_b_end = measure_spans[101:77];
+    wire measure_spans_c_valid = measure_spans[102];
+    wire [24:0] measure_spans_c_start = measure_spans[127:103];
+    wire [24:0] measure_spans_c_end = measure_spans[152:128];
+    wire measure_spans_d_valid = measure_spans[153];
+    wire [24:0] measure_spans_d_start = measure_spans[178:154];
+    wire [24:0] measure_spans_d_end = measure_spans[203:179];
     wire verdict_fresh = verdict[0];
     wire verdict_acceptable = verdict[1];
     wire verdict_takes_ack = verdict[2];
     wire verdict_duplicate = verdict[3];
     wire [24:0] verdict_start = verdict[42:18];
     wire [24:0] verdict_reach = verdict[67:43];
-    wire [24:0] verdict_held_end = verdict[92:68];
-    wire [31:0] verdict_room = verdict[124:93];
-    wire verdict_shut = verdict[125];
-    wire [24:0] verdict_burst = verdict[150:126];
-    wire verdict_last = verdict[151];
-    wire verdict_sets = verdict[212];
-    wire verdict_times_out = verdict[213];
+    wire [31:0] verdict_room = verdict[99:68];
+    wire verdict_shut = verdict[100];
+    wire [24:0] verdict_burst = verdict[125:101];
+    wire verdict_last = verdict[126];
+    wire verdict_sets = verdict[187];
+    wire verdict_times_out = verdict[188];
     wire [321:0] settle_work_decoded_event = settle_work[321:0];
-    wire [363:0] settle_work_decoded = settle_work[363:0];
+    wire [364:0] settle_work_decoded = settle_work[364:0];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
     wire settle_work_decoded_writes = settle_work[323];
     wire settle_work_decoded_receives = settle_work[324];
     wire settle_work_decoded_grants = settle_work[325];
-    wire settle_work_decoded_controls = settle_work[326];
-    wire settle_work_decoded_commands = settle_work[327];
-    wire settle_work_decoded_installs = settle_work[328];
-    wire settle_work_decoded_has_text = settle_work[330];
-    wire settle_work_timed = settle_work[364];
-    wire [31:0] settle_work_window = settle_work[396:365];
-    wire [31:0] settle_work_limit = settle_work[460:429];
-    wire [500:0] settle_live_flow = settle_live[500:0];
-    wire [31:0] settle_live_room = settle_live[532:501];
-    wire [31:0] settle_live_released = settle_live[564:533];
-    wire [24:0] settle_live_unread = settle_live[589:565];
+    wire settle_work_decoded_reminds = settle_work[326];
+    wire settle_work_decoded_controls = settle_work[327];
+    wire settle_work_decoded_commands = settle_work[328];
+    wire settle_work_decoded_installs = settle_work[329];
+    wire settle_work_decoded_has_text = settle_work[331];
+    wire settle_work_timed = settle_work[365];
+    wire settle_work_marked = settle_work[366];
+    wire [31:0] settle_work_window = settle_work[399:368];
+    wire [31:0] settle_work_limit = settle_work[463:432];
+    wire [461:0] settle_live_flow = settle_live[461:0];
+    wire [31:0] settle_live_room = settle_live[493:462];
+    wire [31:0] settle_live_released = settle_live[525:494];
+    wire [24:0] settle_live_unread = settle_live[550:526];
     wire settle_next_follows = settle_next[0];
     wire settle_next_acknowledges = settle_next[1];
     wire settle_next_sends = settle_next[2];
     wire settle_next_bumps = settle_next[3];
-    wire [589:0] settle_next_live = settle_next[593:4];
+    wire [550:0] settle_next_live = settle_next[554:4];
     wire [31:0] settle_relations_acked = settle_relations[31:0];
-    wire [31:0] settle_relations_ahead = settle_relations[95:64];
     wire [31:0] settle_relations_outstanding = settle_relations[127:96];
     wire [31:0] settle_relations_snd_wnd = settle_relations[191:160];
-    wire [24:0] settle_relations_held_start = settle_relations[248:224];
-    wire settle_relations_recovers = settle_relations[251];
-    wire settle_relations_same_generation = settle_relations[252];
+    wire settle_relations_recovers = settle_relations[226];
+    wire settle_relations_same_generation = settle_relations[227];
+    wire settle_slots_a_valid = settle_slots[0];
+    wire settle_slots_b_valid = settle_slots[65];
+    wire settle_slots_c_valid = settle_slots[130];
+    wire settle_slots_d_valid = settle_slots[195];
     wire settle_verdict_fresh = settle_verdict[0];
     wire settle_verdict_acceptable = settle_verdict[1];
     wire settle_verdict_takes_ack = settle_verdict[2];
     wire settle_verdict_duplicate = settle_verdict[3];
     wire [13:0] settle_verdict_front = settle_verdict[17:4];
-    wire [24:0] settle_verdict_start = settle_verdict[42:18];
-    wire [24:0] settle_verdict_consumed = settle_verdict[176:152];
-    wire [24:0] settle_verdict_released = settle_verdict[201:177];
-    wire [7:0] settle_verdict_status = settle_verdict[209:202];
-    wire settle_verdict_opens = settle_verdict[210];
-    wire settle_verdict_closes = settle_verdict[211];
-    wire settle_verdict_sets = settle_verdict[212];
-    wire settle_verdict_reads = settle_verdict[214];
+    wire [24:0] settle_verdict_consumed = settle_verdict[151:127];
+    wire [24:0] settle_verdict_released = settle_verdict[176:152];
+    wire [7:0] settle_verdict_status = settle_verdict[184:177];
+    wire settle_verdict_opens = settle_verdict[185];
+    wire settle_verdict_closes = settle_verdict[186];
+    wire settle_verdict_sets = settle_verdict[187];
+    wire settle_verdict_reads = settle_verdict[189];
     wire extent_takes_text = extent[0];
     wire [13:0] extent_length = extent[14:1];
-    wire [24:0] extent_furthest = extent[39:15];
-    wire extent_in_order = extent[40];
-    wire extent_touches = extent[41];
-    wire extent_leads = extent[42];
-    wire extent_finished = extent[43];
-    wire extent_jumps = extent[44];
-    wire extent_updates = extent[45];
-    wire extent_rewinds = extent[46];
-    wire [24:0] extent_bytes = extent[71:47];
-    wire extent_all = extent[72];
-    wire extent_probes = extent[73];
-    wire [31:0] extent_edge = extent[105:74];
-    wire [31:0] extent_room = extent[137:106];
-    wire [500:0] settled_live_flow = settled[500:0];
-    wire [589:0] settled_live = settled[589:0];
+    wire extent_meeting_a_touches = extent[15];
+    wire extent_meeting_a_takes = extent[16];
+    wire extent_meeting_b_touches = extent[17];
+    wire extent_meeting_b_takes = extent[18];
+    wire extent_meeting_c_touches = extent[19];
+    wire extent_meeting_c_takes = extent[20];
+    wire extent_meeting_d_touches = extent[21];
+    wire extent_meeting_d_takes = extent[22];
+    wire extent_meeting_touches = extent[23];
+    wire extent_meeting_others = extent[24];
+    wire extent_meeting_room = extent[26];
+    wire [24:0] extent_meeting_low = extent[51:27];
+    wire [24:0] extent_meeting_high = extent[76:52];
+    wire extent_in_order = extent[77];
+    wire extent_finished = extent[78];
+    wire extent_waits = extent[79];
+    wire extent_renews = extent[80];
+    wire extent_jumps = extent[81];
+    wire extent_updates = extent[82];
+    wire extent_rewinds = extent[83];
+    wire [24:0] extent_bytes = extent[108:84];
+    wire extent_all = extent[109];
+    wire extent_probes = extent[110];
+    wire [31:0] extent_edge = extent[142:111];
+    wire [31:0] extent_room = extent[174:143];
+    wire [461:0] settled_live_flow = settled[461:0];
+    wire [550:0] settled_live = settled[550:0];
     wire [31:0] settled_live_flow_snd_una = settled[41:10];
     wire [31:0] settled_live_flow_snd_nxt = settled[73:42];
     wire [31:0] settled_live_flow_edge = settled[105:74];
     wire [24:0] settled_live_flow_rx_avail = settled[219:195];
-    wire settled_live_flow_recovering = settled[336];
-    wire [31:0] settled_live_flow_recover = settled[368:337];
-    wire [31:0] settled_live_flow_iss = settled[402:371];
-    wire [31:0] settled_live_flow_irs = settled[434:403];
-    wire [13:0] settled_live_flow_mss = settled[456:443];
-    wire [31:0] settled_live_flow_ts_offset = settled[489:458];
-    wire [4:0] settled_live_flow_rx_log2 = settled[495:491];
-    wire [262:0] settled_step = settled[852:590];
-    wire [31:0] settled_step_seq = settled[633:602];
-    wire [31:0] settled_step_place_seq = settled[688:657];
-    wire [24:0] settled_step_unit = settled[810:786];
-    wire [31:0] settled_step_most = settled[842:811];
+    wire settled_live_flow_recovering = settled[280];
+    wire [31:0] settled_live_flow_recover = settled[312:281];
+    wire [31:0] settled_live_flow_iss = settled[346:315];
+    wire [31:0] settled_live_flow_irs = settled[378:347];
+    wire [13:0] settled_live_flow_mss = settled[400:387];
+    wire [31:0] settled_live_flow_ts_offset = settled[433:402];
+    wire [4:0] settled_live_flow_rx_log2 = settled[456:452];
+    wire [263:0] settled_step = settled[814:551];
+    wire [31:0] settled_step_seq = settled[594:563];
+    wire [31:0] settled_step_place_seq = settled[649:618];
+    wire [24:0] settled_step_unit = settled[772:748];
+    wire [31:0] settled_step_most = settled[804:773];
+    wire [64:0] settled_slots_a = settled[879:815];
+    wire [259:0] settled_slots = settled[1074:815];
+    wire settled_moves_slots = settled[1075];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
     wire settled_event_writes = settled_event[323];
-    wire settled_event_installs = settled_event[328];
+    wire settled_event_installs = settled_event[329];
     wire [321:0] surveyed_decoded_event = surveyed[321:0];
     wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
     wire surveyed_decoded_writes = surveyed[323];
     wire surveyed_decoded_receives = surveyed[324];
-    wire surveyed_decoded_commands = surveyed[327];
-    wire [262:0] surveyed_step = surveyed[626:364];
-    wire [500:0] surveyed_flow = surveyed[1127:627];
-    wire [24:0] surveyed_free = surveyed[1152:1128];
-    wire [24:0] surveyed_whole = surveyed[1177:1153];
-    wire [31:0] surveyed_most = surveyed[1209:1178];
-    wire surveyed_widest = surveyed[1210];
-    wire [31:0] surveyed_worth = surveyed[1242:1211];
-    wire [31:0] surveyed_in_flight = surveyed[1274:1243];
-    wire [31:0] surveyed_outstanding = surveyed[1306:1275];
-    wire [31:0] surveyed_snd_wnd = surveyed[1338:1307];
-    wire [31:0] surveyed_rx_pos = surveyed[1370:1339];
-    wire [31:0] surveyed_tx_pos = surveyed[1402:1371];
-    wire [31:0] surveyed_clock = surveyed[1434:1403];
-    wire [514:0] drafted_outcome = drafted[514:0];
-    wire drafted_stale = drafted[515];
-    wire drafted_send_if_opened = drafted[516];
-    wire drafted_opens = drafted[517];
-    wire [31:0] drafted_whole = drafted[549:518];
-    wire drafted_widest = drafted[550];
-    wire [31:0] drafted_down_edge = drafted[582:551];
-    wire [31:0] drafted_down_reach = drafted[614:583];
-    wire [31:0] drafted_up_edge = drafted[646:615];
-    wire [31:0] drafted_up_reach = drafted[678:647];
-    wire [31:0] drafted_enough = drafted[710:679];
+    wire surveyed_decoded_commands = surveyed[328];
+    wire [263:0] surveyed_step = surveyed[628:365];
+    wire [461:0] surveyed_flow = surveyed[1090:629];
+    wire [24:0] surveyed_free = surveyed[1115:1091];
+    wire [24:0] surveyed_whole = surveyed[1140:1116];
+    wire [31:0] surveyed_most = surveyed[1172:1141];
+    wire surveyed_widest = surveyed[1173];
+    wire [31:0] surveyed_worth = surveyed[1205:1174];
+    wire [31:0] surveyed_in_flight = surveyed[1237:1206];
+    wire [31:0] surveyed_outstanding = surveyed[1269:1238];
+    wire [31:0] surveyed_snd_wnd = surveyed[1301:1270];
+    wire [31:0] surveyed_rx_pos = surveyed[1333:1302];
+    wire [31:0] surveyed_tx_pos = surveyed[1365:1334];
+    wire [31:0] surveyed_clock = surveyed[1397:1366];
+    wire [515:0] drafted_outcome = drafted[515:0];
+    wire drafted_stale = drafted[516];
+    wire drafted_send_if_opened = drafted[517];
+    wire drafted_opens = drafted[518];
+    wire [31:0] drafted_whole = drafted[550:519];
+    wire drafted_widest = drafted[551];
+    wire [31:0] drafted_down_edge = drafted[583:552];
+    wire [31:0] drafted_down_reach = drafted[615:584];
+    wire [31:0] drafted_up_edge = drafted[647:616];
+    wire [31:0] drafted_up_reach = drafted[679:648];
+    wire [31:0] drafted_enough = drafted[711:680];
     wire [1:0] outcome_kind = outcome[1:0];
     wire [7:0] outcome_notice_flags = outcome[399:392];
 
-    wire [500:0] settle_flow = settle_live_flow;
+    wire [461:0] settle_flow = settle_live_flow;
     wire settle_flow_open = settle_flow[0];
     wire settle_flow_opening = settle_flow[1];
     wire [7:0] settle_flow_generation = settle_flow[9:2];
     wire [31:0] settle_flow_snd_una = settle_flow[41:10];
     wire [31:0] settle_flow_snd_nxt = settle_flow[73:42];
     wire [31:0] settle_flow_rcv_nxt = settle_flow[194:163];
-    wire [24:0] settle_flow_ooo_len = settle_flow[301:277];
-    wire settle_flow_tx_fin = settle_flow[369];
-    wire settle_flow_rx_fin = settle_flow[370];
-    wire [3:0] settle_flow_receive_shift = settle_flow[442:439];
-    wire settle_flow_ecn = settle_flow[490];
+    wire settle_flow_gaps = settle_flow[245];
+    wire settle_flow_tx_fin = settle_flow[313];
+    wire settle_flow_rx_fin = settle_flow[314];
+    wire [3:0] settle_flow_receive_shift = settle_flow[386:383];
+    wire settle_flow_ecn = settle_flow[434];
+    wire settle_flow_owes = settle_flow[436];
+    wire settle_flow_ce = settle_flow[451];
     wire [321:0] settle_event = settle_work_decoded_event;
     wire [7:0] settle_event_generation = settle_event[49:42];
     wire [31:0] settle_event_seq = settle_event[91:60];
@@ -503,14 +554,13 @@ module protocol (
     wire [31:0] settle_event_window = settle_event[155:124];
     wire [31:0] settle_event_ts_val = settle_event[187:156];
     wire [31:0] settle_event_ts_ecr = settle_event[219:188];
-    wire settle_event_ce = settle_event[221];
     wire [7:0] settle_event_payload_offset = settle_event[229:222];
     wire [63:0] settle_event_address = settle_event[321:258];
     wire settle_receives = settle_work_decoded_receives;
     wire settle_grants = settle_work_decoded_grants;
     wire settle_controls = settle_work_decoded_controls;
     wire settle_commands = settle_work_decoded_commands;
-    wire [500:0] moved_flow = settle_live_flow;
+    wire [461:0] moved_flow = settle_live_flow;
     wire moved_flow_open = moved_flow[0];
     wire moved_flow_opening = moved_flow[1];
     wire [7:0] moved_flow_generation = moved_flow[9:2];
@@ -522,54 +572,60 @@ module protocol (
     wire [31:0] moved_flow_rcv_nxt = moved_flow[194:163];
     wire [24:0] moved_flow_rx_avail = moved_flow[219:195];
     wire [24:0] moved_flow_free = moved_flow[244:220];
-    wire [31:0] moved_flow_ooo_start = moved_flow[276:245];
-    wire [24:0] moved_flow_ooo_len = moved_flow[301:277];
-    wire [31:0] moved_flow_ts_recent = moved_flow[333:302];
-    wire [1:0] moved_flow_dupacks = moved_flow[335:334];
-    wire moved_flow_recovering = moved_flow[336];
-    wire [31:0] moved_flow_recover = moved_flow[368:337];
-    wire moved_flow_tx_fin = moved_flow[369];
-    wire moved_flow_rx_fin = moved_flow[370];
-    wire [3:0] moved_flow_send_shift = moved_flow[438:435];
+    wire moved_flow_gaps = moved_flow[245];
+    wire [31:0] moved_flow_ts_recent = moved_flow[277:246];
+    wire [1:0] moved_flow_dupacks = moved_flow[279:278];
+    wire moved_flow_recovering = moved_flow[280];
+    wire [31:0] moved_flow_recover = moved_flow[312:281];
+    wire moved_flow_tx_fin = moved_flow[313];
+    wire moved_flow_rx_fin = moved_flow[314];
+    wire [3:0] moved_flow_send_shift = moved_flow[382:379];
+    wire moved_flow_owes = moved_flow[436];
+    wire [13:0] moved_flow_owed = moved_flow[450:437];
+    wire moved_flow_ce = moved_flow[451];
     wire [321:0] moved_event = settle_work_decoded_event;
     wire [31:0] moved_event_seq = moved_event[91:60];
     wire [31:0] moved_event_ack = moved_event[123:92];
     wire [31:0] moved_event_ts_val = moved_event[187:156];
+    wire [13:0] moved_event_payload_len = moved_event[243:230];
     wire moved_advances = settle_verdict_takes_ack & settle_verdict_fresh;
     wire moved_sends = settle_work_decoded_grants & moved_flow_open;
     wire moved_bumps =
         settle_work_decoded_controls
         & moved_flow_open
         & settle_relations_same_generation;
-    wire [24:0] moved_furthest = extent_furthest;
+    wire [24:0] moved_furthest = extent_meeting_high;
     wire moved_arrives = extent_takes_text & extent_in_order;
-    wire moved_held = |moved_flow_ooo_len;
     wire moved_keeps =
         extent_takes_text
         & !extent_in_order
         & (|extent_length)
-        & (extent_touches | !moved_held);
-    wire [24:0] moved_low =
-        (extent_touches & extent_leads) ? settle_relations_held_start :
-        settle_verdict_start;
-    wire moved_clears = (moved_arrives & extent_touches) | extent_finished;
-    wire moved_stamps =
-        settle_verdict_acceptable
-        & settle_work_timed
-        & (settle_relations[95] /* ahead[31] */ | !(|settle_relations_ahead));
+        & extent_meeting_room;
+    wire moved_holds =
+        moved_keeps
+        | (moved_flow_gaps & !extent_finished & (extent_meeting_others | !(moved_arrives & extent_meeting_touches)));
+    wire moved_stamps = settle_verdict_acceptable & settle_work_timed & extent_renews;
+    wire moved_pays =
+        (settle_work_decoded_receives & (settle_work_decoded_has_text | !settle_verdict_acceptable) & !extent_waits)
+        | (settle_work_decoded_grants & (|extent_bytes))
+        | (settle_work_decoded_reminds & moved_flow_owes)
+        | extent_probes;
     wire [31:0] moved_after_whole = settle_work_limit - settle_live_released;
-    wire [500:0] moved_after = {
-        moved_flow[500:439],
+    wire [461:0] moved_after = {
+        moved_flow[461:452],
+        extent_takes_text ? settle_work_marked : moved_flow_ce,
+        extent_waits ? moved_event_payload_len : moved_pays ? 14'd0 : moved_flow_owed,
+        extent_waits | (moved_flow_owes & !moved_pays),
+        moved_flow[435:383],
         settle_verdict_sets ? moved_event[277:274] /* address[19:16] */ : moved_flow_send_shift,
-        moved_flow[434:371],
+        moved_flow[378:315],
         moved_flow_rx_fin | extent_finished,
         moved_flow_tx_fin | (moved_bumps & moved_event[52] /* flags[0] */ & (|settle_verdict_released)),
         extent_rewinds ? (moved_flow_snd_una + settle_relations_outstanding) : moved_flow_recover,
         (moved_flow_recovering & !(moved_advances & settle_relations_recovers)) | extent_rewinds,
         (moved_advances | extent_rewinds) ? 2'd0 : (settle_verdict_takes_ack & settle_verdict_duplicate) ? (moved_flow_dupacks + 2'd1) : moved_flow_dupacks,
         moved_stamps ? moved_event_ts_val : moved_flow_ts_recent,
-        moved_clears ? 25'd0 : moved_keeps ? (moved_furthest - moved_low) : moved_flow_ooo_len,
-        moved_keeps ? (moved_flow_rcv_nxt + {7'd0, moved_low}) : moved_flow_ooo_start,
+        moved_holds,
         moved_advances ? moved_after_whole[24:0] : moved_bumps ? (moved_flow_free - settle_verdict_released) : moved_flow_free,
         moved_arrives ? (moved_flow_rx_avail - moved_furthest) : moved_bumps ? (moved_flow_rx_avail + settle_verdict_consumed) : moved_flow_rx_avail,
         moved_arrives ? (moved_flow_rcv_nxt + {7'd0, moved_furthest} + {31'd0, extent_finished}) : moved_flow_rcv_nxt,
@@ -582,15 +638,15 @@ module protocol (
         moved_flow_opening & !settle_verdict_acceptable,
         moved_flow_open
     };
-    wire [589:0] settle_stays = {
+    wire [550:0] settle_stays = {
         moved_arrives ? (settle_live_unread + moved_furthest) : moved_bumps ? (settle_live_unread - settle_verdict_consumed) : settle_live_unread,
         moved_bumps ? (settle_live_released + {7'd0, settle_verdict_released}) : settle_live_released,
         extent_rewinds ? settle_relations_snd_wnd : extent_jumps ? settle_work_window : (extent_updates | settle_verdict_sets) ? extent_room : moved_sends ? (settle_live_room - {7'd0, extent_bytes}) : settle_live_room,
         moved_after
     };
-    wire [589:0] settle_closed = {
-        settle_stays[589:501],
-        settle_stays[500:1] /* flow[500:1] */,
+    wire [550:0] settle_closed = {
+        settle_stays[550:462],
+        settle_stays[461:1] /* flow[461:1] */,
         1'b0
     };
     wire [63:0] opened_options = settle_event_address;
@@ -796,8 +852,8 @@ module protocol (
         };
         ring_bytes_bytes_1 = {opened_tx_log2 == 5'd24, ring_bytes_bytes_1[23:0]};
     end
-    wire [589:0] settle_next_1 =
-        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 37'd0, settle_event_ts_val, 57'd0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
+    wire [550:0] settle_next_1 =
+        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, 16'd0, opened_options[27], opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 37'd0, settle_event_ts_val, 1'b0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
         settle_verdict_closes ? settle_closed :
         settle_stays;
     wire settle_advances = settle_verdict_takes_ack & settle_verdict_fresh;
@@ -805,23 +861,29 @@ module protocol (
     wire settle_answers =
         settle_receives
         & settle_flow_open
-        & (settle_work_decoded_has_text | !settle_verdict_acceptable);
+        & (settle_work_decoded_has_text | !settle_verdict_acceptable)
+        & !extent_waits;
+    wire settle_reminded = settle_work_decoded_reminds & settle_flow_open & settle_flow_owes;
     wire settle_arrives = extent_takes_text & extent_in_order;
-    wire [24:0] settle_furthest = extent_furthest;
+    wire [24:0] settle_furthest = extent_meeting_high;
     wire settle_places =
         extent_takes_text
         & (|extent_length)
-        & (extent_in_order | extent_touches | !(|settle_flow_ooo_len));
+        & (extent_in_order | extent_meeting_room);
     wire settle_bumps = settle_flow_open & settle_relations_same_generation;
     wire settle_stale =
-        (settle_receives & !settle_flow_open)
-        | (settle_grants & !settle_flow_open)
+        ((settle_receives | settle_grants | settle_work_decoded_reminds) & !settle_flow_open)
         | (settle_controls & !settle_bumps);
     wire settle_sends = settle_grants & settle_flow_open & (|extent_bytes);
     wire settle_fin = extent_all & settle_flow_tx_fin;
-    wire [13:0] settle_length = extent[60:47] /* bytes[13:0] */ - {13'd0, settle_fin};
+    wire [13:0] settle_length = extent[97:84] /* bytes[13:0] */ - {13'd0, settle_fin};
     wire settle_push = extent_all & (|settle_length);
-    wire settle_connected = settle_receives | settle_grants | settle_controls | settle_commands;
+    wire settle_connected =
+        settle_receives
+        | settle_grants
+        | settle_work_decoded_reminds
+        | settle_controls
+        | settle_commands;
     wire settle_good = settle_commands & !(|settle_verdict_status);
     wire [3:0] settle_shift =
         settle_verdict_opens ? settle_event[281:278] /* address[23:20] */ :
@@ -1512,7 +1574,7 @@ module protocol (
             widest_window_bytes[29:0]
         };
     end
-    wire [262:0] settle_step = {
+    wire [263:0] settle_step = {
         settle_commands ? settle_verdict_status : 8'd0,
         settle_commands,
         settle_verdict_opens,
@@ -1520,6 +1582,7 @@ module protocol (
         unit_mask_mask,
         settle_grants & settle_flow_open,
         (settle_receives & settle_flow_open) | (settle_grants & settle_flow_open) | (settle_controls & settle_bumps) | (settle_good & !settle_verdict_reads & !settle_verdict_closes),
+        extent_waits,
         settle_advances & settle_work_timed,
         (extent_finished ? 8'd1 : 8'd0) | (settle_established ? 8'd2 : 8'd0) | ((settle_receives & extent_rewinds) ? 8'd4 : 8'd0) | ((settle_advances & settle_event[58] /* flags[6] */ & settle_flow_ecn) ? 8'd8 : 8'd0),
         settle_advances ? settle_relations_acked : 32'd0,
@@ -1530,30 +1593,48 @@ module protocol (
         settle_relations[95] /* ahead[31] */ ? settle_flow_rcv_nxt : settle_event_seq,
         settle_places,
         settle_sends ? settle_length : 14'd0,
-        8'h10 | ((settle_answers & settle_event_ce & settle_flow_ecn) ? 8'd64 : 8'd0) | ((settle_sends & settle_fin) ? 8'd1 : 8'd0) | ((settle_sends & settle_push) ? 8'd8 : 8'd0),
+        8'h10 | (((settle_answers & settle_work_marked) | (settle_flow_owes & settle_flow_ce)) ? 8'd64 : 8'd0) | ((settle_sends & settle_fin) ? 8'd1 : 8'd0) | ((settle_sends & settle_push) ? 8'd8 : 8'd0),
         settle_grants ? settle_flow_snd_nxt : (settle_flow_snd_una - 32'd1),
         settle_grants | settle_commands,
         settle_controls & settle_bumps & !settle_flow_opening & !settle_flow_rx_fin,
-        settle_answers | settle_sends | extent_probes,
+        settle_answers | settle_sends | settle_reminded | extent_probes,
         settle_commands ? settle_event_generation : (settle_connected & !settle_stale) ? settle_flow_generation : 8'd0,
         settle_stale
     };
-    wire [852:0] settled_1 = {settle_step, settle_next_1};
+    wire settle_keeps =
+        extent_takes_text
+        & !extent_in_order
+        & (|extent_length)
+        & extent_meeting_room;
+    wire [64:0] follow_union = {
+        settle_flow_rcv_nxt + {7'd0, extent_meeting_high},
+        settle_flow_rcv_nxt + {7'd0, extent_meeting_low},
+        1'b1
+    };
+    wire [1075:0] settled_1 = {
+        settle_keeps | extent_finished | (settle_arrives & extent_meeting_touches),
+        (settle_keeps & extent_meeting_d_takes) ? follow_union : {settle_slots[259:196] /* d[64:1] */, settle_slots_d_valid & settle_flow_gaps & !extent_meeting_d_touches & !extent_finished},
+        (settle_keeps & extent_meeting_c_takes) ? follow_union : {settle_slots[194:131] /* c[64:1] */, settle_slots_c_valid & settle_flow_gaps & !extent_meeting_c_touches & !extent_finished},
+        (settle_keeps & extent_meeting_b_takes) ? follow_union : {settle_slots[129:66] /* b[64:1] */, settle_slots_b_valid & settle_flow_gaps & !extent_meeting_b_touches & !extent_finished},
+        (settle_keeps & extent_meeting_a_takes) ? follow_union : {settle_slots[64:1] /* a[64:1] */, settle_slots_a_valid & settle_flow_gaps & !extent_meeting_a_touches & !extent_finished},
+        settle_step,
+        settle_next_1
+    };
     wire settled_1_live_flow_open = settled_1[0];
-    wire [500:0] settled_1_live_flow = settled_1[500:0];
-    wire [589:0] settled_1_live = settled_1[589:0];
+    wire [461:0] settled_1_live_flow = settled_1[461:0];
+    wire [550:0] settled_1_live = settled_1[550:0];
     wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
     wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
     wire [31:0] settled_1_live_flow_edge = settled_1[105:74];
     wire [24:0] settled_1_live_flow_tx_avail = settled_1[130:106];
     wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
     wire [24:0] settled_1_live_flow_free = settled_1[244:220];
-    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[495:491];
-    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[500:496];
-    wire [31:0] settled_1_live_room = settled_1[532:501];
-    wire [31:0] settled_1_live_released = settled_1[564:533];
-    wire [24:0] settled_1_live_unread = settled_1[589:565];
-    wire [500:0] shortcut_flow = live_flow;
+    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[456:452];
+    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[461:457];
+    wire [31:0] settled_1_live_room = settled_1[493:462];
+    wire [31:0] settled_1_live_released = settled_1[525:494];
+    wire [24:0] settled_1_live_unread = settled_1[550:526];
+    wire [461:0] shortcut_flow = live_flow;
     wire shortcut_flow_open = shortcut_flow[0];
     wire shortcut_flow_opening = shortcut_flow[1];
     wire [7:0] shortcut_flow_generation = shortcut_flow[9:2];
@@ -1565,16 +1646,22 @@ module protocol (
     wire [31:0] shortcut_flow_rcv_nxt = shortcut_flow[194:163];
     wire [24:0] shortcut_flow_rx_avail = shortcut_flow[219:195];
     wire [24:0] shortcut_flow_free = shortcut_flow[244:220];
-    wire [31:0] shortcut_flow_ts_recent = shortcut_flow[333:302];
-    wire [1:0] shortcut_flow_dupacks = shortcut_flow[335:334];
-    wire shortcut_flow_recovering = shortcut_flow[336];
-    wire shortcut_flow_tx_fin = shortcut_flow[369];
-    wire [13:0] shortcut_flow_mss = shortcut_flow[456:443];
+    wire shortcut_flow_gaps = shortcut_flow[245];
+    wire [31:0] shortcut_flow_ts_recent = shortcut_flow[277:246];
+    wire [1:0] shortcut_flow_dupacks = shortcut_flow[279:278];
+    wire shortcut_flow_recovering = shortcut_flow[280];
+    wire shortcut_flow_tx_fin = shortcut_flow[313];
+    wire [13:0] shortcut_flow_mss = shortcut_flow[400:387];
+    wire shortcut_flow_delays = shortcut_flow[435];
+    wire shortcut_flow_owes = shortcut_flow[436];
+    wire [13:0] shortcut_flow_owed = shortcut_flow[450:437];
+    wire shortcut_flow_ce = shortcut_flow[451];
     wire [321:0] shortcut_event = work_decoded_event;
     wire [7:0] shortcut_event_generation = shortcut_event[49:42];
     wire [31:0] shortcut_event_seq = shortcut_event[91:60];
     wire [31:0] shortcut_event_ack = shortcut_event[123:92];
     wire [31:0] shortcut_event_ts_val = shortcut_event[187:156];
+    wire [13:0] shortcut_event_payload_len = shortcut_event[243:230];
     wire shortcut_receives = work_decoded_receives;
     wire shortcut_grants = work_decoded_grants;
     wire shortcut_controls = work_decoded_controls;
@@ -1585,7 +1672,7 @@ module protocol (
     wire shortcut_sends =
         !shortcut_flow_recovering
         & !shortcut_flow_tx_fin
-        & !live[532] /* room[31] */
+        & !live[493] /* room[31] */
         & (shortcut_whole ? shortcut_window_takes_mss : shortcut_window_takes_all);
     wire shortcut_bumps =
         work_decoded_plain_bumps
@@ -1594,15 +1681,25 @@ module protocol (
         & (work_rx_delta <= live_unread)
         & (work_tx_delta <= shortcut_flow_free);
     wire shortcut_plain = shortcut_flow_open & !shortcut_flow_opening;
+    wire shortcut_arrives = shortcut_receives & work_decoded_has_text;
+    wire shortcut_waits =
+        shortcut_flow_delays
+        & !shortcut_flow_owes
+        & (shortcut_flow_ce == work_marked);
+    wire shortcut_pays = shortcut_grants & (|shortcut_flow_tx_avail) & work_sends_bytes;
     wire shortcut_repeated = shortcut_event_ack == shortcut_flow_snd_una;
     wire [31:0] shortcut_updates_whole = shortcut_event_seq - shortcut_flow_snd_wl1;
     wire shortcut_updates = shortcut_receives & !(shortcut_repeated & shortcut_updates_whole[31]);
     wire [31:0] shortcut_after_whole = work_limit - live_released;
-    wire [500:0] shortcut_after = {
-        shortcut_flow[500:336],
+    wire [461:0] shortcut_after = {
+        shortcut_flow[461:452],
+        shortcut_arrives ? work_marked : shortcut_flow_ce,
+        ((shortcut_arrives & !shortcut_waits) | shortcut_pays) ? 14'd0 : shortcut_arrives ? shortcut_event_payload_len : shortcut_flow_owed,
+        shortcut_arrives ? shortcut_waits : (shortcut_flow_owes & !shortcut_pays),
+        shortcut_flow[435:280],
         (shortcut_receives & !shortcut_repeated) ? 2'd0 : shortcut_flow_dupacks,
-        (shortcut_receives & work_timed) ? shortcut_event_ts_val : shortcut_flow_ts_recent,
-        shortcut_flow[301:245],
+        (shortcut_receives & work_timed & !shortcut_flow_owes) ? shortcut_event_ts_val : shortcut_flow_ts_recent,
+        shortcut_flow_gaps,
         shortcut_receives ? shortcut_after_whole[24:0] : shortcut_controls ? (shortcut_flow_free - work_tx_delta) : shortcut_flow_free,
         shortcut_flow_rx_avail + work_rx_delta,
         shortcut_receives ? work_decoded_end : shortcut_flow_rcv_nxt,
@@ -1613,25 +1710,25 @@ module protocol (
         shortcut_receives ? shortcut_event_ack : shortcut_flow_snd_una,
         shortcut_flow[9:0]
     };
-    wire [500:0] follows_flow = live_flow;
+    wire [461:0] follows_flow = live_flow;
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
     wire [24:0] follows_flow_rx_avail = follows_flow[219:195];
-    wire [24:0] follows_flow_ooo_len = follows_flow[301:277];
-    wire [31:0] follows_flow_ts_recent = follows_flow[333:302];
-    wire follows_flow_rx_fin = follows_flow[370];
+    wire follows_flow_gaps = follows_flow[245];
+    wire [31:0] follows_flow_ts_recent = follows_flow[277:246];
+    wire follows_flow_rx_fin = follows_flow[314];
     wire [321:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
     wire [13:0] follows_event_payload_len = follows_event[243:230];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
     wire follows_fits = {11'd0, follows_event_payload_len} <= follows_flow_rx_avail;
-    wire follows_fills_no_gap = follows_fits & !(|follows_flow_ooo_len) & !follows_flow_rx_fin;
+    wire follows_fills_no_gap = follows_fits & !follows_flow_gaps & !follows_flow_rx_fin;
     wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
     wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
-    wire [500:0] acknowledges_flow = live_flow;
+    wire [461:0] acknowledges_flow = live_flow;
     wire [31:0] acknowledges_flow_snd_una = acknowledges_flow[41:10];
     wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
-    wire acknowledges_flow_recovering = acknowledges_flow[336];
+    wire acknowledges_flow_recovering = acknowledges_flow[280];
     wire [321:0] acknowledges_event = work_decoded_event;
     wire [31:0] acknowledges_event_ack = acknowledges_event[123:92];
     wire acknowledges_repeated = acknowledges_event_ack == acknowledges_flow_snd_una;
@@ -1641,7 +1738,7 @@ module protocol (
         !acknowledges_flow_recovering
         & !acknowledges_fresh_whole[31]
         & !acknowledges_fresh_whole_1[31];
-    wire [593:0] quick = {
+    wire [554:0] quick = {
         live_unread - work_rx_delta,
         shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
         shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
@@ -1651,7 +1748,7 @@ module protocol (
         acknowledges_repeated ? work_decoded_has_text : acknowledges_fresh,
         shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
     };
-    wire [589:0] quick_live = quick[593:4];
+    wire [550:0] quick_live = quick[554:4];
     wire [15:0] flow = decoded_event_flow;
     wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
     wire in_judge =
@@ -2254,12 +2351,13 @@ module protocol (
     wire [31:0] prepare_event_ack = prepare_event[123:92];
     wire [31:0] prepare_event_window = prepare_event[155:124];
     wire prepare_event_ts_present = prepare_event[220];
+    wire prepare_event_ce = prepare_event[221];
     wire [13:0] prepare_event_payload_len = prepare_event[243:230];
     wire [31:0] prepare_window = prepare_event_window << stored_send_shift;
     wire [24:0] prepare_mss = {11'd0, stored_mss};
     always_comb begin
         ring_bytes_bytes_2 = 25'd0;
-        work_next = 511'd0;
+        work_next = 514'd0;
         if (!blocked) begin
             if (decoded_valid) begin
                 ring_bytes_bytes_2 = 25'd0;
@@ -2386,23 +2484,24 @@ module protocol (
                     prepare_event_ack + {7'd0, ring_bytes_bytes_2},
                     prepare_event_ack + prepare_window,
                     prepare_window,
+                    |stored_mss,
+                    stored_ecn & prepare_event_ce,
                     stored_ts_on & prepare_event_ts_present,
                     decoded
                 };
             end
         end
     end
-    wire [500:0] relate_flow = live_flow;
+    wire [461:0] relate_flow = live_flow;
     wire [7:0] relate_flow_generation = relate_flow[9:2];
     wire [31:0] relate_flow_snd_una = relate_flow[41:10];
     wire [31:0] relate_flow_snd_nxt = relate_flow[73:42];
     wire [31:0] relate_flow_edge = relate_flow[105:74];
     wire [31:0] relate_flow_snd_wl1 = relate_flow[162:131];
     wire [31:0] relate_flow_rcv_nxt = relate_flow[194:163];
-    wire [31:0] relate_flow_ooo_start = relate_flow[276:245];
-    wire [31:0] relate_flow_ts_recent = relate_flow[333:302];
-    wire relate_flow_recovering = relate_flow[336];
-    wire [31:0] relate_flow_recover = relate_flow[368:337];
+    wire [31:0] relate_flow_ts_recent = relate_flow[277:246];
+    wire relate_flow_recovering = relate_flow[280];
+    wire [31:0] relate_flow_recover = relate_flow[312:281];
     wire [321:0] relate_event = work_decoded_event;
     wire [7:0] relate_event_generation = relate_event[49:42];
     wire [31:0] relate_event_seq = relate_event[91:60];
@@ -2416,17 +2515,43 @@ module protocol (
     wire [31:0] relations_whole = relate_event_ack - relate_flow_recover;
     wire [31:0] relations_whole_1 = relate_event_seq - relate_flow_snd_wl1;
     wire [31:0] relations_whole_2 = relate_event_ts_val - relate_flow_ts_recent;
-    wire [31:0] relations_whole_3 = relate_flow_ooo_start - relate_flow_rcv_nxt;
-    wire [500:0] judge_flow = judge_live_flow;
+    wire [15:0] judged = judge_work_decoded_event_flow;
+    always_comb begin
+        stored_slots = 260'd0;
+        stored_slots[64:0] /* a */ = slots_0_read_data;
+    end
+    wire [259:0] slots =
+        (last_slots_valid & (last_slots_flow == judged)) ? last_slots :
+        stored_slots;
+    wire slots_a_valid = slots[0];
+    wire [31:0] slots_a_start = slots[32:1];
+    wire [31:0] slots_a_end = slots[64:33];
+    wire slots_b_valid = slots[65];
+    wire [31:0] slots_b_start = slots[97:66];
+    wire [31:0] slots_b_end = slots[129:98];
+    wire slots_c_valid = slots[130];
+    wire [31:0] slots_c_start = slots[162:131];
+    wire [31:0] slots_c_end = slots[194:163];
+    wire slots_d_valid = slots[195];
+    wire [31:0] slots_d_start = slots[227:196];
+    wire [31:0] slots_d_end = slots[259:228];
+    wire [31:0] measure_spans_whole = slots_d_end - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_1 = slots_d_start - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_2 = slots_c_end - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_3 = slots_c_start - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_4 = slots_b_end - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_5 = slots_b_start - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_6 = slots_a_end - judge_live_flow_rcv_nxt;
+    wire [31:0] measure_spans_whole_7 = slots_a_start - judge_live_flow_rcv_nxt;
+    wire [461:0] judge_flow = judge_live_flow;
     wire judge_flow_open = judge_flow[0];
     wire judge_flow_opening = judge_flow[1];
     wire [24:0] judge_flow_tx_avail = judge_flow[130:106];
     wire [24:0] judge_flow_rx_avail = judge_flow[219:195];
     wire [24:0] judge_flow_free = judge_flow[244:220];
-    wire [24:0] judge_flow_ooo_len = judge_flow[301:277];
-    wire judge_flow_recovering = judge_flow[336];
-    wire judge_flow_tx_fin = judge_flow[369];
-    wire [13:0] judge_flow_mss = judge_flow[456:443];
+    wire judge_flow_recovering = judge_flow[280];
+    wire judge_flow_tx_fin = judge_flow[313];
+    wire [13:0] judge_flow_mss = judge_flow[400:387];
     wire [321:0] judge_event = judge_work_decoded_event;
     wire [7:0] judge_event_flags = judge_event[59:52];
     wire [31:0] judge_event_seq = judge_event[91:60];
@@ -2473,12 +2598,16 @@ module protocol (
     wire [31:0] least_b_1 = {7'd0, judge_flow_free};
     wire [31:0] verdict_whole = (judge_event_ack < least_b_1) ? judge_event_ack : least_b_1;
     wire [31:0] verdict_whole_1 = (judge_event_seq < least_b) ? judge_event_seq : least_b;
-    wire [500:0] measure_flow = measure_live_flow;
+    wire [461:0] measure_flow = measure_live_flow;
     wire [31:0] measure_flow_snd_nxt = measure_flow[73:42];
     wire [24:0] measure_flow_rx_avail = measure_flow[219:195];
-    wire [24:0] measure_flow_ooo_len = measure_flow[301:277];
-    wire [1:0] measure_flow_dupacks = measure_flow[335:334];
-    wire measure_flow_rx_fin = measure_flow[370];
+    wire measure_flow_gaps = measure_flow[245];
+    wire [1:0] measure_flow_dupacks = measure_flow[279:278];
+    wire measure_flow_rx_fin = measure_flow[314];
+    wire measure_flow_delays = measure_flow[435];
+    wire measure_flow_owes = measure_flow[436];
+    wire [13:0] measure_flow_owed = measure_flow[450:437];
+    wire measure_flow_ce = measure_flow[451];
     wire measure_fits = verdict_reach <= measure_flow_rx_avail;
     wire [24:0] measure_end = measure_fits ? verdict_reach : measure_flow_rx_avail;
     wire measure_in_order = !(|verdict_start);
@@ -2486,24 +2615,102 @@ module protocol (
         verdict_acceptable
         & measure_work_decoded_has_text
         & !measure_flow_rx_fin;
-    wire measure_touches =
-        (|measure_flow_ooo_len)
-        & (verdict_start <= verdict_held_end)
-        & (measure_relations_held_start <= verdict_reach)
-        & (measure_relations_held_start <= measure_flow_rx_avail);
-    wire measure_further =
-        (verdict_held_end > verdict_reach)
-        | (verdict_held_end > measure_flow_rx_avail);
-    wire measure_extends = measure_touches & measure_further;
+    wire meet_a =
+        measure_spans_a_valid
+        & (verdict_start <= measure_spans_a_end)
+        & (measure_spans_a_start <= verdict_reach)
+        & (measure_spans_a_start <= measure_flow_rx_avail);
+    wire meet_b =
+        measure_spans_b_valid
+        & (verdict_start <= measure_spans_b_end)
+        & (measure_spans_b_start <= verdict_reach)
+        & (measure_spans_b_start <= measure_flow_rx_avail);
+    wire meet_c =
+        measure_spans_c_valid
+        & (verdict_start <= measure_spans_c_end)
+        & (measure_spans_c_start <= verdict_reach)
+        & (measure_spans_c_start <= measure_flow_rx_avail);
+    wire meet_d =
+        measure_spans_d_valid
+        & (verdict_start <= measure_spans_d_end)
+        & (measure_spans_d_start <= verdict_reach)
+        & (measure_spans_d_start <= measure_flow_rx_avail);
+    wire meet_a_leads = meet_a & (measure_spans_a_start < verdict_start);
+    wire meet_b_leads = meet_b & (measure_spans_b_start < verdict_start);
+    wire meet_c_leads = meet_c & (measure_spans_c_start < verdict_start);
+    wire meet_d_leads = meet_d & (measure_spans_d_start < verdict_start);
+    wire meet_leads = meet_a_leads | meet_b_leads | meet_c_leads | meet_d_leads;
+    wire meet_a_extends =
+        meet_a
+        & ((measure_spans_a_end > verdict_reach) | (measure_spans_a_end > measure_flow_rx_avail));
+    wire meet_b_extends =
+        meet_b
+        & ((measure_spans_b_end > verdict_reach) | (measure_spans_b_end > measure_flow_rx_avail));
+    wire meet_c_extends =
+        meet_c
+        & ((measure_spans_c_end > verdict_reach) | (measure_spans_c_end > measure_flow_rx_avail));
+    wire meet_d_extends =
+        meet_d
+        & ((measure_spans_d_end > verdict_reach) | (measure_spans_d_end > measure_flow_rx_avail));
+    wire meet_extends = meet_a_extends | meet_b_extends | meet_c_extends | meet_d_extends;
     wire measure_small = {7'd0, verdict_burst} <= verdict_room;
     wire [24:0] measure_bytes =
         verdict_shut ? 25'd0 :
         measure_small ? verdict_burst :
-        verdict[117:93] /* room[24:0] */;
+        verdict[92:68] /* room[24:0] */;
+    wire [31:0] measure_unacknowledged = measure_relations_ahead + {18'd0, measure_flow_owed};
     wire measure_third = measure_flow_dupacks == 2'd2;
     wire measure_outstanding = |measure_relations_outstanding;
     wire [31:0] measure_edge = verdict_sets ? measure_relations_set_edge : measure_work_edge;
     wire [24:0] extent_whole = measure_end - verdict_start;
+    always_comb begin
+        meet_a_free = 1'b0;
+        meet_b_free = 1'b0;
+        meet_c_free = 1'b0;
+        meet_d_free = 1'b0;
+        measure_meeting = 62'd0;
+        extent_next = 175'd0;
+        if (measure_valid) begin
+            meet_a_free = 1'b0;
+            meet_b_free = 1'b0;
+            meet_c_free = 1'b0;
+            meet_d_free = 1'b0;
+            meet_a_free = meet_a | !measure_spans_a_valid;
+            measure_meeting = {
+                meet_extends ? ((meet_a_extends ? measure_spans_a_end : 25'd0) | (meet_b_extends ? measure_spans_b_end : 25'd0) | (meet_c_extends ? measure_spans_c_end : 25'd0) | (meet_d_extends ? measure_spans_d_end : 25'd0)) : measure_end,
+                meet_leads ? ((meet_a_leads ? measure_spans_a_start : 25'd0) | (meet_b_leads ? measure_spans_b_start : 25'd0) | (meet_c_leads ? measure_spans_c_start : 25'd0) | (meet_d_leads ? measure_spans_d_start : 25'd0)) : verdict_start,
+                meet_a_free | meet_b_free | meet_c_free | meet_d_free,
+                meet_extends,
+                (measure_spans_a_valid & !meet_a) | (measure_spans_b_valid & !meet_b) | (measure_spans_c_valid & !meet_c) | (measure_spans_d_valid & !meet_d),
+                meet_a | meet_b | meet_c | meet_d,
+                meet_d_free & !meet_a_free & !meet_b_free & !meet_c_free,
+                meet_d,
+                meet_c_free & !meet_a_free & !meet_b_free,
+                meet_c,
+                meet_b_free & !meet_a_free,
+                meet_b,
+                meet_a_free,
+                meet_a
+            };
+            extent_next = {
+                measure_edge - measure_flow_snd_nxt,
+                measure_edge,
+                verdict_times_out & (!measure_outstanding | !(|measure_relations_snd_wnd)),
+                verdict_last & measure_small & !verdict_shut,
+                measure_bytes,
+                (verdict_takes_ack & verdict_duplicate & measure_third) | (verdict_times_out & measure_outstanding),
+                verdict_takes_ack & (verdict_fresh | !measure_relations_old_window),
+                verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
+                measure_unacknowledged[31] | !(|measure_unacknowledged),
+                measure_takes_text & measure_fits & !(|measure_relations_ahead) & !measure_flow_gaps & !measure_work_decoded_fin & measure_flow_delays & !measure_flow_owes & (measure_flow_ce == measure_work_marked),
+                measure_takes_text & measure_in_order & measure_work_decoded_fin & measure_fits & !measure_meeting[10] /* extends */,
+                measure_in_order,
+                measure_meeting,
+                extent_whole[13:0],
+                measure_takes_text
+            };
+        end
+    end
     wire settles = settle_valid & settle_work_decoded_writes;
     assign exact_holds =
         rst
@@ -3245,15 +3452,15 @@ module protocol (
             rest_of_ring_rest_1[23:0]
         };
     end
-    wire [589:0] agrees_right = {
+    wire [550:0] agrees_right = {
         rest_of_ring_rest_1,
         settled_1_live_flow_snd_nxt + {7'd0, settled_1_live_flow_tx_avail},
         settled_1_live_flow_edge - settled_1_live_flow_snd_nxt,
         settled_1_live_flow
     };
-    wire [31:0] agrees_right_room = agrees_right[532:501];
-    wire [31:0] agrees_right_released = agrees_right[564:533];
-    wire [24:0] agrees_right_unread = agrees_right[589:565];
+    wire [31:0] agrees_right_room = agrees_right[493:462];
+    wire [31:0] agrees_right_released = agrees_right[525:494];
+    wire [24:0] agrees_right_unread = agrees_right[550:526];
     always_comb begin
         ring_bytes_bytes_3 = 25'd0;
         ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], settled_1_live_flow_tx_log2 == 5'd0};
@@ -3382,7 +3589,9 @@ module protocol (
         | ((settled_1_live_room == agrees_right_room) & (settled_1_live_released == agrees_right_released) & ({7'd0, settled_1_live_flow_free} == (agrees_limit - settled_1_live_released)) & (settled_1_live_unread == agrees_right_unread));
     assign states_write_enable = writing | sweeping;
     assign states_write_address = sweeping ? sweep_flow : writing_flow;
-    assign states_write_data = sweeping ? 501'd0 : settled_live_flow;
+    assign states_write_data = sweeping ? 462'd0 : settled_live_flow;
+    wire writes_slots = writing & settled_moves_slots;
+    wire [64:0] held_0_1 = settled_slots_a;
     wire [24:0] survey_mask = settled_step_unit;
     wire [25:0] survey_less = {1'b0, settled_live_flow_rx_avail} - {1'b0, survey_mask};
     wire [24:0] survey_free = survey_less[25] ? 25'd0 : survey_less[24:0];
@@ -3411,7 +3620,7 @@ module protocol (
         fits_half_ring_reaches_12 = 1'b0;
         fits_half_ring_reaches_13 = 1'b0;
         survey_choice_2 = 1'b0;
-        surveyed_next = 1435'd0;
+        surveyed_next = 1398'd0;
         if (settled_valid) begin
             ring_bytes_bytes_4 = 25'd0;
             ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_live_flow_rx_log2 == 5'd0};
@@ -3543,7 +3752,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd1);
             fits_half_ring_above = {
                 fits_half_ring_above[13:1],
-                fits_half_ring_reaches_0 & settled[443] /* live.flow.mss[0] */
+                fits_half_ring_reaches_0 & settled[387] /* live.flow.mss[0] */
             };
             fits_half_ring_reaches_1 = 1'b0;
             fits_half_ring_reaches_1 =
@@ -3557,7 +3766,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd2);
             fits_half_ring_above = {
                 fits_half_ring_above[13:2],
-                fits_half_ring_reaches_1 & settled[444] /* live.flow.mss[1] */,
+                fits_half_ring_reaches_1 & settled[388] /* live.flow.mss[1] */,
                 fits_half_ring_above[0]
             };
             fits_half_ring_reaches_2 = 1'b0;
@@ -3575,7 +3784,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd3);
             fits_half_ring_above = {
                 fits_half_ring_above[13:3],
-                fits_half_ring_reaches_2 & settled[445] /* live.flow.mss[2] */,
+                fits_half_ring_reaches_2 & settled[389] /* live.flow.mss[2] */,
                 fits_half_ring_above[1:0]
             };
             fits_half_ring_reaches_3 = 1'b0;
@@ -3596,7 +3805,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd4);
             fits_half_ring_above = {
                 fits_half_ring_above[13:4],
-                fits_half_ring_reaches_3 & settled[446] /* live.flow.mss[3] */,
+                fits_half_ring_reaches_3 & settled[390] /* live.flow.mss[3] */,
                 fits_half_ring_above[2:0]
             };
             fits_half_ring_reaches_4 = 1'b0;
@@ -3620,7 +3829,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd5);
             fits_half_ring_above = {
                 fits_half_ring_above[13:5],
-                fits_half_ring_reaches_4 & settled[447] /* live.flow.mss[4] */,
+                fits_half_ring_reaches_4 & settled[391] /* live.flow.mss[4] */,
                 fits_half_ring_above[3:0]
             };
             fits_half_ring_reaches_5 = 1'b0;
@@ -3647,7 +3856,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd6);
             fits_half_ring_above = {
                 fits_half_ring_above[13:6],
-                fits_half_ring_reaches_5 & settled[448] /* live.flow.mss[5] */,
+                fits_half_ring_reaches_5 & settled[392] /* live.flow.mss[5] */,
                 fits_half_ring_above[4:0]
             };
             fits_half_ring_reaches_6 = 1'b0;
@@ -3677,7 +3886,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd7);
             fits_half_ring_above = {
                 fits_half_ring_above[13:7],
-                fits_half_ring_reaches_6 & settled[449] /* live.flow.mss[6] */,
+                fits_half_ring_reaches_6 & settled[393] /* live.flow.mss[6] */,
                 fits_half_ring_above[5:0]
             };
             fits_half_ring_reaches_7 = 1'b0;
@@ -3710,7 +3919,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd8);
             fits_half_ring_above = {
                 fits_half_ring_above[13:8],
-                fits_half_ring_reaches_7 & settled[450] /* live.flow.mss[7] */,
+                fits_half_ring_reaches_7 & settled[394] /* live.flow.mss[7] */,
                 fits_half_ring_above[6:0]
             };
             fits_half_ring_reaches_8 = 1'b0;
@@ -3746,7 +3955,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd9);
             fits_half_ring_above = {
                 fits_half_ring_above[13:9],
-                fits_half_ring_reaches_8 & settled[451] /* live.flow.mss[8] */,
+                fits_half_ring_reaches_8 & settled[395] /* live.flow.mss[8] */,
                 fits_half_ring_above[7:0]
             };
             fits_half_ring_reaches_9 = 1'b0;
@@ -3785,7 +3994,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd10);
             fits_half_ring_above = {
                 fits_half_ring_above[13:10],
-                fits_half_ring_reaches_9 & settled[452] /* live.flow.mss[9] */,
+                fits_half_ring_reaches_9 & settled[396] /* live.flow.mss[9] */,
                 fits_half_ring_above[8:0]
             };
             fits_half_ring_reaches_10 = 1'b0;
@@ -3827,7 +4036,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd11);
             fits_half_ring_above = {
                 fits_half_ring_above[13:11],
-                fits_half_ring_reaches_10 & settled[453] /* live.flow.mss[10] */,
+                fits_half_ring_reaches_10 & settled[397] /* live.flow.mss[10] */,
                 fits_half_ring_above[9:0]
             };
             fits_half_ring_reaches_11 = 1'b0;
@@ -3872,7 +4081,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd12);
             fits_half_ring_above = {
                 fits_half_ring_above[13:12],
-                fits_half_ring_reaches_11 & settled[454] /* live.flow.mss[11] */,
+                fits_half_ring_reaches_11 & settled[398] /* live.flow.mss[11] */,
                 fits_half_ring_above[10:0]
             };
             fits_half_ring_reaches_12 = 1'b0;
@@ -3920,7 +4129,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd13);
             fits_half_ring_above = {
                 fits_half_ring_above[13],
-                fits_half_ring_reaches_12 & settled[455] /* live.flow.mss[12] */,
+                fits_half_ring_reaches_12 & settled[399] /* live.flow.mss[12] */,
                 fits_half_ring_above[11:0]
             };
             fits_half_ring_reaches_13 = 1'b0;
@@ -3970,7 +4179,7 @@ module protocol (
                 fits_half_ring_reaches_13
                 | (settled_live_flow_rx_log2 == 5'd14);
             fits_half_ring_above = {
-                fits_half_ring_reaches_13 & settled[456] /* live.flow.mss[13] */,
+                fits_half_ring_reaches_13 & settled[400] /* live.flow.mss[13] */,
                 fits_half_ring_above[12:0]
             };
             survey_choice_2 = !(|fits_half_ring_above);
@@ -4010,7 +4219,7 @@ module protocol (
     wire [31:0] announce_edge =
         (announce_retracts & !drafted_opens) ? drafted_up_edge :
         drafted_down_edge;
-    wire [514:0] announce_full = drafted_outcome;
+    wire [515:0] announce_full = drafted_outcome;
     wire [1:0] announce_full_kind = announce_full[1:0];
     wire [1:0] announce_full_class = announce_full[51:50];
     wire announce_full_send = announce_full[52];
@@ -4021,14 +4230,14 @@ module protocol (
     wire announce_full_ts_on = announce_full[141];
     wire [31:0] announce_full_ts_offset = announce_full[173:142];
     wire [31:0] announce_full_ts_ecr = announce_full[205:174];
-    wire announce_full_done = announce_full[434];
+    wire announce_full_done = announce_full[435];
     wire [15:0] announce_window =
         announce_full_window
         + {15'd0, announce_retracts & !drafted_widest};
     wire announce_raw = (announce_full_kind == 2'd2) & (announce_full_class == 2'd1);
     wire announce_sends = (announce_full_send & !announce_raw) | announce_updates;
-    wire [514:0] announce_outcome = {
-        announce_full[514:206],
+    wire [515:0] announce_outcome = {
+        announce_full[515:206],
         announce_sends ? announce_full_ts_ecr : 32'd0,
         announce_sends ? announce_full_ts_offset : 32'd0,
         announce_sends & announce_full_ts_on,
@@ -4039,27 +4248,27 @@ module protocol (
         announce_full_send | announce_updates,
         announce_full[51:0]
     };
-    wire [547:0] announced = {
+    wire [548:0] announced = {
         drafted_opens | (announce_sends & announce_further),
         announce_edge,
         announce_outcome
     };
-    wire [514:0] announced_outcome = announced[514:0];
+    wire [515:0] announced_outcome = announced[515:0];
     wire [15:0] announced_outcome_flow = announced[41:26];
-    wire [31:0] announced_edge = announced[546:515];
-    wire announced_moves = announced[547];
+    wire [31:0] announced_edge = announced[547:516];
+    wire announced_moves = announced[548];
     wire moves = drafted_valid & drafted_writes & announced_moves;
     wire [15:0] moved_flow_1 = announced_outcome_flow;
-    wire [500:0] draft_flow_1 = surveyed_flow;
+    wire [461:0] draft_flow_1 = surveyed_flow;
     wire draft_flow_1_opening = draft_flow_1[1];
     wire [31:0] draft_flow_1_snd_una = draft_flow_1[41:10];
     wire [24:0] draft_flow_1_tx_avail = draft_flow_1[130:106];
     wire [31:0] draft_flow_1_rcv_nxt = draft_flow_1[194:163];
-    wire [31:0] draft_flow_1_ts_recent = draft_flow_1[333:302];
-    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[442:439];
-    wire draft_flow_1_ts_on = draft_flow_1[457];
-    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[489:458];
-    wire [262:0] draft_step = surveyed_step;
+    wire [31:0] draft_flow_1_ts_recent = draft_flow_1[277:246];
+    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[386:383];
+    wire draft_flow_1_ts_on = draft_flow_1[401];
+    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[433:402];
+    wire [263:0] draft_step = surveyed_step;
     wire draft_step_stale = draft_step[0];
     wire [7:0] draft_step_generation = draft_step[8:1];
     wire draft_step_send = draft_step[9];
@@ -4076,11 +4285,12 @@ module protocol (
     wire [31:0] draft_step_tx_bump = draft_step[184:153];
     wire [7:0] draft_step_notice_flags = draft_step[192:185];
     wire draft_step_samples = draft_step[193];
-    wire draft_step_offer = draft_step[194];
-    wire draft_step_answer = draft_step[195];
-    wire draft_step_opens = draft_step[253];
-    wire draft_step_done = draft_step[254];
-    wire [7:0] draft_step_status = draft_step[262:255];
+    wire draft_step_waits = draft_step[194];
+    wire draft_step_offer = draft_step[195];
+    wire draft_step_answer = draft_step[196];
+    wire draft_step_opens = draft_step[254];
+    wire draft_step_done = draft_step[255];
+    wire [7:0] draft_step_status = draft_step[263:256];
     wire [321:0] draft_event = surveyed_decoded_event;
     wire [1:0] draft_event_kind = draft_event[1:0];
     wire [23:0] draft_event_ticket = draft_event[25:2];
@@ -4120,13 +4330,14 @@ module protocol (
         draft_step_notify ? draft_step_tx_bump :
         draft_good ? {7'd0, draft_flow_1_tx_avail} :
         32'd0;
-    wire [514:0] draft_outcome = {
+    wire [515:0] draft_outcome = {
         draft_raw ? draft_event_address : 64'd0,
         draft_step_status,
         surveyed_decoded_commands ? draft_event_flags : 8'd0,
         draft_done,
         draft_step_offer & draft_ready,
         draft_step_answer | (draft_step_offer & draft_ready),
+        draft_step_waits,
         draft_step_samples ? ((surveyed_clock - draft_event_ts_ecr) + 32'd1) : 32'd0,
         draft_step_notify ? draft_step_notice_flags : 8'd0,
         draft_tx_bump,
@@ -4172,6 +4383,7 @@ module protocol (
         & !settle_valid
         & !settled_valid
         & !written_valid
+        & !last_slots_valid
         & !surveyed_valid
         & !drafted_valid
         & !last_edge_valid
@@ -4179,7 +4391,7 @@ module protocol (
         & !(|outcomes_level)
         & !sweeping;
 
-    ram_501x1024 u_states (
+    ram_462x1024 u_states (
         .clk(clk),
         .write_enable(states_write_enable),
         .write_address(states_write_address),
@@ -4195,7 +4407,15 @@ module protocol (
         .read_address(writing_flow),
         .read_data(edges_read_data)
     );
-    fifo_515x32_forward_margin_13 u_outcomes (
+    ram_65x1024 u_slots_0 (
+        .clk(clk),
+        .write_enable(writes_slots),
+        .write_address(writing_flow),
+        .write_data(held_0_1),
+        .read_address(work_decoded_event_flow),
+        .read_data(slots_0_read_data)
+    );
+    fifo_516x32_forward_margin_13 u_outcomes (
         .clk(clk),
         .rst(rst),
         .s_data(outcome),
@@ -4252,14 +4472,15 @@ module protocol (
                     decode_commands & ((read_flags == 8'd1) | (read_flags == 8'd5)),
                     decode_commands,
                     decode_connected & (read_kind == 2'd2),
-                    decode_connected & (read_kind == 2'd1),
+                    decode_connected & (read_kind == 2'd1) & read[52] /* flags[0] */,
+                    decode_connected & (read_kind == 2'd1) & !read[52] /* flags[0] */,
                     decode_connected & (read_kind == 2'd0),
                     decode_connected & exists,
                     exists,
                     read
                 };
                 stored <=
-                    !exists ? 501'd0 :
+                    !exists ? 462'd0 :
                     (writing & (writing_flow == read_flow)) ? settled_live_flow :
                     (written_valid & (written_flow == read_flow)) ? written :
                     states_read_data;
@@ -4286,7 +4507,6 @@ module protocol (
                 !relations_whole[31],
                 relations_whole_1[31],
                 work_timed & relations_whole_2[31],
-                relations_whole_3[24:0],
                 relate_flow_snd_una + relate_event_window,
                 relate_flow_edge - relate_flow_snd_una,
                 relate_flow_snd_nxt - relate_flow_snd_una,
@@ -4302,6 +4522,21 @@ module protocol (
             measure_live <= judge_live;
             measure_next <= judge_next;
             measure_relations <= relations;
+            measure_slots <= slots;
+            measure_spans <= {
+                measure_spans_whole[24:0],
+                measure_spans_whole_1[24:0],
+                slots_d_valid & judge_live_flow_gaps,
+                measure_spans_whole_2[24:0],
+                measure_spans_whole_3[24:0],
+                slots_c_valid & judge_live_flow_gaps,
+                measure_spans_whole_4[24:0],
+                measure_spans_whole_5[24:0],
+                slots_b_valid & judge_live_flow_gaps,
+                measure_spans_whole_6[24:0],
+                measure_spans_whole_7[24:0],
+                slots_a_valid & judge_live_flow_gaps
+            };
             verdict <= {
                 judge_good & judge_reads,
                 judge_good & judge_retransmits & !judge_flow_opening,
@@ -4315,7 +4550,6 @@ module protocol (
                 judge_last ? judge_flow_tx_avail : judge_mss,
                 judge_flow_opening | (relations_snd_wnd <= relations_in_flight),
                 relations_snd_wnd - relations_in_flight,
-                relations_held_start + judge_flow_ooo_len,
                 judge_start + {11'd0, judge_rest},
                 judge_start,
                 judge_front,
@@ -4331,29 +4565,19 @@ module protocol (
             settle_live <= measure_live;
             settle_next <= measure_next;
             settle_relations <= measure_relations;
+            settle_slots <= measure_slots;
             settle_verdict <= verdict;
-            extent <= {
-                measure_edge - measure_flow_snd_nxt,
-                measure_edge,
-                verdict_times_out & (!measure_outstanding | !(|measure_relations_snd_wnd)),
-                verdict_last & measure_small & !verdict_shut,
-                measure_bytes,
-                (verdict_takes_ack & verdict_duplicate & measure_third) | (verdict_times_out & measure_outstanding),
-                verdict_takes_ack & (verdict_fresh | !measure_relations_old_window),
-                verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
-                measure_takes_text & measure_in_order & measure_work_decoded_fin & measure_fits & !measure_extends,
-                measure_relations_held_start < verdict_start,
-                measure_touches,
-                measure_in_order,
-                measure_extends ? verdict_held_end : measure_end,
-                extent_whole[13:0],
-                measure_takes_text
-            };
+            extent <= extent_next;
         end
         settled_valid <= settle_valid;
         if (settle_valid) begin
             settled <= settled_1;
             settled_event <= settle_work_decoded;
+        end
+        last_slots_valid <= writes_slots;
+        if (writes_slots) begin
+            last_slots <= settled_slots;
+            last_slots_flow <= writing_flow;
         end
         written_valid <= writing;
         if (writing) begin
@@ -4367,7 +4591,7 @@ module protocol (
         drafted_valid <= surveyed_valid;
         if (surveyed_valid) begin
             drafted <= {
-                draft_flow_1_rcv_nxt + {surveyed[1241:1211] /* worth[30:0] */, 1'b0},
+                draft_flow_1_rcv_nxt + {surveyed[1204:1174] /* worth[30:0] */, 1'b0},
                 draft_base + draft_up_bytes,
                 draft_flow_1_rcv_nxt + draft_up_bytes,
                 draft_base + draft_down_bytes,
@@ -4410,6 +4634,7 @@ module protocol (
             measure_valid <= 1'b0;
             settle_valid <= 1'b0;
             settled_valid <= 1'b0;
+            last_slots_valid <= 1'b0;
             written_valid <= 1'b0;
             surveyed_valid <= 1'b0;
             drafted_valid <= 1'b0;
@@ -4422,39 +4647,42 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], settle_work[428:397], settle_work[510:461],
-        settle_relations[63:57], settle_relations[159:153], settle_relations[223:192],
-        settle_relations[250:249], settle_verdict[151:43], settle_verdict[213], surveyed[322],
-        surveyed[326:325], surveyed[363:328], settle_flow[162:74], settle_flow[276:195],
-        settle_flow[368:302], settle_flow[438:371], settle_flow[489:443], settle_flow[500:491],
-        settle_event[41:0], settle_event[57:50], settle_event[59], settle_event[220],
-        settle_event[257:230], moved_event[51:0], moved_event[59:53], moved_event[155:124],
-        moved_event[273:188], moved_event[321:278], opened_options[15:14], opened_options[31:27],
-        opened_options[39:37], opened_options[63:45], shortcut_event[41:0], shortcut_event[59:50],
-        shortcut_event[155:124], shortcut_event[321:188], follows_flow[162:0],
-        follows_flow[276:220], follows_flow[369:334], follows_flow[500:371], follows_event[59:0],
+        1'b0, now[9:0], now[63:42], settle_work[367], settle_work[431:400], settle_work[513:464],
+        settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
+        settle_verdict[126:18], settle_verdict[188], extent[25], surveyed[322], surveyed[327:325],
+        surveyed[364:329], settle_flow[162:74], settle_flow[244:195], settle_flow[312:246],
+        settle_flow[382:315], settle_flow[433:387], settle_flow[435], settle_flow[450:437],
+        settle_flow[461:452], settle_event[41:0], settle_event[57:50], settle_event[59],
+        settle_event[221:220], settle_event[257:230], moved_event[51:0], moved_event[59:53],
+        moved_event[155:124], moved_event[229:188], moved_event[273:244], moved_event[321:278],
+        opened_options[15:14], opened_options[31:28], opened_options[39:37], opened_options[63:45],
+        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
+        shortcut_event[229:188], shortcut_event[321:244], follows_flow[162:0],
+        follows_flow[244:220], follows_flow[313:278], follows_flow[461:315], follows_event[59:0],
         follows_event[155:92], follows_event[229:188], follows_event[321:244],
-        acknowledges_flow[9:0], acknowledges_flow[335:74], acknowledges_flow[500:337],
+        acknowledges_flow[9:0], acknowledges_flow[279:74], acknowledges_flow[461:281],
         acknowledges_event[91:0], acknowledges_event[321:124], prepare_event[59:0],
-        prepare_event[91:85], prepare_event[219:156], prepare_event[229:221],
-        prepare_event[321:244], relate_flow[1:0], relate_flow[130:106], relate_flow[244:195],
-        relate_flow[301:277], relate_flow[335:334], relate_flow[500:369], relate_event[41:0],
-        relate_event[59:50], relate_event[321:188], judge_flow[105:2], judge_flow[194:131],
-        judge_flow[276:245], judge_flow[335:302], judge_flow[368:337], judge_flow[442:370],
-        judge_flow[500:457], judge_event[51:0], judge_event[229:124], judge_event[321:244],
-        measure_flow[41:0], measure_flow[194:74], measure_flow[276:220], measure_flow[333:302],
-        measure_flow[369:336], measure_flow[500:371], agrees_right[500:0], draft_flow_1[0],
-        draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131], draft_flow_1[301:195],
-        draft_flow_1[438:334], draft_flow_1[456:443], draft_flow_1[500:490], draft_step[98:67],
-        draft_step[252:196], draft_event[49:42], draft_event[187:60], draft_event[243:220],
-        draft_units[24:16], moved_after_whole[31:25], shortcut_updates_whole[30:0],
-        shortcut_after_whole[31:25], follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        prepare_event[91:85], prepare_event[219:156], prepare_event[229:222],
+        prepare_event[321:244], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
+        relate_flow[279:278], relate_flow[461:313], relate_event[41:0], relate_event[59:50],
+        relate_event[321:188], judge_flow[105:2], judge_flow[194:131], judge_flow[279:245],
+        judge_flow[312:281], judge_flow[386:314], judge_flow[461:401], judge_event[51:0],
+        judge_event[229:124], judge_event[321:244], measure_flow[41:0], measure_flow[194:74],
+        measure_flow[244:220], measure_flow[277:246], measure_flow[313:280], measure_flow[434:315],
+        measure_flow[461:452], agrees_right[461:0], draft_flow_1[0], draft_flow_1[9:2],
+        draft_flow_1[105:42], draft_flow_1[162:131], draft_flow_1[245:195], draft_flow_1[382:278],
+        draft_flow_1[400:387], draft_flow_1[461:434], draft_step[98:67], draft_step[253:197],
+        draft_event[49:42], draft_event[187:60], draft_event[243:220], draft_units[24:16],
+        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
+        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
         acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
-        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[31:25],
-        judge_past_whole[31:14], verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
-        survey_choice_1_whole[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
-        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
-        announce_further_whole_1[30:0]
+        relations_whole_1[30:0], relations_whole_2[30:0], measure_spans_whole[31:25],
+        measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
+        measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
+        measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
+        verdict_whole_1[31:25], extent_whole[24:14], survey_choice_1_whole[30:0],
+        announce_retracts_whole[30:0], announce_opened_whole[30:0], announce_opened_whole_1[30:0],
+        announce_updates_whole[30:0], announce_further_whole[30:0], announce_further_whole_1[30:0]
     };
 
 endmodule

@@ -145,6 +145,7 @@
 // out     1  drop_valid
 // out     7  pulses
 // out     1  idle
+// out    64  wake_at
 // out     1  settled
 // out    42  at_arbiter
 //         1    [0]         fire
@@ -225,6 +226,7 @@ module group (
     output logic         drop_valid,
     output logic [6:0]   pulses,
     output logic         idle,
+    output logic [63:0]  wake_at,
     output logic         settled,
     output logic [41:0]  at_arbiter,
     output logic [41:0]  at_protocol,
@@ -235,6 +237,7 @@ module group (
     output logic [41:0]  at_assemble
 );
     logic arbiter_s_rx_ready;
+    logic [40:0] arbiter_s_tx_data;
     logic arbiter_s_tx_valid;
     logic arbiter_s_tx_ready;
     logic arbiter_s_hc_valid;
@@ -245,7 +248,7 @@ module group (
     logic arbiter_m_valid;
     logic arbiter_idle;
     logic protocol_s_ready;
-    logic [514:0] protocol_m_data;
+    logic [515:0] protocol_m_data;
     logic protocol_m_valid;
     logic protocol_idle;
     logic protocol_count_rx;
@@ -280,10 +283,16 @@ module group (
     logic [16:0] scheduler_s_data;
     logic scheduler_s_valid;
     logic scheduler_s_ready;
-    logic [39:0] scheduler_m_data;
+    logic [40:0] scheduler_m_data;
     logic scheduler_m_valid;
-    logic scheduler_m_ready;
     logic scheduler_idle;
+    logic delayed_ack_owes;
+    logic [40:0] delayed_ack_m_data;
+    logic delayed_ack_m_valid;
+    logic delayed_ack_m_ready;
+    logic delayed_ack_idle;
+    logic [63:0] delayed_ack_wake_at;
+    logic grant_stands;
     logic payload_read_s_ready;
     logic payload_read_s_cpl_ready;
     logic [351:0] payload_read_m_up_data;
@@ -308,6 +317,7 @@ module group (
     wire [31:0] arbiter_m_data_ack = arbiter_m_data[123:92];
     wire [23:0] protocol_m_data_ticket = protocol_m_data[25:2];
     wire [15:0] protocol_m_data_flow = protocol_m_data[41:26];
+    wire protocol_m_data_owes = protocol_m_data[432];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
     wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
@@ -321,8 +331,11 @@ module group (
 
     wire go = 1'b1;
     assign s_ready = arbiter_s_rx_ready;
-    assign arbiter_s_tx_valid = scheduler_m_valid & go;
-    assign scheduler_m_ready = arbiter_s_tx_ready & go;
+    wire reminds = delayed_ack_m_valid & !grant_stands;
+    assign arbiter_s_tx_data = reminds ? delayed_ack_m_data : scheduler_m_data;
+    assign arbiter_s_tx_valid = (reminds | scheduler_m_valid) & go;
+    wire grants = arbiter_s_tx_ready & go & !reminds;
+    assign delayed_ack_m_ready = arbiter_s_tx_ready & go & reminds;
     assign arbiter_s_hc_valid = s_hc_valid & go;
     assign s_hc_ready = arbiter_s_hc_ready & go;
     assign arbiter_s_cmd_valid = s_cmd_valid & go;
@@ -330,6 +343,8 @@ module group (
     wire free = 1'b1;
     wire event_ = arbiter_m_valid & free;
     wire takes = protocol_s_ready & free;
+    assign delayed_ack_owes = protocol_m_valid & post_s_ready & protocol_m_data_owes;
+    assign wake_at = delayed_ack_wake_at;
     assign s_connection_ready = post_s_connection_ready;
     wire releases =
         event_
@@ -373,7 +388,7 @@ module group (
         & payload_read_idle
         & assemble_idle;
     assign settled = behind;
-    assign idle = behind & arbiter_idle & scheduler_idle;
+    assign idle = behind & arbiter_idle & scheduler_idle & delayed_ack_idle;
     assign at_arbiter = {
         s_valid ? s_data_flow : 16'd0,
         s_valid ? s_data_summary_ticket : 24'd0,
@@ -398,12 +413,11 @@ module group (
         post_m_action_valid & !payload_write_s_ready,
         post_m_action_valid & payload_write_s_ready
     };
-    wire probe_ready = arbiter_s_tx_ready & go;
     assign at_scheduler = {
         scheduler_m_valid ? scheduler_m_data_flow : 16'd0,
         scheduler_m_valid ? scheduler_m_data_ticket : 24'd0,
-        scheduler_m_valid & !probe_ready,
-        scheduler_m_valid & probe_ready
+        scheduler_m_valid & !grants,
+        scheduler_m_valid & grants
     };
     assign at_payload_read = {
         post_m_read_valid ? post_m_read_data_flow : 16'd0,
@@ -424,7 +438,7 @@ module group (
         .s_rx_data(s_data),
         .s_rx_valid(s_valid),
         .s_rx_ready(arbiter_s_rx_ready),
-        .s_tx_data(scheduler_m_data),
+        .s_tx_data(arbiter_s_tx_data),
         .s_tx_valid(arbiter_s_tx_valid),
         .s_tx_ready(arbiter_s_tx_ready),
         .s_hc_data(s_hc_data),
@@ -511,8 +525,20 @@ module group (
         .s_ready(scheduler_s_ready),
         .m_data(scheduler_m_data),
         .m_valid(scheduler_m_valid),
-        .m_ready(scheduler_m_ready),
+        .m_ready(grants),
         .idle(scheduler_idle)
+    );
+    delayed_ack u_delayed_ack (
+        .clk(clk),
+        .rst(rst),
+        .owes(delayed_ack_owes),
+        .flow(protocol_m_data_flow),
+        .now(now),
+        .m_data(delayed_ack_m_data),
+        .m_valid(delayed_ack_m_valid),
+        .m_ready(delayed_ack_m_ready),
+        .idle(delayed_ack_idle),
+        .wake_at(delayed_ack_wake_at)
     );
     payload_read u_payload_read (
         .clk(clk),
@@ -554,6 +580,13 @@ module group (
         .clk(clk),
         .holds(scheduler_takes_holds)
     );
+
+    always_ff @(posedge clk) begin
+        grant_stands <= scheduler_m_valid & go & !reminds & !grants;
+        if (rst) begin
+            grant_stands <= 1'b0;
+        end
+    end
 
     // Bits that this module has no use for.
     wire unused_ok = &{

@@ -8,9 +8,10 @@
 //         1    [16]        ready
 // in      1  s_valid
 // out     1  s_ready
-// out    40  m_data
+// out    41  m_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
+//         1    [40]        reminds
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -22,7 +23,7 @@ module scheduler (
     input  wire  [16:0] s_data,
     input  wire         s_valid,
     output logic        s_ready,
-    output logic [39:0] m_data,
+    output logic [40:0] m_data,
     output logic        m_valid,
     input  wire         m_ready,
     output logic        idle
@@ -41,12 +42,12 @@ module scheduler (
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
-    logic [39:0] granted_s_data;
+    logic [40:0] granted_s_data;
     logic granted_s_valid;
     logic granted_s_ready;
-    logic [39:0] granted_m_data;
+    logic [40:0] granted_m_data;
     logic granted_m_valid;
-    logic [21:0] number;
+    logic [20:0] number;
     logic [16:0] fresh;
     logic fresh_valid;
     logic [16:0] written;
@@ -78,7 +79,7 @@ module scheduler (
     wire head_mark = head[16];
     wire leaves = passes | (queue_m_valid & granted_s_ready);
     assign granted_s_valid = passes | queue_m_valid;
-    assign granted_s_data = {head_flow, 2'd1, number};
+    assign granted_s_data = {1'b0, head_flow, 3'd2, number};
     assign left_write_enable = leaves | sweeping;
     assign left_write_address = sweeping ? sweep_flow : head_flow;
     assign left_write_data = !sweeping & head_mark;
@@ -141,7 +142,7 @@ module scheduler (
             written <= word;
         end
         if (leaves) begin
-            number <= number + 22'd1;
+            number <= number + 21'd1;
         end
         if (sweeping) begin
             sweep_flow <= sweep_flow + 16'd1;
@@ -150,7 +151,7 @@ module scheduler (
             end
         end
         if (rst) begin
-            number <= 22'd0;
+            number <= 21'd0;
             fresh_valid <= 1'b0;
             written_valid <= 1'b0;
             sweeping <= 1'b1;

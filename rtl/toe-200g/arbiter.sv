@@ -24,9 +24,10 @@
 //        16    [327:312]   flow
 // in      1  s_rx_valid
 // out     1  s_rx_ready
-// in     40  s_tx_data
+// in     41  s_tx_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
+//         1    [40]        reminds
 // in      1  s_tx_valid
 // out     1  s_tx_ready
 // in    322  s_hc_data
@@ -98,7 +99,7 @@ module arbiter (
     input  wire  [327:0] s_rx_data,
     input  wire          s_rx_valid,
     output logic         s_rx_ready,
-    input  wire  [39:0]  s_tx_data,
+    input  wire  [40:0]  s_tx_data,
     input  wire          s_tx_valid,
     output logic         s_tx_ready,
     input  wire  [321:0] s_hc_data,
@@ -120,6 +121,7 @@ module arbiter (
     wire [15:0] s_rx_data_flow = s_rx_data[327:312];
     wire [23:0] s_tx_data_ticket = s_tx_data[23:0];
     wire [15:0] s_tx_data_flow = s_tx_data[39:24];
+    wire s_tx_data_reminds = s_tx_data[40];
 
     wire [1:0] lower =
         (last == 2'd1) ? (s_hc_valid ? 2'd2 : s_cmd_valid ? 2'd3 : 2'd1) :
@@ -154,7 +156,7 @@ module arbiter (
     wire [13:0] received_summary_payload_len = received_summary[311:298];
     assign m_data =
         (turn == 2'd0) ? {64'd0, received_summary_frame_len, received_summary_payload_len, received_summary_payload_offset, received_summary_ce, received_summary_ts_present, received_summary_ts_ecr, received_summary_ts_val, 16'd0, received_summary_window, received_summary_ack, received_summary_seq, received_summary_flags, received_summary_class, 8'd0, s_rx_data_flow, received_summary_ticket, 2'd0} :
-        (turn == 2'd1) ? {280'd0, s_tx_data_flow, s_tx_data_ticket, 2'd1} :
+        (turn == 2'd1) ? {269'd0, s_tx_data_reminds, 10'd0, s_tx_data_flow, s_tx_data_ticket, 2'd1} :
         (turn == 2'd2) ? s_hc_data :
         s_cmd_data;
     assign idle = !(s_rx_valid | s_tx_valid | s_hc_valid | s_cmd_valid);

@@ -238,6 +238,7 @@ module nic (
     logic group_0_drop_valid;
     logic [6:0] group_0_pulses;
     logic group_0_idle;
+    logic [63:0] group_0_wake_at;
     logic group_0_settled;
     logic [41:0] group_0_at_arbiter;
     logic [41:0] group_0_at_protocol;
@@ -267,6 +268,7 @@ module nic (
     logic group_1_drop_valid;
     logic [6:0] group_1_pulses;
     logic group_1_idle;
+    logic [63:0] group_1_wake_at;
     logic group_1_settled;
     logic [41:0] group_1_at_arbiter;
     logic [41:0] group_1_at_protocol;
@@ -378,6 +380,8 @@ module nic (
     logic [263:0] record_0_1;
     logic [6:0] counted;
     logic [19:0] pulses;
+    logic [63:0] wake_at_1;
+    logic choice_0;
     logic [41:0] of_group_known;
     logic [41:0] of_group_known_1;
     logic [41:0] of_group_known_2;
@@ -614,7 +618,12 @@ module nic (
         & !eth_rx_valid
         & !mmio_valid
         & !dma_cpl_valid;
-    assign wake_at = 64'hffffffffffffffff;
+    always_comb begin
+        wake_at_1 = group_0_wake_at;
+        choice_0 = group_1_wake_at < wake_at_1;
+        wake_at_1 = choice_0 ? group_1_wake_at : wake_at_1;
+    end
+    assign wake_at = wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -859,6 +868,7 @@ module nic (
         .drop_valid(group_0_drop_valid),
         .pulses(group_0_pulses),
         .idle(group_0_idle),
+        .wake_at(group_0_wake_at),
         .settled(group_0_settled),
         .at_arbiter(group_0_at_arbiter),
         .at_protocol(group_0_at_protocol),
@@ -910,6 +920,7 @@ module nic (
         .drop_valid(group_1_drop_valid),
         .pulses(group_1_pulses),
         .idle(group_1_idle),
+        .wake_at(group_1_wake_at),
         .settled(group_1_settled),
         .at_arbiter(group_1_at_arbiter),
         .at_protocol(group_1_at_protocol),

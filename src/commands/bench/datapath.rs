@@ -143,10 +143,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         points.push(embedded("toe-100g.toml", TOE_100G)?);
     }
     let mut figures = Figures::default();
-    let apart = |measure: &Measure| matches!(
-        measure,
-        Measure::Ladder | Measure::Area | Measure::Recovery
-    );
+    let apart =
+        |measure: &Measure| matches!(measure, Measure::Ladder | Measure::Area | Measure::Recovery);
     let ladder_only = !arguments.only.is_empty() && arguments.only.iter().all(apart);
     for point in points.iter().filter(|_| !ladder_only) {
         let subject = subject(point, arguments.stalls)?;

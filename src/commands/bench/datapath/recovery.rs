@@ -48,12 +48,7 @@ pub fn measure(subject: &Subject, losses: &[f64], span: Time) -> Result<Curve> {
 
 /// The curves for people.
 pub fn table(curves: &[Curve]) -> String {
-    let mut table = plain(&[
-        "intervals, recovery",
-        "loss",
-        "receive Gb/s",
-        "send Gb/s",
-    ]);
+    let mut table = plain(&["intervals, recovery", "loss", "receive Gb/s", "send Gb/s"]);
     for curve in curves {
         for point in &curve.points {
             table.add_row([
