@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 const CONTEXTS: usize = 8;
 const FLOWS: usize = 64;
+/// Clocks that a record waits for its neighbour.
+const PATIENCE: u64 = 6;
 
 /// A context's ring as its host sees it.
 #[derive(Clone, Default)]
@@ -38,7 +40,11 @@ struct Hosts {
 
 impl Hosts {
     fn new(seed: u64) -> Self {
-        let mut bench = bench_of(&Notify::new(CONTEXTS, FLOWS), "notify", seed);
+        let mut bench = bench_of(
+            &Notify::<512>::new(CONTEXTS, FLOWS, PATIENCE),
+            "notify",
+            seed,
+        );
         let (s, s_context) = (bench.driver("s"), bench.driver("s_context"));
         let m_up = bench.monitor("m_up");
         bench.reset();
@@ -125,20 +131,22 @@ impl Hosts {
             assert_eq!(value("last"), 1);
             match value("kind") {
                 UP_WRITE => {
-                    assert_eq!(value("bytes"), 32);
-                    let address = value("address");
+                    let (address, bytes) = (value("address"), value("bytes"));
+                    assert!(bytes == 32 || (bytes == 64 && address % 64 == 0));
                     let ring = &mut self.rings[(address >> 20) as usize - 1];
                     let size = 1u32 << ring.log2;
                     assert_eq!(address, ring.base + 32 * u64::from(ring.posted % size));
-                    assert!(
-                        ring.posted - ring.freed < size,
-                        "an unread record is overwritten"
-                    );
-                    let bytes: [u8; 32] = up.field("data").to_bytes(64)[..32].try_into().unwrap();
-                    let record = Record::decode(&bytes);
-                    assert_eq!(record.phase, (ring.posted / size) & 1 == 0);
-                    ring.posted += 1;
-                    ring.unread.push_back(record);
+                    let data = up.field("data").to_bytes(64);
+                    for record in data[..bytes as usize].chunks(32) {
+                        assert!(
+                            ring.posted - ring.freed < size,
+                            "an unread record is overwritten"
+                        );
+                        let record = Record::decode(record.try_into().unwrap());
+                        assert_eq!(record.phase, (ring.posted / size) & 1 == 0);
+                        ring.posted += 1;
+                        ring.unread.push_back(record);
+                    }
                 }
                 UP_MSIX => self.rings[value("vector") as usize].interrupts += 1,
                 kind => panic!("kind {kind}"),
@@ -167,7 +175,86 @@ impl Hosts {
 
 #[test]
 fn lint_clean() {
-    assert_lint_clean(&Notify::new(CONTEXTS, FLOWS), "notify");
+    assert_lint_clean(&Notify::<256>::new(CONTEXTS, FLOWS, 0), "notify");
+    assert_lint_clean(&Notify::<512>::new(CONTEXTS, FLOWS, PATIENCE), "notify");
+}
+
+/// Addresses and bytes of the writes.
+fn writes(hosts: &Hosts) -> Vec<String> {
+    let ups = hosts.bench.received(hosts.m_up).iter();
+    ups.map(|up| format!("{}+{}", up.field("address"), up.field("bytes")))
+        .collect()
+}
+
+#[test]
+fn records_side_by_side_leave_in_one_write() {
+    let mut hosts = Hosts::new(11);
+    hosts.enable(1, 4);
+    hosts.enable(2, 4);
+    hosts.settle();
+    // A pair; one alone whose neighbour comes too late; that; and one whose neighbour is
+    // another context's.
+    for flow in 0..3 {
+        hosts.update(1, flow, 1, 0, 0);
+    }
+    hosts.bench.run(30);
+    hosts.update(1, 3, 1, 0, 0);
+    hosts.update(1, 4, 1, 0, 0);
+    hosts.update(2, 5, 1, 0, 0);
+    hosts.bench.run(30);
+    assert_eq!(
+        writes(&hosts),
+        [
+            "0x200000+0x40",
+            "0x200040+0x20",
+            "0x200060+0x20",
+            "0x200080+0x20",
+            "0x300000+0x20"
+        ]
+    );
+    let alone = cycle_of(&hosts.bench, "m_up", 1) - cycle_of(&hosts.bench, "s", 2);
+    assert_eq!(alone, 4 + PATIENCE);
+    hosts.absorb();
+    assert_eq!(hosts.rings[1].posted + hosts.rings[2].posted, 6);
+    assert!(hosts.idle());
+}
+
+/// Half as wide a bus takes two beats for two records.
+#[test]
+fn two_records_are_two_beats_of_256_bits() {
+    let mut bench = bench_of(&Notify::<256>::new(CONTEXTS, FLOWS, 15), "notify", 12);
+    let (s, s_context, m_up) = (
+        bench.driver("s"),
+        bench.driver("s_context"),
+        bench.monitor("m_up"),
+    );
+    bench.stall(m_up, Stalls::random(50));
+    bench.reset();
+    for (register, value) in [
+        (context::RECORD_BASE, 0x40),
+        (context::RECORD_LOG2, 4),
+        (context::ENABLE, 1),
+    ] {
+        bench.send(
+            s_context,
+            fields! { context: 1, register: register / 8, value: value },
+        );
+    }
+    bench.run_until(1_000, |bench| bench.pending(s_context) == 0);
+    bench.run(3);
+    for rx in [0x11, 0x22] {
+        bench.send(
+            s,
+            fields! { context: 1, kind: RecordKind::Update as u8, rx_bump: rx },
+        );
+    }
+    bench.run_until_received(m_up, 2, 100);
+    for (up, (last, rx)) in bench.received(m_up).iter().zip([(0, 0x11), (1, 0x22)]) {
+        assert_eq!(up.field("address"), 0x40);
+        assert_eq!(up.field("bytes"), 64);
+        assert_eq!(up.field("last"), last);
+        assert_eq!(up.field("data").to_bytes(32)[0], rx);
+    }
 }
 
 #[test]

@@ -79,6 +79,10 @@ pub struct DesignPoint {
     /// Descriptor reads in flight, 2 to 16.
     #[serde(default = "default_descriptor_bursts")]
     pub descriptor_bursts: u32,
+    /// Clocks that a record waits for its neighbour in the ring, so that both leave in one
+    /// write, 0 to 15.
+    #[serde(default = "default_record_wait")]
+    pub record_wait: u32,
     /// Flow groups, each with its own protocol unit and event order: 1, 2, 4 or 8. The low
     /// bits of a flow id name its group.
     #[serde(default = "one")]
@@ -134,6 +138,9 @@ fn default_egress_depth() -> u32 {
 }
 fn default_descriptor_bursts() -> u32 {
     16
+}
+fn default_record_wait() -> u32 {
+    6
 }
 fn one() -> u32 {
     1
@@ -297,6 +304,11 @@ impl DesignPoint {
             [0, 1, 2, 4].contains(&self.ooo_intervals),
             "ooo_intervals",
             format!("must be 0, 1, 2 or 4, not {}", self.ooo_intervals),
+        )?;
+        check(
+            self.record_wait <= 15,
+            "record_wait",
+            format!("must lie between 0 and 15, not {}", self.record_wait),
         )?;
         for (key, count) in [("groups", self.groups), ("replicas", self.replicas)] {
             check(

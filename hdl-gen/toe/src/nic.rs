@@ -123,7 +123,7 @@ pub struct Nic<const N: usize, const K: usize> {
     notices: Vec<Gather<Notice>>,
     frames: Vec<Gather<Beat<N, K>>>,
     tally: Vec<Tally>,
-    notify: Notify,
+    notify: Notify<N>,
     fetch: Fetch<N>,
     registers: Registers,
     upstream: Upstream<N>,
@@ -202,7 +202,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             notices: (0..several).map(|_| Gather::new(groups)).collect(),
             frames: (0..several).map(|_| Gather::new(groups)).collect(),
             tally: (0..several).map(|_| Tally::new(groups)).collect(),
-            notify: Notify::new(contexts, connections),
+            notify: Notify::new(contexts, connections, point.record_wait.into()),
             fetch: Fetch::new(contexts, point.descriptor_bursts as usize),
             registers: Registers::new(Identity {
                 contexts: point.contexts.into(),

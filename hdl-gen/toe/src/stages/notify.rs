@@ -1,9 +1,9 @@
 //! Notify: writes records into the hosts' notification rings and raises interrupts.
 //!
 //! ```text
-//!                ┌────────┐ read  ┌─────┐  ┌──────────┐   ┌──────┐
-//!  s_context ───►│        ├──────►│     │─►│ postings │──►│ emit │─► m_up
-//!  s ───────────►│ select │       │ act │  └──────────┘   └──────┘
+//!                ┌────────┐ read  ┌─────┐  ┌──────┐
+//!  s_context ───►│        ├──────►│     │─►│ pair │─► m_up
+//!  s ───────────►│ select │       │ act │  └──────┘
 //!            ┌──►│        │       │     │─► slow_room
 //!            │   └────────┘       └┬─┬──┘
 //!            │   ┌─────────┐ flow  │ │ write back
@@ -13,7 +13,9 @@
 //!
 //! One item of work takes two cycles: `Select` chooses it and reads its memories, `Act`
 //! decides and writes back. Context writes come first, records and drained flows
-//! alternate. Initiation interval: 2 cycles a record. Latency from `s` to `m_up`: 3.
+//! alternate. The [pair] unit sends two records that lie side by side in one write. Initiation
+//! interval: 2 cycles a record. Latency from `s` to `m_up`: 3 cycles for a record that does not
+//! wait for its neighbour.
 //!
 //! A record may be written while its ring has a free slot. When there is none, an update
 //! record adds up in its flow's entry of `bumps` and the flow is queued once in `waiting`.
@@ -31,9 +33,12 @@
 //! A context that is disabled loses its records. After reset `Clear` wipes the memories,
 //! one word a cycle; nothing is taken meanwhile.
 
-use crate::channels::{ContextWrite, Notice, RECORD_BITS, UP_MSIX, UP_WRITE, Up};
+mod pair;
+
+use crate::channels::{ContextWrite, Notice, Up};
 use crate::interface::{RecordKind, context};
 use hallux_hdl::prelude::*;
+use pair::{Pair, Posting};
 
 /// Slots of context 0's ring that only frame and command records may take.
 pub const RESERVE: u64 = 16;
@@ -43,8 +48,6 @@ const ARM: usize = context::INTERRUPT_ARM as usize / 8;
 const BASE: usize = context::RECORD_BASE as usize / 8;
 const LOG2: usize = context::RECORD_LOG2 as usize / 8;
 const ENABLE: usize = context::ENABLE as usize / 8;
-/// Records that may wait for the upstream queue.
-const POSTINGS: usize = 8;
 
 /// What the stage does in this cycle.
 #[derive(Copy, Clone, Debug, PartialEq, LogicState)]
@@ -106,21 +109,6 @@ pub struct Waiting {
     pub ring: Bits<8>,
 }
 
-/// A record, an interrupt, or a record and its interrupt.
-#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Posting {
-    /// Write the record.
-    pub write: Bit,
-    /// Raise the interrupt (behind the record).
-    pub interrupt: Bit,
-    /// MSI-X vector: the context.
-    pub vector: Bits<8>,
-    /// Bus address of the record.
-    pub address: Bits<64>,
-    /// The record.
-    pub record: Bits<256>,
-}
-
 /// The 32 bytes of a record (`interface::Record`).
 #[hdl_fn]
 pub fn record_bytes(notice: Notice, phase: Bit) -> Bits<256> {
@@ -142,7 +130,7 @@ pub fn record_bytes(notice: Notice, phase: Bit) -> Bits<256> {
 
 /// Posts records and interrupts.
 #[derive(LogicBlock, Default)]
-pub struct Notify {
+pub struct Notify<const N: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset, active high.
@@ -152,7 +140,7 @@ pub struct Notify {
     /// Writes to context registers; those of other stages are ignored.
     pub s_context: StreamSink<ContextWrite>,
     /// Records and interrupts.
-    pub m_up: StreamSource<Up<RECORD_BITS>>,
+    pub m_up: StreamSource<Up<N>>,
     /// Context 0 takes another slow-path frame.
     pub slow_room: Signal<Out, Bit>,
     /// Pulse: an interrupt is raised.
@@ -175,26 +163,22 @@ pub struct Notify {
     drained: DFF<Bit>,
     /// Context 0 takes another slow-path frame.
     frames_fit: DFF<Bit>,
-    postings: Fifo<Posting>,
-    out: StreamRegister<Posting>,
-    /// The record of the oldest posting has left, its interrupt is next.
-    second: DFF<Bit>,
+    pair: Pair<N>,
     postings_fit: Assert,
     record_fits: Assert,
     _contexts: usize,
     _flows: usize,
 }
 
-impl Notify {
-    /// A notifier for `contexts` contexts (at most 32) and `flows` flow ids.
-    pub fn new(contexts: usize, flows: usize) -> Self {
+impl<const N: usize> Notify<N> {
+    /// A notifier for `contexts` contexts (at most 32) and `flows` flow ids, whose records
+    /// wait up to `patience` clocks (at most 15) for a neighbour.
+    pub fn new(contexts: usize, flows: usize, patience: u64) -> Self {
         Self {
             contexts: Ram::new(contexts.max(2)),
             bumps: Ram::new(flows.max(2)),
             waiting: Fifo::new(flows.clamp(2, 65_535)),
-            postings: Fifo::new(POSTINGS)
-                .with_almost_full(2)
-                .with_output(FifoOutput::Forward),
+            pair: Pair::new(patience),
             postings_fit: Assert::new("a posting finds no place in its queue"),
             record_fits: Assert::new("a frame or command record finds its ring full"),
             _contexts: contexts,
@@ -204,24 +188,21 @@ impl Notify {
     }
 }
 
-impl Logic for Notify {
+impl<const N: usize> Logic for Notify<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, write, notice, enabled, queued, visit, drained, frames_fit,
-            second
+            self, clk, state, clear, write, notice, enabled, queued, visit, drained, frames_fit
         );
         self.contexts.clk.next = self.clk.val();
         self.bumps.clk.next = self.clk.val();
         self.waiting.clk.next = self.clk.val();
         self.waiting.rst.next = self.rst.val();
-        self.postings.clk.next = self.clk.val();
-        self.postings.rst.next = self.rst.val();
-        self.out.clk.next = self.clk.val();
-        self.out.rst.next = self.rst.val();
+        self.pair.clk.next = self.clk.val();
+        self.pair.rst.next = self.rst.val();
 
         // Select: a context write, then records and waiting flows in turn.
-        let select = (self.state.q.val() == State::Select) & !self.postings.almost_full.val();
+        let select = (self.state.q.val() == State::Select) & !self.pair.almost_full.val();
         let wanted = self.s_context.valid.val();
         let visiting = self.visit.q.val().any() & self.waiting.m.valid.val();
         let drain = select & !wanted & visiting & !(self.s.valid.val() & self.drained.q.val());
@@ -473,12 +454,12 @@ impl Logic for Notify {
         if enqueue {
             self.queued.d.next = self.queued.q.val() + bits::<17>(1);
         }
-        self.postings.s.valid.next = acting & (posting.write | posting.interrupt);
-        self.postings.s.data.next = posting;
+        self.pair.s.valid.next = acting & (posting.write | posting.interrupt);
+        self.pair.s.data.next = posting;
         self.postings_fit.clk.next = self.clk.val();
         self.postings_fit.holds.next = self.rst.val()
             | !(acting & (posting.write | posting.interrupt))
-            | self.postings.s.ready.val();
+            | self.pair.s.ready.val();
         // Updates add up; the others rely on the reserve of context 0.
         self.record_fits.clk.next = self.clk.val();
         self.record_fits.holds.next =
@@ -495,49 +476,12 @@ impl Logic for Notify {
         }
         self.slow_room.next = self.frames_fit.q.val();
 
-        // Emit: the record, then its interrupt.
-        self.out.s.data.next = self.postings.m.data.val();
-        self.out.s.valid.next = self.postings.m.valid.val();
-        self.postings.m.ready.next = self.out.s.ready.val();
-        let leaving = self.out.m.data.val();
-        let message = leaving.interrupt & (!leaving.write | self.second.q.val());
-        let go = self.out.m.valid.val() & self.m_up.ready.val();
-        self.m_up.valid.next = self.out.m.valid.val();
-        self.m_up.data.next = Up::<RECORD_BITS> {
-            kind: if message {
-                bits::<2>(UP_MSIX)
-            } else {
-                bits::<2>(UP_WRITE)
-            },
-            address: if message {
-                bits::<64>(0)
-            } else {
-                leaving.address
-            },
-            bytes: if message {
-                bits::<13>(0)
-            } else {
-                bits::<13>(32)
-            },
-            tag: bits::<8>(0),
-            vector: leaving.vector,
-            data: if message {
-                bits::<RECORD_BITS>(0)
-            } else {
-                leaving.record
-            },
-            last: true,
-        };
-        self.out.m.ready.next = self.m_up.ready.val() & (message | !leaving.interrupt);
-        if go {
-            self.second.d.next = leaving.write & leaving.interrupt & !message;
-        }
-        self.interrupts.next = go & message;
+        StreamSource::<Up<N>>::link(&mut self.m_up, &mut self.pair.m);
+        self.interrupts.next = self.pair.interrupts.val();
 
         self.idle.next = (self.state.q.val() == State::Select)
             & !self.visit.q.val().any()
-            & !self.postings.level.val().any()
-            & !self.out.m.valid.val();
+            & self.pair.idle.val();
 
         if self.rst.val() {
             self.state.d.next = State::Clear;
@@ -547,7 +491,6 @@ impl Logic for Notify {
             self.visit.d.next = bits::<17>(0);
             self.drained.d.next = false;
             self.frames_fit.d.next = false;
-            self.second.d.next = false;
         }
     }
 }

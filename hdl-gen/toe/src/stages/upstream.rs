@@ -46,7 +46,7 @@ pub struct Upstream<const N: usize> {
     /// Payload writes (payload write).
     pub s_payload: StreamSink<Up<N>>,
     /// Records and interrupts (notify). Their mutual order is kept.
-    pub s_notify: StreamSink<Up<RECORD_BITS>>,
+    pub s_notify: StreamSink<Up<N>>,
     /// Payload reads (payload read).
     pub s_read: StreamSink<Up<RECORD_BITS>>,
     /// Descriptor reads and consumed counts (fetch).
@@ -105,7 +105,7 @@ impl<const N: usize> Logic for Upstream<N> {
         };
         let beat = match pick.index() {
             0 => self.s_payload.data.val(),
-            1 => widen::<N>(self.s_notify.data.val()),
+            1 => self.s_notify.data.val(),
             2 => widen::<N>(self.s_read.data.val()),
             3 => widen::<N>(self.s_fetch.data.val()),
             _ => widen::<N>(self.s_mmio.data.val()),

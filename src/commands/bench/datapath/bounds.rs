@@ -9,9 +9,9 @@ use serde::Serialize;
 pub const HEADERS: u64 = 66;
 /// Upstream bytes that one 64-byte RPC may cost (contracts §6).
 pub const RPC_UPSTREAM_BYTES: u64 = 150;
-/// Protocol events of one RPC: its request, the application's answer, the grant, and the
-/// acknowledgement of the answer.
-pub const RPC_EVENTS: f64 = 4.0;
+/// Protocol events of one RPC at least: its request, which acknowledges the answer before it;
+/// the application's descriptor; the grant of the answer, which acknowledges the request.
+pub const RPC_EVENTS: f64 = 3.0;
 
 /// A limit with its name.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

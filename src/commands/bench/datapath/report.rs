@@ -222,6 +222,23 @@ pub fn table(figures: &DesignFigures) -> String {
             "64-B echoes: {:.1} PCIe bytes up and {:.1} down each; p50 {} ns, p99.99 {} ns\n",
             rpc.upstream_bytes, rpc.downstream_bytes, rpc.p50_ns, rpc.p9999_ns
         );
+        let limits: Vec<_> = rpc
+            .bounds
+            .iter()
+            .map(|bound| format!("{} {:.2}", bound.name, bound.value))
+            .collect();
+        let classes: Vec<_> = rpc
+            .pcie_bytes
+            .iter()
+            .filter(|(_, bytes)| **bytes >= 0.05)
+            .map(|(class, bytes)| format!("{class} {bytes:.1}"))
+            .collect();
+        text += &format!(
+            "64-B echoes: limits in M/s: {}; {:.2} protocol events and PCIe bytes each: {}\n",
+            limits.join(", "),
+            rpc.protocol_events,
+            classes.join(", ")
+        );
     }
     if let Some(latency) = &figures.latency {
         let mut cycles = plain(&["latency, cycles", "p50", "p99.99", "samples"]);

@@ -100,6 +100,16 @@ impl Measured {
         self.nic.drops.values().sum()
     }
 
+    /// Events that entered a stage, in all flow groups, over the whole run.
+    pub fn stage_events(&self, stage: &str) -> u64 {
+        let further = format!("{stage}_further_");
+        let stages = self.nic.stages.iter();
+        stages
+            .filter(|(name, _)| *name == stage || name.starts_with(&further))
+            .map(|(_, counters)| counters.busy)
+            .sum()
+    }
+
     /// Bytes of the given PCIe classes over the whole run.
     pub fn pcie(&self, classes: &[&str]) -> u64 {
         classes

@@ -7,6 +7,7 @@ use super::rig::{self, Load, Measured, Subject};
 use anyhow::{Result, ensure};
 use hallux_channel::Time;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Payload of a small segment and of a small RPC.
 pub const SMALL: u64 = 64;
@@ -170,6 +171,10 @@ pub struct Rpc {
     pub mrps: Figure,
     /// All limits, in millions a second.
     pub bounds: Vec<Bound>,
+    /// Events of the protocol units an RPC.
+    pub protocol_events: f64,
+    /// Bytes on the PCIe link an RPC, by class.
+    pub pcie_bytes: BTreeMap<String, f64>,
     /// Upstream bytes on the PCIe link an RPC.
     pub upstream_bytes: f64,
     /// Downstream bytes.
@@ -210,6 +215,13 @@ pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
     Ok(Rpc {
         mrps: Figure::new(measured.answers.rate() * 1e-6, bounds::binding(&bounds)),
         bounds: bounds.to_vec(),
+        protocol_events: measured.stage_events("protocol") as f64 / answers,
+        pcie_bytes: measured
+            .nic
+            .pcie
+            .iter()
+            .map(|(class, &bytes)| (class.clone(), bytes as f64 / answers))
+            .collect(),
         upstream_bytes: up / answers,
         downstream_bytes: down / answers,
         p50_ns: latency.quantile(5_000).ns(),
