@@ -62,6 +62,8 @@ pub struct Load {
     pub span: Time,
     /// Probability that a frame is lost, each direction.
     pub loss: f64,
+    /// The NIC delays acknowledgements, so that they ride on data.
+    pub delayed_acks: bool,
 }
 
 impl Load {
@@ -76,6 +78,7 @@ impl Load {
             warm_up: Time::from_us(30),
             span: Time::from_us(100),
             loss: 0.0,
+            delayed_acks: false,
         }
     }
 }
@@ -144,6 +147,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         rx_ring: load.ring,
         tx_ring: load.ring,
         record_log2: 12,
+        delayed_acks: load.delayed_acks,
         descriptor_log2: 12,
         ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
     })?;

@@ -191,6 +191,7 @@ pub struct Rpc {
 pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
     let load = Load {
         span,
+        delayed_acks: true,
         ..Load::new(
             connections,
             Work::Request(SMALL),
