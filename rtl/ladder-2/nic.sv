@@ -213,7 +213,7 @@ module nic (
     logic [41:0] group_0_at_assemble;
     logic notify_s_ready;
     logic notify_s_context_ready;
-    logic [351:0] notify_m_up_data;
+    logic [607:0] notify_m_up_data;
     logic notify_m_up_valid;
     logic notify_slow_room;
     logic notify_interrupts;

@@ -13,14 +13,14 @@
 //         1    [607]       last
 // in      1  s_payload_valid
 // out     1  s_payload_ready
-// in    352  s_notify_data
+// in    608  s_notify_data
 //         2    [1:0]       kind
 //        64    [65:2]      address
 //        13    [78:66]     bytes
 //         8    [86:79]     tag
 //         8    [94:87]     vector
-//       256    [350:95]    data
-//         1    [351]       last
+//       512    [606:95]    data
+//         1    [607]       last
 // in      1  s_notify_valid
 // out     1  s_notify_ready
 // in    352  s_read_data
@@ -72,7 +72,7 @@ module upstream (
     input  wire  [607:0] s_payload_data,
     input  wire          s_payload_valid,
     output logic         s_payload_ready,
-    input  wire  [351:0] s_notify_data,
+    input  wire  [607:0] s_notify_data,
     input  wire          s_notify_valid,
     output logic         s_notify_ready,
     input  wire  [351:0] s_read_data,
@@ -96,13 +96,6 @@ module upstream (
     logic [2:0] owner;
     logic [2:0] pick;
 
-    wire [1:0] s_notify_data_kind = s_notify_data[1:0];
-    wire [63:0] s_notify_data_address = s_notify_data[65:2];
-    wire [12:0] s_notify_data_bytes = s_notify_data[78:66];
-    wire [7:0] s_notify_data_tag = s_notify_data[86:79];
-    wire [7:0] s_notify_data_vector = s_notify_data[94:87];
-    wire [255:0] s_notify_data_data = s_notify_data[350:95];
-    wire s_notify_data_last = s_notify_data[351];
     wire [1:0] s_read_data_kind = s_read_data[1:0];
     wire [63:0] s_read_data_address = s_read_data[65:2];
     wire [12:0] s_read_data_bytes = s_read_data[78:66];
@@ -167,7 +160,7 @@ module upstream (
         s_mmio_valid;
     wire [607:0] beat =
         (pick == 3'd0) ? s_payload_data :
-        (pick == 3'd1) ? {s_notify_data_last, 256'd0, s_notify_data_data, s_notify_data_vector, s_notify_data_tag, s_notify_data_bytes, s_notify_data_address, s_notify_data_kind} :
+        (pick == 3'd1) ? s_notify_data :
         (pick == 3'd2) ? {s_read_data_last, 256'd0, s_read_data_data, s_read_data_vector, s_read_data_tag, s_read_data_bytes, s_read_data_address, s_read_data_kind} :
         (pick == 3'd3) ? {s_fetch_data_last, 256'd0, s_fetch_data_data, s_fetch_data_vector, s_fetch_data_tag, s_fetch_data_bytes, s_fetch_data_address, s_fetch_data_kind} :
         {s_mmio_data_last, 256'd0, s_mmio_data_data, s_mmio_data_vector, s_mmio_data_tag, s_mmio_data_bytes, s_mmio_data_address, s_mmio_data_kind};
