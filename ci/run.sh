@@ -17,6 +17,7 @@ install_tools() {
     command -v tshark >/dev/null || missing+=(tshark)
     command -v yosys >/dev/null || missing+=(yosys)
     command -v clang++ >/dev/null || missing+=(clang)
+    ldconfig -p | grep "libclang-[0-9]" >/dev/null || missing+=(libclang1)
     command -v valgrind >/dev/null || missing+=(valgrind)
     command -v verilator_bin >/dev/null || missing+=(verilator)
     command -v g++ >/dev/null || missing+=(g++)
@@ -99,6 +100,7 @@ tests() {
     cargo test --release --workspace 2>&1 | tee "$test_log"
 }
 step "tests" tests
+step "header by libclang" cargo test --release --quiet -p hallux-channel-capi --features bindgen --test layouts
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --release --workspace --all-targets --locked -- -D warnings
 step "generated RTL" cargo run --release --quiet -- gen --check

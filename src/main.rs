@@ -41,6 +41,8 @@ enum Command {
     Host(commands::host::Arguments),
     /// Run a part of a network by itself, behind SimBricks channels.
     Net(commands::net::Arguments),
+    /// Run a memory by itself, behind a SimBricks channel.
+    Memory(commands::memory::Arguments),
     /// Tell what is found on this machine, what is missing and how to get it.
     Doctor(commands::doctor::Arguments),
     /// Run a part of a scenario for another process.
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Nic(arguments) => commands::nic::execute(&arguments),
         Command::Host(arguments) => commands::host::execute(&arguments),
         Command::Net(arguments) => commands::net::execute(&arguments),
+        Command::Memory(arguments) => commands::memory::execute(&arguments),
         Command::Doctor(arguments) => commands::doctor::execute(&arguments),
         Command::Worker => commands::worker::execute(),
         Command::Agent => commands::worker::execute_agent(),

@@ -142,9 +142,8 @@ pub fn assemble(
 impl Assembly {
     /// What the client applications have done so far.
     pub fn work(&self) -> Work {
-        let mut clients = self.works.iter().filter_map(HostWork::client);
-        let first = clients.next().unwrap_or_default();
-        clients.fold(first, Work::and)
+        let clients = self.works.iter().filter_map(HostWork::client);
+        clients.fold(Work::default(), Work::and)
     }
 
     /// A handle on the clients' verified bytes, for a progress display.

@@ -244,3 +244,113 @@ fn mistakes_are_told() {
     .fails_with(&["`w`", "speaks Ethernet, this end PCIe"]);
     wrong.ends(LONG).fails_with(&["`w`"]);
 }
+
+/// The commands of a block of docs/simbricks.md that holds `part`, one a line.
+fn documented(part: &str) -> Vec<String> {
+    let page = fs::read_to_string(format!("{PROJECT}/docs/simbricks.md")).unwrap();
+    let blocks = page.split("```sh\n").skip(1);
+    let mut blocks = blocks.filter_map(|rest| Some(rest.split_once("```")?.0));
+    let block = blocks.find(|block| block.contains(part)).unwrap();
+    block.lines().map(str::to_owned).collect()
+}
+
+/// Starts each command of the page, as it stands there.
+fn start_all(place: &Place, commands: &[String]) -> Vec<Started> {
+    let arguments = |line: &String| line.strip_prefix("hallux ").map(str::to_owned);
+    let commands: Vec<String> = commands.iter().filter_map(arguments).collect();
+    assert!(!commands.is_empty());
+    commands
+        .iter()
+        .map(|command| Started::new(place, command))
+        .collect()
+}
+
+/// The five commands of the page, the network among them as it is or another.
+#[track_caller]
+fn assert_page(network: Option<&str>) {
+    let place = rpc_place();
+    fs::rename(place.path("scenario.toml"), place.path("rpc-echo.toml")).unwrap();
+    let mut commands = documented("hallux host rpc-echo.toml#client");
+    if let Some(network) = network {
+        let place = commands.iter().position(|line| line.contains("hallux net"));
+        commands[place.unwrap()] = documented(network).remove(0);
+    }
+    let started = start_all(&place, &commands);
+    assert_eq!(started.len(), 5);
+    let ended: Vec<Ended> = started
+        .into_iter()
+        .map(|part| part.ends(LONG).succeeds())
+        .collect();
+    assert!(
+        ended[4].stdout.contains("25600 bytes verified"),
+        "{ended:#?}"
+    );
+}
+
+#[test]
+fn the_commands_of_the_page_do_what_it_says() {
+    assert_page(None);
+}
+
+#[test]
+fn the_switch_of_the_page_takes_the_place_of_the_wire() {
+    assert_page(Some("hallux net switch connect:"));
+}
+
+/// Any client of SimBricks' memory protocol can use the memory.
+#[test]
+fn a_memory_answers_its_client() {
+    use hallux_channel::simbricks::{Address, Delivery, Endpoint, Options, Role, SyncMode};
+    use hallux_channel::{Message, Time};
+    let place = Place::new();
+    let latency = Time::from_ns(500);
+    let memory = Started::new(
+        &place,
+        "memory listen:m:m.shm:sync=true:latency=500ns --access 80ns",
+    );
+    let address = Address::connect(place.path("m"), SyncMode::Required, latency);
+    let options = Options::default();
+    let mut client = Endpoint::establish(&address, Role::MemoryClient, &options).unwrap();
+    let write = Message::MemoryWrite {
+        req_id: 1,
+        space: 0,
+        addr: 64,
+        data: b"Hallux".to_vec().into(),
+        posted: false,
+    };
+    let read = Message::MemoryRead {
+        req_id: 2,
+        space: 0,
+        addr: 64,
+        len: 6,
+    };
+    for message in [write, read] {
+        assert_eq!(
+            client.try_send(Time::ZERO, &message).unwrap(),
+            Delivery::Sent
+        );
+    }
+    // The times of both go on until it has answered.
+    let (mut answers, mut now) = (vec![], Time::ZERO);
+    while answers.len() < 2 {
+        now = now.max(client.bound().since(Time::from_ps(1)));
+        client.promise(now).unwrap();
+        answers.extend(client.poll().unwrap());
+        std::thread::yield_now();
+    }
+    let at = latency + Time::from_ns(80) + latency;
+    let expected = [
+        (at, Message::MemoryWriteCompletion { req_id: 1 }),
+        (
+            at,
+            Message::MemoryReadCompletion {
+                req_id: 2,
+                data: b"Hallux".to_vec().into(),
+            },
+        ),
+    ];
+    assert_eq!(answers, expected);
+    client.terminate().unwrap();
+    let ended = memory.ends(LONG).succeeds();
+    assert!(ended.stdout.contains("memory reads 1"), "{ended:#?}");
+}

@@ -87,6 +87,11 @@ fn two_toes_on_a_bad_link_leave_the_same_bytes_in_every_mode() {
 #[test]
 fn a_star_around_a_small_switch_leaves_the_same_bytes_in_every_mode() {
     let place = assert_law(&STAR);
+    // The first client's node comes last.
+    let mut spread = MODES[4].to_vec();
+    spread[5] = "placement={ \"*\" = \"left\", client-0 = \"right\" }";
+    start(&place, "other", &STAR, &spread).succeeds();
+    assert!(results(&place, "other") == results(&place, "fused"));
     let summary = place.json("fused/summary.json");
     let bytes = 4 * 2 * 3 * (64 + 30_000);
     assert_eq!(summary["bytes_verified"], bytes);

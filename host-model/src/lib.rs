@@ -10,6 +10,7 @@ pub mod executor;
 pub mod host;
 pub mod iommu;
 pub mod memory;
+pub mod memory_server;
 pub mod network;
 pub mod peer;
 pub mod reference;

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod gen_rtl;
 pub mod host;
 pub mod lint;
+pub mod memory;
 pub mod net;
 pub mod nic;
 pub mod replay;

@@ -83,6 +83,9 @@ impl Work {
         self.failures.extend(other.failures);
         self.latency.merge(&other.latency);
         self.exchanges.extend(other.exchanges);
+        // Clients come in another order where they are spread over machines.
+        self.exchanges
+            .sort_by_key(|exchange| (exchange.finished, exchange.client, exchange.before));
         self.started = [self.started, other.started].into_iter().flatten().min();
         self.finished = self.finished.max(other.finished);
         self

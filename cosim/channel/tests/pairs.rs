@@ -346,3 +346,25 @@ fn nobody_waits_for_ever() {
         assert!(matches!(error, ChannelError::Cancelled { .. }), "{error}");
     }
 }
+
+/// An end that shall not say TERMINATE sends nothing at its end.
+#[test]
+fn an_end_can_be_silent() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listener = Address::listen(&path, &path, SyncMode::Disabled, L);
+    let mut connecter = Address::connect(&path, SyncMode::Disabled, L);
+    connecter.terminate = false;
+    let ends = vec![(listener, Role::Ethernet), (connecter, Role::Ethernet)];
+    let mut ends = establish_all(ends, &Options::default()).unwrap();
+    let mut silent = ends.pop().unwrap();
+    let mut other = ends.pop().unwrap();
+    assert!(silent.terminate().unwrap());
+    let sent = silent.try_send(Time::ZERO, &frame(1, 60)).unwrap();
+    assert_eq!(sent, Delivery::Discarded);
+    assert_eq!(other.poll().unwrap(), None);
+    assert!(!other.terminated());
+    assert!(other.terminate().unwrap());
+    assert_eq!(silent.poll().unwrap(), None);
+    assert!(silent.terminated());
+}

@@ -1,7 +1,10 @@
-//! The C header and the Rust types agree on every size and offset.
+//! The C header and the Rust types agree on every size and offset, as the C compiler sees
+//! the header, and with the feature `bindgen` as libclang does.
 
 mod c;
 
+#[cfg(feature = "bindgen")]
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::process::Command;
@@ -12,21 +15,15 @@ use hallux_channel::simbricks::wire::{
 };
 use hallux_channel_c::{CMessage, COptions};
 
-/// The program in C that prints sizes and offsets, and what it must print.
+/// Expressions in C, and their values in Rust.
 #[derive(Default)]
 struct Probe {
-    program: String,
-    expected: String,
+    numbers: Vec<(String, usize)>,
 }
 
 impl Probe {
     fn number(&mut self, expression: &str, value: usize) {
-        writeln!(
-            self.program,
-            r#"    printf("%s %zu\n", "{expression}", (size_t){expression});"#
-        )
-        .unwrap();
-        writeln!(self.expected, "{expression} {value}").unwrap();
+        self.numbers.push((expression.to_owned(), value));
     }
 }
 
@@ -44,8 +41,8 @@ macro_rules! layout {
     };
 }
 
-#[test]
-fn c_and_rust_see_the_same_bytes() {
+/// Every size, offset and number of the protocol.
+fn all_numbers() -> Probe {
     let mut probe = Probe::default();
     layout!(probe, RingPlace, "hallux_ring_place": offset, slot_size, slots);
     layout!(probe, ListenerIntro, "hallux_listener_intro":
@@ -98,17 +95,88 @@ fn c_and_rust_see_the_same_bytes() {
     ] {
         probe.number(name, value.into());
     }
+    probe
+}
+
+#[test]
+fn c_and_rust_see_the_same_bytes() {
+    let (mut body, mut expected) = (String::new(), String::new());
+    for (expression, value) in all_numbers().numbers {
+        let print = format!(r#"printf("%s %zu\n", "{expression}", (size_t){expression});"#);
+        writeln!(body, "    {print}").unwrap();
+        writeln!(expected, "{expression} {value}").unwrap();
+    }
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("probe.c");
     let program = directory.path().join("probe");
     let text = format!(
-        "#include <hallux_channel.h>\n#include <stdio.h>\nint main(void) {{\n{}    return 0;\n}}\n",
-        probe.program
+        "#include <hallux_channel.h>\n#include <stdio.h>\nint main(void) {{\n{body}    return 0;\n}}\n"
     );
     std::fs::write(&source, text).unwrap();
     if c::build(&source, &program, false).is_none() {
         return;
     }
     let output = Command::new(&program).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), probe.expected);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
+/// The same numbers from the assertions and constants in the Rust that bindgen writes. It
+/// also sees what the list above has forgotten.
+#[cfg(feature = "bindgen")]
+#[test]
+fn libclang_and_rust_see_the_same_bytes() {
+    let header = concat!(env!("CARGO_MANIFEST_DIR"), "/../include/hallux_channel.h");
+    let bindings = bindgen::Builder::default()
+        .header(header)
+        .layout_tests(true)
+        .generate()
+        .unwrap()
+        .to_string();
+    let found = numbers_of(&bindings);
+    let expected = all_numbers().numbers;
+    for (expression, value) in &expected {
+        assert_eq!(found.get(expression), Some(value), "{expression}");
+    }
+    let known = |expression: &String| expected.iter().any(|(known, _)| known == expression);
+    let forgotten: Vec<_> = found
+        .keys()
+        .filter(|expression| expression.contains("hallux_") && !known(expression))
+        .collect();
+    assert!(forgotten.is_empty(), "{forgotten:?}");
+}
+
+/// Sizes, offsets and constants in what bindgen wrote, as expressions in C.
+#[cfg(feature = "bindgen")]
+fn numbers_of(bindings: &str) -> BTreeMap<String, usize> {
+    // However lines are broken: one statement after the other.
+    let text = bindings.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut found = BTreeMap::new();
+    let number = |text: &str| -> Option<usize> {
+        let digits = text.trim().trim_start_matches('-').trim();
+        digits.strip_suffix("usize").unwrap_or(digits).parse().ok()
+    };
+    // ["Offset of field: T::f"] [:: std :: mem :: offset_of ! (T , f) - 8usize] ;
+    for statement in text.split(';') {
+        let quoted = |start: &str| {
+            let (_, rest) = statement.split_once(start)?;
+            let (name, rest) = rest.split_once('"')?;
+            let (_, value) = rest.rsplit_once('-')?;
+            Some((name.to_owned(), number(value.trim_end_matches(']'))?))
+        };
+        if let Some((name, value)) = quoted("\"Size of ") {
+            found.insert(format!("sizeof(struct {name})"), value);
+        } else if let Some((name, value)) = quoted("\"Offset of field: ") {
+            let (of, field) = name.split_once("::").unwrap();
+            // Words of Rust get a tail.
+            let field = field.trim_end_matches('_');
+            found.insert(format!("offsetof(struct {of}, {field})"), value);
+        } else if let Some((_, constant)) = statement.split_once("pub const ")
+            && let Some((name, rest)) = constant.split_once(':')
+            && let Some((_, value)) = rest.split_once('=')
+            && let Some(value) = number(value)
+        {
+            found.insert(name.trim().to_owned(), value);
+        }
+    }
+    found
 }

@@ -18,14 +18,15 @@ pub const DEFAULT_LATENCY: Time = Time::from_ns(500);
 ///
 /// ```text
 /// listen:SOCKET:SHM:sync=true[:latency=500ns][:sync_interval=500ns]
-/// connect:SOCKET:sync=false[:latency=500ns]
+/// connect:SOCKET:sync=false[:latency=500ns][:terminate=false]
 /// ```
 ///
 /// `sync=true` insists on synchronisation, `false` refuses it, `optional`
 /// leaves it to the peer. Numbers without unit are nanoseconds, as everywhere
 /// in SimBricks but two programs that take them for picoseconds; write the
 /// unit to be sure. Without `sync_interval`, promises are sent every
-/// `latency`, as rarely as the protocol allows.
+/// `latency`, as rarely as the protocol allows. With `terminate=false` this end
+/// says nothing at its end, for peers that abort on TERMINATE.
 ///
 /// ```
 /// # use hallux_channel::{Time, simbricks::Address};
@@ -48,6 +49,8 @@ pub struct Address {
     /// The longest span of simulated time without a message from this end,
     /// if synchronised; at most `latency`.
     pub sync_interval: Time,
+    /// Whether this end says TERMINATE when it sends no more.
+    pub terminate: bool,
 }
 
 /// Who waits for whom.
@@ -123,7 +126,9 @@ pub enum AddressError {
     #[error("address `{0}` does not say `sync=true`, `sync=false` or `sync=optional`")]
     NoSync(String),
     /// An unknown part.
-    #[error("`{part}` in address `{address}` is none of `sync=`, `latency=`, `sync_interval=`")]
+    #[error(
+        "`{part}` in address `{address}` is none of `sync=`, `latency=`, `sync_interval=`, `terminate=`"
+    )]
     Part {
         /// The text.
         address: String,
@@ -133,6 +138,14 @@ pub enum AddressError {
     /// A value of `sync` that means nothing.
     #[error("`sync={value}` in address `{address}` is none of `true`, `false`, `optional`")]
     Sync {
+        /// The text.
+        address: String,
+        /// The value.
+        value: String,
+    },
+    /// A value of `terminate` that means nothing.
+    #[error("`terminate={value}` in address `{address}` is neither `true` nor `false`")]
+    Terminate {
         /// The text.
         address: String,
         /// The value.
@@ -180,6 +193,7 @@ impl Address {
             sync,
             latency,
             sync_interval: latency,
+            terminate: true,
         }
     }
 
@@ -192,6 +206,7 @@ impl Address {
             sync,
             latency,
             sync_interval: latency,
+            terminate: true,
         }
     }
 
@@ -259,6 +274,7 @@ impl FromStr for Address {
         let mut sync = None;
         let mut latency = DEFAULT_LATENCY;
         let mut interval = None;
+        let mut terminate = true;
         for part in parts {
             let value = |name: &str| part.strip_prefix(name)?.strip_prefix('=');
             let time = |value| {
@@ -283,6 +299,11 @@ impl FromStr for Address {
                 latency = time(value)?;
             } else if let Some(value) = value("sync_interval") {
                 interval = Some(time(value)?);
+            } else if let Some(value) = value("terminate") {
+                terminate = value.parse().map_err(|_| AddressError::Terminate {
+                    address: address(),
+                    value: value.to_owned(),
+                })?;
             } else {
                 return Err(AddressError::Part {
                     address: address(),
@@ -295,6 +316,7 @@ impl FromStr for Address {
             sync: sync.ok_or_else(|| AddressError::NoSync(address()))?,
             latency,
             sync_interval: interval.unwrap_or(latency),
+            terminate,
         };
         parsed.check()?;
         Ok(parsed)
@@ -328,7 +350,11 @@ impl fmt::Display for Address {
         write!(
             f,
             ":sync={sync}:latency={latency}ps:sync_interval={interval}ps"
-        )
+        )?;
+        match self.terminate {
+            true => Ok(()),
+            false => f.write_str(":terminate=false"),
+        }
     }
 }
 
@@ -349,6 +375,10 @@ mod tests {
             .unwrap();
         assert_eq!(address.latency, Time::from_us(2));
         assert_eq!(address.sync, SyncMode::Disabled);
+        assert!(address.terminate);
+        let silent: Address = "connect:a:sync=true:terminate=false".parse().unwrap();
+        assert!(!silent.terminate);
+        assert_eq!(silent.to_string().parse(), Ok(silent));
     }
 
     #[test]
@@ -362,6 +392,10 @@ mod tests {
         assert!(matches!(parse("connect:a"), E::NoSync(_)));
         assert!(matches!(parse("connect:a:sync=maybe"), E::Sync { .. }));
         assert!(matches!(parse("connect:a:sync=true:mtu=9"), E::Part { .. }));
+        assert!(matches!(
+            parse("connect:a:sync=true:terminate=never"),
+            E::Terminate { .. }
+        ));
         assert!(matches!(
             parse("connect:a:sync=true:latency=5parsec"),
             E::Time { .. }

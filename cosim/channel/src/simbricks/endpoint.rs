@@ -65,6 +65,8 @@ pub struct Endpoint {
     terminated: bool,
     /// This end has.
     closed: bool,
+    /// Whether this end says so when it has.
+    terminates: bool,
     /// The peer's end of the socket is closed: what is in the ring is all
     /// there will be.
     hung_up: bool,
@@ -124,6 +126,7 @@ pub(super) struct Parts {
     pub synchronised: bool,
     pub latency: Time,
     pub sync_interval: Time,
+    pub terminates: bool,
     pub outgoing: SharedSlots,
     pub incoming: SharedSlots,
     pub socket: OwnedFd,
@@ -198,6 +201,7 @@ impl Endpoint {
             bound: start,
             terminated: false,
             closed: false,
+            terminates: parts.terminates,
             hung_up: false,
             tries: 0,
             looked: Instant::now(),
@@ -501,13 +505,19 @@ impl Endpoint {
 
     /// Tells the peer that this end sends no more; says false if the ring is
     /// full. Never done by itself, because older SimBricks components abort
-    /// on it: right towards a device and between ends of our own.
+    /// on it: right towards a device and between ends of our own. With
+    /// [`Address::terminate`](super::Address::terminate) off, nothing is said.
     ///
     /// # Errors
     ///
     /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
     pub fn terminate(&mut self) -> Result<bool, ChannelError> {
         if self.closed || self.terminated {
+            return Ok(true);
+        }
+        if !self.terminates {
+            self.closed = true;
+            self.promise_due = Time::NEVER;
             return Ok(true);
         }
         // The reference stamps with the end of time, which wraps.

@@ -352,6 +352,7 @@ impl Pending {
             synchronised,
             latency: self.address.latency,
             sync_interval: self.address.sync_interval,
+            terminates: self.address.terminate,
             outgoing,
             incoming,
             socket,
