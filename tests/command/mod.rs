@@ -243,7 +243,14 @@ pub fn begin(place: &Place, command: &mut Command) -> Child {
             panic!("{:#?}", Ended::from(child.wait_with_output().unwrap()));
         }
     }
+    // On a busy machine the first second may pass before the first frame does.
     std::thread::sleep(Duration::from_millis(1000));
+    for _ in 0..500 {
+        if fs::metadata(&capture).is_ok_and(|capture| capture.len() > 64 * 1024) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     child
 }
 

@@ -212,7 +212,7 @@ mod tests {
             spans in prop::collection::vec((0_u64..1 << 40, 0_u64..1 << 40, any::<bool>()), 0..60)
         ) {
             let mut whole = Timeline::<Latencies>::default();
-            let mut parts = [Timeline::default(), Timeline::default()];
+            let mut parts = [Timeline::<Latencies>::default(), Timeline::default()];
             for (at, span, second) in spans {
                 let (at, span) = (Time::from_ps(at), Time::from_ps(span));
                 whole.at(at).record(span);
