@@ -656,7 +656,9 @@ mod tests {
     }
 
     fn settings(app: &str) -> Settings {
-        let text = format!("name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[app]\n{app}");
+        let text = format!(
+            "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[app]\n{app}"
+        );
         Document::parse(Path::new("s.toml"), text)
             .unwrap()
             .decode()

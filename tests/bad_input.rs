@@ -270,7 +270,7 @@ fn impossible_designs_are_refused() {
             "unknown key `conections`; did you mean `connections`?",
         ),
         ("flow_table_buckets=4", "too few for 1024 connections"),
-        ("bus_bits=1024", "other widths are not built yet"),
+        ("bus_bits=384", "must be 256, 512 or 1024, not 384"),
     ] {
         let assignment = format!("nic.parameters.{assignment}");
         let place_of_error = format!("error: --set {assignment}: ");

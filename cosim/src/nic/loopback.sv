@@ -24,7 +24,7 @@ module loopback (
     output wire [607:0] up_data,
     output wire         up_valid,
     input  wire         up_ready,
-    input  wire [540:0] dma_cpl_data,
+    input  wire [541:0] dma_cpl_data,
     input  wire         dma_cpl_valid,
     output wire         dma_cpl_ready,
     input  wire [63:0]  now,
@@ -93,11 +93,11 @@ module loopback (
             tail = tail + 8'd1;
         end
         if (dma_cpl_valid) begin
-            requests[tail] <= {1'b1, dma_cpl_data[532:21], 8'd0, 8'd0, 6'd0, dma_cpl_data[539:533],
+            requests[tail] <= {1'b1, dma_cpl_data[532:21], 8'd0, 8'd0, 5'd0, dma_cpl_data[540:533],
                                {32'd0, place}, 2'd0};
             tail = tail + 8'd1;
             place <= place + 32'd64;
-            if (dma_cpl_data[540]) begin
+            if (dma_cpl_data[541]) begin
                 requests[tail] <= {1'b1, 512'd0, 8'd5, 8'd0, 13'd0, 64'd0, 2'd1};
                 tail = tail + 8'd1;
             end

@@ -312,21 +312,23 @@ impl PassageRecorder {
 
     fn written(&mut self, now: Time, left: Time, address: u64, data: &[u8]) {
         let is_record = |context: &Context| context.records.holds(address);
-        let Ok(bytes) = <&[u8; 32]>::try_from(data) else {
-            return;
-        };
         if !self.contexts.values().any(is_record) {
             return;
         }
-        let record = Record::decode(bytes);
-        if record.kind == RecordKind::Update as u8 {
-            self.log.records.push(RecordOut {
-                taken: now.ps(),
-                left: left.ps(),
-                flow: record.flow,
-                generation: record.generation,
-                received: record.rx_bump,
-            });
+        // Records that lie side by side in the ring may leave in one write.
+        let (records, []) = data.as_chunks::<32>() else {
+            return;
+        };
+        for record in records.iter().map(Record::decode) {
+            if record.kind == RecordKind::Update as u8 {
+                self.log.records.push(RecordOut {
+                    taken: now.ps(),
+                    left: left.ps(),
+                    flow: record.flow,
+                    generation: record.generation,
+                    received: record.rx_bump,
+                });
+            }
         }
     }
 
