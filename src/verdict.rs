@@ -184,9 +184,9 @@ impl Tally<'_> {
         self.add("pcie_down", "B/s", parameter, capacity, bytes("_down"));
         let asked = |name: &str| nic.demand.get(name).copied().unwrap_or(0);
         let reads = asked("payload_reads");
-        if reads > 0 {
+        if let Some(bytes) = asked("payload_read_bytes").checked_div(reads) {
             let delay = Time::from_ps(scenario.settings.pcie.delay.0);
-            let held = bounds::read_time(&link, delay, asked("payload_read_bytes") / reads);
+            let held = bounds::read_time(&link, delay, bytes);
             let tags = f64::from(scenario.design.read_tags);
             self.add(
                 "read_tags",

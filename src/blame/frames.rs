@@ -77,8 +77,7 @@ impl Stream {
             .iter()
             .rev()
             .take(1_024)
-            .filter(|passed| passed.carries(byte))
-            .next_back();
+            .rfind(|passed| passed.carries(byte));
         first.or_else(|| self.passed[index..].iter().find(|p| p.carries(byte)))
     }
 

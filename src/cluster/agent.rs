@@ -59,6 +59,9 @@ struct Meeting {
     others: TcpListener,
 }
 
+/// The trunks of an agent, and its ends of the links on them.
+type Connected = (Vec<Trunk>, Vec<Box<dyn Boundary>>);
+
 impl Meeting {
     /// Runs this part. The delegate shows that this process lives until its report is sent.
     fn run(
@@ -97,11 +100,7 @@ impl Meeting {
     }
 
     /// Opens a trunk to each neighbour, for all links with it.
-    fn connect(
-        &self,
-        links: &[OpenLink],
-        board: &Arc<Board>,
-    ) -> Result<(Vec<Trunk>, Vec<Box<dyn Boundary>>)> {
+    fn connect(&self, links: &[OpenLink], board: &Arc<Board>) -> Result<Connected> {
         let Job { worker, .. } = self.mission.job;
         let mut numbers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for link in links {

@@ -55,9 +55,12 @@ pub struct Drawing {
     pub size: (i32, i32),
     /// The boxes.
     pub boxes: Vec<Placed>,
-    /// Corners of each line, whether it runs back, and the names of its ends.
-    pub lines: Vec<(Vec<(i32, i32)>, bool, String)>,
+    /// The lines between them.
+    pub lines: Vec<Drawn>,
 }
+
+/// Corners of a line, whether it runs back, and the names of its ends.
+pub type Drawn = (Vec<(i32, i32)>, bool, String);
 
 impl Pipeline {
     /// The stages of the design that `manifest` describes.

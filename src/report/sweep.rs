@@ -168,10 +168,9 @@ fn fronts(rows: &[&Row], goals: &[Goal], view: &View) -> Markup {
             for (first, x) in goals.iter().enumerate() {
                 for (second, y) in goals.iter().enumerate().skip(first + 1) {
                     let other = goals.iter().enumerate();
-                    let third = other
-                        .filter(|(n, _)| *n != first && *n != second)
-                        .map(|(_, g)| g);
-                    let third = find(&view.colour).or(third.cloned().next());
+                    let mut third = other.filter(|(n, _)| *n != first && *n != second);
+                    let third = third.next().map(|(_, goal)| goal.clone());
+                    let third = find(&view.colour).or(third);
                     plots.push((x.clone(), y.clone(), third));
                 }
             }
@@ -179,8 +178,8 @@ fn fronts(rows: &[&Row], goals: &[Goal], view: &View) -> Markup {
         (x, y) => {
             let mut rest = goals
                 .iter()
-                .cloned()
-                .filter(|goal| Some(goal) != x.as_ref() && Some(goal) != y.as_ref());
+                .filter(|goal| Some(*goal) != x.as_ref() && Some(*goal) != y.as_ref())
+                .cloned();
             if let (Some(x), Some(y)) = (
                 x.clone().or_else(|| rest.next()),
                 y.clone().or_else(|| rest.next()),

@@ -229,10 +229,13 @@ fn write(
     }
 }
 
+/// Where messages of a link arrive, and the time up to which all have.
+type Arriving = (Sender<(Time, Message)>, Arc<AtomicU64>);
+
 /// Distributes what arrives.
 struct Reader {
     numbers: Vec<usize>,
-    arriving: Vec<(Sender<(Time, Message)>, Arc<AtomicU64>)>,
+    arriving: Vec<Arriving>,
     over: Arc<AtomicBool>,
 }
 

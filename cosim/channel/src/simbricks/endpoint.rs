@@ -682,6 +682,10 @@ impl Endpoint {
 }
 
 #[cold]
+#[expect(
+    clippy::boxed_local,
+    reason = "what it takes is boxed, so that results stay small"
+)]
 fn unboxed(failure: Failure) -> ChannelError {
     *failure
 }
