@@ -34,9 +34,9 @@ fn the_bench_reports_each_figure_beside_its_limit() {
     let ladder: Vec<f64> = serde_json::from_value(figures["ladder_goodput_gbps"].clone()).unwrap();
     assert_eq!(ladder.len(), 5);
     // The third step replicates what is not the bound while the protocol unit is serial: it
-    // may cost nothing, and need not bring anything but one in the count.
+    // must cost nothing. The others bring much.
     assert!(
-        ladder.is_sorted_by(|lower, higher| 0.997 * lower < *higher),
+        ladder.is_sorted_by(|lower, higher| lower <= higher),
         "{ladder:?}"
     );
     for [from, to] in [[0, 1], [1, 2], [3, 4]] {
