@@ -7,7 +7,8 @@
 //!
 //! Ends with one line of JSON; exits with 1 if it found a mismatch, or a program whose
 //! RTL does not build. A mismatch is made small, printed and kept as a file in
-//! `testbenches/corpus`; `--replay FILE` tries such a file alone. With `--stop` the run ends
+//! `testbenches/corpus`; `--replay FILE` tries such a file alone, and `--from N --programs 1`
+//! the program with that number again. With `--stop` the run ends
 //! after the first model in which something is wrong, and nothing is made small or kept:
 //! `first` in the last line counts the programs that it took. A program at which
 //! Verilator reports an internal error of its own is counted apart and another one takes
@@ -29,8 +30,7 @@ const BATCH: u64 = 50;
 /// Mismatches that are made small and kept: one fault of the emitter shows in many programs.
 const KEPT: usize = 5;
 
-const USAGE: &str =
-    "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--jobs J] [--stop] [--replay FILE]..";
+const USAGE: &str = "emitter_fuzz [--programs N] [--vectors M] [--seed S] [--from N] [--jobs J] [--stop] [--replay FILE]..";
 
 /// What stands after each option.
 struct Options {
@@ -39,6 +39,8 @@ struct Options {
     programs: u64,
     vectors: u64,
     seed: u64,
+    /// Number of the first program.
+    from: u64,
     /// Models that are built and run at a time.
     jobs: u64,
     /// End with the first model in which something is wrong.
@@ -51,6 +53,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
         programs: 200,
         vectors: 2000,
         seed: 1,
+        from: 0,
         jobs: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
         stop: false,
     };
@@ -60,6 +63,7 @@ fn options() -> Result<Options, Box<dyn Error>> {
             "--programs" => &mut options.programs,
             "--vectors" => &mut options.vectors,
             "--seed" => &mut options.seed,
+            "--from" => &mut options.from,
             "--jobs" => &mut options.jobs,
             "--stop" => {
                 options.stop = true;
@@ -178,7 +182,7 @@ fn batches(toolchain: &Toolchain, options: &Options, (first, last): (u64, u64), 
     outcomes.sort_by_key(|(from, _, _)| *from);
     for (from, cases, some) in outcomes {
         for (number, (case, outcome)) in (from..).zip(cases.into_iter().zip(some)) {
-            found.add(number, case, outcome);
+            found.add(number - options.from, case, outcome);
         }
     }
 }
@@ -201,7 +205,8 @@ fn run() -> Result<bool, Box<dyn Error>> {
     // A toolchain that builds nothing at all must not be tried for ever.
     while found.compared < options.programs && tried < 2 * options.programs + BATCH {
         let last = tried + (options.programs - found.compared);
-        batches(&toolchain, &options, (tried, last), &mut found);
+        let numbers = (options.from + tried, options.from + last);
+        batches(&toolchain, &options, numbers, &mut found);
         tried = last;
         if options.stop && found.first.is_some() {
             break;
@@ -210,6 +215,10 @@ fn run() -> Result<bool, Box<dyn Error>> {
     for (case, failure) in found.refused.iter().chain(&found.simulator_errors) {
         println!("{}: {failure}", case.note);
         println!("{}", serde_json::to_string(&case.program)?);
+    }
+    // Said at once: making them small may take long.
+    for (case, mismatch) in &found.mismatches {
+        println!("{}: {mismatch}", case.note);
     }
     let kept = if options.stop { 0 } else { KEPT };
     for (case, _) in found.refused.iter().take(kept) {

@@ -238,3 +238,38 @@ fn the_manifest_says_which_stream_feeds_which() {
         ]
     );
 }
+
+/// To Verilator, 32 bits that come from comparisons alone are a signed number.
+#[test]
+fn single_bits_in_32_are_a_choice_except_beside_other_bits() {
+    use hallux_hdl::rt::{self, Untyped, Wire, WireBlock, WireKind};
+    let wire = |name: &str, kind, width: usize| (name.to_string(), Wire::new(kind, width));
+    let block = WireBlock {
+        wires: vec![
+            wire("one", WireKind::Input, 1),
+            wire("other", WireKind::Input, 1),
+            wire("word", WireKind::Input, 32),
+            wire("difference", WireKind::Output, 32),
+            wire("sum", WireKind::Output, 32),
+        ],
+        registers: vec![],
+        inner: vec![],
+        record: Box::new(|elaborator, block| {
+            let [(_, bit), (_, other), (_, word), (_, difference), (_, sum)] = &block.wires[..]
+            else {
+                unreachable!("five wires");
+            };
+            let bit = Untyped::read(bit).resize(32);
+            let other = Untyped::read(other).resize(32);
+            elaborator.drive(difference, rt::sub(bit.clone(), other).into());
+            elaborator.drive(sum, rt::add(Untyped::read(word), bit).into());
+        }),
+    };
+    let design = emit(&block, &Options::new("test", "top")).unwrap();
+    let text = &design.files[0].text;
+    assert!(
+        text.contains("assign difference = (one ? 32'd1 : 32'd0) - (other ? 32'd1 : 32'd0);"),
+        "{text}"
+    );
+    assert!(text.contains("assign sum = word + {31'd0, one};"), "{text}");
+}

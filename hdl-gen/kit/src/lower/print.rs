@@ -76,6 +76,32 @@ fn widens(node: &Node) -> bool {
     }
 }
 
+/// The bit and its value, where 32 bits are a single bit among zeros.
+///
+/// It is written `bit ? 32'd1 : 32'd0` if it does not stand beside something that is
+/// unsigned anyway: Verilator makes an `int` of C++ of a comparison in 32 bits, and what
+/// consists of such alone, `~{31'd0, a == b}`, can be negative. Its sign then gets into the
+/// upper bits of a shift to the right, or beyond the end of a wide vector. A literal makes
+/// it unsigned.
+fn single_bit(node: &Node) -> Option<(&Rc<Node>, BigUint)> {
+    let Kind::Concat(parts) = &node.kind else {
+        return None;
+    };
+    let mut found = None;
+    let mut offset = node.width;
+    for part in parts {
+        offset -= part.width;
+        match part.known() {
+            Some(value) if value == BigUint::ZERO => {}
+            None if part.width == 1 && found.is_none() => {
+                found = Some((part, BigUint::from(1u8) << offset));
+            }
+            _ => return None,
+        }
+    }
+    found.filter(|_| node.width == 32)
+}
+
 /// Writes text and remembers what it used.
 pub(crate) struct Printer<'a> {
     pub scope: &'a Scope,
@@ -89,6 +115,9 @@ pub(crate) struct Printer<'a> {
 impl Printer<'_> {
     /// An expression without outer parentheses.
     pub fn expression(&mut self, node: &Node) -> String {
+        if let Some((bit, value)) = single_bit(node) {
+            return format!("{} ? {} : 32'd0", self.operand(bit), literal(&value, 32));
+        }
         match &node.kind {
             Kind::Constant(value) => literal(value, node.width),
             Kind::Number(value) => value.to_string(),
@@ -131,11 +160,13 @@ impl Printer<'_> {
                 };
                 format!("{condition} ? {then} : {rest}")
             }
-            Kind::Concat(parts) => {
-                let parts: Vec<String> = parts.iter().map(|part| self.expression(part)).collect();
-                format!("{{{}}}", parts.join(", "))
-            }
+            Kind::Concat(parts) => self.concat(parts),
         }
+    }
+
+    fn concat(&mut self, parts: &[Rc<Node>]) -> String {
+        let parts: Vec<String> = parts.iter().map(|part| self.expression(part)).collect();
+        format!("{{{}}}", parts.join(", "))
     }
 
     /// An expression that can stand next to any operator.
@@ -143,7 +174,18 @@ impl Printer<'_> {
         let text = self.expression(node);
         match node.kind {
             Kind::Binary(..) | Kind::Mux(..) | Kind::Reduce(..) => format!("({text})"),
+            _ if single_bit(node).is_some() => format!("({text})"),
             _ => text,
+        }
+    }
+
+    /// An operand of an operator whose other operand decides about the sign, too. A constant
+    /// does not: zero less a bit is the bit's negation.
+    fn operand_beside(&mut self, node: &Node, other: &Node) -> String {
+        let unsigned = other.known().is_none() && single_bit(other).is_none();
+        match &node.kind {
+            Kind::Concat(parts) if unsigned => self.concat(parts),
+            _ => self.operand(node),
         }
     }
 
@@ -171,14 +213,16 @@ impl Printer<'_> {
                 && matches!(op, Add | And | Or | Xor)
         };
         let bitwise = matches!(op, And | Or | Xor);
+        let shift = matches!(op, Shl | Shr);
         let left = match &a.kind {
             Kind::Constant(value) if bitwise => mask(value, a.width),
             _ if chains(a) => self.expression(a),
-            _ => self.operand(a),
+            _ if shift => self.operand(a),
+            _ => self.operand_beside(a, b),
         };
         let right = match &b.kind {
             Kind::Constant(value) if bitwise => mask(value, b.width),
-            _ => self.operand(b),
+            _ => self.operand_beside(b, a),
         };
         format!("{left} {sign} {right}")
     }
@@ -296,7 +340,7 @@ impl Printer<'_> {
         let inner = "    ".repeat(indent + 1);
         let mut lines = Vec::new();
         match &value.kind {
-            Kind::Concat(parts) => {
+            Kind::Concat(parts) if single_bit(value).is_none() => {
                 let count = parts.len();
                 for (position, part) in parts.iter().enumerate() {
                     let comma = if position + 1 < count { "," } else { "" };
@@ -336,12 +380,12 @@ impl Printer<'_> {
         if let Kind::Binary(inner, a, b) = &node.kind
             && *inner == op
         {
-            self.terms(op, a, out);
-            let right = self.operand(b);
+            match &a.kind {
+                Kind::Binary(left, ..) if *left == op => self.terms(op, a, out),
+                _ => out.push(self.operand_beside(a, b)),
+            }
+            let right = self.operand_beside(b, a);
             out.push(right);
-        } else {
-            let text = self.operand(node);
-            out.push(text);
         }
     }
 
