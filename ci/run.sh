@@ -86,10 +86,9 @@ scenarios() {
 }
 
 # Its last line is one of JSON; it fails on the first program that means something else in RTL.
-# With seed 1 a program meets an internal error of Verilator 5.006, and making it small takes minutes.
 fuzz_emitter() {
     cargo run --release --quiet -p hallux-testbenches --example emitter_fuzz -- \
-        --programs 200 --vectors 2000 --seed 1003
+        --programs 200 --vectors 2000 --seed 1
 }
 
 step "tools" install_tools

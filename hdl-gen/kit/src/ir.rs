@@ -222,6 +222,9 @@ impl Operator {
     }
 }
 
+/// Nodes that are looked at to find two expressions the same: more than anybody writes.
+const SAME_NODES: usize = 256;
+
 /// Number of bits of `value`, at least 1.
 pub fn significant_bits(value: &BigUint) -> usize {
     (value.bits() as usize).max(1)
@@ -331,12 +334,49 @@ impl Node {
         Self::new(Kind::Not(node.clone()), node.width)
     }
 
+    /// Whether two expressions are written the same; false also where that takes looking at
+    /// more than `left` nodes.
+    fn is_same(&self, other: &Self, left: &mut usize) -> bool {
+        use Kind::*;
+        if std::ptr::eq(self, other) {
+            return true;
+        }
+        if self.width != other.width || *left == 0 {
+            return false;
+        }
+        *left -= 1;
+        match (&self.kind, &other.kind) {
+            (Read(a), Read(b)) => a == b,
+            (Slice(a, from), Slice(b, other)) => from == other && a.is_same(b, left),
+            (Not(a), Not(b)) => a.is_same(b, left),
+            (Reduce(by, a), Reduce(other, b)) => by == other && a.is_same(b, left),
+            (DynamicSlice(a, at), DynamicSlice(b, other)) => {
+                a.is_same(b, left) && at.is_same(other, left)
+            }
+            (Binary(op, a, b), Binary(other, c, d)) => {
+                op == other && a.is_same(c, left) && b.is_same(d, left)
+            }
+            (Mux(a, b, c), Mux(d, e, f)) => {
+                a.is_same(d, left) && b.is_same(e, left) && c.is_same(f, left)
+            }
+            (Concat(a), Concat(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is_same(b, left))
+            }
+            _ => self.known().is_some() && self.known() == other.known(),
+        }
+    }
+
     /// `a op b`, both of one width.
     ///
     /// Zero less a single bit is a choice between all ones and zero, for the reason given at
-    /// [`Node::not`].
+    /// [`Node::not`]. A comparison of a value with itself is known: Verilator 5.006 finds that
+    /// out of wide values so late that the other side of an `&` keeps bits it does not have.
     pub fn binary(op: Operator, a: Rc<Self>, b: Rc<Self>) -> Rc<Self> {
         let width = if op.is_comparison() { 1 } else { a.width };
+        if op.is_comparison() && a.is_same(&b, &mut { SAME_NODES }) {
+            let holds = matches!(op, Operator::Eq | Operator::Le | Operator::Ge);
+            return Self::constant(u8::from(holds), 1);
+        }
         if op == Operator::Sub
             && a.known() == Some(BigUint::ZERO)
             && let Some(bit) = b.widened_bit()

@@ -273,3 +273,39 @@ fn single_bits_in_32_are_a_choice_except_beside_other_bits() {
     );
     assert!(text.contains("assign sum = word + {31'd0, one};"), "{text}");
 }
+
+/// Verilator 5.006 notices too late that a wide value equals itself.
+#[test]
+fn a_comparison_with_the_same_is_known() {
+    use hallux_hdl::rt::{self, Untyped, Wire, WireBlock, WireKind};
+    let wire = |name: &str, kind, width: usize| (name.to_string(), Wire::new(kind, width));
+    let block = WireBlock {
+        wires: vec![
+            wire("word", WireKind::Input, 8),
+            wire("other", WireKind::Input, 8),
+            wire("same", WireKind::Output, 1),
+            wire("less", WireKind::Output, 1),
+            wire("equal", WireKind::Output, 1),
+        ],
+        registers: vec![],
+        inner: vec![],
+        record: Box::new(|elaborator, block| {
+            let [(_, word), (_, other), (_, same), (_, less), (_, equal)] = &block.wires[..] else {
+                unreachable!("five wires");
+            };
+            let wide = |wire| Untyped::read(wire).resize(100);
+            elaborator.drive(same, rt::eq(wide(word), wide(word)).into());
+            elaborator.drive(less, rt::lt(wide(word), wide(word)).into());
+            elaborator.drive(equal, rt::eq(wide(word), wide(other)).into());
+        }),
+    };
+    let design = emit(&block, &Options::new("test", "top")).unwrap();
+    let text = &design.files[0].text;
+    for line in [
+        "assign same = 1'b1;",
+        "assign less = 1'b0;",
+        "assign equal = {92'd0, word} == {92'd0, other};",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
