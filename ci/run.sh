@@ -18,6 +18,7 @@ install_tools() {
     command -v yosys >/dev/null || missing+=(yosys)
     command -v clang++ >/dev/null || missing+=(clang)
     ldconfig -p | grep "libclang-[0-9]" >/dev/null || missing+=(libclang1)
+    command -v chromium >/dev/null || missing+=(chromium)
     command -v valgrind >/dev/null || missing+=(valgrind)
     command -v verilator_bin >/dev/null || missing+=(verilator)
     command -v g++ >/dev/null || missing+=(g++)
