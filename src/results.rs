@@ -15,7 +15,7 @@ pub const SUMMARY_SCHEMA: &str = "hallux-summary-1";
 pub const EXECUTION_SCHEMA: &str = "hallux-execution-1";
 
 /// Percentiles of a latency, in picoseconds of simulated time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Number of samples.
     pub samples: u64,

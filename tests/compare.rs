@@ -2,21 +2,10 @@
 
 mod command;
 
-use command::{PROJECT, Place};
+use command::{Place, rpc_place};
 
 fn place() -> Place {
-    let place = Place::new();
-    place.write(
-        "rpc.toml",
-        format!(
-            "name = \"rpc\"\n\
-             [nic]\n\
-             design = \"{PROJECT}/examples/designs/toe-100g.toml\"\n\
-             model = \"behavioural\"\n\
-             [peer]\nkind = \"toe\"\n\
-             [app]\nkind = \"rpc\"\nconnections = 2\nrequests = 5\nsize = \"64B\"\n"
-        ),
-    );
+    let place = rpc_place();
     place.write(
         "gate.toml",
         "gates = [\"goodput_gbps max 2%\", \"request_ps.p99 min 5%\", \"drops_total min 0\"]\n",

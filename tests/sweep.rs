@@ -4,7 +4,7 @@
 mod command;
 mod slurm;
 
-use command::{PROJECT, Place, SMALL_NIC, has_tool};
+use command::{Place, SMALL_NIC, has_tool, rpc_place};
 use slurm::Slurm;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,23 +12,6 @@ use std::time::{Duration, Instant};
 const SIZES: &str = "[[axis]]\nkey = \"app.size\"\nvalues = [\"64B\", \"2KiB\", \"16KiB\"]\n";
 const DELAYS: &str =
     "[[axis]]\nkey = \"link.delay\"\nrange = { from = \"1us\", to = \"4us\", step = \"1us\" }\n";
-
-/// A place with a scenario of the behavioural NIC.
-fn place() -> Place {
-    let place = Place::new();
-    place.write(
-        "rpc.toml",
-        format!(
-            "name = \"rpc\"\n\
-             [nic]\n\
-             design = \"{PROJECT}/examples/designs/toe-100g.toml\"\n\
-             model = \"behavioural\"\n\
-             [peer]\nkind = \"toe\"\n\
-             [app]\nkind = \"rpc\"\nconnections = 2\nrequests = 5\nsize = \"64B\"\n"
-        ),
-    );
-    place
-}
 
 fn sweep_file(place: &Place, rest: &str) {
     place.write(
@@ -48,7 +31,7 @@ fn rows(place: &Place, table: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn a_grid_is_run_once_and_its_front_named() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(
         &place,
         &format!("objectives = [\"goodput_gbps max\", \"request_ps.p50 min\"]\n{SIZES}{DELAYS}"),
@@ -96,7 +79,7 @@ fn a_grid_is_run_once_and_its_front_named() {
 
 #[test]
 fn a_point_that_cannot_be_is_a_row() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(
         &place,
         "constraints = [\"goodput_gbps >= 0.5\"]\n\
@@ -126,7 +109,7 @@ fn a_point_that_cannot_be_is_a_row() {
 
 #[test]
 fn a_run_that_fails_is_a_row_and_is_not_repeated_unless_asked() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(
         &place,
         "[[axis]]\nkey = \"max_time\"\nvalues = [\"30us\", \"1s\"]\n",
@@ -154,7 +137,7 @@ fn a_run_that_fails_is_a_row_and_is_not_repeated_unless_asked() {
 
 #[test]
 fn a_killed_sweep_goes_on_where_it_was() {
-    let whole = place();
+    let whole = rpc_place();
     sweep_file(&whole, &format!("{SIZES}{DELAYS}"));
     whole
         .hallux(&["sweep", "sweep.toml", "--out", "whole"])
@@ -202,7 +185,7 @@ fn a_killed_sweep_goes_on_where_it_was() {
 
 #[test]
 fn halving_runs_many_briefly_and_few_long() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(
         &place,
         &format!(
@@ -225,7 +208,7 @@ fn halving_runs_many_briefly_and_few_long() {
 
 #[test]
 fn a_random_sample_is_drawn_by_its_seed() {
-    let place = place();
+    let place = rpc_place();
     let sample = "sample = { kind = \"random\", points = 5 }\n";
     sweep_file(&place, &format!("{sample}{SIZES}{DELAYS}"));
     place
@@ -241,7 +224,7 @@ fn a_random_sample_is_drawn_by_its_seed() {
 
 #[test]
 fn mistakes_cost_one_message_and_nothing_stored() {
-    let place = place();
+    let place = rpc_place();
     for (file, parts) in [
         (
             "[[axis]]\nkey = \"app.sise\"\nvalues = [\"1B\"]\n".to_owned(),
@@ -297,7 +280,7 @@ fn mistakes_cost_one_message_and_nothing_stored() {
 
 #[test]
 fn two_sweeps_in_one_directory_are_refused() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(&place, &format!("{SIZES}{DELAYS}"));
     place.write("busy/lock", "");
     let lock = std::fs::File::options()
@@ -312,7 +295,7 @@ fn two_sweeps_in_one_directory_are_refused() {
 
 #[test]
 fn slurm_is_asked_for_by_name_where_it_is_missing() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(&place, SIZES);
     let ended = command::Ended::of(
         place
@@ -325,7 +308,7 @@ fn slurm_is_asked_for_by_name_where_it_is_missing() {
 
 #[test]
 fn each_distinct_rtl_is_compiled_once() {
-    let place = place();
+    let place = rpc_place();
     place.write(
         "rpc.toml",
         place
@@ -358,7 +341,7 @@ fn two_nodes_of_slurm_give_the_table_of_one_machine_also_when_killed() {
     let Some(cluster) = Slurm::start() else {
         return;
     };
-    let place = place();
+    let place = rpc_place();
     sweep_file(&place, &format!("{SIZES}{DELAYS}"));
     place
         .hallux(&["sweep", "sweep.toml", "--out", "here"])
@@ -407,7 +390,7 @@ fn two_nodes_of_slurm_give_the_table_of_one_machine_also_when_killed() {
 
 #[test]
 fn a_full_disk_costs_one_message_and_nothing_stored() {
-    let place = place();
+    let place = rpc_place();
     sweep_file(
         &place,
         "[[axis]]\nkey = \"link.delay\"\nrange = { from = \"1us\", to = \"40us\", step = \"1us\" }\n",

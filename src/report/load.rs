@@ -1,7 +1,8 @@
 //! Reading back what runs and sweeps left behind.
 
+use crate::blame::Blame;
 use crate::profile::{PROFILE, PROFILE_SCHEMA, Profile};
-use crate::results::{SUMMARY_SCHEMA, StageCycles};
+use crate::results::{Percentiles, SUMMARY_SCHEMA, StageCycles};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -123,19 +124,6 @@ pub struct Summary {
     pub blame: Option<Blame>,
 }
 
-/// Percentiles in picoseconds.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Percentiles {
-    /// How many there are.
-    pub samples: u64,
-    /// Median.
-    pub p50: u64,
-    /// 99 %.
-    pub p99: u64,
-    /// 99.99 %.
-    pub p9999: u64,
-}
-
 /// As [`crate::verdict::Verdict`].
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct Verdict {
@@ -160,47 +148,6 @@ pub struct Resource {
     pub bound_gbps: f64,
     /// What moves the capacity.
     pub parameter: String,
-}
-
-/// Where latencies go.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Blame {
-    /// Of requests.
-    pub request: BlameTable,
-    /// Of received segments.
-    pub received: BlameTable,
-    /// Of sent segments.
-    pub sent: BlameTable,
-}
-
-/// Of one kind of latency.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct BlameTable {
-    /// Latencies.
-    pub samples: u64,
-    /// Those that are in no column.
-    pub unexplained: u64,
-    /// Places in their order.
-    pub path: Vec<String>,
-    /// Median.
-    pub p50: Sample,
-    /// 99 %.
-    pub p99: Sample,
-    /// 99.9 %.
-    pub p999: Sample,
-    /// 99.99 %.
-    pub p9999: Sample,
-    /// The longest.
-    pub worst: Sample,
-}
-
-/// One latency and its parts.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub struct Sample {
-    /// Their sum in picoseconds.
-    pub latency_ps: u64,
-    /// Picoseconds by place and cause.
-    pub parts: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// A sweep.

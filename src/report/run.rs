@@ -1,7 +1,8 @@
 //! The report of one run.
 
 use super::chart::{Axis, Chart, grouped, number};
-use super::load::{BlameTable, Run, Sample};
+use super::load::Run;
+use crate::blame::{Sample, Table};
 use crate::diagram::pipeline::title;
 use crate::profile::{Latency, Profile, Series};
 use crate::results::StageCycles;
@@ -391,7 +392,7 @@ fn blame(run: &Run) -> Markup {
     }
 }
 
-fn blame_table(table: &BlameTable) -> Markup {
+fn blame_table(table: &Table) -> Markup {
     let columns: [(&str, &Sample); 5] = [
         ("p50", &table.p50),
         ("p99", &table.p99),

@@ -195,6 +195,23 @@ pub fn small_place() -> Place {
     place
 }
 
+/// A place with a scenario `rpc.toml`: a few requests between two behavioural NICs.
+pub fn rpc_place() -> Place {
+    let place = Place::new();
+    place.write(
+        "rpc.toml",
+        format!(
+            "name = \"rpc\"\n\
+             [nic]\n\
+             design = \"{PROJECT}/examples/designs/toe-100g.toml\"\n\
+             model = \"behavioural\"\n\
+             [peer]\nkind = \"toe\"\n\
+             [app]\nkind = \"rpc\"\nconnections = 2\nrequests = 5\nsize = \"64B\"\n"
+        ),
+    );
+    place
+}
+
 /// The files of [`small_place`]: around the size of a segment, and some of many.
 pub fn small_files() -> Vec<(&'static str, Vec<u8>)> {
     let noise = |len: u32, factor: u32| -> Vec<u8> {

@@ -17,6 +17,36 @@ use hallux_channel::Time;
 use hallux_channel::simbricks::{
     Address, Backoff, Delivery, DeviceIntro, Endpoint, Options, Role, establish_all,
 };
+
+/// What became of a message, as C names it; errors are negative.
+pub mod delivery {
+    use std::ffi::c_int;
+
+    /// Not sent: the ring is full.
+    pub const FULL: c_int = 0;
+    /// In the ring.
+    pub const SENT: c_int = 1;
+    /// A frame longer than a slot, dropped.
+    pub const REFUSED: c_int = 2;
+    /// The channel was terminated.
+    pub const DISCARDED: c_int = 3;
+}
+
+/// What an end of a channel is, as C names it.
+pub mod role {
+    use std::ffi::c_int;
+
+    /// Either end of an Ethernet link.
+    pub const ETHERNET: c_int = 0;
+    /// The device's end of PCIe.
+    pub const PCIE_DEVICE: c_int = 1;
+    /// The host's end of PCIe.
+    pub const PCIE_HOST: c_int = 2;
+    /// The memory.
+    pub const MEMORY_SERVER: c_int = 3;
+    /// Who uses the memory.
+    pub const MEMORY_CLIENT: c_int = 4;
+}
 pub use message::CMessage;
 
 /// One end of an established channel.
@@ -117,12 +147,12 @@ pub unsafe extern "C" fn hallux_establish(
             Err(error) => return fail(error),
         };
         let role = match (role, device) {
-            (0, _) => Role::Ethernet,
-            (1, Some(device)) => Role::PcieDevice(Box::new(device)),
-            (1, None) => return fail("a PCIe device needs a device intro"),
-            (2, _) => Role::PcieHost,
-            (3, _) => Role::MemoryServer,
-            (4, _) => Role::MemoryClient,
+            (role::ETHERNET, _) => Role::Ethernet,
+            (role::PCIE_DEVICE, Some(device)) => Role::PcieDevice(Box::new(device)),
+            (role::PCIE_DEVICE, None) => return fail("a PCIe device needs a device intro"),
+            (role::PCIE_HOST, _) => Role::PcieHost,
+            (role::MEMORY_SERVER, _) => Role::MemoryServer,
+            (role::MEMORY_CLIENT, _) => Role::MemoryClient,
             (other, _) => return fail(format_args!("{other} is no role")),
         };
         wanted.push((address, role));
@@ -207,10 +237,10 @@ pub unsafe extern "C" fn hallux_send(end: *mut End, at: u64, message: *const CMe
         Err(error) => return fail(error),
     };
     match end.endpoint.try_send(Time::from_ps(at), &message) {
-        Ok(Delivery::Full) => 0,
-        Ok(Delivery::Sent) => 1,
-        Ok(Delivery::Refused) => 2,
-        Ok(Delivery::Discarded) => 3,
+        Ok(Delivery::Full) => delivery::FULL,
+        Ok(Delivery::Sent) => delivery::SENT,
+        Ok(Delivery::Refused) => delivery::REFUSED,
+        Ok(Delivery::Discarded) => delivery::DISCARDED,
         Err(error) => fail(error),
     }
 }

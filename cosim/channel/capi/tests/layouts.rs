@@ -10,10 +10,10 @@ use std::mem::{offset_of, size_of};
 use std::process::Command;
 
 use hallux_channel::simbricks::wire::{
-    Bar, Completion, ConnecterIntro, DeviceControl, DeviceIntro, Dma, Interrupt, ListenerIntro,
-    Memory, Mmio, Packet, RingPlace, Slot, Tail, kind,
+    self, Bar, Completion, ConnecterIntro, DeviceControl, DeviceIntro, Dma, Interrupt,
+    ListenerIntro, Memory, Mmio, Packet, RingPlace, Slot, Tail, kind,
 };
-use hallux_channel_c::{CMessage, COptions};
+use hallux_channel_c::{CMessage, COptions, delivery, role};
 
 /// Expressions in C, and their values in Rust.
 #[derive(Default)]
@@ -95,6 +95,36 @@ fn all_numbers() -> Probe {
     ] {
         probe.number(name, value.into());
     }
+    for (name, value) in [
+        ("HALLUX_FULL", delivery::FULL),
+        ("HALLUX_SENT", delivery::SENT),
+        ("HALLUX_REFUSED", delivery::REFUSED),
+        ("HALLUX_DISCARDED", delivery::DISCARDED),
+        ("HALLUX_ETHERNET", role::ETHERNET),
+        ("HALLUX_PCIE_DEVICE", role::PCIE_DEVICE),
+        ("HALLUX_PCIE_HOST", role::PCIE_HOST),
+        ("HALLUX_MEMORY_SERVER", role::MEMORY_SERVER),
+        ("HALLUX_MEMORY_CLIENT", role::MEMORY_CLIENT),
+    ] {
+        probe.number(name, value as usize);
+    }
+    for (name, value) in [
+        ("HALLUX_VERSION", wire::VERSION),
+        ("HALLUX_FLAG_SYNC", wire::FLAG_SYNC),
+        ("HALLUX_FLAG_FORCE", wire::FLAG_FORCE),
+        ("HALLUX_PROTOCOL_ETHERNET", wire::protocol::ETHERNET),
+        ("HALLUX_PROTOCOL_PCIE", wire::protocol::PCIE),
+        ("HALLUX_PROTOCOL_MEMORY", wire::protocol::MEMORY),
+        ("HALLUX_BAR_IO", Bar::IO),
+        ("HALLUX_BAR_WIDE", Bar::WIDE),
+        ("HALLUX_BAR_PREFETCHABLE", Bar::PREFETCHABLE),
+        ("HALLUX_BAR_DUMMY", Bar::DUMMY),
+        ("HALLUX_HEADER_BYTES", wire::HEADER_BYTES as u64),
+        ("HALLUX_OWNER", wire::OWNER.into()),
+        ("HALLUX_TYPE", wire::TYPE.into()),
+    ] {
+        probe.number(name, value as usize);
+    }
     probe
 }
 
@@ -140,7 +170,7 @@ fn libclang_and_rust_see_the_same_bytes() {
     let known = |expression: &String| expected.iter().any(|(known, _)| known == expression);
     let forgotten: Vec<_> = found
         .keys()
-        .filter(|expression| expression.contains("hallux_") && !known(expression))
+        .filter(|expression| expression.to_lowercase().contains("hallux_") && !known(expression))
         .collect();
     assert!(forgotten.is_empty(), "{forgotten:?}");
 }
@@ -175,7 +205,10 @@ fn numbers_of(bindings: &str) -> BTreeMap<String, usize> {
             && let Some((_, value)) = rest.split_once('=')
             && let Some(value) = number(value)
         {
-            found.insert(name.trim().to_owned(), value);
+            // A constant of an enumeration has the name of that before its own.
+            let name = name.trim();
+            let own = name.find("HALLUX_").unwrap_or(0);
+            found.insert(name[own..].to_owned(), value);
         }
     }
     found
