@@ -142,7 +142,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         scratch = options.scratch or pathlib.Path(temporary)
         copy_of_the_project(scratch)
-        build = ["cargo", "build", "--release", "-p", "hallux-testbenches"]
+        build = ["cargo", "build", "--release", "-p", "testbenches"]
         build += ["--example", "emitter_fuzz", "--target-dir", scratch / "target"]
         subprocess.run(build, cwd=scratch, check=True)
         sound = fuzz(scratch, 0, argparse.Namespace(**{**vars(options), "programs": 50}))

@@ -88,7 +88,7 @@ scenarios() {
 
 # Its last line is one of JSON; it fails on the first program that means something else in RTL.
 fuzz_emitter() {
-    cargo run --release --quiet -p hallux-testbenches --example emitter_fuzz -- \
+    cargo run --release --quiet -p testbenches --example emitter_fuzz -- \
         --programs 200 --vectors 2000 --seed 1
 }
 

@@ -1,7 +1,7 @@
 //! Random programs in the HDL against their RTL under Verilator.
 //!
 //! ```text
-//! cargo run --release -p hallux-testbenches --example emitter_fuzz -- \
+//! cargo run --release -p testbenches --example emitter_fuzz -- \
 //!     --programs 200 --vectors 2000 --seed 1
 //! ```
 //!

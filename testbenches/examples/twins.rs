@@ -1,7 +1,7 @@
 //! Generated RTL against hand-written RTL of the same function: simulation speed and area.
 //!
 //! ```text
-//! cargo run --release -p hallux-testbenches --example twins -- [--repetitions N] [--seconds S] [--no-luts]
+//! cargo run --release -p testbenches --example twins -- [--repetitions N] [--seconds S] [--no-luts]
 //! ```
 //!
 //! Checks that all outputs are equal, then prints a table and one line of JSON. Exits with 1

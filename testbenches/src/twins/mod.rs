@@ -2,7 +2,7 @@
 //! same ports, to the bit and the cycle: what generating costs, in speed and in area.
 //!
 //! The hand-written ones stand in `testbenches/hand/`. `cargo run --release -p
-//! hallux-testbenches --example twins` compares them.
+//! testbenches --example twins` compares them.
 
 mod connection;
 mod measure;
