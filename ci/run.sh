@@ -74,6 +74,12 @@ scenarios() {
         scenario examples/http-file.toml "${bus[@]}" --mode threads --out "results/ci-${point%:*}-threads"
         same_results "results/ci-${point%:*}" "results/ci-${point%:*}-threads"
     done
+    # More connections than the state cache holds.
+    local cached=(--set 'nic.design="examples/designs/toe-cached.toml"' --set nic.parameters.connections=256
+        --set nic.parameters.state_cache=64 --set app.connections=200 --set app.requests=5 --trace)
+    scenario examples/rpc-echo.toml "${cached[@]}" --out results/ci-cached
+    scenario examples/rpc-echo.toml "${cached[@]}" --skip off --out results/ci-cached-noskip
+    same_results results/ci-cached results/ci-cached-noskip
     scenario examples/http-file.toml --set link.loss=0.01 --out results/ci-http-loss
     scenario examples/rpc-echo.toml --trace --out results/ci-rpc
     scenario examples/rpc-echo.toml --trace --skip verify --out results/ci-rpc-verify

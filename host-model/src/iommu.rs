@@ -19,6 +19,8 @@ pub enum Rights {
     Read,
     /// Only write.
     Write,
+    /// Both.
+    ReadWrite,
 }
 
 /// What a region is used for; named in reports.
@@ -39,6 +41,8 @@ pub enum Purpose {
         /// Number of the context.
         context: u8,
     },
+    /// States of connections that are not on chip.
+    States,
     /// Slots for received slow-path frames.
     SlowReceive,
     /// Buffers of slow-path frames to send.
@@ -71,6 +75,7 @@ impl fmt::Display for Purpose {
             Self::Descriptors { context } => write!(f, "descriptor ring of context {context}"),
             Self::Records { context } => write!(f, "notification ring of context {context}"),
             Self::Consumed { context } => write!(f, "consumed count of context {context}"),
+            Self::States => f.write_str("states of connections"),
             Self::SlowReceive => f.write_str("slow-path receive slots"),
             Self::SlowTransmit => f.write_str("slow-path transmit buffers"),
             Self::ReceiveRing { flow } => write!(f, "receive ring of flow {flow}"),
@@ -191,7 +196,7 @@ impl Iommu {
             .filter(|(start, region)| address - *start < region.bytes);
         if let Some((start, region)) = region
             && region.mapped
-            && region.rights == wanted
+            && (region.rights == wanted || region.rights == Rights::ReadWrite)
             && address - start + length <= region.bytes
         {
             return true;

@@ -294,6 +294,7 @@ module group (
     logic [63:0] delayed_ack_wake_at;
     logic grant_stands;
     logic payload_read_s_ready;
+    logic payload_read_s_cpl_valid;
     logic payload_read_s_cpl_ready;
     logic [351:0] payload_read_m_up_data;
     logic payload_read_m_up_valid;
@@ -310,14 +311,6 @@ module group (
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
     wire [15:0] s_data_flow = s_data[327:312];
-    wire [1:0] arbiter_m_data_kind = arbiter_m_data[1:0];
-    wire [23:0] arbiter_m_data_ticket = arbiter_m_data[25:2];
-    wire [15:0] arbiter_m_data_flow = arbiter_m_data[41:26];
-    wire [1:0] arbiter_m_data_class = arbiter_m_data[51:50];
-    wire [31:0] arbiter_m_data_ack = arbiter_m_data[123:92];
-    wire [23:0] protocol_m_data_ticket = protocol_m_data[25:2];
-    wire [15:0] protocol_m_data_flow = protocol_m_data[41:26];
-    wire protocol_m_data_owes = protocol_m_data[432];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
     wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
@@ -341,20 +334,28 @@ module group (
     assign arbiter_s_cmd_valid = s_cmd_valid & go;
     assign s_cmd_ready = arbiter_s_cmd_ready & go;
     wire free = 1'b1;
-    wire event_ = arbiter_m_valid & free;
     wire takes = protocol_s_ready & free;
-    assign delayed_ack_owes = protocol_m_valid & post_s_ready & protocol_m_data_owes;
+    wire [321:0] work = arbiter_m_data;
+    wire [1:0] work_kind = work[1:0];
+    wire [23:0] work_ticket = work[25:2];
+    wire [15:0] work_flow = work[41:26];
+    wire [1:0] work_class = work[51:50];
+    wire [31:0] work_ack = work[123:92];
+    wire waiting = arbiter_m_valid;
+    wire [321:0] placed = work;
+    wire [515:0] outcome = protocol_m_data;
+    wire [23:0] outcome_ticket = outcome[25:2];
+    wire [15:0] outcome_flow = outcome[41:26];
+    wire outcome_owes = outcome[432];
+    wire settled_states = 1'b1;
+    wire event_ = waiting & free;
+    assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
     assign wake_at = delayed_ack_wake_at;
     assign s_connection_ready = post_s_connection_ready;
-    wire releases =
-        event_
-        & takes
-        & (arbiter_m_data_kind == 2'd2)
-        & (arbiter_m_data_class == 2'd0)
-        & (|arbiter_m_data_ack);
+    wire releases = event_ & takes & (work_kind == 2'd2) & (work_class == 2'd0) & (|work_ack);
     assign scheduler_s_data = {
         releases | post_m_update_data_ready,
-        releases ? arbiter_m_data_flow : post_m_update_data_flow
+        releases ? work_flow : post_m_update_data_flow
     };
     assign scheduler_s_valid = releases | post_m_update_valid;
     assign post_m_update_ready = scheduler_s_ready & !releases;
@@ -365,7 +366,9 @@ module group (
     assign m_write_data = payload_write_m_up_data;
     assign m_write_valid = payload_write_m_up_valid;
     assign drop_valid = payload_write_drop_valid;
-    assign s_cpl_ready = payload_read_s_cpl_ready;
+    wire of_payload = 1'b1;
+    assign payload_read_s_cpl_valid = s_cpl_valid & of_payload;
+    assign s_cpl_ready = 1'b1;
     assign m_read_data = payload_read_m_up_data;
     assign m_read_valid = payload_read_m_up_valid;
     assign m_data = assemble_m_data;
@@ -382,7 +385,8 @@ module group (
     end
     assign pulses = pulses_1;
     wire behind =
-        protocol_idle
+        settled_states
+        & protocol_idle
         & post_idle
         & payload_write_idle
         & payload_read_idle
@@ -396,14 +400,14 @@ module group (
         s_valid & arbiter_s_rx_ready
     };
     assign at_protocol = {
-        arbiter_m_valid ? arbiter_m_data_flow : 16'd0,
-        arbiter_m_valid ? arbiter_m_data_ticket : 24'd0,
-        arbiter_m_valid & !takes,
-        arbiter_m_valid & takes
+        waiting ? work_flow : 16'd0,
+        waiting ? work_ticket : 24'd0,
+        waiting & !takes,
+        waiting & takes
     };
     assign at_post = {
-        protocol_m_valid ? protocol_m_data_flow : 16'd0,
-        protocol_m_valid ? protocol_m_data_ticket : 24'd0,
+        protocol_m_valid ? outcome_flow : 16'd0,
+        protocol_m_valid ? outcome_ticket : 24'd0,
         protocol_m_valid & !post_s_ready,
         protocol_m_valid & post_s_ready
     };
@@ -455,7 +459,7 @@ module group (
     protocol u_protocol (
         .clk(clk),
         .rst(rst),
-        .s_data(arbiter_m_data),
+        .s_data(placed),
         .s_valid(event_),
         .s_ready(protocol_s_ready),
         .m_data(protocol_m_data),
@@ -473,7 +477,7 @@ module group (
     post_pool u_post (
         .clk(clk),
         .rst(rst),
-        .s_data(protocol_m_data),
+        .s_data(outcome),
         .s_valid(protocol_m_valid),
         .s_ready(post_s_ready),
         .s_connection_data(s_connection_data),
@@ -532,7 +536,7 @@ module group (
         .clk(clk),
         .rst(rst),
         .owes(delayed_ack_owes),
-        .flow(protocol_m_data_flow),
+        .flow(outcome_flow),
         .now(now),
         .m_data(delayed_ack_m_data),
         .m_valid(delayed_ack_m_valid),
@@ -547,7 +551,7 @@ module group (
         .s_valid(post_m_read_valid),
         .s_ready(payload_read_s_ready),
         .s_cpl_data(s_cpl_data),
-        .s_cpl_valid(s_cpl_valid),
+        .s_cpl_valid(payload_read_s_cpl_valid),
         .s_cpl_ready(payload_read_s_cpl_ready),
         .m_up_data(payload_read_m_up_data),
         .m_up_valid(payload_read_m_up_valid),
@@ -590,7 +594,7 @@ module group (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, hold, payload_write_drop_reason
+        1'b0, hold, payload_write_drop_reason, payload_read_s_cpl_ready
     };
 
 endmodule

@@ -86,10 +86,6 @@ module protocol (
     output logic         count_fast_retransmit,
     output logic         count_stale
 );
-    logic states_write_enable;
-    logic [15:0] states_write_address;
-    logic [461:0] states_write_data;
-    logic [15:0] states_read_address;
     logic [461:0] states_read_data;
     logic [31:0] edges_read_data;
     logic [64:0] slots_0_read_data;
@@ -495,7 +491,6 @@ module protocol (
     wire [31:0] settled_step_place_seq = settled[649:618];
     wire [24:0] settled_step_unit = settled[772:748];
     wire [31:0] settled_step_most = settled[804:773];
-    wire [64:0] settled_slots_a = settled[879:815];
     wire [259:0] settled_slots = settled[1074:815];
     wire settled_moves_slots = settled[1075];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
@@ -2340,7 +2335,7 @@ module protocol (
     wire [321:0] event_ = held_valid ? held : s_data;
     wire [15:0] event__flow = event_[41:26];
     wire waits_1 = stays;
-    assign states_read_address = stays ? read_flow : event__flow;
+    wire [15:0] read_address = stays ? read_flow : event__flow;
     wire exists = read_flow <= 16'h3fff;
     wire writing = settled_valid & settled_event_writes;
     wire [15:0] writing_flow = settled_event_event_flow;
@@ -2516,6 +2511,7 @@ module protocol (
     wire [31:0] relations_whole_1 = relate_event_seq - relate_flow_snd_wl1;
     wire [31:0] relations_whole_2 = relate_event_ts_val - relate_flow_ts_recent;
     wire [15:0] judged = judge_work_decoded_event_flow;
+    wire [15:0] slots_read = work_decoded_event_flow;
     always_comb begin
         stored_slots = 260'd0;
         stored_slots[64:0] /* a */ = slots_0_read_data;
@@ -3587,11 +3583,16 @@ module protocol (
         | !settles
         | !settled_1_live_flow_open
         | ((settled_1_live_room == agrees_right_room) & (settled_1_live_released == agrees_right_released) & ({7'd0, settled_1_live_flow_free} == (agrees_limit - settled_1_live_released)) & (settled_1_live_unread == agrees_right_unread));
-    assign states_write_enable = writing | sweeping;
-    assign states_write_address = sweeping ? sweep_flow : writing_flow;
-    assign states_write_data = sweeping ? 462'd0 : settled_live_flow;
-    wire writes_slots = writing & settled_moves_slots;
-    wire [64:0] held_0_1 = settled_slots_a;
+    wire write_enable = writing | sweeping;
+    wire [15:0] write_address = sweeping ? sweep_flow : writing_flow;
+    wire [461:0] write_data = sweeping ? 462'd0 : settled_live_flow;
+    wire moves_slots = writing & settled_moves_slots;
+    wire writes_slots = moves_slots;
+    wire [15:0] slots_address = writing_flow;
+    wire [259:0] slots_data = settled_slots;
+    wire [64:0] slots_data_a = slots_data[64:0];
+    wire [64:0] held_0_1 = slots_data_a;
+    wire [15:0] edge_read = writing_flow;
     wire [24:0] survey_mask = settled_step_unit;
     wire [25:0] survey_less = {1'b0, settled_live_flow_rx_avail} - {1'b0, survey_mask};
     wire [24:0] survey_free = survey_less[25] ? 25'd0 : survey_less[24:0];
@@ -4364,6 +4365,9 @@ module protocol (
         draft_event_ticket,
         draft_event_kind
     };
+    wire edge_write = moves;
+    wire [15:0] edge_address = moved_flow_1;
+    wire [31:0] edge_data = announced_edge;
     assign room_holds = rst | !outcome_valid | outcomes_s_ready;
     assign m_data = outcomes_m_data;
     assign m_valid = outcomes_m_valid;
@@ -4393,26 +4397,26 @@ module protocol (
 
     ram_462x16384 u_states (
         .clk(clk),
-        .write_enable(states_write_enable),
-        .write_address(states_write_address),
-        .write_data(states_write_data),
-        .read_address(states_read_address),
+        .write_enable(write_enable),
+        .write_address(write_address),
+        .write_data(write_data),
+        .read_address(read_address),
         .read_data(states_read_data)
     );
     ram_32x16384 u_edges (
         .clk(clk),
-        .write_enable(moves),
-        .write_address(moved_flow_1),
-        .write_data(announced_edge),
-        .read_address(writing_flow),
+        .write_enable(edge_write),
+        .write_address(edge_address),
+        .write_data(edge_data),
+        .read_address(edge_read),
         .read_data(edges_read_data)
     );
     ram_65x16384 u_slots_0 (
         .clk(clk),
         .write_enable(writes_slots),
-        .write_address(writing_flow),
+        .write_address(slots_address),
         .write_data(held_0_1),
-        .read_address(work_decoded_event_flow),
+        .read_address(slots_read),
         .read_data(slots_0_read_data)
     );
     fifo_516x32_forward_margin_13 u_outcomes (
@@ -4574,8 +4578,8 @@ module protocol (
             settled <= settled_1;
             settled_event <= settle_work_decoded;
         end
-        last_slots_valid <= writes_slots;
-        if (writes_slots) begin
+        last_slots_valid <= moves_slots;
+        if (moves_slots) begin
             last_slots <= settled_slots;
             last_slots_flow <= writing_flow;
         end
@@ -4669,12 +4673,12 @@ module protocol (
         judge_flow[312:281], judge_flow[386:314], judge_flow[461:401], judge_event[51:0],
         judge_event[229:124], judge_event[321:244], measure_flow[41:0], measure_flow[194:74],
         measure_flow[244:220], measure_flow[277:246], measure_flow[313:280], measure_flow[434:315],
-        measure_flow[461:452], agrees_right[461:0], draft_flow_1[0], draft_flow_1[9:2],
-        draft_flow_1[105:42], draft_flow_1[162:131], draft_flow_1[245:195], draft_flow_1[382:278],
-        draft_flow_1[400:387], draft_flow_1[461:434], draft_step[98:67], draft_step[253:197],
-        draft_event[49:42], draft_event[187:60], draft_event[243:220], draft_units[24:16],
-        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
-        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        measure_flow[461:452], agrees_right[461:0], slots_data[259:65], draft_flow_1[0],
+        draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131], draft_flow_1[245:195],
+        draft_flow_1[382:278], draft_flow_1[400:387], draft_flow_1[461:434], draft_step[98:67],
+        draft_step[253:197], draft_event[49:42], draft_event[187:60], draft_event[243:220],
+        draft_units[24:16], moved_after_whole[31:25], shortcut_updates_whole[30:0],
+        shortcut_after_whole[31:25], follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
         acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
         relations_whole_1[30:0], relations_whole_2[30:0], measure_spans_whole[31:25],
         measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],

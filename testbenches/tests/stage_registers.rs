@@ -20,6 +20,7 @@ fn identity() -> Identity {
         frame_buffer_beats: 1024,
         payload_tags: 64,
         bus_bits: 512,
+        states_in_host: false,
     }
 }
 

@@ -51,6 +51,13 @@ pub struct DesignPoint {
     /// Connections on chip, 16 to 16384.
     #[serde(default = "default_connections")]
     pub connections: u32,
+    /// Connections whose TCP state is on chip, the others' being in host memory: a power of
+    /// two, 64 to half of all; 0: all of them.
+    #[serde(default)]
+    pub state_cache: u32,
+    /// Ways of the state cache: 1, 2, 4 or 8.
+    #[serde(default = "default_state_cache_ways")]
+    pub state_cache_ways: u32,
     /// Contexts with the control plane's, 2 to 32.
     #[serde(default = "default_contexts")]
     pub contexts: u32,
@@ -114,6 +121,9 @@ fn default_line_rate() -> BitRate {
 }
 fn default_connections() -> u32 {
     1024
+}
+fn default_state_cache_ways() -> u32 {
+    4
 }
 fn default_contexts() -> u32 {
     8
@@ -226,6 +236,7 @@ impl DesignPoint {
                 self.connections
             ),
         )?;
+        self.validate_state_cache(&check)?;
         check(
             (2..=32).contains(&self.contexts),
             "contexts",
@@ -361,6 +372,42 @@ impl DesignPoint {
     /// The wait of a delayed acknowledgement in ticks of 1.024 µs.
     pub fn delayed_ack_ticks(&self) -> u64 {
         self.delayed_ack.0 / 1_024_000
+    }
+
+    fn validate_state_cache(
+        &self,
+        check: &dyn Fn(bool, &str, String) -> Result<(), DocumentError>,
+    ) -> Result<(), DocumentError> {
+        check(
+            [1, 2, 4, 8].contains(&self.state_cache_ways),
+            "state_cache_ways",
+            format!("must be 1, 2, 4 or 8, not {}", self.state_cache_ways),
+        )?;
+        if self.state_cache == 0 {
+            return Ok(());
+        }
+        check(
+            self.state_cache.is_power_of_two()
+                && (64..=self.connections / 2).contains(&self.state_cache),
+            "state_cache",
+            format!(
+                "must be a power of two from 64 to half of the {} connections, or 0 for all on chip, not {}",
+                self.connections, self.state_cache
+            ),
+        )?;
+        check(
+            self.groups == 1 && self.pipeline == Pipeline::Pipelined,
+            "state_cache",
+            "is built for one pipelined flow group only".into(),
+        )?;
+        check(
+            self.read_tags <= 64,
+            "read_tags",
+            format!(
+                "must be at most 64 beside a state cache, whose reads have the tags from 64 on, not {}",
+                self.read_tags
+            ),
+        )
     }
 
     /// Beats of the frame buffer.

@@ -31,7 +31,8 @@ pub mod register {
     /// Bits 15..0 [`super::VERSION`], 31..16 contexts, 63..32 connections. Read only.
     pub const CAPABILITIES: u64 = 0x008;
     /// Bits 15..0 flow-table buckets of each table, 31..16 frame-buffer beats,
-    /// 47..32 payload read tags, 63..48 bus bits. Read only.
+    /// 47..32 payload read tags, 62..48 bus bits, 63 connections' states in host memory. Read
+    /// only.
     pub const PARAMETERS: u64 = 0x010;
     /// Bit 0 enables intake from the wire; cleared it drains.
     pub const CONTROL: u64 = 0x018;
@@ -46,6 +47,10 @@ pub mod register {
     pub const SLOW_BASE: u64 = 0x038;
     /// Writing latches all counters into the counter window.
     pub const COUNTER_LATCH: u64 = 0x040;
+    /// Bus address of the connections' states, [`super::STATE_BYTES`] each and aligned to
+    /// them, where the NIC keeps states in host memory. They are to be zero when intake is
+    /// first enabled after a reset.
+    pub const STATE_BASE: u64 = 0x048;
     /// First context page; context `c`'s page is at `CONTEXT + c * CONTEXT_STRIDE`.
     pub const CONTEXT: u64 = 0x1000;
     /// Bytes of a context page: a page can be mapped into one process.
@@ -90,6 +95,8 @@ pub mod context {
     pub const ENABLE: u64 = 0x40;
 }
 
+/// Bytes of a connection's state in host memory.
+pub const STATE_BYTES: u64 = 128;
 /// Bytes of a slow-path receive slot.
 pub const SLOW_SLOT_BYTES: u64 = 2048;
 /// Bytes of a descriptor and of a record.

@@ -211,6 +211,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 frame_buffer_beats: point.frame_buffer_beats() as u64,
                 payload_tags: point.read_tags.into(),
                 bus_bits: point.bus_bits.into(),
+                states_in_host: point.state_cache > 0,
             }),
             upstream: Default::default(),
             // What gathers the groups' frames has a register.
@@ -276,6 +277,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.group[g].now.next = self.clock.q.val();
             self.group[g].mac.next = self.registers.mac.val();
             self.group[g].slow_base.next = self.registers.slow_base.val();
+            for c in 0..self.registers.state_base.len() {
+                self.group[g].state_base[c].next = self.registers.state_base[c].val();
+            }
             self.group[g].slow_log2.next = self.registers.slow_log2.val();
             self.group[g].slow_room.next = self.notify.slow_room.val();
             settled = settled & self.group[g].settled.val();

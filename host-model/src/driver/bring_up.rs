@@ -15,6 +15,8 @@ pub struct Capabilities {
     pub connections: u32,
     /// Buckets of each of the two flow tables.
     pub buckets: u16,
+    /// The NIC keeps connections' states in host memory.
+    pub states_in_host: bool,
 }
 
 /// The NIC cannot be used as configured.
@@ -123,11 +125,13 @@ impl Identification {
             contexts: (word >> 16) as u16,
             connections: (word >> 32) as u32,
             buckets: parameters as u16,
+            states_in_host: parameters >> 63 == 1,
         };
         let Capabilities {
             contexts,
             connections,
             buckets,
+            ..
         } = capabilities;
         if u16::from(config.contexts) >= contexts {
             return Err(BringUpError::TooFewContexts {
@@ -181,7 +185,8 @@ mod tests {
             Ok(Capabilities {
                 contexts: 4,
                 connections: 1024,
-                buckets: 256
+                buckets: 256,
+                states_in_host: false
             })
         );
         assert_eq!(

@@ -22,7 +22,7 @@ mod flow_table;
 mod rings;
 mod slow_path;
 
-use hallux_toe::interface::{CONTROL_CONTEXT, COUNTERS, Descriptor, Record, register};
+use hallux_toe::interface::{CONTROL_CONTEXT, COUNTERS, Descriptor, Record, STATE_BYTES, register};
 
 pub use bring_up::{BringUpError, Capabilities};
 pub use bus::Bus;
@@ -31,7 +31,7 @@ pub use flow_table::{FlowKey, FlowTable, TableFull};
 pub use rings::{Context, DescriptorRing, RecordRing};
 pub use slow_path::SlowPath;
 
-use crate::iommu::DmaMemory;
+use crate::iommu::{DmaMemory, Purpose, Rights};
 use bring_up::Identification;
 
 /// What the driver is to set up.
@@ -161,6 +161,15 @@ impl Driver {
             &mut self.dma,
             &mut self.bus,
         )?;
+        if capabilities.states_in_host {
+            // Fresh memory is zero: every connection is closed.
+            let states = self.dma.allocate(
+                u64::from(capabilities.connections) * STATE_BYTES,
+                Rights::ReadWrite,
+                Purpose::States,
+            )?;
+            self.bus.write(register::STATE_BASE, states);
+        }
         self.bus.enable_msix();
         self.bus.write(register::CONTROL, 1);
         self.state = State::Running(Box::new(Running {

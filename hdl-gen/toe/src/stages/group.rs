@@ -8,6 +8,8 @@
 //!                    └── delayed_ack ◄ outcomes        └─► m_read
 //! ```
 //!
+//! Where not all state is on chip, the state cache stands between arbiter and protocol.
+//!
 //! Groups share nothing: each has its own event order, ticket order and egress order, its
 //! own state memories and read tags. Flow ids and read tags are those of the group; the
 //! NIC adds the group's number. Frames without a connection belong to group 0.
@@ -20,11 +22,13 @@ use crate::design::{DesignPoint, Pipeline};
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
 use crate::stages::delayed_ack::DelayedAck;
+use crate::stages::gather::Gather;
 use crate::stages::payload_read::PayloadRead;
 use crate::stages::payload_write::PayloadWrite;
 use crate::stages::post_pool::PostPool;
 use crate::stages::protocol::Protocol;
 use crate::stages::scheduler::Scheduler;
+use crate::stages::state_cache::StateCache;
 use hallux_hdl::prelude::*;
 
 /// Payload bytes that assembly stores: five segments of 1448 bytes.
@@ -55,6 +59,8 @@ pub struct Group<const N: usize, const K: usize> {
     pub now: Signal<In, Bits<64>>,
     /// Station address.
     pub mac: Signal<In, Bits<48>>,
+    /// With a state cache: bus address of the connections' states.
+    pub state_base: Vec<Signal<In, Bits<64>>>,
     /// Bus address of the slow-path slots.
     pub slow_base: Signal<In, Bits<64>>,
     /// log2 of their number.
@@ -95,6 +101,10 @@ pub struct Group<const N: usize, const K: usize> {
     /// Assembly.
     pub at_assemble: Signal<Out, Probe>,
     arbiter: Arbiter,
+    /// Where not all state is on chip.
+    cache: Vec<StateCache<N>>,
+    /// Payload and states on their way to the host.
+    writes: Vec<Gather<Up<N>>>,
     protocol: Protocol,
     post: PostPool,
     payload_write: PayloadWrite<N, K>,
@@ -114,6 +124,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
     pub fn new(point: &DesignPoint) -> Self {
         let connections = (point.connections / point.groups) as usize;
         let serial = point.pipeline == Pipeline::Serial;
+        let (slots, ways) = (point.state_cache as usize, point.state_cache_ways as usize);
+        let cached = usize::from(slots > 0);
+        let intervals = point.ooo_intervals as usize;
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -126,6 +139,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             hold: Default::default(),
             now: Default::default(),
             mac: Default::default(),
+            state_base: (0..cached).map(|_| Default::default()).collect(),
             slow_base: Default::default(),
             slow_log2: Default::default(),
             slow_room: Default::default(),
@@ -146,7 +160,15 @@ impl<const N: usize, const K: usize> Group<N, K> {
             at_payload_read: Default::default(),
             at_assemble: Default::default(),
             arbiter: Default::default(),
-            protocol: Protocol::new(connections, point.same_flow, point.ooo_intervals as usize),
+            cache: (0..cached)
+                .map(|_| StateCache::new(connections, slots, ways))
+                .collect(),
+            writes: (0..cached).map(|_| Gather::new(2)).collect(),
+            protocol: if cached > 0 {
+                Protocol::new(slots, point.same_flow, intervals).with_exchange()
+            } else {
+                Protocol::new(connections, point.same_flow, intervals)
+            },
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),
             scheduler: Scheduler::new(connections),
@@ -226,14 +248,38 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         if self._serial {
             free = self.protocol.idle.val();
         }
-        let event = self.arbiter.m.valid.val() & free;
         let takes = self.protocol.s.ready.val() & free;
-        self.protocol.s.data.next = self.arbiter.m.data.val();
+        let mut work = self.arbiter.m.data.val();
+        let mut waiting = self.arbiter.m.valid.val();
+        let mut placed = work;
+        let mut outcome = self.protocol.m.data.val();
+        let mut settled_states = true;
+        for c in 0..self.cache.len() {
+            self.cache[c].clk.next = self.clk.val();
+            self.cache[c].rst.next = self.rst.val();
+            self.cache[c].base.next = self.state_base[c].val();
+            join_streams!(self.arbiter.m, self.cache[c].s);
+            placed = self.cache[c].m.data.val();
+            work = placed;
+            work.flow = self.cache[c].flow.val();
+            waiting = self.cache[c].m.valid.val();
+            self.cache[c].m.ready.next = takes;
+            self.cache[c].outcome.next = self.protocol.m.valid.val() & self.post.s.ready.val();
+            outcome.flow = self.cache[c].outcome_flow.val();
+            self.cache[c].victim.next = self.protocol.victim[c].val();
+            join_streams!(self.cache[c].m_fill, self.protocol.s_fill[c]);
+            settled_states = self.cache[c].idle.val();
+        }
+        let event = waiting & free;
+        self.protocol.s.data.next = placed;
         self.protocol.s.valid.next = event;
-        self.arbiter.m.ready.next = takes;
+        if self.cache.len() == 0 {
+            self.arbiter.m.ready.next = takes;
+        }
         self.protocol.now.next = self.now.val();
-        self.protocol.m.join(&mut self.post.s);
-        let outcome = self.protocol.m.data.val();
+        self.post.s.data.next = outcome;
+        self.post.s.valid.next = self.protocol.m.valid.val();
+        self.protocol.m.ready.next = self.post.s.ready.val();
         self.delayed_ack.owes.next =
             self.protocol.m.valid.val() & self.post.s.ready.val() & outcome.owes;
         self.delayed_ack.flow.next = outcome.flow;
@@ -244,7 +290,6 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         // The scheduler learns of a descriptor that releases bytes when it enters
         // `protocol`: its grant comes behind it, and the outcome of the grant says whether
         // more can be sent. So the descriptor's own outcome need not.
-        let work = self.arbiter.m.data.val();
         let releases = event
             & takes
             & (work.kind == bits::<2>(KIND_HC))
@@ -266,13 +311,35 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.payload_write.slow_log2.next = self.slow_log2.val();
         self.payload_write.slow_room.next = self.slow_room.val();
         StreamSource::<Notice>::link(&mut self.m_notice, &mut self.payload_write.m_notice);
-        StreamSource::<Up<N>>::link(&mut self.m_write, &mut self.payload_write.m_up);
+        if self.cache.len() == 0 {
+            StreamSource::<Up<N>>::link(&mut self.m_write, &mut self.payload_write.m_up);
+        }
+        for c in 0..self.writes.len() {
+            self.writes[c].clk.next = self.clk.val();
+            self.writes[c].rst.next = self.rst.val();
+            join_streams!(self.payload_write.m_up, self.writes[c].s[0]);
+            self.writes[c].last[0].next = self.payload_write.m_up.data.val().last;
+            join_streams!(self.cache[c].m_up, self.writes[c].s[1]);
+            self.writes[c].last[1].next = self.cache[c].m_up.data.val().last;
+            self.m_write.data.next = self.writes[c].m.data.val();
+            self.m_write.valid.next = self.writes[c].m.valid.val();
+            self.writes[c].m.ready.next = self.m_write.ready.val();
+            settled_states = settled_states & self.writes[c].idle.val();
+        }
         self.payload_write.m_header.join(&mut self.assemble.s);
         self.assemble.released.next = self.payload_write.released.val();
         self.drop_valid.next = self.payload_write.drop_valid.val();
 
         // Transmit.
-        StreamSink::<Completion<N>>::link(&mut self.s_cpl, &mut self.payload_read.s_cpl);
+        self.payload_read.s_cpl.data.next = self.s_cpl.data.val();
+        let mut of_payload = true;
+        for c in 0..self.cache.len() {
+            self.cache[c].s_cpl.data.next = self.s_cpl.data.val();
+            self.cache[c].s_cpl.valid.next = self.s_cpl.valid.val();
+            of_payload = !self.s_cpl.data.val().tag.get_bit(6);
+        }
+        self.payload_read.s_cpl.valid.next = self.s_cpl.valid.val() & of_payload;
+        self.s_cpl.ready.next = true;
         StreamSource::<Up<RECORD_BITS>>::link(&mut self.m_read, &mut self.payload_read.m_up);
         self.payload_read.m.join(&mut self.assemble.s_payload);
         self.assemble.mac.next = self.mac.val();
@@ -289,7 +356,8 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         pulses.set_bits(6, bit(self.protocol.count_stale.val()));
         self.pulses.next = pulses;
 
-        let behind = self.protocol.idle.val()
+        let behind = settled_states
+            & self.protocol.idle.val()
             & self.post.idle.val()
             & self.payload_write.idle.val()
             & self.payload_read.idle.val()
@@ -306,17 +374,12 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             self.s.data.val().summary.ticket,
             self.s.data.val().flow,
         );
-        self.at_protocol.next = probe(
-            self.arbiter.m.valid.val(),
-            takes,
-            self.arbiter.m.data.val().ticket,
-            self.arbiter.m.data.val().flow,
-        );
+        self.at_protocol.next = probe(waiting, takes, work.ticket, work.flow);
         self.at_post.next = probe(
             self.protocol.m.valid.val(),
             self.post.s.ready.val(),
-            self.protocol.m.data.val().ticket,
-            self.protocol.m.data.val().flow,
+            outcome.ticket,
+            outcome.flow,
         );
         self.at_payload_write.next = probe(
             self.post.m_action.valid.val(),

@@ -22,5 +22,6 @@ pub mod reorder;
 pub mod route;
 pub mod scheduler;
 pub mod sequence;
+pub mod state_cache;
 pub mod tally;
 pub mod upstream;

@@ -42,6 +42,7 @@
 //! The rules are those of `docs/data-path.md`; `host-model/src/reference` says the same
 //! as plain Rust. Why the recurrence is cut this way: `docs/decisions/006-the-recurrence.md`.
 
+pub mod exchange;
 pub mod extent;
 pub mod flow;
 pub mod intervals;
@@ -55,6 +56,7 @@ pub mod work;
 use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
 use crate::design::SameFlow;
 use crate::interface::notice;
+use exchange::{Fill, Progress, Stored, advanced, asks, puts};
 use extent::{Extent, measure};
 use flow::{Flow, Live, agrees, expand};
 use hallux_hdl::prelude::*;
@@ -83,6 +85,10 @@ pub struct Protocol {
     pub s: StreamSink<Event>,
     /// Outcomes, in the order of the events.
     pub m: StreamSource<Outcome>,
+    /// With a state cache: a state to install; taken when `victim` shows what it replaced.
+    pub s_fill: Vec<StreamSink<Fill>>,
+    /// The state that the slot held before.
+    pub victim: Vec<Signal<Out, Stored>>,
     /// Time in ns.
     pub now: Signal<In, Bits<64>>,
     /// Nothing is held inside.
@@ -187,6 +193,12 @@ pub struct Protocol {
     sweeping: DFF<Bit>,
     sweep_flow: DFF<Bits<16>>,
 
+    /// The exchange with the state cache, memory by memory.
+    exchange_state: Vec<DFF<Progress>>,
+    exchange_edge: Vec<DFF<Progress>>,
+    exchange_slots: Vec<DFF<Progress>>,
+    evicted: Vec<DFF<Stored>>,
+
     /// Every outcome finds room.
     room: Assert,
     /// The shortcut gives what the exact transition gives.
@@ -217,6 +229,20 @@ impl Protocol {
             _forwards: same_flow != SameFlow::Lock,
             _forwards_at_once: same_flow == SameFlow::Forward1,
             ..Default::default()
+        }
+    }
+
+    /// With a port through which states come and go; the flow ids of events are slots then.
+    #[must_use]
+    pub fn with_exchange(self) -> Self {
+        Self {
+            s_fill: vec![Default::default()],
+            victim: vec![Default::default()],
+            exchange_state: vec![Default::default()],
+            exchange_edge: vec![Default::default()],
+            exchange_slots: vec![Default::default()],
+            evicted: vec![Default::default()],
+            ..self
         }
     }
 }
@@ -424,7 +450,13 @@ impl Logic for Protocol {
         }
 
         // Read. What stays is read again, so that the answer is as fresh as the memory.
-        self.states.read_address.next = if stays { reading.flow } else { event.flow };
+        let mut read_address = if stays { reading.flow } else { event.flow };
+        for x in 0..self.s_fill.len() {
+            if !stays & !offered {
+                read_address = self.s_fill[x].data.val().slot;
+            }
+        }
+        self.states.read_address.next = read_address;
         if !stays {
             self.read_valid.d.next = offered & !waits;
             if offered & !waits {
@@ -482,10 +514,16 @@ impl Logic for Protocol {
         // in its clock; earlier writes of the flow it waited for.
         let judged = self.judge_work.q.val().decoded.event.flow;
         let intervals = self.slots.len();
+        let mut slots_read = work.decoded.event.flow;
+        for x in 0..self.s_fill.len() {
+            if !self.work_valid.q.val() {
+                slots_read = self.s_fill[x].data.val().slot;
+            }
+        }
         let mut stored_slots = Slots::default();
         for k in 0..intervals {
             self.slots[k].clk.next = self.clk.val();
-            self.slots[k].read_address.next = work.decoded.event.flow;
+            self.slots[k].read_address.next = slots_read;
             let held = self.slots[k].read_data.val();
             if k == 0 {
                 stored_slots.a = held;
@@ -554,34 +592,78 @@ impl Logic for Protocol {
             self.settled.d.next = settled;
             self.settled_event.d.next = settling.decoded;
         }
-        self.states.write_enable.next = writing | self.sweeping.q.val();
-        self.states.write_address.next = if self.sweeping.q.val() {
+        let mut write_enable = writing | self.sweeping.q.val();
+        let mut write_address = if self.sweeping.q.val() {
             self.sweep_flow.q.val()
         } else {
             writing_flow
         };
-        self.states.write_data.next = if self.sweeping.q.val() {
+        let mut write_data = if self.sweeping.q.val() {
             Flow::default()
         } else {
             surveyed.live.flow
         };
-        let writes_slots = writing & surveyed.moves_slots;
+        for x in 0..self.s_fill.len() {
+            dff_setup!(self, clk, exchange_state[x], evicted[x]);
+            let fill = self.s_fill[x].data.val();
+            let progress = self.exchange_state[x].q.val();
+            let offers = self.s_fill[x].valid.val() & !self.sweeping.q.val();
+            let takes = puts(progress, !writing);
+            self.exchange_state[x].d.next = advanced(
+                progress,
+                asks(progress, offers & !stays & !offered),
+                takes,
+            );
+            if takes {
+                write_enable = true;
+                write_address = fill.slot;
+                write_data = fill.state.flow;
+            }
+        }
+        self.states.write_enable.next = write_enable;
+        self.states.write_address.next = write_address;
+        self.states.write_data.next = write_data;
+
+        // The intervals, and their exchange.
+        let moves_slots = writing & surveyed.moves_slots;
+        let mut writes_slots = moves_slots;
+        let mut slots_address = writing_flow;
+        let mut slots_data = surveyed.slots;
+        for x in 0..self.s_fill.len() {
+            dff_setup!(self, clk, exchange_slots[x]);
+            let fill = self.s_fill[x].data.val();
+            let progress = self.exchange_slots[x].q.val();
+            let takes = puts(progress, !moves_slots);
+            self.exchange_slots[x].d.next = advanced(
+                progress,
+                asks(progress, self.s_fill[x].valid.val() & !self.work_valid.q.val()),
+                takes,
+            );
+            if progress.asked {
+                self.evicted[x].d.next.slots = stored_slots;
+            }
+            if takes {
+                writes_slots = true;
+                slots_address = fill.slot;
+                slots_data = fill.state.slots;
+            }
+        }
         for k in 0..intervals {
             let held = if k == 0 {
-                surveyed.slots.a
+                slots_data.a
             } else if k == 1 {
-                surveyed.slots.b
+                slots_data.b
             } else if k == 2 {
-                surveyed.slots.c
+                slots_data.c
             } else {
-                surveyed.slots.d
+                slots_data.d
             };
             self.slots[k].write_enable.next = writes_slots;
-            self.slots[k].write_address.next = writing_flow;
+            self.slots[k].write_address.next = slots_address;
             self.slots[k].write_data.next = held;
         }
-        self.last_slots_valid.d.next = writes_slots;
-        if writes_slots {
+        self.last_slots_valid.d.next = moves_slots;
+        if moves_slots {
             self.last_slots.d.next = surveyed.slots;
             self.last_slots_flow.d.next = writing_flow;
         }
@@ -590,7 +672,13 @@ impl Logic for Protocol {
             self.written.d.next = surveyed.live.flow;
             self.written_flow.d.next = writing_flow;
         }
-        self.edges.read_address.next = writing_flow;
+        let mut edge_read = writing_flow;
+        for x in 0..self.s_fill.len() {
+            if !self.settled_valid.q.val() {
+                edge_read = self.s_fill[x].data.val().slot;
+            }
+        }
+        self.edges.read_address.next = edge_read;
 
         // Draft.
         self.surveyed_valid.d.next = self.settled_valid.q.val();
@@ -623,9 +711,47 @@ impl Logic for Protocol {
                 self.edges.read_data.val()
             };
         }
-        self.edges.write_enable.next = moves;
-        self.edges.write_address.next = moved_flow;
-        self.edges.write_data.next = announced.edge;
+        let mut edge_write = moves;
+        let mut edge_address = moved_flow;
+        let mut edge_data = announced.edge;
+        for x in 0..self.s_fill.len() {
+            dff_setup!(self, clk, exchange_edge[x]);
+            let fill = self.s_fill[x].data.val();
+            let state = self.exchange_state[x].q.val();
+            let edge = self.exchange_edge[x].q.val();
+            let slots = self.exchange_slots[x].q.val();
+            let takes = puts(edge, !moves);
+            self.exchange_edge[x].d.next = advanced(
+                edge,
+                asks(
+                    edge,
+                    self.s_fill[x].valid.val() & !self.settled_valid.q.val(),
+                ),
+                takes,
+            );
+            if edge.asked {
+                self.evicted[x].d.next.edge = self.edges.read_data.val();
+            }
+            if state.asked {
+                self.evicted[x].d.next.flow = self.states.read_data.val();
+            }
+            if takes {
+                edge_write = true;
+                edge_address = fill.slot;
+                edge_data = fill.state.edge;
+            }
+            let complete = state.put & edge.put & slots.put;
+            self.s_fill[x].ready.next = complete;
+            self.victim[x].next = self.evicted[x].q.val();
+            if complete | self.rst.val() {
+                self.exchange_state[x].d.next = Progress::default();
+                self.exchange_edge[x].d.next = Progress::default();
+                self.exchange_slots[x].d.next = Progress::default();
+            }
+        }
+        self.edges.write_enable.next = edge_write;
+        self.edges.write_address.next = edge_address;
+        self.edges.write_data.next = edge_data;
         self.last_edge_valid.d.next = moves;
         if moves {
             self.last_edge.d.next = announced.edge;

@@ -55,6 +55,8 @@ pub struct Identity {
     pub payload_tags: u64,
     /// Bits of the data bus.
     pub bus_bits: u64,
+    /// Connections' states are kept in host memory.
+    pub states_in_host: bool,
 }
 
 impl Identity {
@@ -65,7 +67,11 @@ impl Identity {
 
     /// Value of [`register::PARAMETERS`].
     pub const fn parameters(&self) -> u64 {
-        self.buckets | self.frame_buffer_beats << 16 | self.payload_tags << 32 | self.bus_bits << 48
+        self.buckets
+            | self.frame_buffer_beats << 16
+            | self.payload_tags << 32
+            | self.bus_bits << 48
+            | (self.states_in_host as u64) << 63
     }
 }
 
@@ -117,6 +123,8 @@ pub struct Registers {
     pub slow_base: Signal<Out, Bits<64>>,
     /// log2 of the number of slow-path slots: of context 0's notification ring.
     pub slow_log2: Signal<Out, Bits<5>>,
+    /// With states in host memory: their bus address.
+    pub state_base: Vec<Signal<Out, Bits<64>>>,
     /// No access is held.
     pub idle: Signal<Out, Bit>,
     waiting: Fifo<Mmio>,
@@ -127,6 +135,7 @@ pub struct Registers {
     station: DFF<Bits<48>>,
     slots: DFF<Bits<64>>,
     slots_log2: DFF<Bits<5>>,
+    states: Vec<DFF<Bits<64>>>,
     /// Staged command, word `i` in bits 64 i + 63 .. 64 i.
     stage: DFF<Bits<640>>,
     /// Staged flow-table entry: addresses below, ports above.
@@ -155,7 +164,10 @@ pub struct Completed {
 impl Registers {
     /// The register file of a design point.
     pub fn new(identity: Identity) -> Self {
+        let cached = usize::from(identity.states_in_host);
         Self {
+            state_base: (0..cached).map(|_| Signal::default()).collect(),
+            states: (0..cached).map(|_| DFF::default()).collect(),
             waiting: Fifo::new(WAITING).with_output(FifoOutput::Forward),
             shadow: Ram::new(SHADOW_WORDS),
             counters: Counters::new(),
@@ -318,6 +330,13 @@ impl Logic for Registers {
         self.enabled.next = self.control.q.val();
         self.mac.next = self.station.q.val();
         self.slow_base.next = self.slots.q.val();
+        for i in 0..self.states.len() {
+            dff_setup!(self, clk, states[i]);
+            self.state_base[i].next = self.states[i].q.val();
+            if in_global & (register == bits::<4>(register::STATE_BASE / 8)) {
+                self.states[i].d.next = value;
+            }
+        }
         self.slow_log2.next = self.slots_log2.q.val();
 
         // Context registers.
