@@ -623,7 +623,7 @@ module protocol (
         moved_holds,
         moved_advances ? moved_after_whole[24:0] : moved_bumps ? (moved_flow_free - settle_verdict_released) : moved_flow_free,
         moved_arrives ? (moved_flow_rx_avail - moved_furthest) : moved_bumps ? (moved_flow_rx_avail + settle_verdict_consumed) : moved_flow_rx_avail,
-        moved_arrives ? (moved_flow_rcv_nxt + {7'd0, moved_furthest} + {31'd0, extent_finished}) : moved_flow_rcv_nxt,
+        moved_arrives ? (moved_flow_rcv_nxt + {7'd0, moved_furthest} + (extent_finished ? 32'd1 : 32'd0)) : moved_flow_rcv_nxt,
         extent_updates ? moved_event_seq : moved_flow_snd_wl1,
         extent_rewinds ? (moved_flow_tx_avail + settle_relations[152:128] /* in_flight[24:0] */) : extent_jumps ? (moved_flow_tx_avail - settle_relations[56:32] /* skipped[24:0] */) : moved_sends ? (moved_flow_tx_avail - extent_bytes) : moved_bumps ? (moved_flow_tx_avail + settle_verdict_released) : moved_flow_tx_avail,
         (extent_updates | settle_verdict_sets) ? extent_edge : moved_flow_edge,
@@ -2561,7 +2561,7 @@ module protocol (
     wire [31:0] in_window_past = 32'd0 - relations_ahead;
     wire [31:0] in_window_length =
         {18'd0, judge_work_decoded_event_payload_len}
-        + {31'd0, judge_work_decoded_fin};
+        + (judge_work_decoded_fin ? 32'd1 : 32'd0);
     wire [31:0] in_window_space = {7'd0, judge_flow_rx_avail};
     wire judge_acceptable =
         judge_flow_open

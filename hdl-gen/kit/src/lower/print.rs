@@ -78,11 +78,11 @@ fn widens(node: &Node) -> bool {
 
 /// The bit and its value, where 32 bits are a single bit among zeros.
 ///
-/// It is written `bit ? 32'd1 : 32'd0` if it does not stand beside something that is
-/// unsigned anyway: Verilator makes an `int` of C++ of a comparison in 32 bits, and what
-/// consists of such alone, `~{31'd0, a == b}`, can be negative. Its sign then gets into the
-/// upper bits of a shift to the right, or beyond the end of a wide vector. A literal makes
-/// it unsigned.
+/// It is written `bit ? 32'd1 : 32'd0`: Verilator makes an `int` of C++ of a comparison in
+/// 32 bits, and what consists of such alone, `~{31'd0, a == b}`, can be negative. Its sign
+/// then gets into the upper bits of a shift to the right, or beyond the end of a wide vector.
+/// A literal makes it unsigned. What stands beside it does not: Verilator may find that to be
+/// a constant, as in `x * 32'd0 - {31'd0, a == b}`.
 fn single_bit(node: &Node) -> Option<(&Rc<Node>, BigUint)> {
     let Kind::Concat(parts) = &node.kind else {
         return None;
@@ -179,16 +179,6 @@ impl Printer<'_> {
         }
     }
 
-    /// An operand of an operator whose other operand decides about the sign, too. A constant
-    /// does not: zero less a bit is the bit's negation.
-    fn operand_beside(&mut self, node: &Node, other: &Node) -> String {
-        let unsigned = other.known().is_none() && single_bit(other).is_none();
-        match &node.kind {
-            Kind::Concat(parts) if unsigned => self.concat(parts),
-            _ => self.operand(node),
-        }
-    }
-
     fn binary(&mut self, op: Operator, a: &Node, b: &Node) -> String {
         use Operator::*;
         let sign = match op {
@@ -213,16 +203,14 @@ impl Printer<'_> {
                 && matches!(op, Add | And | Or | Xor)
         };
         let bitwise = matches!(op, And | Or | Xor);
-        let shift = matches!(op, Shl | Shr);
         let left = match &a.kind {
             Kind::Constant(value) if bitwise => mask(value, a.width),
             _ if chains(a) => self.expression(a),
-            _ if shift => self.operand(a),
-            _ => self.operand_beside(a, b),
+            _ => self.operand(a),
         };
         let right = match &b.kind {
             Kind::Constant(value) if bitwise => mask(value, b.width),
-            _ => self.operand_beside(b, a),
+            _ => self.operand(b),
         };
         format!("{left} {sign} {right}")
     }
@@ -382,9 +370,9 @@ impl Printer<'_> {
         {
             match &a.kind {
                 Kind::Binary(left, ..) if *left == op => self.terms(op, a, out),
-                _ => out.push(self.operand_beside(a, b)),
+                _ => out.push(self.operand(a)),
             }
-            let right = self.operand_beside(b, a);
+            let right = self.operand(b);
             out.push(right);
         }
     }
