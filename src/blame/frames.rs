@@ -25,6 +25,8 @@ pub struct Passed {
     pub fin: bool,
     /// Bytes of the stream without a gap that had passed with this one.
     pub covered: u64,
+    /// Bytes beyond a gap had passed with this one.
+    pub gap: bool,
 }
 
 impl Passed {
@@ -71,14 +73,12 @@ impl Stream {
 
     /// The first segment that carries the byte `byte`.
     pub fn first_with(&self, byte: u64) -> Option<&Passed> {
-        // Nothing that completes less carries it, unless it left a gap behind.
         let index = self.passed.partition_point(|p| p.covered <= byte);
-        let first = self.passed[..index.min(self.passed.len())]
-            .iter()
-            .rev()
-            .take(1_024)
-            .rfind(|passed| passed.carries(byte));
-        first.or_else(|| self.passed[index..].iter().find(|p| p.carries(byte)))
+        // One that completes less carries it only beyond a gap that was still open when
+        // `index` passed.
+        let gap = self.passed[..index].iter().rev().take_while(|p| p.gap);
+        let beyond = gap.filter(|p| p.carries(byte)).last();
+        beyond.or_else(|| self.passed[index..].iter().find(|p| p.carries(byte)))
     }
 
     fn take(&mut self, at: u64, number: u32, seq: u32, bytes: u32, fin: bool) {
@@ -96,6 +96,7 @@ impl Stream {
             bytes,
             fin,
             covered: self.covered,
+            gap: !self.islands.is_empty(),
         });
     }
 
@@ -202,7 +203,11 @@ mod tests {
         let at = |end| stream.completed_by(end).map(|passed| passed.at);
         assert_eq!([100, 101, 300, 350].map(at), [10, 30, 30, 40].map(Some));
         assert_eq!(at(351), None);
-        assert_eq!(stream.first_with(250).map(|p| p.at), Some(20));
+        let first = |byte| stream.first_with(byte).map(|passed| passed.at);
+        assert_eq!(
+            [0, 150, 250, 320, 350].map(first),
+            [Some(10), Some(30), Some(20), Some(40), None]
+        );
         assert_eq!(stream.last_with(120, 35).map(|p| p.at), Some(30));
         assert_eq!(stream.last_with(120, 25), None);
     }

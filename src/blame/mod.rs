@@ -25,7 +25,7 @@ pub use path::{Cause, Part, Path};
 pub use requests::write_requests;
 pub use table::{long, short};
 pub use trace::write_worst;
-pub use watch::{Post, Watch};
+pub use watch::{Followed, Post, Watch};
 
 use frames::{Ends, Passed};
 use hallux_host::apps::report::Exchange;

@@ -54,14 +54,13 @@ impl Watch {
         })
     }
 
-    /// The ways of `exchanges`, given to `then` with the server's side.
-    pub fn follow<T>(
+    /// Follows `exchanges` through what was seen and what the logs of the RTL NICs say.
+    pub fn follow(
         &self,
         scenario: &Scenario,
         exchanges: &[Exchange],
         logs: &BTreeMap<String, PassageLog>,
-        then: impl FnOnce(&Ways, &Side<'_>) -> T,
-    ) -> T {
+    ) -> Followed {
         let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner);
         let nothing = Port::default();
         let delay = scenario.settings.pcie.delay.0;
@@ -89,19 +88,23 @@ impl Watch {
                 nic: view(post, port),
             })
             .collect();
-        then(&Ways::of(exchanges, &clients, &server), &server)
-    }
-
-    /// Blame of a run, and what each request would have taken if no stage had waited.
-    pub fn blame(
-        &self,
-        scenario: &Scenario,
-        exchanges: &[Exchange],
-        logs: &BTreeMap<String, PassageLog>,
-    ) -> (Blame, Vec<u64>) {
+        let ways = Ways::of(exchanges, &clients, &server);
         let cut = logs.values().any(|log| log.cut);
-        self.follow(scenario, exchanges, logs, |ways, server| {
-            (Blame::of(ways, server, cut), ways.unhindered(exchanges))
-        })
+        Followed {
+            blame: Blame::of(&ways, &server, cut),
+            unhindered: ways.unhindered(exchanges),
+            ways,
+        }
     }
+}
+
+/// The requests of a run, followed.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    /// The way of each.
+    pub ways: Ways,
+    /// Where their time went.
+    pub blame: Blame,
+    /// What each would have taken if no stage had waited, in ps.
+    pub unhindered: Vec<u64>,
 }

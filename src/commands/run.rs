@@ -10,7 +10,9 @@ use crate::profile::{PROFILE, Profile};
 use crate::recording::{Description, RECORDING_SCHEMA};
 use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::Scenario;
-use crate::simulation::{Assembly, Findings, MakeNic, NIC, assemble, load_files};
+use crate::simulation::{
+    Assembly, Findings, MakeNic, NIC, assemble, load_files, write_requests, write_worst,
+};
 use crate::table;
 use anyhow::{Context, Result, anyhow, bail};
 use hallux_channel::Time;
@@ -303,7 +305,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         Err(RunError::Deadlock { at, .. }) => *at,
         Err(_) => reached,
     };
-    let summary = assembly.summary(&scenario, &findings, hash, end, failure.is_none());
+    let followed = assembly.follow(&scenario, &findings);
+    let complete = failure.is_none();
+    let summary = assembly.summary(&scenario, &findings, &followed, hash, end, complete);
     let execution = execution(
         arguments,
         model.as_ref(),
@@ -318,10 +322,9 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         nic.close_waves()?;
     }
     directory.write_json("summary.json", &summary)?;
-    assembly.write_worst(&scenario, &findings, &directory.path("worst.json"))?;
+    write_worst(&directory.path("worst.json"), &findings, &followed)?;
     if arguments.requests {
-        let path = directory.path("requests.jsonl");
-        assembly.write_requests(&scenario, &findings, &path)?;
+        write_requests(&directory.path("requests.jsonl"), &findings, &followed)?;
     }
     directory.write_json("execution.json", &execution)?;
     let manifest = model.as_ref().map(|model| &model.design.manifest);

@@ -2,7 +2,7 @@
 
 use super::work::{Findings, Work};
 use super::{Assembly, NIC};
-use crate::blame::{write_requests, write_worst};
+use crate::blame::{self, Followed};
 use crate::results::{
     NicSummary, Percentiles, SUMMARY_SCHEMA, StageCycles, Summary, gigabits_per_second,
 };
@@ -15,7 +15,7 @@ use hallux_cosim::nic::RtlNic;
 use hallux_host::apps::report::Exchange;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 impl Assembly {
@@ -37,11 +37,18 @@ impl Assembly {
         }
     }
 
+    /// The requests of a run with these findings, followed.
+    pub fn follow(&self, scenario: &Scenario, findings: &Findings) -> Followed {
+        let exchanges = &findings.work.exchanges;
+        self.watch.follow(scenario, exchanges, &findings.passages)
+    }
+
     /// The summary of a run that ended at `end` with these findings.
     pub fn summary(
         &self,
         scenario: &Scenario,
         findings: &Findings,
+        followed: &Followed,
         rtl: &str,
         end: Time,
         complete: bool,
@@ -50,7 +57,6 @@ impl Assembly {
             work,
             nics,
             counters,
-            passages,
             ..
         } = findings;
         let span = match (work.started, work.finished) {
@@ -69,7 +75,6 @@ impl Assembly {
             }
         }
         let tested = nics.get(NIC).cloned().unwrap_or_default();
-        let (blame, unhindered) = self.watch.blame(scenario, &work.exchanges, passages);
         let verdict = Verdict::of(&Measured {
             scenario,
             nic: nics.get(NIC),
@@ -78,7 +83,7 @@ impl Assembly {
             verified: work.verified,
             requests: work.requests,
             exchanges: &work.exchanges,
-            unhindered: &unhindered,
+            unhindered: &followed.unhindered,
             retransmitted: received.retransmitted_segments + sent.retransmitted_segments,
         });
         Summary {
@@ -103,47 +108,8 @@ impl Assembly {
             nics: nics.clone(),
             counters: counters.clone(),
             verdict,
-            blame,
+            blame: followed.blame.clone(),
         }
-    }
-
-    /// Writes the longest request of a run with these findings as a trace of its own,
-    /// `path`; nothing if there was none.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_worst(&self, scenario: &Scenario, findings: &Findings, path: &Path) -> Result<()> {
-        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
-        if exchanges.is_empty() {
-            return Ok(());
-        }
-        let place = || format!("cannot write {}", path.display());
-        let mut file = BufWriter::new(File::create(path).with_context(place)?);
-        self.watch.follow(scenario, exchanges, logs, |ways, _| {
-            write_worst(ways, NIC, logs.get(NIC), &mut file)?;
-            file.flush()
-        })?;
-        Ok(())
-    }
-
-    /// Writes every request of a run with these findings, one a line, with its parts.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub fn write_requests(
-        &self,
-        scenario: &Scenario,
-        findings: &Findings,
-        path: &Path,
-    ) -> Result<()> {
-        let (exchanges, logs) = (&findings.work.exchanges, &findings.passages);
-        let place = || format!("cannot write {}", path.display());
-        let mut file = BufWriter::new(File::create(path).with_context(place)?);
-        self.watch.follow(scenario, exchanges, logs, |ways, _| {
-            write_requests(ways, exchanges, &mut file)?;
-            file.flush()
-        })?;
-        Ok(())
     }
 
     /// Counters of every component but the RTL NICs, which have a place of their own.
@@ -162,6 +128,39 @@ impl Assembly {
             })
             .collect()
     }
+}
+
+/// Writes the longest request of a run with these findings as a trace of its own, `path`;
+/// nothing if there was none.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_worst(path: &Path, findings: &Findings, followed: &Followed) -> Result<()> {
+    if findings.work.exchanges.is_empty() {
+        return Ok(());
+    }
+    write_to(path, |file| {
+        let log = findings.passages.get(NIC);
+        blame::write_worst(&followed.ways, NIC, log, file).map(|_found| ())
+    })
+}
+
+/// Writes every request of a run with these findings, one a line, with its parts.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_requests(path: &Path, findings: &Findings, followed: &Followed) -> Result<()> {
+    write_to(path, |file| {
+        blame::write_requests(&followed.ways, &findings.work.exchanges, file)
+    })
+}
+
+fn write_to(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<()> {
+    let place = || format!("cannot write {}", path.display());
+    let mut file = BufWriter::new(File::create(path).with_context(place)?);
+    write(&mut file)
+        .and_then(|()| file.flush())
+        .with_context(place)
 }
 
 fn percentiles(samples: u64, quantile: impl Fn(u32) -> Time) -> Percentiles {
