@@ -33,6 +33,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use world::World;
 
+/// Bytes of a capture that are written at once.
+const CAPTURE_BUFFER: usize = 256 << 10;
+
 /// Name of the NIC under test.
 pub const NIC: &str = "server-nic";
 /// Name of the NIC at the other end, where there is one.
@@ -116,7 +119,7 @@ pub fn assemble(
     if let Some(path) = capture {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
-        let file = BufWriter::new(file);
+        let file = BufWriter::with_capacity(CAPTURE_BUFFER, file);
         simulation.add_sink(PcapngWriter::new(file, simulation.interfaces())?);
     }
     let server = Post {

@@ -129,14 +129,22 @@ impl Executor {
     pub fn run_at(&mut self, now: Time) {
         self.set_now(now);
         loop {
-            let (due, spawned) = {
+            let (due, id) = {
                 let mut shared = self.handle.lock();
-                (shared.take_timers(now), std::mem::take(&mut shared.spawned))
+                let due = shared.take_timers(now);
+                self.tasks.extend(shared.spawned.drain(..));
+                let id = match due.is_empty() {
+                    true => shared.take_ready(),
+                    false => None,
+                };
+                (due, id)
             };
-            // Outside the lock: waking takes it.
-            due.into_iter().for_each(Waker::wake);
-            self.tasks.extend(spawned);
-            let Some(id) = self.handle.lock().take_ready() else {
+            if !due.is_empty() {
+                // Outside the lock: waking takes it.
+                due.into_iter().for_each(Waker::wake);
+                continue;
+            }
+            let Some(id) = id else {
                 return;
             };
             let Some(slot) = self.tasks.get_mut(&id) else {

@@ -2,13 +2,9 @@
 
 use hallux_channel::Message;
 use hallux_cosim::engine::{Direction, MessageSink, Tapped};
-use hallux_cosim::observe::rtt::parse;
+use hallux_cosim::observe::rtt::{Ends, parse};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddrV4;
-
-/// Source and destination of a stream.
-pub type Ends = (SocketAddrV4, SocketAddrV4);
 
 /// A segment that passed a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,8 @@ pub use table::{long, short};
 pub use trace::write_worst;
 pub use watch::{Followed, Post, Watch};
 
-use frames::{Ends, Passed};
+use frames::Passed;
+use hallux_cosim::observe::rtt::Ends;
 use hallux_host::apps::report::Exchange;
 use path::Least;
 use serde::{Deserialize, Serialize};
@@ -148,8 +149,8 @@ impl Side<'_> {
 
 /// The way of one request.
 fn follow(exchange: &Exchange, client: &Side<'_>, server: &Side<'_>) -> Option<Path> {
-    let there = (exchange.client, exchange.server);
-    let back = (exchange.server, exchange.client);
+    let there = Ends::new(exchange.client, exchange.server);
+    let back = there.back();
     let mut path = Path::from(exchange.started);
     let (request, inward) = server.received(there, exchange.asked)?;
     client.send(&mut path, there, exchange.before, exchange.asked, &request)?;
@@ -182,7 +183,7 @@ impl Ways {
     /// The ways of these requests between `clients` and `server`.
     pub fn of(exchanges: &[Exchange], clients: &[Side<'_>], server: &Side<'_>) -> Self {
         let way = |exchange: &Exchange| {
-            let ends = (exchange.client, exchange.server);
+            let ends = Ends::new(exchange.client, exchange.server);
             let client = clients.iter().find(|c| c.port.sent.contains_key(&ends))?;
             follow(exchange, client, server)
         };

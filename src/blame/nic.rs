@@ -1,8 +1,9 @@
 //! The way of a request or an answer through one RTL NIC.
 
-use super::frames::{Ends, Port};
+use super::frames::Port;
 use super::path::{Cause, Path};
 use hallux_cosim::observe::passages::{DescriptorIn, Entered, PassageLog, RecordOut};
+use hallux_cosim::observe::rtt::Ends;
 use std::collections::BTreeMap;
 
 /// Bit of a ticket at which its kind starts.
@@ -165,8 +166,8 @@ impl<'a> NicView<'a> {
     /// Data frames of a flow leave in the order of its grants.
     fn match_sent(&mut self) {
         let mut frames: BTreeMap<u16, Vec<u32>> = BTreeMap::new();
-        for ((local, remote), stream) in &self.port.sent {
-            if let Some(flow) = self.flows.get(&(*remote, *local)) {
+        for (ends, stream) in &self.port.sent {
+            if let Some(flow) = self.flows.get(&ends.back()) {
                 let numbers = stream.passed.iter().map(|passed| passed.number);
                 frames.entry(*flow).or_default().extend(numbers);
             }
@@ -313,7 +314,7 @@ impl<'a> NicView<'a> {
         end: u64,
         frame: u32,
     ) -> Option<()> {
-        let back = (ends.1, ends.0);
+        let back = ends.back();
         let opened = self.port.received.get(&back)?.opened;
         let key = self.key(back, opened, &self.descriptors, |(_, d, _)| d.asked)?;
         let descriptors = self.descriptors.get(&key)?;

@@ -282,6 +282,11 @@ impl Simulation {
             .collect();
     }
 
+    /// Puts something around each sink, to watch it for example.
+    pub fn wrap_sinks(&mut self, wrap: impl FnMut(Box<dyn MessageSink>) -> Box<dyn MessageSink>) {
+        self.merger.wrap_sinks(wrap);
+    }
+
     /// The names of the components, in the order of adding.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.component.name())

@@ -1,6 +1,8 @@
 //! Messages seen at named interfaces, in one order for all who look.
 
-use std::collections::BTreeMap;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -95,12 +97,38 @@ impl Seen {
     }
 }
 
+/// A message in the order in which the sinks see them.
+struct Waiting {
+    key: (Time, usize, Direction, u64),
+    message: Message,
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
 /// Brings messages, seen out of order because components run in batches, into
 /// order and hands them to the sinks.
 #[derive(Default)]
 pub(super) struct Merger {
     sinks: Vec<Box<dyn MessageSink>>,
-    waiting: BTreeMap<(Time, usize, Direction, u64), Message>,
+    waiting: BinaryHeap<Reverse<Waiting>>,
     seen: u64,
 }
 
@@ -109,21 +137,32 @@ impl Merger {
         self.sinks.push(sink);
     }
 
+    pub(super) fn wrap_sinks(
+        &mut self,
+        wrap: impl FnMut(Box<dyn MessageSink>) -> Box<dyn MessageSink>,
+    ) {
+        self.sinks = std::mem::take(&mut self.sinks)
+            .into_iter()
+            .map(wrap)
+            .collect();
+    }
+
     /// Notes a message. Those of one interface and direction come in order.
     pub(super) fn see(&mut self, seen: Seen) {
         let key = (seen.at, seen.interface, seen.direction, self.seen);
-        self.waiting.insert(key, seen.message);
+        let message = seen.message;
+        self.waiting.push(Reverse(Waiting { key, message }));
         self.seen += 1;
     }
 
     /// Hands out all messages before `before`; no earlier one may follow.
     pub(super) fn flush(&mut self, before: Time) -> io::Result<()> {
-        while let Some(entry) = self.waiting.first_entry() {
-            let &(at, interface, direction, _) = entry.key();
-            if at >= before {
+        while let Some(first) = self.waiting.peek_mut() {
+            if first.0.key.0 >= before {
                 break;
             }
-            let message = entry.remove();
+            let Reverse(Waiting { key, message }) = PeekMut::pop(first);
+            let (at, interface, direction, _) = key;
             for sink in &mut self.sinks {
                 sink.message(&Tapped {
                     at,

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddrV4;
 
-use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
+use etherparse::{
+    EtherType, IpNumber, Ipv4Slice, NetSlice, SlicedPacket, TcpSlice, TransportSlice,
+};
 use hallux_channel::{Message, Time};
 use hdrhistogram::Histogram;
 
@@ -116,8 +118,7 @@ impl TcpTraffic {
 pub struct TcpObserver {
     interface: usize,
     traffic: [TcpTraffic; 2],
-    /// By (source, destination).
-    streams: BTreeMap<(SocketAddrV4, SocketAddrV4), Half>,
+    streams: BTreeMap<Ends, Half>,
 }
 
 impl TcpObserver {
@@ -137,22 +138,26 @@ impl TcpObserver {
 
     /// Takes one frame of the interface.
     pub fn observe(&mut self, at: Time, direction: Direction, frame: &[u8]) {
-        let passed = self.traffic[direction as usize].over_time.at(at);
+        let traffic = &mut self.traffic[direction as usize];
+        let passed = traffic.over_time.at(at);
         passed.frames += 1;
         passed.frame_bytes += frame.len() as u64;
         let Some((ends, segment)) = parse(frame) else {
-            self.traffic[direction as usize].other_frames += 1;
+            traffic.other_frames += 1;
             return;
         };
-        let (source, destination) = ends;
-        if segment.ack.is_some() {
-            self.acknowledge(at, direction, (destination, source), &segment);
-        }
-        let data_outstanding = self
-            .streams
-            .get(&(destination, source))
-            .is_some_and(|half| !half.outstanding.is_empty());
-        let half = self.streams.entry((source, destination)).or_default();
+        let back = self.streams.get_mut(&ends.back());
+        let data_outstanding = back.is_some_and(|half| {
+            if let Some(ack) = segment.ack {
+                let opposite = match direction {
+                    Direction::Received => Direction::Sent,
+                    Direction::Sent => Direction::Received,
+                };
+                half.acknowledge(at, ack, &mut self.traffic[opposite as usize]);
+            }
+            !half.outstanding.is_empty()
+        });
+        let half = self.streams.entry(ends).or_default();
         let traffic = &mut self.traffic[direction as usize];
         let segments = &mut traffic.segments;
         let count = match &segment {
@@ -175,35 +180,6 @@ impl TcpObserver {
         half.last_ack = segment.ack;
         half.last_window = Some(segment.window);
     }
-
-    /// Ends the round trips of what an ACK that goes in `direction` covers.
-    fn acknowledge(
-        &mut self,
-        at: Time,
-        direction: Direction,
-        stream: (SocketAddrV4, SocketAddrV4),
-        segment: &Segment,
-    ) {
-        let (Some(half), Some(ack)) = (self.streams.get_mut(&stream), segment.ack) else {
-            return;
-        };
-        let opposite = match direction {
-            Direction::Received => Direction::Sent,
-            Direction::Sent => Direction::Received,
-        };
-        let ack = half.unwrap(ack);
-        let TcpTraffic {
-            rtt, rtt_over_time, ..
-        } = &mut self.traffic[opposite as usize];
-        while let Some(sent) = half.outstanding.front().filter(|sent| sent.end <= ack) {
-            if !sent.repeated {
-                // It resizes by itself, so every span has a place.
-                let _recorded = rtt.record(at.since(sent.at).ps());
-                rtt_over_time.at(at).record(at.since(sent.at));
-            }
-            half.outstanding.pop_front();
-        }
-    }
 }
 
 impl MessageSink for TcpObserver {
@@ -214,6 +190,24 @@ impl MessageSink for TcpObserver {
             self.observe(tapped.at, tapped.direction, frame);
         }
         Ok(())
+    }
+}
+
+/// Source and destination of a stream, in one number that orders as they do: they are
+/// looked for with every frame of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ends(u128);
+
+impl Ends {
+    /// The stream from `source` to `destination`.
+    pub fn new(source: SocketAddrV4, destination: SocketAddrV4) -> Self {
+        let of = |end: SocketAddrV4| u128::from(end.ip().to_bits()) << 16 | u128::from(end.port());
+        Ends(of(source) << 48 | of(destination))
+    }
+
+    /// The stream the other way.
+    pub fn back(self) -> Self {
+        Ends((self.0 & ((1 << 48) - 1)) << 48 | self.0 >> 48)
     }
 }
 
@@ -237,15 +231,24 @@ pub struct Segment {
 }
 
 /// The ends and the segment of a frame; `None` if it is not TCP over IPv4.
-pub fn parse(frame: &[u8]) -> Option<((SocketAddrV4, SocketAddrV4), Segment)> {
+pub fn parse(frame: &[u8]) -> Option<(Ends, Segment)> {
+    // Every frame of a run comes along here, and hardly one has a tag.
+    if frame.get(12..14) == Some(&EtherType::IPV4.0.to_be_bytes()) {
+        let ip = Ipv4Slice::from_slice(frame.get(14..)?).ok()?;
+        let payload = ip.payload();
+        if payload.ip_number != IpNumber::TCP || payload.fragmented {
+            return None;
+        }
+        return Some(segment(&ip, &TcpSlice::from_slice(payload.payload).ok()?));
+    }
     let packet = SlicedPacket::from_ethernet(frame).ok()?;
-    let Some(NetSlice::Ipv4(ip)) = packet.net else {
-        return None;
-    };
-    let Some(TransportSlice::Tcp(tcp)) = packet.transport else {
-        return None;
-    };
-    let tcp: TcpSlice<'_> = tcp;
+    match (packet.net, packet.transport) {
+        (Some(NetSlice::Ipv4(ip)), Some(TransportSlice::Tcp(tcp))) => Some(segment(&ip, &tcp)),
+        _ => None,
+    }
+}
+
+fn segment(ip: &Ipv4Slice<'_>, tcp: &TcpSlice<'_>) -> (Ends, Segment) {
     let header = ip.header();
     let source = SocketAddrV4::new(header.source_addr(), tcp.source_port());
     let destination = SocketAddrV4::new(header.destination_addr(), tcp.destination_port());
@@ -258,7 +261,7 @@ pub fn parse(frame: &[u8]) -> Option<((SocketAddrV4, SocketAddrV4), Segment)> {
         fin: tcp.fin(),
         rst: tcp.rst(),
     };
-    Some(((source, destination), segment))
+    (Ends::new(source, destination), segment)
 }
 
 /// One direction of a connection. Sequence numbers are unwrapped to 64 bits.
@@ -291,6 +294,19 @@ impl Half {
         };
         let distance = seq.wrapping_sub(next as u32) as i32;
         next.saturating_add_signed(i64::from(distance))
+    }
+
+    /// Ends the round trips of what an ACK covers; `traffic` is that of their direction.
+    fn acknowledge(&mut self, at: Time, ack: u32, traffic: &mut TcpTraffic) {
+        let ack = self.unwrap(ack);
+        while let Some(sent) = self.outstanding.front().filter(|sent| sent.end <= ack) {
+            if !sent.repeated {
+                // It resizes by itself, so every span has a place.
+                let _recorded = traffic.rtt.record(at.since(sent.at).ps());
+                traffic.rtt_over_time.at(at).record(at.since(sent.at));
+            }
+            self.outstanding.pop_front();
+        }
     }
 
     /// Notes a segment; true if part of its data has passed before.

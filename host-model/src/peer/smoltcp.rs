@@ -140,14 +140,23 @@ impl SmoltcpHost {
     /// this instant; frames out.
     fn run_at(&mut self, now: Time, io: &mut Io<'_>) {
         // Poll first, so that tasks find what has arrived; tasks that read or
-        // write make another poll necessary.
+        // write make another poll necessary. A stack that nothing reached and
+        // that has nothing to do yet is left alone.
+        self.executor.set_now(now);
+        let (mut due, mut polled) = (self.stack_due <= now, false);
         loop {
-            self.executor.set_now(now);
-            self.lock().poll(now);
+            if due {
+                self.lock().poll(now);
+                polled = true;
+            }
             self.executor.run_at(now);
-            if !self.lock().take_touched() {
+            due = self.lock().take_touched();
+            if !due {
                 break;
             }
+        }
+        if !polled {
+            return;
         }
         let mut stack = self.lock();
         while let Some((at, frame)) = stack.device.take_sent() {

@@ -20,12 +20,13 @@ use crate::scenario::Scenario;
 use crate::simulation::{assemble, load_files};
 use anyhow::{Context, Result, bail};
 use hallux_channel::{Component, ComponentError, Counter, Io, PortSpec, Time};
-use hallux_cosim::engine::RunOptions;
+use hallux_cosim::engine::{MessageSink, RunOptions, Tapped};
 use hallux_cosim::nic::{RtlNic, SkipMode};
 use serde::Serialize;
 use serde_json::Value;
 use std::any::Any;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -108,8 +109,11 @@ struct Figures {
     /// The same with waits that only spin; zero if it did not get anywhere in
     /// [`SPIN_LIMIT`].
     crowded_spin_us_per_second: f64,
-    /// Share of a busy fused run that is not spent in components.
+    /// Share of a busy fused run that is spent neither in components nor in what watches
+    /// the wire.
     sync_share: f64,
+    /// Share of it that is spent in what watches the wire.
+    watch_share: f64,
     cores: usize,
     repetitions: u32,
     rows: Vec<Row>,
@@ -150,6 +154,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     bench.compare("crowded", &crowded, &mut rows)?;
     let spin = bench.spin(&crowded)?;
 
+    let shares = shares(&rtl_bound)?;
     let speed = |scenario: &str, mode: &str| {
         let mut rows = rows.iter();
         rows.find(|row| row.scenario == scenario && row.mode == mode)
@@ -164,7 +169,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         crowded_processes_over_fused: ratio("crowded", "processes", "fused"),
         crowded_us_per_second: speed("crowded", "processes"),
         crowded_spin_us_per_second: spin,
-        sync_share: sync_share(&rtl_bound)?,
+        sync_share: shares.sync,
+        watch_share: shares.watch,
         cores: thread::available_parallelism().map_or(1, usize::from),
         repetitions: arguments.repetitions,
         rows,
@@ -223,6 +229,7 @@ fn print(figures: &Figures) {
             "synchronisation's share of a busy fused run",
             figures.sync_share,
         ),
+        ("share of what watches the wire in it", figures.watch_share),
     ] {
         output::line(format_args!("{name:<46}{value:>10.4}"));
     }
@@ -355,10 +362,17 @@ fn speed(summary: &Value, execution: &Value) -> f64 {
     simulated / execution["wall_seconds"].as_f64().unwrap_or(f64::NAN)
 }
 
-/// The share of a fused run with every cycle evaluated that is spent outside of the
-/// components: choosing who goes next, delivering, watching the wire. The clock is read
-/// twice a step, which counts as outside too.
-fn sync_share(scenario: &Path) -> Result<f64> {
+/// Where the time of a fused run goes that is not spent in components.
+struct Shares {
+    /// Choosing who goes next and how far, and delivering what it sent.
+    sync: f64,
+    /// Watching the wire: round trips, retransmissions, the ways of requests.
+    watch: f64,
+}
+
+/// The shares of a fused run with every cycle evaluated. The time that the clock itself
+/// takes, which is read twice a step and a message, is taken off.
+fn shares(scenario: &Path) -> Result<Shares> {
     let scenario = Scenario::read(scenario, &[])?;
     let files = load_files(&scenario)?;
     let model = model::build(&scenario.design, Abilities::default(), &|line| {
@@ -368,12 +382,17 @@ fn sync_share(scenario: &Path) -> Result<f64> {
         config.skip = SkipMode::Off;
         Ok(Some(RtlNic::new(config, &model.library)?))
     })?;
-    let inside = Arc::new(AtomicU64::new(0));
+    let (components, sinks) = (
+        Arc::new(Stopwatch::default()),
+        Arc::new(Stopwatch::default()),
+    );
     assembly.simulation.wrap_components(|component| {
-        Box::new(Timed {
-            component,
-            inside: Arc::clone(&inside),
-        })
+        let watch = Arc::clone(&components);
+        Box::new(Timed { component, watch })
+    });
+    assembly.simulation.wrap_sinks(|sink| {
+        let watch = Arc::clone(&sinks);
+        Box::new(TimedSink { sink, watch })
     });
     let options = RunOptions {
         stop_quantum: Time::from_ps(scenario.settings.stop_quantum.0),
@@ -383,14 +402,74 @@ fn sync_share(scenario: &Path) -> Result<f64> {
     let start = Instant::now();
     assembly.simulation.run(&options, &mut |_| {})?;
     let all = start.elapsed().as_nanos() as f64;
-    Ok(1.0 - inside.load(Ordering::Relaxed) as f64 / all)
+    // Of the two looks at the clock, the time of about one lies within what is measured.
+    let clock = clock_ns();
+    let calls = components.calls() + sinks.calls();
+    let all = all - 2.0 * clock * calls;
+    let components = components.ns() - clock * components.calls();
+    let sinks = sinks.ns() - clock * sinks.calls();
+    Ok(Shares {
+        sync: 1.0 - (components + sinks) / all,
+        watch: sinks / all,
+    })
+}
+
+/// Nanoseconds that a look at the clock takes.
+fn clock_ns() -> f64 {
+    const LOOKS: u32 = 100_000;
+    let start = Instant::now();
+    for _ in 0..LOOKS {
+        std::hint::black_box(Instant::now());
+    }
+    start.elapsed().as_nanos() as f64 / f64::from(LOOKS)
+}
+
+/// Adds up the time of calls.
+#[derive(Default)]
+struct Stopwatch {
+    ns: AtomicU64,
+    calls: AtomicU64,
+}
+
+impl Stopwatch {
+    fn time<T>(&self, call: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = call();
+        let spent = start.elapsed().as_nanos() as u64;
+        self.ns.fetch_add(spent, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    fn ns(&self) -> f64 {
+        self.ns.load(Ordering::Relaxed) as f64
+    }
+
+    fn calls(&self) -> f64 {
+        self.calls.load(Ordering::Relaxed) as f64
+    }
+}
+
+/// A sink whose time is taken.
+struct TimedSink {
+    sink: Box<dyn MessageSink>,
+    watch: Arc<Stopwatch>,
+}
+
+impl MessageSink for TimedSink {
+    fn message(&mut self, tapped: &Tapped<'_>) -> io::Result<()> {
+        self.watch.time(|| self.sink.message(tapped))
+    }
+
+    fn finish(&mut self, end: Time) -> io::Result<()> {
+        self.sink.finish(end)
+    }
 }
 
 /// A component whose time is taken.
 struct Timed {
     component: Box<dyn Component>,
-    /// Nanoseconds spent in it.
-    inside: Arc<AtomicU64>,
+    watch: Arc<Stopwatch>,
 }
 
 impl Component for Timed {
@@ -407,11 +486,7 @@ impl Component for Timed {
     }
 
     fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
-        let start = Instant::now();
-        let result = self.component.advance(horizon, io);
-        let spent = start.elapsed().as_nanos() as u64;
-        self.inside.fetch_add(spent, Ordering::Relaxed);
-        result
+        self.watch.time(|| self.component.advance(horizon, io))
     }
 
     fn finished_at(&self) -> Option<Time> {
