@@ -609,11 +609,8 @@ impl Logic for Protocol {
             let progress = self.exchange_state[x].q.val();
             let offers = self.s_fill[x].valid.val() & !self.sweeping.q.val();
             let takes = puts(progress, !writing);
-            self.exchange_state[x].d.next = advanced(
-                progress,
-                asks(progress, offers & !stays & !offered),
-                takes,
-            );
+            self.exchange_state[x].d.next =
+                advanced(progress, asks(progress, offers & !stays & !offered), takes);
             if takes {
                 write_enable = true;
                 write_address = fill.slot;
@@ -636,7 +633,10 @@ impl Logic for Protocol {
             let takes = puts(progress, !moves_slots);
             self.exchange_slots[x].d.next = advanced(
                 progress,
-                asks(progress, self.s_fill[x].valid.val() & !self.work_valid.q.val()),
+                asks(
+                    progress,
+                    self.s_fill[x].valid.val() & !self.work_valid.q.val(),
+                ),
                 takes,
             );
             if progress.asked {
