@@ -39,6 +39,9 @@ pub struct Arguments {
     /// Measure only these.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Measure>,
+    /// Numbers of connections to measure goodput over, instead of the usual ones.
+    #[arg(long, value_name = "COUNT,…", value_delimiter = ',')]
+    connections: Vec<usize>,
     /// Print busy, blocked and starved cycles of all stages behind every run.
     #[arg(long)]
     stalls: bool,
@@ -250,11 +253,12 @@ fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<
         }
     }
     if wanted(Measure::Connections) {
-        for &count in effort
-            .connections
-            .iter()
-            .filter(|&&count| count <= connections)
-        {
+        let counts = if arguments.connections.is_empty() {
+            effort.connections
+        } else {
+            &arguments.connections
+        };
+        for &count in counts.iter().filter(|&&count| count <= connections) {
             tell(&format!("{count} connections"));
             figures
                 .connections
