@@ -5,10 +5,15 @@ use hallux_channel::ethernet::wire_bytes;
 use hallux_channel::{LineRate, Time};
 use hallux_cosim::nic::pcie::LinkParameters;
 use hallux_toe::design::{DesignPoint, Pipeline, SameFlow};
+use hallux_toe::interface::STATE_BYTES;
+use hallux_toe::stages::state_cache::FILLS;
 
 /// Clocks from one event to the next in a protocol unit that finishes each before it
 /// takes another: the depth of its pipeline.
 const SERIAL_INTERVAL: u64 = 13;
+
+/// Clocks that the protocol stage's memories need to give up one state and take another.
+const EXCHANGE: u64 = 7;
 
 /// Frames of `bytes` bytes without FCS a second.
 pub fn wire_frames(rate: LineRate, bytes: u64) -> f64 {
@@ -65,6 +70,17 @@ pub fn same_flow_interval(point: &DesignPoint) -> u64 {
 /// Protocol events a second of one connection.
 pub fn same_flow_events_per_second(point: &DesignPoint) -> f64 {
     point.clock.0 as f64 / same_flow_interval(point) as f64
+}
+
+/// States a second that a cache in front of the protocol stage can bring from host memory: so many
+/// reads at a time, and one exchange after the other. Infinite where all states are on chip.
+pub fn state_fills_per_second(point: &DesignPoint, link: &LinkParameters, delay: Time) -> f64 {
+    if point.state_cache == 0 {
+        return f64::INFINITY;
+    }
+    let held = read_time(link, delay, STATE_BYTES).ps() as f64 * 1e-12;
+    let exchanges = point.clock.0 as f64 / EXCHANGE as f64;
+    exchanges.min(FILLS as f64 / held)
 }
 
 /// How long a read of `bytes` bytes holds its tag when nothing is in its way: request and

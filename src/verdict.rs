@@ -183,9 +183,16 @@ impl Tally<'_> {
         self.add("pcie_up", "B/s", parameter, capacity, bytes("_up"));
         self.add("pcie_down", "B/s", parameter, capacity, bytes("_down"));
         let asked = |name: &str| nic.demand.get(name).copied().unwrap_or(0);
+        let delay = Time::from_ps(scenario.settings.pcie.delay.0);
+        self.add(
+            "state_cache",
+            "misses/s",
+            "design.state_cache",
+            bounds::state_fills_per_second(&scenario.design, &link, delay),
+            asked("state_reads"),
+        );
         let reads = asked("payload_reads");
         if let Some(bytes) = asked("payload_read_bytes").checked_div(reads) {
-            let delay = Time::from_ps(scenario.settings.pcie.delay.0);
             let held = bounds::read_time(&link, delay, bytes);
             let tags = f64::from(scenario.design.read_tags);
             self.add(
@@ -310,6 +317,7 @@ pub fn spoken(name: &str) -> String {
         "pcie_up" => "the PCIe link towards the host".into(),
         "pcie_down" => "the PCIe link from the host".into(),
         "read_tags" => "the pool of read tags".into(),
+        "state_cache" => "the filling of the state cache".into(),
         "host_cycles" => "the server's processor".into(),
         "client_cycles" => "the client's processor".into(),
         "requests_in_flight" => "the number of requests in flight".into(),

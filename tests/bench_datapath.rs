@@ -51,3 +51,31 @@ fn the_bench_reports_each_figure_beside_its_limit() {
         );
     }
 }
+
+/// A connection with a rate keeps to it while one beside it takes all that is left.
+#[test]
+fn a_paced_connection_has_its_rate_and_leaves_the_rest() {
+    let place = Place::new();
+    let design = include_str!("../examples/designs/toe-100g.toml").replace("toe-100g", "paced");
+    place.write("paced.toml", &format!("{design}\nrate_wheel = 128\n"));
+    let ended = place
+        .hallux(&[
+            "bench",
+            "datapath",
+            "--quick",
+            "--json",
+            "--only",
+            "pacing",
+            "paced.toml",
+        ])
+        .succeeds();
+    let line = ended.stdout.lines().last().unwrap_or_default();
+    let figures: serde_json::Value = serde_json::from_str(line).unwrap();
+    let pacing = figures["pacing"].as_array().expect("a rate was measured");
+    assert!(!pacing.is_empty());
+    for point in pacing {
+        let ratio = |of: &str| point[of]["ratio"].as_f64().unwrap_or_default();
+        assert!((0.99..=1.01).contains(&ratio("paced")), "{point}");
+        assert!((0.97..=1.01).contains(&ratio("rest")), "{point}");
+    }
+}

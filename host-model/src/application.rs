@@ -105,6 +105,18 @@ pub trait Stream: Send + 'static {
     /// [`NetError::Reset`] or [`NetError::TimedOut`] if the connection broke.
     fn shutdown_write(&mut self) -> impl Future<Output = Result<(), NetError>> + Send;
 
+    /// Limits what the connection sends from now on to `bits_per_second` of payload; 0 lifts the
+    /// limit.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::Unsupported`] if the stack keeps no rates, [`NetError::Closed`] if the
+    /// connection is no longer open.
+    fn set_pacing_rate(&mut self, bits_per_second: u64) -> Result<(), NetError> {
+        let _ = bits_per_second;
+        Err(NetError::Unsupported)
+    }
+
     /// Address of the other end.
     fn peer_addr(&self) -> SocketAddrV4;
 
@@ -143,4 +155,7 @@ pub enum NetError {
     /// An argument that no network could serve, such as port 0.
     #[error("invalid argument")]
     InvalidInput,
+    /// The stack or its NIC lacks what was asked for.
+    #[error("not supported by this stack or its NIC")]
+    Unsupported,
 }

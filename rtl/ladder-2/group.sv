@@ -354,7 +354,8 @@ module group (
     wire settled_states = 1'b1;
     wire event_ = waiting & free;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
-    assign wake_at = delayed_ack_wake_at;
+    wire [63:0] wake_at_1 = delayed_ack_wake_at;
+    assign wake_at = wake_at_1;
     assign s_connection_ready = post_s_connection_ready;
     wire releases = event_ & takes & (work_kind == 2'd2) & (work_class == 2'd0) & (|work_ack);
     assign scheduler_s_data = {

@@ -68,9 +68,13 @@ module scheduler (
     wire mark = newer ? written_mark : entered_read_data;
     wire enters = fresh_valid & (mark == left_read_data);
     wire [16:0] word = {!mark, fresh_flow};
-    wire passes = enters & !(|queue_level) & granted_s_ready;
-    assign queue_s_valid = enters & !passes;
-    assign room_holds = rst | !enters | passes | queue_s_ready;
+    wire queues = enters;
+    wire [16:0] queued = word;
+    wire timely = 1'b0;
+    wire settled = 1'b1;
+    wire passes = queues & !(|queue_level) & granted_s_ready;
+    assign queue_s_valid = (queues & !passes) | timely;
+    assign room_holds = rst | !(queues | timely) | passes | queue_s_ready;
     assign entered_write_enable = enters | sweeping;
     assign entered_write_address = sweeping ? sweep_flow : fresh_flow;
     assign entered_write_data = !sweeping & !mark;
@@ -85,7 +89,7 @@ module scheduler (
     assign left_write_data = !sweeping & head_mark;
     assign m_data = granted_m_data;
     assign m_valid = granted_m_valid;
-    assign idle = !fresh_valid & !(|queue_level) & !granted_m_valid & !sweeping;
+    assign idle = !fresh_valid & !(|queue_level) & !granted_m_valid & settled & !sweeping;
 
     ram_1x512 u_entered (
         .clk(clk),
@@ -106,7 +110,7 @@ module scheduler (
     fifo_17x512 u_queue (
         .clk(clk),
         .rst(rst),
-        .s_data(word),
+        .s_data(queued),
         .s_valid(queue_s_valid),
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),

@@ -98,6 +98,7 @@
 // in     64  now
 // in     48  mac
 // in     64  state_base_0
+// in     64  rate_0
 // in     64  slow_base
 // in      5  slow_log2
 // in      1  slow_room
@@ -210,6 +211,7 @@ module group (
     input  wire  [63:0]  now,
     input  wire  [47:0]  mac,
     input  wire  [63:0]  state_base_0,
+    input  wire  [63:0]  rate_0,
     input  wire  [63:0]  slow_base,
     input  wire  [4:0]   slow_log2,
     input  wire          slow_room,
@@ -307,6 +309,10 @@ module group (
     logic scheduler_s_ready;
     logic [40:0] scheduler_m_data;
     logic scheduler_m_valid;
+    logic [62:0] scheduler_s_charge_0_data;
+    logic scheduler_s_charge_0_valid;
+    logic scheduler_s_charge_0_ready;
+    logic [63:0] scheduler_wake_at_0;
     logic scheduler_idle;
     logic delayed_ack_owes;
     logic [40:0] delayed_ack_m_data;
@@ -334,6 +340,8 @@ module group (
     logic [321:0] placed;
     logic [515:0] outcome;
     logic settled_states;
+    logic [63:0] wake_at_1;
+    logic choice_0;
     logic of_payload;
     logic [6:0] pulses_1;
 
@@ -356,9 +364,15 @@ module group (
     wire [15:0] work_flow = work[41:26];
     wire [1:0] work_class = work[51:50];
     wire [31:0] work_ack = work[123:92];
+    wire [1:0] outcome_kind = outcome[1:0];
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
+    wire outcome_send = outcome[52];
+    wire [13:0] outcome_length = outcome[219:206];
     wire outcome_owes = outcome[432];
+    wire outcome_done = outcome[435];
+    wire [7:0] outcome_opcode = outcome[443:436];
+    wire [7:0] outcome_status = outcome[451:444];
 
     wire go = 1'b1;
     assign s_ready = arbiter_s_rx_ready;
@@ -391,7 +405,18 @@ module group (
     end
     wire event_ = waiting & free;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
-    assign wake_at = delayed_ack_wake_at;
+    wire opens_0 = outcome_opcode == 8'd1;
+    wire set_0 = (outcome_opcode == 8'd5) & rate_0[63];
+    wire sets_0 = outcome_done & (outcome_status == 8'd0) & (opens_0 | set_0);
+    wire sent_0 = (outcome_kind == 2'd1) & outcome_send & (|outcome_length);
+    assign scheduler_s_charge_0_data = {outcome_length, rate_0[31:0], sets_0, outcome_flow};
+    assign scheduler_s_charge_0_valid = protocol_m_valid & post_s_ready & (sets_0 | sent_0);
+    always_comb begin
+        wake_at_1 = delayed_ack_wake_at;
+        choice_0 = scheduler_wake_at_0 < wake_at_1;
+        wake_at_1 = choice_0 ? scheduler_wake_at_0 : wake_at_1;
+    end
+    assign wake_at = wake_at_1;
     assign s_connection_ready = post_s_connection_ready;
     wire releases = event_ & takes & (work_kind == 2'd2) & (work_class == 2'd0) & (|work_ack);
     assign scheduler_s_data = {
@@ -625,6 +650,11 @@ module group (
         .m_data(scheduler_m_data),
         .m_valid(scheduler_m_valid),
         .m_ready(grants),
+        .s_charge_0_data(scheduler_s_charge_0_data),
+        .s_charge_0_valid(scheduler_s_charge_0_valid),
+        .s_charge_0_ready(scheduler_s_charge_0_ready),
+        .now_0(now),
+        .wake_at_0(scheduler_wake_at_0),
         .idle(scheduler_idle)
     );
     delayed_ack u_delayed_ack (
@@ -689,8 +719,8 @@ module group (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, hold, cache_0_s_cpl_ready, cache_0_missed, payload_write_drop_reason,
-        payload_read_s_cpl_ready
+        1'b0, hold, rate_0[62:32], cache_0_s_cpl_ready, cache_0_missed, payload_write_drop_reason,
+        scheduler_s_charge_0_ready, payload_read_s_cpl_ready
     };
 
 endmodule

@@ -245,6 +245,7 @@ module nic (
     logic [63:0] registers_slow_base;
     logic [4:0] registers_slow_log2;
     logic [63:0] registers_state_base_0;
+    logic [63:0] registers_rate_0;
     logic registers_idle;
     logic upstream_s_payload_ready;
     logic upstream_s_notify_ready;
@@ -596,6 +597,7 @@ module nic (
         .now(clock),
         .mac(registers_mac),
         .state_base_0(registers_state_base_0),
+        .rate_0(registers_rate_0),
         .slow_base(registers_slow_base),
         .slow_log2(registers_slow_log2),
         .slow_room(notify_slow_room),
@@ -690,6 +692,7 @@ module nic (
         .slow_base(registers_slow_base),
         .slow_log2(registers_slow_log2),
         .state_base_0(registers_state_base_0),
+        .rate_0(registers_rate_0),
         .idle(registers_idle)
     );
     upstream u_upstream (

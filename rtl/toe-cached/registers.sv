@@ -90,6 +90,7 @@
 // out    64  slow_base
 // out     5  slow_log2
 // out    64  state_base_0
+// out    64  rate_0
 // out     1  idle
 `default_nettype none
 
@@ -125,6 +126,7 @@ module registers (
     output logic [63:0]  slow_base,
     output logic [4:0]   slow_log2,
     output logic [63:0]  state_base_0,
+    output logic [63:0]  rate_0,
     output logic         idle
 );
     localparam logic [2:0] REGION_COMMAND = 3'd5;
@@ -156,6 +158,7 @@ module registers (
     logic [63:0] slots;
     logic [4:0] slots_log2;
     logic [63:0] states_0;
+    logic [63:0] rates_0;
     logic [639:0] stage;
     logic [127:0] entry;
     logic [21:0] tickets;
@@ -317,6 +320,7 @@ module registers (
             work[219:188] /* ts_ecr */ = stage[255:224];
         end
     end
+    assign rate_0 = rates_0;
     always_comb begin
         answer = 64'd0;
         case (target)
@@ -329,7 +333,7 @@ module registers (
                         answer = 64'h400000080001;
                     end
                     4'd2: begin
-                        answer = 64'h8200004008001000;
+                        answer = 64'hc200004008001000;
                     end
                     4'd3: begin
                         answer = {63'd0, control};
@@ -554,6 +558,9 @@ module registers (
             stage[639:576] <= value;
         end
         if (start) begin
+            rates_0 <= stage[639:576];
+        end
+        if (start) begin
             tickets <= tickets + 22'd1;
         end
         if (rst) begin
@@ -572,7 +579,7 @@ module registers (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, waiting_m_data[6:4], waiting_m_data[95:93], waiting_m_data[99:97],
-        waiting_almost_full, stage[127:112], stage[639:576], entry[127:112], word[8:5]
+        waiting_almost_full, stage[127:112], entry[127:112], word[8:5]
     };
 
 endmodule

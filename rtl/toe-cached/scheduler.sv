@@ -14,6 +14,15 @@
 //         1    [40]        reminds
 // out     1  m_valid
 // in      1  m_ready
+// in     63  s_charge_0_data
+//        16    [15:0]      flow
+//         1    [16]        sets
+//        32    [48:17]     period
+//        14    [62:49]     bytes
+// in      1  s_charge_0_valid
+// out     1  s_charge_0_ready
+// in     64  now_0
+// out    64  wake_at_0
 // out     1  idle
 `default_nettype none
 
@@ -26,6 +35,11 @@ module scheduler (
     output logic [40:0] m_data,
     output logic        m_valid,
     input  wire         m_ready,
+    input  wire  [62:0] s_charge_0_data,
+    input  wire         s_charge_0_valid,
+    output logic        s_charge_0_ready,
+    input  wire  [63:0] now_0,
+    output logic [63:0] wake_at_0,
     output logic        idle
 );
     logic entered_write_enable;
@@ -42,6 +56,15 @@ module scheduler (
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
+    logic wheel_0_s_ready;
+    logic wheel_0_paced;
+    logic wheel_0_s_flow_valid;
+    logic wheel_0_s_flow_ready;
+    logic [16:0] wheel_0_m_data;
+    logic wheel_0_m_valid;
+    logic wheel_0_m_ready;
+    logic wheel_0_idle;
+    logic [63:0] wheel_0_wake_at;
     logic [40:0] granted_s_data;
     logic granted_s_valid;
     logic granted_s_ready;
@@ -55,6 +78,10 @@ module scheduler (
     logic sweeping;
     logic [15:0] sweep_flow;
     logic room_holds;
+    logic queues;
+    logic [16:0] queued;
+    logic timely;
+    logic settled;
 
     wire [15:0] s_data_flow = s_data[15:0];
     wire s_data_ready = s_data[16];
@@ -68,9 +95,29 @@ module scheduler (
     wire mark = newer ? written_mark : entered_read_data;
     wire enters = fresh_valid & (mark == left_read_data);
     wire [16:0] word = {!mark, fresh_flow};
-    wire passes = enters & !(|queue_level) & granted_s_ready;
-    assign queue_s_valid = enters & !passes;
-    assign room_holds = rst | !enters | passes | queue_s_ready;
+    assign s_charge_0_ready = wheel_0_s_ready;
+    assign wheel_0_s_flow_valid = enters & wheel_0_paced;
+    always_comb begin
+        queues = enters;
+        queues = enters & !wheel_0_paced;
+    end
+    always_comb begin
+        queued = word;
+        timely = 1'b0;
+        if (!queues) begin
+            queued = wheel_0_m_data;
+            timely = wheel_0_m_valid;
+        end
+    end
+    assign wheel_0_m_ready = !queues;
+    assign wake_at_0 = wheel_0_wake_at;
+    always_comb begin
+        settled = 1'b1;
+        settled = wheel_0_idle;
+    end
+    wire passes = queues & !(|queue_level) & granted_s_ready;
+    assign queue_s_valid = (queues & !passes) | timely;
+    assign room_holds = rst | !(queues | timely) | passes | queue_s_ready;
     assign entered_write_enable = enters | sweeping;
     assign entered_write_address = sweeping ? sweep_flow : fresh_flow;
     assign entered_write_data = !sweeping & !mark;
@@ -85,7 +132,7 @@ module scheduler (
     assign left_write_data = !sweeping & head_mark;
     assign m_data = granted_m_data;
     assign m_valid = granted_m_valid;
-    assign idle = !fresh_valid & !(|queue_level) & !granted_m_valid & !sweeping;
+    assign idle = !fresh_valid & !(|queue_level) & !granted_m_valid & settled & !sweeping;
 
     ram_1x16384 u_entered (
         .clk(clk),
@@ -106,7 +153,7 @@ module scheduler (
     fifo_17x16384 u_queue (
         .clk(clk),
         .rst(rst),
-        .s_data(word),
+        .s_data(queued),
         .s_valid(queue_s_valid),
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),
@@ -114,6 +161,24 @@ module scheduler (
         .m_ready(granted_s_ready),
         .level(queue_level),
         .almost_full(queue_almost_full)
+    );
+    rate_wheel u_wheel_0 (
+        .clk(clk),
+        .rst(rst),
+        .now(now_0),
+        .s_data(s_charge_0_data),
+        .s_valid(s_charge_0_valid),
+        .s_ready(wheel_0_s_ready),
+        .look(flow),
+        .paced(wheel_0_paced),
+        .s_flow_data(word),
+        .s_flow_valid(wheel_0_s_flow_valid),
+        .s_flow_ready(wheel_0_s_flow_ready),
+        .m_data(wheel_0_m_data),
+        .m_valid(wheel_0_m_valid),
+        .m_ready(wheel_0_m_ready),
+        .idle(wheel_0_idle),
+        .wake_at(wheel_0_wake_at)
     );
     stream_register_grant u_granted (
         .clk(clk),
@@ -161,7 +226,7 @@ module scheduler (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, queue_almost_full, fresh[16]
+        1'b0, queue_almost_full, wheel_0_s_flow_ready, fresh[16]
     };
 
 endmodule

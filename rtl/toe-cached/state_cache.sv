@@ -279,7 +279,7 @@ module state_cache (
     logic [1023:0] state;
     logic [37:0] loaded;
     logic loaded_valid;
-    logic [5:0] installed;
+    logic [6:0] installed;
     logic rests;
     logic [1023:0] written;
     logic [37:0] writing;
@@ -990,9 +990,9 @@ module state_cache (
         end
         rests <= taken & offers & !installs;
         if (installs & !consumes) begin
-            installed <= installed + 6'd1;
+            installed <= installed + 7'd1;
         end else if (consumes & !installs) begin
-            installed <= installed - 6'd1;
+            installed <= installed - 7'd1;
         end
         if (outcome) begin
             left <= left + 12'd1;
@@ -1009,7 +1009,7 @@ module state_cache (
             done <= 32'd0;
             step <= 3'd0;
             loaded_valid <= 1'b0;
-            installed <= 6'd0;
+            installed <= 7'd0;
             rests <= 1'b0;
             writing_valid <= 1'b0;
             beat <= 3'd0;

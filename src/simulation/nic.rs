@@ -23,6 +23,7 @@ pub fn rtl_nic_config(
     let clock = ClockPeriod::from_hz(design.clock.0)
         .ok_or_else(|| anyhow!("a clock of {} has no period", design.clock))?;
     Ok(RtlNicConfig {
+        states_in_host: design.state_cache > 0,
         pcie,
         mac: MacParameters {
             rate,

@@ -212,6 +212,7 @@ fn nic_summary(nic: &RtlNic) -> NicSummary {
             ("completion_beats", report.demand.completion_beats),
             ("payload_reads", report.demand.payload_reads),
             ("payload_read_bytes", report.demand.payload_read_bytes),
+            ("state_reads", report.demand.state_reads),
             ("busiest_flow_events", report.demand.busiest_flow_events()),
         ]
         .map(|(name, value)| (name.to_owned(), value))

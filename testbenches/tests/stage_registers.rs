@@ -21,6 +21,7 @@ fn identity() -> Identity {
         payload_tags: 64,
         bus_bits: 512,
         states_in_host: false,
+        paces: false,
     }
 }
 

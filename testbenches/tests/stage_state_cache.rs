@@ -278,6 +278,23 @@ fn what_fits_misses_once_and_then_passes_at_one_a_clock() {
     system.check();
 }
 
+/// The tag of a fill is free before its event leaves: as many may be installed as events wait.
+#[test]
+fn a_queue_full_of_misses_is_filled_while_nothing_leaves() {
+    let mut system = System::new(64, 128, 4, 9);
+    system.bench.stall(system.m, Stalls::always());
+    for flow in 0..100 {
+        system.send(flow);
+    }
+    for _ in 0..4000 {
+        system.cycle();
+    }
+    system.bench.stall(system.m, Stalls::none());
+    system.drain();
+    assert_eq!(system.misses, 100);
+    system.check();
+}
+
 #[test]
 fn every_event_meets_the_state_that_the_one_before_it_left() {
     let shapes = [

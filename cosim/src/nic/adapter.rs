@@ -71,6 +71,8 @@ pub struct RtlNicConfig {
     pub passages: bool,
     /// Write waveforms; needs a library with a trace format.
     pub waves: Option<WaveFile>,
+    /// The design point keeps connections' states in host memory.
+    pub states_in_host: bool,
     /// Record the inputs of this many cycles.
     pub record: usize,
     /// Log what crosses the NIC's edges.
@@ -91,6 +93,7 @@ impl RtlNicConfig {
             trace: false,
             passages: false,
             waves: None,
+            states_in_host: false,
             record: 0,
             edges: false,
         }
@@ -324,7 +327,8 @@ impl RtlNic {
         let up = (up_valid && up_ready).then(|| self.ports.up(outputs));
         if let Some(up) = &up {
             self.pcie.accept(now, up)?;
-            self.demand.accept(up.crossing());
+            self.demand
+                .accept(up.crossing(), self.config.states_in_host);
             moved = true;
         }
         let tx = if in_reset {

@@ -45,19 +45,27 @@ pub struct Demand {
     pub payload_reads: u64,
     /// Bytes they asked for.
     pub payload_read_bytes: u64,
+    /// Reads of connections' states.
+    pub state_reads: u64,
     /// Protocol events of each flow id.
     flow_events: Vec<u64>,
 }
 
+/// Tags from here on are those of connections' states where these are in host memory.
+const STATE_TAGS: u8 = 64;
 /// Tags from here on are those of descriptor reads.
 pub(super) const DESCRIPTOR_TAGS: u8 = 128;
 
 impl Demand {
-    /// An upstream request was accepted.
-    pub(super) fn accept(&mut self, crossing: Option<Edge>) {
+    /// An upstream request was accepted; with `states`, states are read from host memory.
+    pub(super) fn accept(&mut self, crossing: Option<Edge>, states: bool) {
         if let Some(Edge::Read { tag, bytes }) = crossing
             && tag < DESCRIPTOR_TAGS
         {
+            if states && tag >= STATE_TAGS {
+                self.state_reads += 1;
+                return;
+            }
             self.payload_reads += 1;
             self.payload_read_bytes += u64::from(bytes);
         }

@@ -58,6 +58,9 @@ pub struct DesignPoint {
     /// Ways of the state cache: 1, 2, 4 or 8.
     #[serde(default = "default_state_cache_ways")]
     pub state_cache_ways: u32,
+    /// Slots of each of the two wheels that keep connections' rates: 64, 128 or 256; 0: no rates.
+    #[serde(default)]
+    pub rate_wheel: u32,
     /// Contexts with the control plane's, 2 to 32.
     #[serde(default = "default_contexts")]
     pub contexts: u32,
@@ -237,6 +240,11 @@ impl DesignPoint {
             ),
         )?;
         self.validate_state_cache(&check)?;
+        check(
+            [0, 64, 128, 256].contains(&self.rate_wheel),
+            "rate_wheel",
+            format!("must be 0, 64, 128 or 256, not {}", self.rate_wheel),
+        )?;
         check(
             (2..=32).contains(&self.contexts),
             "contexts",

@@ -31,8 +31,8 @@ pub mod register {
     /// Bits 15..0 [`super::VERSION`], 31..16 contexts, 63..32 connections. Read only.
     pub const CAPABILITIES: u64 = 0x008;
     /// Bits 15..0 flow-table buckets of each table, 31..16 frame-buffer beats,
-    /// 47..32 payload read tags, 62..48 bus bits, 63 connections' states in host memory. Read
-    /// only.
+    /// 47..32 payload read tags, 61..48 bus bits, 62 connections may have rates, 63 connections'
+    /// states in host memory. Read only.
     pub const PARAMETERS: u64 = 0x010;
     /// Bit 0 enables intake from the wire; cleared it drains.
     pub const CONTROL: u64 = 0x018;
@@ -317,8 +317,33 @@ pub enum Opcode {
     /// Retransmission timeout: go back to SND.UNA and send again. With nothing
     /// outstanding or a closed window, send a window probe (SND.UNA − 1, no payload).
     Retransmit = 4,
-    /// Set the peer's window and scaling from the staged words (word 0 and word 5).
+    /// Set the peer's window and scaling from the staged words (word 0 and word 5), unless
+    /// word 0 has [`KEEPS_WINDOW`]; and the rate from word 9, if that has [`SETS_RATE`].
     Set = 5,
+}
+
+/// In word 0 of [`Opcode::Set`]: the window stays as it is.
+pub const KEEPS_WINDOW: u64 = 1 << 28;
+/// In word 9 of [`Opcode::Set`]: bits 31..0 are the flow's new rate, as OPEN takes it from there
+/// too: nanoseconds a payload byte with 16 fraction bits, 0 for no rate.
+pub const SETS_RATE: u64 = 1 << 63;
+
+/// The period of a rate of `bps` bits of payload a second, as word 9 of OPEN and SET has it; 0, no
+/// rate, for what takes less than 2^-16 ns a byte, and the longest period below 122 bit/s.
+pub fn period(bps: u64) -> u32 {
+    let scaled = (8_000_000_000u128 << 16) + u128::from(bps / 2);
+    match bps {
+        0 => 0,
+        _ => u32::try_from(scaled / u128::from(bps)).unwrap_or(u32::MAX),
+    }
+}
+
+/// The staged words of a [`Opcode::Set`] that sets the rate and nothing else.
+pub fn rate_words(period: u32) -> [u64; COMMAND_WORDS] {
+    let mut words = [0; COMMAND_WORDS];
+    words[0] = KEEPS_WINDOW;
+    words[9] = SETS_RATE | u64::from(period);
+    words
 }
 
 /// Status octet of a command record.
@@ -401,7 +426,7 @@ impl OpenWords {
     /// | 5 | 31..0 peer's window, 63..32 TS.Recent |
     /// | 6, 7 | receive and transmit ring |
     /// | 8 | opaque |
-    /// | 9 | reserved, 0 |
+    /// | 9 | 31..0 period of the rate, see [`SETS_RATE`]; 0 here |
     pub fn encode(&self) -> [u64; COMMAND_WORDS] {
         let mac = self
             .remote_mac

@@ -212,6 +212,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 payload_tags: point.read_tags.into(),
                 bus_bits: point.bus_bits.into(),
                 states_in_host: point.state_cache > 0,
+                paces: point.rate_wheel > 0,
             }),
             upstream: Default::default(),
             // What gathers the groups' frames has a register.
@@ -279,6 +280,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.group[g].slow_base.next = self.registers.slow_base.val();
             for c in 0..self.registers.state_base.len() {
                 self.group[g].state_base[c].next = self.registers.state_base[c].val();
+            }
+            for r in 0..self.registers.rate.len() {
+                self.group[g].rate[r].next = self.registers.rate[r].val();
             }
             self.group[g].slow_log2.next = self.registers.slow_log2.val();
             self.group[g].slow_room.next = self.notify.slow_room.val();

@@ -33,8 +33,8 @@ use hallux_channel::{
 };
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_toe::interface::{
-    self, COUNTERS, Descriptor, Drop, Opcode, OpenWords, Record, RecordKind, SLOW_SLOT_BYTES,
-    Status,
+    self, COUNTERS, Descriptor, Drop, KEEPS_WINDOW, Opcode, OpenWords, Record, RecordKind,
+    SLOW_SLOT_BYTES, Status,
 };
 use registers::Registers;
 use rings::{Context, Request};
@@ -321,6 +321,7 @@ impl BehaviouralNic {
             o if o == Opcode::Close as u8 => Command::Close,
             o if o == Opcode::Read as u8 => Command::Read,
             o if o == Opcode::Retransmit as u8 => Command::Retransmit,
+            o if o == Opcode::Set as u8 && words[0] & KEEPS_WINDOW != 0 => Command::Pace,
             o if o == Opcode::Set as u8 => Command::Set {
                 window: staged.window,
                 send_shift: staged.send_shift,

@@ -5,7 +5,7 @@
 //! entry that fires too early is put back.
 
 use hallux_channel::Time;
-use hallux_toe::interface::{Opcode, Record};
+use hallux_toe::interface::{Opcode, Record, period, rate_words};
 
 use crate::application::NetError;
 use crate::control::ControlPlane;
@@ -121,6 +121,25 @@ impl ControlPlane {
         let retransmit = plain(connection, Opcode::Retransmit);
         self.driver.submit(retransmit);
         self.set_deadline(id, deadline);
+    }
+}
+
+impl ControlPlane {
+    /// Gives a connection a rate of `bits_per_second` of payload, 0 for none.
+    pub(crate) fn pace(&mut self, id: ConnectionId, bits_per_second: u64) -> Result<(), NetError> {
+        let paces = self.driver.capabilities().is_some_and(|nic| nic.paces);
+        if !paces {
+            return Err(NetError::Unsupported);
+        }
+        let Some(connection) = self.connections.get(&id) else {
+            return Err(NetError::Closed);
+        };
+        let set = Command {
+            words: Some(rate_words(period(bits_per_second))),
+            ..plain(connection, Opcode::Set)
+        };
+        self.driver.submit(set);
+        Ok(())
     }
 }
 

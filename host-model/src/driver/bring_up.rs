@@ -17,6 +17,8 @@ pub struct Capabilities {
     pub buckets: u16,
     /// The NIC keeps connections' states in host memory.
     pub states_in_host: bool,
+    /// Connections may have rates.
+    pub paces: bool,
 }
 
 /// The NIC cannot be used as configured.
@@ -126,6 +128,7 @@ impl Identification {
             connections: (word >> 32) as u32,
             buckets: parameters as u16,
             states_in_host: parameters >> 63 == 1,
+            paces: parameters >> 62 & 1 == 1,
         };
         let Capabilities {
             contexts,
@@ -186,7 +189,8 @@ mod tests {
                 contexts: 4,
                 connections: 1024,
                 buckets: 256,
-                states_in_host: false
+                states_in_host: false,
+                paces: false
             })
         );
         assert_eq!(

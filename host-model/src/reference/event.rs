@@ -74,6 +74,8 @@ pub enum Command {
         /// Shift of windows received, 0 to 15.
         send_shift: u8,
     },
+    /// SET that keeps the window: a rate, of which TCP knows nothing.
+    Pace,
     /// An opcode that does not exist.
     Unknown(u8),
 }
@@ -86,7 +88,7 @@ impl Command {
             Self::Close => Opcode::Close as u8,
             Self::Read => Opcode::Read as u8,
             Self::Retransmit => Opcode::Retransmit as u8,
-            Self::Set { .. } => Opcode::Set as u8,
+            Self::Set { .. } | Self::Pace => Opcode::Set as u8,
             Self::Unknown(opcode) => *opcode,
         }
     }

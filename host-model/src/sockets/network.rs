@@ -281,6 +281,10 @@ impl Stream for ToeStream {
         Ok(())
     }
 
+    fn set_pacing_rate(&mut self, bits_per_second: u64) -> Result<(), NetError> {
+        self.shared.lock().pace(self.id, bits_per_second)
+    }
+
     fn peer_addr(&self) -> SocketAddrV4 {
         ControlPlane::peer_address(&self.key)
     }

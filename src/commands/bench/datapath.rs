@@ -70,6 +70,8 @@ enum Measure {
     Recovery,
     /// Goodput over connections.
     Connections,
+    /// A connection with a rate beside one without, on designs with a rate wheel.
+    Pacing,
     /// Goodput of the ladder's five design points.
     Ladder,
     /// Cells of the design points and of the ladder; takes minutes, so only when named.
@@ -114,6 +116,8 @@ struct Effort {
     round_trips: u64,
     losses: &'static [f64],
     connections: &'static [usize],
+    /// Rates of a paced connection, bit/s.
+    rates: &'static [u64],
 }
 
 const QUICK: Effort = Effort {
@@ -122,6 +126,7 @@ const QUICK: Effort = Effort {
     round_trips: 200,
     losses: &[0.001, 0.01],
     connections: &[1, 16, 256],
+    rates: &[10_000_000_000],
 };
 
 const WHOLE: Effort = Effort {
@@ -130,6 +135,7 @@ const WHOLE: Effort = Effort {
     round_trips: 10_000,
     losses: &[0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.02],
     connections: &[1, 4, 16, 64, 256, 1024, 4096, 16_384],
+    rates: &[1_000_000_000, 10_000_000_000, 40_000_000_000],
 };
 
 /// Runs the bench.
@@ -250,6 +256,14 @@ fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<
             figures
                 .loss
                 .push(throughput::with_loss(subject, loss, span)?);
+        }
+    }
+    if wanted(Measure::Pacing) && subject.point.rate_wheel > 0 {
+        for &rate in effort.rates {
+            tell(&format!("one connection at {} Gb/s", rate as f64 * 1e-9));
+            figures
+                .pacing
+                .push(throughput::pacing(subject, rate, span)?);
         }
     }
     if wanted(Measure::Connections) {

@@ -7,7 +7,7 @@ use hallux_host::reference::{
 };
 use hallux_toe::channels::{self, CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::channels::{KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
-use hallux_toe::interface::OpenWords;
+use hallux_toe::interface::{KEEPS_WINDOW, OpenWords};
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use std::collections::BTreeMap;
@@ -128,6 +128,11 @@ impl Item {
                     Command::Set { window, send_shift } => channels::Event {
                         window: narrow(*window),
                         address: narrow(u64::from(*send_shift) << 16),
+                        ..base
+                    },
+                    Command::Pace => channels::Event {
+                        window: narrow(1u8),
+                        address: narrow(KEEPS_WINDOW),
                         ..base
                     },
                     _ => base,
@@ -476,6 +481,7 @@ impl Generator {
                 window: self.near(&[0, 1448, 65535, 1 << 20]),
                 send_shift: self.below(16) as u8,
             },
+            14 if self.one_in(2) => Command::Pace,
             14 => Command::Open(self.open()),
             _ => Command::Unknown(self.below(256).max(6) as u8),
         };

@@ -19,6 +19,7 @@
 
 use crate::channels::*;
 use crate::design::{DesignPoint, Pipeline};
+use crate::interface::{Opcode, SETS_RATE, Status};
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
 use crate::stages::delayed_ack::DelayedAck;
@@ -27,6 +28,7 @@ use crate::stages::payload_read::PayloadRead;
 use crate::stages::payload_write::PayloadWrite;
 use crate::stages::post_pool::PostPool;
 use crate::stages::protocol::Protocol;
+use crate::stages::rate_wheel::Charge;
 use crate::stages::scheduler::Scheduler;
 use crate::stages::state_cache::StateCache;
 use hallux_hdl::prelude::*;
@@ -61,6 +63,8 @@ pub struct Group<const N: usize, const K: usize> {
     pub mac: Signal<In, Bits<48>>,
     /// With a state cache: bus address of the connections' states.
     pub state_base: Vec<Signal<In, Bits<64>>>,
+    /// With pacing: word 9 of the last command.
+    pub rate: Vec<Signal<In, Bits<64>>>,
     /// Bus address of the slow-path slots.
     pub slow_base: Signal<In, Bits<64>>,
     /// log2 of their number.
@@ -82,7 +86,8 @@ pub struct Group<const N: usize, const K: usize> {
     pub pulses: Signal<Out, Bits<7>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
-    /// The `now` at which the delayed-ACK timer next needs a clock; all ones: never.
+    /// The `now` at which the delayed-ACK timer or the rate wheel next needs a clock; all ones:
+    /// never.
     pub wake_at: Signal<Out, Bits<64>>,
     /// Nothing is held but flows that could send.
     pub settled: Signal<Out, Bit>,
@@ -126,6 +131,8 @@ impl<const N: usize, const K: usize> Group<N, K> {
         let serial = point.pipeline == Pipeline::Serial;
         let (slots, ways) = (point.state_cache as usize, point.state_cache_ways as usize);
         let cached = usize::from(slots > 0);
+        let wheel = point.rate_wheel as usize;
+        let paced = usize::from(wheel > 0);
         let intervals = point.ooo_intervals as usize;
         Self {
             clk: Default::default(),
@@ -140,6 +147,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             now: Default::default(),
             mac: Default::default(),
             state_base: (0..cached).map(|_| Default::default()).collect(),
+            rate: (0..paced).map(|_| Default::default()).collect(),
             slow_base: Default::default(),
             slow_log2: Default::default(),
             slow_room: Default::default(),
@@ -171,7 +179,11 @@ impl<const N: usize, const K: usize> Group<N, K> {
             },
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),
-            scheduler: Scheduler::new(connections),
+            scheduler: if paced > 0 {
+                Scheduler::new(connections).with_pacing(wheel)
+            } else {
+                Scheduler::new(connections)
+            },
             grant_stands: Default::default(),
             delayed_ack: DelayedAck::new(connections, point.delayed_ack_ticks()),
             payload_read: PayloadRead::new(
@@ -284,7 +296,29 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             self.protocol.m.valid.val() & self.post.s.ready.val() & outcome.owes;
         self.delayed_ack.flow.next = outcome.flow;
         self.delayed_ack.now.next = self.now.val();
-        self.wake_at.next = self.delayed_ack.wake_at.val();
+        let mut wake_at = self.delayed_ack.wake_at.val();
+        // Rates take effect, and segments are charged, in the order of the outcomes.
+        for w in 0..self.rate.len() {
+            self.scheduler.now[w].next = self.now.val();
+            let rate = self.rate[w].val();
+            let opens = outcome.opcode == bits::<8>(Opcode::Open as u64);
+            let set = (outcome.opcode == bits::<8>(Opcode::Set as u64))
+                & rate.get_bit(SETS_RATE.trailing_zeros() as usize);
+            let sets =
+                outcome.done & (outcome.status == bits::<8>(Status::Ok as u64)) & (opens | set);
+            let sent = (outcome.kind == bits::<2>(KIND_TX)) & outcome.send & outcome.length.any();
+            self.scheduler.s_charge[w].data.next = Charge {
+                flow: outcome.flow,
+                sets,
+                period: rate.get_bits::<32>(0),
+                bytes: outcome.length,
+            };
+            self.scheduler.s_charge[w].valid.next =
+                self.protocol.m.valid.val() & self.post.s.ready.val() & (sets | sent);
+            let next = self.scheduler.wake_at[w].val();
+            wake_at = if next < wake_at { next } else { wake_at };
+        }
+        self.wake_at.next = wake_at;
         StreamSink::<ConnectionWrite>::link(&mut self.s_connection, &mut self.post.s_connection);
 
         // The scheduler learns of a descriptor that releases bytes when it enters

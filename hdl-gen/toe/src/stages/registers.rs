@@ -57,6 +57,8 @@ pub struct Identity {
     pub bus_bits: u64,
     /// Connections' states are kept in host memory.
     pub states_in_host: bool,
+    /// Connections may have rates.
+    pub paces: bool,
 }
 
 impl Identity {
@@ -71,6 +73,7 @@ impl Identity {
             | self.frame_buffer_beats << 16
             | self.payload_tags << 32
             | self.bus_bits << 48
+            | (self.paces as u64) << 62
             | (self.states_in_host as u64) << 63
     }
 }
@@ -125,6 +128,8 @@ pub struct Registers {
     pub slow_log2: Signal<Out, Bits<5>>,
     /// With states in host memory: their bus address.
     pub state_base: Vec<Signal<Out, Bits<64>>>,
+    /// With pacing: word 9 of the last command that was started.
+    pub rate: Vec<Signal<Out, Bits<64>>>,
     /// No access is held.
     pub idle: Signal<Out, Bit>,
     waiting: Fifo<Mmio>,
@@ -136,6 +141,7 @@ pub struct Registers {
     slots: DFF<Bits<64>>,
     slots_log2: DFF<Bits<5>>,
     states: Vec<DFF<Bits<64>>>,
+    rates: Vec<DFF<Bits<64>>>,
     /// Staged command, word `i` in bits 64 i + 63 .. 64 i.
     stage: DFF<Bits<640>>,
     /// Staged flow-table entry: addresses below, ports above.
@@ -165,9 +171,12 @@ impl Registers {
     /// The register file of a design point.
     pub fn new(identity: Identity) -> Self {
         let cached = usize::from(identity.states_in_host);
+        let paced = usize::from(identity.paces);
         Self {
             state_base: (0..cached).map(|_| Signal::default()).collect(),
             states: (0..cached).map(|_| DFF::default()).collect(),
+            rate: (0..paced).map(|_| Signal::default()).collect(),
+            rates: (0..paced).map(|_| DFF::default()).collect(),
             waiting: Fifo::new(WAITING).with_output(FifoOutput::Forward),
             shadow: Ram::new(SHADOW_WORDS),
             counters: Counters::new(),
@@ -433,6 +442,13 @@ impl Logic for Registers {
         }
         self.started.s.valid.next = start;
         self.started.s.data.next = work;
+        for r in 0..self.rates.len() {
+            dff_setup!(self, clk, rates[r]);
+            self.rate[r].next = self.rates[r].q.val();
+            if start {
+                self.rates[r].d.next = stage.get_bits::<64>(64 * 9);
+            }
+        }
         if start {
             self.tickets.d.next = self.tickets.q.val() + bits::<22>(1);
         }

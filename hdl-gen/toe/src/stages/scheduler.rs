@@ -1,4 +1,5 @@
-//! Transmit scheduler: round robin over the flows that can send.
+//! Transmit scheduler: round robin over the flows that can send, and a time wheel for those
+//! that have a rate.
 //!
 //! ```text
 //!                 read            decide                       ┌──────────┐
@@ -21,19 +22,15 @@
 //! nothing. That loses nothing: the grant reaches the protocol stage after the event that
 //! caused the update, and its outcome brings an update of its own.
 //!
+//! With pacing, a flow that enters and has a rate goes to the [rate wheel](super::rate_wheel)
+//! and comes from there into the queue when its time has come; it is as good as queued meanwhile.
+//! Flows without a rate pass as if there were no wheel.
+//!
 //! After reset a sweep empties both memories, one flow a clock; `s_ready` is low meanwhile.
 
 use crate::channels::{Grant, KIND_TX, Update};
+use crate::stages::rate_wheel::{Charge, Queued, RateWheel};
 use hallux_hdl::prelude::*;
-
-/// A word of the queue.
-#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-struct Queued {
-    /// Flow id.
-    flow: Bits<16>,
-    /// The bit that marks the flow as gone.
-    mark: Bit,
-}
 
 /// See the [module](self).
 #[derive(LogicBlock, Default)]
@@ -46,12 +43,19 @@ pub struct Scheduler {
     pub s: StreamSink<Update>,
     /// Grants.
     pub m: StreamSource<Grant>,
-    /// No flow is queued.
+    /// With pacing: rates and what is sent.
+    pub s_charge: Vec<StreamSink<Charge>>,
+    /// With pacing: time in ns.
+    pub now: Vec<Signal<In, Bits<64>>>,
+    /// With pacing: the `now` at which a flow's time comes next.
+    pub wake_at: Vec<Signal<Out, Bits<64>>>,
+    /// No flow is queued, but for those whose time comes later.
     pub idle: Signal<Out, Bit>,
 
     entered: Ram<Bit, 16>,
     left: Ram<Bit, 16>,
     queue: Fifo<Queued>,
+    wheel: Vec<RateWheel>,
     granted: StreamRegister<Grant>,
     number: DFF<Bits<21>>,
 
@@ -80,6 +84,18 @@ impl Scheduler {
             room: Assert::new("the queue has room for every flow"),
             _flows: connections,
             ..Default::default()
+        }
+    }
+
+    /// With rates of flows, kept by wheels of `slots` slots.
+    #[must_use]
+    pub fn with_pacing(self, slots: usize) -> Self {
+        Self {
+            s_charge: vec![Default::default()],
+            now: vec![Default::default()],
+            wake_at: vec![Default::default()],
+            wheel: vec![RateWheel::new(self._flows, slots)],
+            ..self
         }
     }
 }
@@ -120,12 +136,35 @@ impl Logic for Scheduler {
             flow: news.flow,
             mark: !mark,
         };
-        self.queue.s.data.next = word;
+        let mut queues = enters;
+        let mut queued = word;
+        let mut timely: Bit = false;
+        let mut settled: Bit = true;
+        for w in 0..self.wheel.len() {
+            self.wheel[w].clk.next = self.clk.val();
+            self.wheel[w].rst.next = self.rst.val();
+            self.wheel[w].now.next = self.now[w].val();
+            join_streams!(self.s_charge[w], self.wheel[w].s);
+            self.wheel[w].look.next = flow;
+            let paced = self.wheel[w].paced.val();
+            self.wheel[w].s_flow.data.next = word;
+            self.wheel[w].s_flow.valid.next = enters & paced;
+            queues = enters & !paced;
+            if !queues {
+                queued = self.wheel[w].m.data.val();
+                timely = self.wheel[w].m.valid.val();
+            }
+            self.wheel[w].m.ready.next = !queues;
+            self.wake_at[w].next = self.wheel[w].wake_at.val();
+            settled = self.wheel[w].idle.val();
+        }
+        self.queue.s.data.next = queued;
         // Past an empty queue.
-        let passes = enters & !self.queue.level.val().any() & self.granted.s.ready.val();
-        self.queue.s.valid.next = enters & !passes;
+        let passes = queues & !self.queue.level.val().any() & self.granted.s.ready.val();
+        self.queue.s.valid.next = (queues & !passes) | timely;
         self.room.clk.next = self.clk.val();
-        self.room.holds.next = self.rst.val() | !enters | passes | self.queue.s.ready.val();
+        self.room.holds.next =
+            self.rst.val() | !(queues | timely) | passes | self.queue.s.ready.val();
         self.entered.write_enable.next = enters | sweeps;
         self.entered.write_address.next = if sweeps {
             self.sweep_flow.q.val()
@@ -177,6 +216,7 @@ impl Logic for Scheduler {
         self.idle.next = !self.fresh_valid.q.val()
             & !self.queue.level.val().any()
             & !self.granted.m.valid.val()
+            & settled
             & !sweeps;
         if self.rst.val() {
             self.number.d.next = bits::<21>(0);

@@ -158,8 +158,8 @@ pub struct StateCache<const N: usize> {
     state: DFF<Bits<STATE_BITS>>,
     loaded: DFF<Miss>,
     loaded_valid: DFF<Bit>,
-    /// Fills that were installed and whose event has not left.
-    installed: DFF<Bits<6>>,
+    /// Fills that were installed and whose event has not left: at most all that the queue holds.
+    installed: DFF<Bits<7>>,
     /// An event has just left while a fill waits for the protocol stage.
     rests: DFF<Bit>,
     written: DFF<Bits<STATE_BITS>>,
@@ -529,9 +529,9 @@ impl<const N: usize> Logic for StateCache<N> {
         self.flows.s.valid.next = taken;
         let consumes = taken & head.misses;
         if installs & !consumes {
-            self.installed.d.next = self.installed.q.val() + bits::<6>(1);
+            self.installed.d.next = self.installed.q.val() + bits::<7>(1);
         } else if consumes & !installs {
-            self.installed.d.next = self.installed.q.val() - bits::<6>(1);
+            self.installed.d.next = self.installed.q.val() - bits::<7>(1);
         }
 
         // Behind it.
@@ -564,7 +564,7 @@ impl<const N: usize> Logic for StateCache<N> {
             self.done.d.next = bits::<32>(0);
             self.step.d.next = bits::<3>(0);
             self.loaded_valid.d.next = false;
-            self.installed.d.next = bits::<6>(0);
+            self.installed.d.next = bits::<7>(0);
             self.rests.d.next = false;
             self.writing_valid.d.next = false;
             self.beat.d.next = bits::<3>(0);

@@ -33,13 +33,15 @@ pub struct Served {
     pub failures: Vec<String>,
 }
 
-/// Serves for as long as the simulation runs; `meter` counts bytes read.
+/// Serves for as long as the simulation runs; `meter` counts bytes read. The generator's first
+/// connection sends at `paced` bits a second.
 pub async fn serve<N: Network>(
     network: N,
     port: u16,
     backlog: usize,
     first_port: u16,
     service: Service,
+    paced: Option<u64>,
     meter: Meter,
     served: Report<Served>,
 ) {
@@ -49,9 +51,14 @@ pub async fn serve<N: Network>(
     };
     loop {
         match listener.accept().await {
-            Ok(stream) => {
+            Ok(mut stream) => {
                 served.with(|served| served.accepted += 1);
                 let number = stream.peer_addr().port().wrapping_sub(first_port);
+                if let Some(rate) = paced.filter(|_| number == 0)
+                    && let Err(error) = stream.set_pacing_rate(rate)
+                {
+                    served.with(|served| served.failures.push(error.to_string()));
+                }
                 let (own, meter, served) = (network.clone(), meter.clone(), served.clone());
                 drop(network.spawn(async move {
                     let pattern = Pattern::of(number.into());

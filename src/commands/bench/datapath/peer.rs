@@ -86,6 +86,8 @@ pub struct Peer {
     meters: Vec<Meter>,
     /// Payload received in order.
     received: Meter,
+    /// That of the first connection.
+    first: Meter,
     answered: Meter,
     delayed: VecDeque<(Time, usize)>,
     /// Deadlines of progress, checked when they come.
@@ -119,6 +121,7 @@ impl Peer {
             window: None,
             meters,
             received: Meter::default(),
+            first: Meter::default(),
             answered: Meter::default(),
             delayed: VecDeque::new(),
             watches: VecDeque::new(),
@@ -131,6 +134,11 @@ impl Peer {
     /// Payload bytes received in order.
     pub fn received(&self) -> &Meter {
         &self.received
+    }
+
+    /// Payload bytes received in order on the first connection.
+    pub fn first_received(&self) -> &Meter {
+        &self.first
     }
 
     /// Answers.
@@ -181,6 +189,9 @@ impl Peer {
         let answers = connection.answers() - before;
         if outcome.advance > 0 {
             self.received.add(at, outcome.advance);
+            if index == 0 {
+                self.first.add(at, outcome.advance);
+            }
         }
         if answers > 0 {
             if let Some(asked) = connection.asked.take()
@@ -208,7 +219,8 @@ impl Peer {
         let from = at + self.config.warm_up;
         let to = from + self.config.span;
         self.window = Some((from, to));
-        for meter in self.meters.iter().chain([&self.received, &self.answered]) {
+        let own = [&self.received, &self.first, &self.answered];
+        for meter in self.meters.iter().chain(own) {
             meter.open(from, to);
         }
         for index in 0..self.connections.len() {

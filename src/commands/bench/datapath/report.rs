@@ -4,7 +4,7 @@ use super::area::Cost;
 use super::events;
 use super::latency::Latencies;
 use super::recovery::Curve;
-use super::throughput::{Bulk, Figure, OneFlow, Point, Rpc, SmallSegments, Step};
+use super::throughput::{Bulk, Figure, OneFlow, Paced, Point, Rpc, SmallSegments, Step};
 use comfy_table::{CellAlignment, Table, presets};
 use hallux_toe::design::DesignPoint;
 use serde::Serialize;
@@ -21,6 +21,7 @@ pub struct DesignFigures {
     pub latency: Option<Latencies>,
     pub loss: Vec<Point>,
     pub connections: Vec<Point>,
+    pub pacing: Vec<Paced>,
 }
 
 impl DesignFigures {
@@ -35,6 +36,7 @@ impl DesignFigures {
             latency: None,
             loss: Vec::new(),
             connections: Vec::new(),
+            pacing: Vec::new(),
         }
     }
 
@@ -77,6 +79,8 @@ impl DesignFigures {
         let curve = |points: &Vec<Point>| (!points.is_empty()).then(|| json!(points));
         put("loss_curve", curve(&self.loss));
         put("connection_curve", curve(&self.connections));
+        let pacing = (!self.pacing.is_empty()).then(|| json!(self.pacing));
+        put("pacing", pacing);
         keys
     }
 }
@@ -204,6 +208,10 @@ pub fn table(figures: &DesignFigures) -> String {
     }
     if let Some(rpc) = &figures.rpc {
         row("64-B echoes", "M/s", &rpc.mrps);
+    }
+    for pacing in &figures.pacing {
+        row("one flow with a rate", "Gb/s", &pacing.paced);
+        row("the flow beside it", "Gb/s", &pacing.rest);
     }
     let mut text = format!("{}\n{rates}\n", figures.design);
     if let Some(small) = &figures.small {

@@ -64,6 +64,8 @@ pub struct Load {
     pub loss: f64,
     /// The NIC delays acknowledgements, so that they ride on data.
     pub delayed_acks: bool,
+    /// Bits a second that the first connection may send.
+    pub paced: Option<u64>,
 }
 
 impl Load {
@@ -79,6 +81,7 @@ impl Load {
             span: Time::from_us(100),
             loss: 0.0,
             delayed_acks: false,
+            paced: None,
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct Measured {
     pub host_bytes: Meter,
     /// Payload bytes a second that the generator received in order.
     pub peer_bytes: Meter,
+    /// Those of its first connection.
+    pub first_bytes: Meter,
     /// Answers that the generator received.
     pub answers: Meter,
     pub seen: Seen,
@@ -158,6 +163,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         load.connections.max(16),
         FIRST_PORT,
         load.service,
+        load.paced,
         bytes.clone(),
         served.clone(),
     ));
@@ -225,6 +231,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
     let measured = Measured {
         host_bytes: bytes,
         peer_bytes: peer.received().clone(),
+        first_bytes: peer.first_received().clone(),
         answers: peer.answered().clone(),
         nic: nic.report(),
         edges: nic.edges().cloned().unwrap_or_default(),

@@ -230,6 +230,44 @@ pub fn rpc(subject: &Subject, connections: usize, span: Time) -> Result<Rpc> {
     })
 }
 
+/// One connection with a rate beside one without, both with as much to send as there is room.
+#[derive(Clone, Debug, Serialize)]
+pub struct Paced {
+    /// Gb/s of the connection with a rate, beside that rate.
+    pub paced: Figure,
+    /// Gb/s of the other, beside what the wire has left.
+    pub rest: Figure,
+}
+
+/// Bulk transfer out of the NIC, one of two connections at `bps` bits a second, for at least
+/// `span` and 400 of its segments.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn pacing(subject: &Subject, bps: u64, span: Time) -> Result<Paced> {
+    let segment = Time::from_ns(8_000_000_000 * FULL / bps);
+    let load = Load {
+        span: span.max(segment * 400),
+        warm_up: Time::from_us(60) + segment * 20,
+        paced: Some(bps),
+        ..Load::new(2, Work::Receive, Service::Source)
+    };
+    let measured = rig::run(subject, &load)?;
+    let (all, paced) = (measured.peer_bytes.rate(), measured.first_bytes.rate());
+    let rate = Bound {
+        name: "rate",
+        value: bps as f64 * 1e-9,
+    };
+    let rest = Bound {
+        name: "wire",
+        value: bounds::wire_goodput(subject, FULL) - rate.value,
+    };
+    Ok(Paced {
+        paced: Figure::new(paced * 8e-9, rate),
+        rest: Figure::new((all - paced) * 8e-9, rest),
+    })
+}
+
 /// One point of the ladder: 64 connections, 2-KB echoes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {

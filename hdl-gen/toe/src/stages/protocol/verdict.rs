@@ -4,7 +4,7 @@
 use super::flow::*;
 use super::relations::Relations;
 use super::work::Work;
-use crate::interface::{Opcode, Status};
+use crate::interface::{KEEPS_WINDOW, Opcode, Status};
 use hallux_hdl::prelude::*;
 
 /// What the event is to the connection.
@@ -142,7 +142,11 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
         status,
         opens: good & opens,
         closes: good & closes,
-        sets: good & sets,
+        sets: good
+            & sets
+            & !event
+                .address
+                .get_bit(KEEPS_WINDOW.trailing_zeros() as usize),
         times_out: good & retransmits & !flow.opening,
         reads: good & reads,
     }
