@@ -254,6 +254,8 @@ module group (
     logic cache_0_s_ready;
     logic [321:0] cache_0_m_data;
     logic cache_0_m_valid;
+    logic [9:0] cache_0_m_order_data;
+    logic cache_0_m_order_valid;
     logic [15:0] cache_0_flow;
     logic cache_0_outcome;
     logic [15:0] cache_0_outcome_flow;
@@ -264,6 +266,12 @@ module group (
     logic cache_0_m_up_valid;
     logic cache_0_missed;
     logic cache_0_idle;
+    logic store_0_s_ready;
+    logic store_0_s_order_ready;
+    logic [576:0] store_0_m_data;
+    logic store_0_m_valid;
+    logic [9:0] store_0_arrived;
+    logic store_0_idle;
     logic writes_0_s_0_ready;
     logic writes_0_s_1_ready;
     logic [607:0] writes_0_m_data;
@@ -426,7 +434,7 @@ module group (
     assign scheduler_s_valid = releases | post_m_update_valid;
     assign post_m_update_ready = scheduler_s_ready & !releases;
     assign scheduler_takes_holds = rst | !releases | scheduler_s_ready;
-    assign s_beats_ready = payload_write_s_beats_ready;
+    assign s_beats_ready = store_0_s_ready;
     assign m_notice_data = payload_write_m_notice_data;
     assign m_notice_valid = payload_write_m_notice_valid;
     assign m_write_data = writes_0_m_data;
@@ -434,6 +442,7 @@ module group (
     always_comb begin
         settled_states = 1'b1;
         settled_states = cache_0_idle;
+        settled_states = settled_states & store_0_idle;
         settled_states = settled_states & writes_0_idle;
     end
     assign drop_valid = payload_write_drop_valid;
@@ -540,6 +549,10 @@ module group (
         .m_data(cache_0_m_data),
         .m_valid(cache_0_m_valid),
         .m_ready(takes),
+        .arrived(store_0_arrived),
+        .m_order_data(cache_0_m_order_data),
+        .m_order_valid(cache_0_m_order_valid),
+        .m_order_ready(store_0_s_order_ready),
         .flow(cache_0_flow),
         .outcome(cache_0_outcome),
         .outcome_flow(cache_0_outcome_flow),
@@ -555,6 +568,21 @@ module group (
         .m_up_ready(writes_0_s_1_ready),
         .missed(cache_0_missed),
         .idle(cache_0_idle)
+    );
+    frame_store u_store_0 (
+        .clk(clk),
+        .rst(rst),
+        .s_data(s_beats_data),
+        .s_valid(s_beats_valid),
+        .s_ready(store_0_s_ready),
+        .s_order_data(cache_0_m_order_data),
+        .s_order_valid(cache_0_m_order_valid),
+        .s_order_ready(store_0_s_order_ready),
+        .m_data(store_0_m_data),
+        .m_valid(store_0_m_valid),
+        .m_ready(payload_write_s_beats_ready),
+        .arrived(store_0_arrived),
+        .idle(store_0_idle)
     );
     gather u_writes_0 (
         .clk(clk),
@@ -620,8 +648,8 @@ module group (
         .s_data(post_m_action_data),
         .s_valid(post_m_action_valid),
         .s_ready(payload_write_s_ready),
-        .s_beats_data(s_beats_data),
-        .s_beats_valid(s_beats_valid),
+        .s_beats_data(store_0_m_data),
+        .s_beats_valid(store_0_m_valid),
         .s_beats_ready(payload_write_s_beats_ready),
         .slow_base(slow_base),
         .slow_log2(slow_log2),

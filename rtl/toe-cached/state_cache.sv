@@ -44,6 +44,10 @@
 //        64    [321:258]   address
 // out     1  m_valid
 // in      1  m_ready
+// in     10  arrived
+// out    10  m_order_data
+// out     1  m_order_valid
+// in      1  m_order_ready
 // out    16  flow
 // in      1  outcome
 // out    16  outcome_flow
@@ -174,6 +178,10 @@ module state_cache (
     output logic [321:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
+    input  wire  [9:0]   arrived,
+    output logic [9:0]   m_order_data,
+    output logic         m_order_valid,
+    input  wire          m_order_ready,
     output logic [15:0]  flow,
     input  wire          outcome,
     output logic [15:0]  outcome_flow,
@@ -210,6 +218,8 @@ module state_cache (
     logic [15:0] wipe;
     logic [321:0] look;
     logic look_valid;
+    logic [9:0] look_frame;
+    logic [9:0] frame;
     logic [28:0] lines_0;
     logic [28:0] lines_1;
     logic [28:0] lines_2;
@@ -217,13 +227,67 @@ module state_cache (
     logic [2:0] turn;
     logic [11:0] entered;
     logic [11:0] left;
-    logic [338:0] queue_s_data;
+    logic [337:0] queue_s_data;
     logic queue_s_ready;
-    logic [338:0] queue_m_data;
+    logic [337:0] queue_m_data;
     logic queue_m_valid;
     logic queue_m_ready;
     logic [15:0] queue_level;
     logic queue_almost_full;
+    logic [331:0] room_write_data;
+    logic [331:0] room_read_data;
+    logic links_write_enable;
+    logic [5:0] links_read_data;
+    logic [15:0] places_0_s_data;
+    logic places_0_s_ready;
+    logic [15:0] places_0_m_data;
+    logic places_0_m_valid;
+    logic [15:0] places_0_free;
+    logic [28:0] groups_0;
+    logic [28:0] groups_1;
+    logic [28:0] groups_2;
+    logic [28:0] groups_3;
+    logic [28:0] groups_4;
+    logic [28:0] groups_5;
+    logic [28:0] groups_6;
+    logic [28:0] groups_7;
+    logic [28:0] groups_8;
+    logic [28:0] groups_9;
+    logic [28:0] groups_10;
+    logic [28:0] groups_11;
+    logic [28:0] groups_12;
+    logic [28:0] groups_13;
+    logic [28:0] groups_14;
+    logic [28:0] groups_15;
+    logic [28:0] groups_16;
+    logic [28:0] groups_17;
+    logic [28:0] groups_18;
+    logic [28:0] groups_19;
+    logic [28:0] groups_20;
+    logic [28:0] groups_21;
+    logic [28:0] groups_22;
+    logic [28:0] groups_23;
+    logic [28:0] groups_24;
+    logic [28:0] groups_25;
+    logic [28:0] groups_26;
+    logic [28:0] groups_27;
+    logic [28:0] groups_28;
+    logic [28:0] groups_29;
+    logic [28:0] groups_30;
+    logic [28:0] groups_31;
+    logic filled_s_ready;
+    logic [4:0] filled_m_data;
+    logic filled_m_valid;
+    logic filled_m_ready;
+    logic [15:0] filled_level;
+    logic filled_almost_full;
+    logic [9:0] order_s_data;
+    logic order_s_valid;
+    logic order_s_ready;
+    logic [9:0] order_m_data;
+    logic order_m_valid;
+    logic [15:0] order_level;
+    logic order_almost_full;
     logic [37:0] fills_s_data;
     logic fills_s_ready;
     logic [37:0] fills_m_data;
@@ -238,7 +302,6 @@ module state_cache (
     logic [15:0] reads_level;
     logic reads_almost_full;
     logic [4:0] tag;
-    logic [5:0] used;
     logic [31:0] done;
     logic [16:0] leaving_0;
     logic [16:0] leaving_1;
@@ -279,7 +342,6 @@ module state_cache (
     logic [1023:0] state;
     logic [37:0] loaded;
     logic loaded_valid;
-    logic [6:0] installed;
     logic rests;
     logic [1023:0] written;
     logic [37:0] writing;
@@ -296,7 +358,10 @@ module state_cache (
     logic [15:0] flows_level;
     logic flows_almost_full;
     logic known_outcome_holds;
+    logic [7:0] awaited;
+    logic [31:0] shares;
     logic hit;
+    logic joins;
     logic free;
     logic [2:0] way;
     logic from_here_0;
@@ -305,12 +370,19 @@ module state_cache (
     logic from_here_3;
     logic [28:0] line;
     logic returns;
+    logic [31:0] behind;
+    logic [5:0] tail;
+    logic tag_free;
+    logic [28:0] leaves;
     logic [31:0] done_next;
     logic [321:0] placed;
+    logic waits_for_fills;
 
+    wire [1:0] s_data_kind = s_data[1:0];
     wire [15:0] s_data_flow = s_data[41:26];
     wire [511:0] s_cpl_data_data = s_cpl_data[532:21];
     wire s_cpl_data_last = s_cpl_data[541];
+    wire [1:0] look_kind = look[1:0];
     wire [15:0] look_flow = look[41:26];
     wire [1:0] look_class = look[51:50];
     wire lines_0_valid = lines_0[0];
@@ -328,7 +400,104 @@ module state_cache (
     wire [321:0] queue_m_data_event = queue_m_data[321:0];
     wire [15:0] queue_m_data_event_flow = queue_m_data[41:26];
     wire [15:0] queue_m_data_slot = queue_m_data[337:322];
-    wire queue_m_data_misses = queue_m_data[338];
+    wire [321:0] room_read_data_event = room_read_data[321:0];
+    wire [9:0] room_read_data_frame = room_read_data[331:322];
+    wire groups_0_valid = groups_0[0];
+    wire [15:0] groups_0_slot = groups_0[16:1];
+    wire [5:0] groups_0_tail = groups_0[28:23];
+    wire groups_1_valid = groups_1[0];
+    wire [15:0] groups_1_slot = groups_1[16:1];
+    wire [5:0] groups_1_tail = groups_1[28:23];
+    wire groups_2_valid = groups_2[0];
+    wire [15:0] groups_2_slot = groups_2[16:1];
+    wire [5:0] groups_2_tail = groups_2[28:23];
+    wire groups_3_valid = groups_3[0];
+    wire [15:0] groups_3_slot = groups_3[16:1];
+    wire [5:0] groups_3_tail = groups_3[28:23];
+    wire groups_4_valid = groups_4[0];
+    wire [15:0] groups_4_slot = groups_4[16:1];
+    wire [5:0] groups_4_tail = groups_4[28:23];
+    wire groups_5_valid = groups_5[0];
+    wire [15:0] groups_5_slot = groups_5[16:1];
+    wire [5:0] groups_5_tail = groups_5[28:23];
+    wire groups_6_valid = groups_6[0];
+    wire [15:0] groups_6_slot = groups_6[16:1];
+    wire [5:0] groups_6_tail = groups_6[28:23];
+    wire groups_7_valid = groups_7[0];
+    wire [15:0] groups_7_slot = groups_7[16:1];
+    wire [5:0] groups_7_tail = groups_7[28:23];
+    wire groups_8_valid = groups_8[0];
+    wire [15:0] groups_8_slot = groups_8[16:1];
+    wire [5:0] groups_8_tail = groups_8[28:23];
+    wire groups_9_valid = groups_9[0];
+    wire [15:0] groups_9_slot = groups_9[16:1];
+    wire [5:0] groups_9_tail = groups_9[28:23];
+    wire groups_10_valid = groups_10[0];
+    wire [15:0] groups_10_slot = groups_10[16:1];
+    wire [5:0] groups_10_tail = groups_10[28:23];
+    wire groups_11_valid = groups_11[0];
+    wire [15:0] groups_11_slot = groups_11[16:1];
+    wire [5:0] groups_11_tail = groups_11[28:23];
+    wire groups_12_valid = groups_12[0];
+    wire [15:0] groups_12_slot = groups_12[16:1];
+    wire [5:0] groups_12_tail = groups_12[28:23];
+    wire groups_13_valid = groups_13[0];
+    wire [15:0] groups_13_slot = groups_13[16:1];
+    wire [5:0] groups_13_tail = groups_13[28:23];
+    wire groups_14_valid = groups_14[0];
+    wire [15:0] groups_14_slot = groups_14[16:1];
+    wire [5:0] groups_14_tail = groups_14[28:23];
+    wire groups_15_valid = groups_15[0];
+    wire [15:0] groups_15_slot = groups_15[16:1];
+    wire [5:0] groups_15_tail = groups_15[28:23];
+    wire groups_16_valid = groups_16[0];
+    wire [15:0] groups_16_slot = groups_16[16:1];
+    wire [5:0] groups_16_tail = groups_16[28:23];
+    wire groups_17_valid = groups_17[0];
+    wire [15:0] groups_17_slot = groups_17[16:1];
+    wire [5:0] groups_17_tail = groups_17[28:23];
+    wire groups_18_valid = groups_18[0];
+    wire [15:0] groups_18_slot = groups_18[16:1];
+    wire [5:0] groups_18_tail = groups_18[28:23];
+    wire groups_19_valid = groups_19[0];
+    wire [15:0] groups_19_slot = groups_19[16:1];
+    wire [5:0] groups_19_tail = groups_19[28:23];
+    wire groups_20_valid = groups_20[0];
+    wire [15:0] groups_20_slot = groups_20[16:1];
+    wire [5:0] groups_20_tail = groups_20[28:23];
+    wire groups_21_valid = groups_21[0];
+    wire [15:0] groups_21_slot = groups_21[16:1];
+    wire [5:0] groups_21_tail = groups_21[28:23];
+    wire groups_22_valid = groups_22[0];
+    wire [15:0] groups_22_slot = groups_22[16:1];
+    wire [5:0] groups_22_tail = groups_22[28:23];
+    wire groups_23_valid = groups_23[0];
+    wire [15:0] groups_23_slot = groups_23[16:1];
+    wire [5:0] groups_23_tail = groups_23[28:23];
+    wire groups_24_valid = groups_24[0];
+    wire [15:0] groups_24_slot = groups_24[16:1];
+    wire [5:0] groups_24_tail = groups_24[28:23];
+    wire groups_25_valid = groups_25[0];
+    wire [15:0] groups_25_slot = groups_25[16:1];
+    wire [5:0] groups_25_tail = groups_25[28:23];
+    wire groups_26_valid = groups_26[0];
+    wire [15:0] groups_26_slot = groups_26[16:1];
+    wire [5:0] groups_26_tail = groups_26[28:23];
+    wire groups_27_valid = groups_27[0];
+    wire [15:0] groups_27_slot = groups_27[16:1];
+    wire [5:0] groups_27_tail = groups_27[28:23];
+    wire groups_28_valid = groups_28[0];
+    wire [15:0] groups_28_slot = groups_28[16:1];
+    wire [5:0] groups_28_tail = groups_28[28:23];
+    wire groups_29_valid = groups_29[0];
+    wire [15:0] groups_29_slot = groups_29[16:1];
+    wire [5:0] groups_29_tail = groups_29[28:23];
+    wire groups_30_valid = groups_30[0];
+    wire [15:0] groups_30_slot = groups_30[16:1];
+    wire [5:0] groups_30_tail = groups_30[28:23];
+    wire groups_31_valid = groups_31[0];
+    wire [15:0] groups_31_slot = groups_31[16:1];
+    wire [5:0] groups_31_tail = groups_31[28:23];
     wire [4:0] fills_m_data_tag = fills_m_data[20:16];
     wire [63:0] reads_m_data_address = reads_m_data[63:0];
     wire [4:0] reads_m_data_tag = reads_m_data[68:64];
@@ -397,61 +566,207 @@ module state_cache (
     wire leaving_31_valid = leaving_31[0];
     wire [15:0] leaving_31_flow = leaving_31[16:1];
     wire [15:0] loaded_slot = loaded[15:0];
+    wire [4:0] loaded_tag = loaded[20:16];
     wire loaded_replaces = loaded[21];
     wire [4:0] writing_tag = writing[20:16];
     wire [15:0] writing_victim = writing[37:22];
     wire line_valid = line[0];
     wire [15:0] line_flow = line[16:1];
+    wire [15:0] leaves_slot = leaves[16:1];
+    wire [5:0] leaves_head = leaves[22:17];
+    wire [5:0] leaves_tail = leaves[28:23];
 
     wire [15:0] flow_1 = look_flow;
     wire known = (look_class == 2'd0) & (flow_1 <= 16'h3fff);
     wire [11:0] in_flight = entered - left;
+    wire [15:0] set = flow_1 & 16'hff;
+    always_comb begin
+        awaited = 8'd0;
+        shares = 32'd0;
+        if (groups_0_valid & ((groups_0_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_0[11:9] /* slot[10:8] */);
+            shares = shares | 32'h1;
+        end
+        if (groups_1_valid & ((groups_1_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_1[11:9] /* slot[10:8] */);
+            shares = shares | 32'h2;
+        end
+        if (groups_2_valid & ((groups_2_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_2[11:9] /* slot[10:8] */);
+            shares = shares | 32'h4;
+        end
+        if (groups_3_valid & ((groups_3_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_3[11:9] /* slot[10:8] */);
+            shares = shares | 32'h8;
+        end
+        if (groups_4_valid & ((groups_4_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_4[11:9] /* slot[10:8] */);
+            shares = shares | 32'h10;
+        end
+        if (groups_5_valid & ((groups_5_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_5[11:9] /* slot[10:8] */);
+            shares = shares | 32'h20;
+        end
+        if (groups_6_valid & ((groups_6_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_6[11:9] /* slot[10:8] */);
+            shares = shares | 32'h40;
+        end
+        if (groups_7_valid & ((groups_7_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_7[11:9] /* slot[10:8] */);
+            shares = shares | 32'h80;
+        end
+        if (groups_8_valid & ((groups_8_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_8[11:9] /* slot[10:8] */);
+            shares = shares | 32'h100;
+        end
+        if (groups_9_valid & ((groups_9_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_9[11:9] /* slot[10:8] */);
+            shares = shares | 32'h200;
+        end
+        if (groups_10_valid & ((groups_10_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_10[11:9] /* slot[10:8] */);
+            shares = shares | 32'h400;
+        end
+        if (groups_11_valid & ((groups_11_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_11[11:9] /* slot[10:8] */);
+            shares = shares | 32'h800;
+        end
+        if (groups_12_valid & ((groups_12_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_12[11:9] /* slot[10:8] */);
+            shares = shares | 32'h1000;
+        end
+        if (groups_13_valid & ((groups_13_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_13[11:9] /* slot[10:8] */);
+            shares = shares | 32'h2000;
+        end
+        if (groups_14_valid & ((groups_14_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_14[11:9] /* slot[10:8] */);
+            shares = shares | 32'h4000;
+        end
+        if (groups_15_valid & ((groups_15_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_15[11:9] /* slot[10:8] */);
+            shares = shares | 32'h8000;
+        end
+        if (groups_16_valid & ((groups_16_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_16[11:9] /* slot[10:8] */);
+            shares = shares | 32'h10000;
+        end
+        if (groups_17_valid & ((groups_17_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_17[11:9] /* slot[10:8] */);
+            shares = shares | 32'h20000;
+        end
+        if (groups_18_valid & ((groups_18_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_18[11:9] /* slot[10:8] */);
+            shares = shares | 32'h40000;
+        end
+        if (groups_19_valid & ((groups_19_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_19[11:9] /* slot[10:8] */);
+            shares = shares | 32'h80000;
+        end
+        if (groups_20_valid & ((groups_20_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_20[11:9] /* slot[10:8] */);
+            shares = shares | 32'h100000;
+        end
+        if (groups_21_valid & ((groups_21_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_21[11:9] /* slot[10:8] */);
+            shares = shares | 32'h200000;
+        end
+        if (groups_22_valid & ((groups_22_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_22[11:9] /* slot[10:8] */);
+            shares = shares | 32'h400000;
+        end
+        if (groups_23_valid & ((groups_23_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_23[11:9] /* slot[10:8] */);
+            shares = shares | 32'h800000;
+        end
+        if (groups_24_valid & ((groups_24_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_24[11:9] /* slot[10:8] */);
+            shares = shares | 32'h1000000;
+        end
+        if (groups_25_valid & ((groups_25_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_25[11:9] /* slot[10:8] */);
+            shares = shares | 32'h2000000;
+        end
+        if (groups_26_valid & ((groups_26_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_26[11:9] /* slot[10:8] */);
+            shares = shares | 32'h4000000;
+        end
+        if (groups_27_valid & ((groups_27_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_27[11:9] /* slot[10:8] */);
+            shares = shares | 32'h8000000;
+        end
+        if (groups_28_valid & ((groups_28_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_28[11:9] /* slot[10:8] */);
+            shares = shares | 32'h10000000;
+        end
+        if (groups_29_valid & ((groups_29_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_29[11:9] /* slot[10:8] */);
+            shares = shares | 32'h20000000;
+        end
+        if (groups_30_valid & ((groups_30_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_30[11:9] /* slot[10:8] */);
+            shares = shares | 32'h40000000;
+        end
+        if (groups_31_valid & ((groups_31_slot & 16'hff) == set)) begin
+            awaited = awaited | (8'd1 << groups_31[11:9] /* slot[10:8] */);
+            shares = shares | 32'h80000000;
+        end
+    end
+    wire busy_0 = (((lines_3_stamp - left) - 12'd1) < in_flight) | awaited[3];
+    wire busy_1 = (((lines_2_stamp - left) - 12'd1) < in_flight) | awaited[2];
+    wire busy_2 = (((lines_1_stamp - left) - 12'd1) < in_flight) | awaited[1];
+    wire busy_3 = (((lines_0_stamp - left) - 12'd1) < in_flight) | awaited[0];
     always_comb begin
         from_here_0 = 1'b1;
         from_here_0 = turn <= 3'd3;
     end
+    wire busy_0_1 = (((lines_3_stamp - left) - 12'd1) < in_flight) | awaited[3];
     always_comb begin
         from_here_1 = 1'b1;
         from_here_1 = turn <= 3'd2;
     end
+    wire busy_1_1 = (((lines_2_stamp - left) - 12'd1) < in_flight) | awaited[2];
     always_comb begin
         from_here_2 = 1'b1;
         from_here_2 = turn <= 3'd1;
     end
+    wire busy_2_1 = (((lines_1_stamp - left) - 12'd1) < in_flight) | awaited[1];
     always_comb begin
         from_here_3 = 1'b1;
         from_here_3 = turn <= 3'd0;
     end
+    wire busy_3_1 = (((lines_0_stamp - left) - 12'd1) < in_flight) | awaited[0];
     always_comb begin
         hit = 1'b0;
+        joins = 1'b0;
         free = 1'b0;
         way = 3'd0;
-        if (!(((lines_3_stamp - left) - 12'd1) < in_flight)) begin
+        if (!busy_0) begin
             free = 1'b1;
             way = 3'd3;
         end
-        if (!(((lines_2_stamp - left) - 12'd1) < in_flight)) begin
+        if (!busy_1) begin
             free = 1'b1;
             way = 3'd2;
         end
-        if (!(((lines_1_stamp - left) - 12'd1) < in_flight)) begin
+        if (!busy_2) begin
             free = 1'b1;
             way = 3'd1;
         end
-        if (!(((lines_0_stamp - left) - 12'd1) < in_flight)) begin
+        if (!busy_3) begin
             free = 1'b1;
             way = 3'd0;
         end
-        if (!(((lines_3_stamp - left) - 12'd1) < in_flight) & from_here_0) begin
+        if (!busy_0_1 & from_here_0) begin
             way = 3'd3;
         end
-        if (!(((lines_2_stamp - left) - 12'd1) < in_flight) & from_here_1) begin
+        if (!busy_1_1 & from_here_1) begin
             way = 3'd2;
         end
-        if (!(((lines_1_stamp - left) - 12'd1) < in_flight) & from_here_2) begin
+        if (!busy_2_1 & from_here_2) begin
             way = 3'd1;
         end
-        if (!(((lines_0_stamp - left) - 12'd1) < in_flight) & from_here_3) begin
+        if (!busy_3_1 & from_here_3) begin
             way = 3'd0;
         end
         if (!lines_3_valid) begin
@@ -473,18 +788,22 @@ module state_cache (
         if (lines_0_valid & (lines_0_flow == flow_1)) begin
             hit = 1'b1;
             way = 3'd0;
+            joins = known & awaited[0];
         end
         if (lines_1_valid & (lines_1_flow == flow_1)) begin
             hit = 1'b1;
             way = 3'd1;
+            joins = known & awaited[1];
         end
         if (lines_2_valid & (lines_2_flow == flow_1)) begin
             hit = 1'b1;
             way = 3'd2;
+            joins = known & awaited[2];
         end
         if (lines_3_valid & (lines_3_flow == flow_1)) begin
             hit = 1'b1;
             way = 3'd3;
+            joins = known & awaited[3];
         end
     end
     always_comb begin
@@ -499,6 +818,8 @@ module state_cache (
             line = lines_3;
         end
     end
+    wire [15:0] slot_whole = {13'd0, way};
+    wire [15:0] slot = {slot_whole[7:0], 8'd0} | set;
     always_comb begin
         returns = 1'b0;
         returns = returns | (leaving_0_valid & (leaving_0_flow == flow_1));
@@ -534,14 +855,365 @@ module state_cache (
         returns = returns | (leaving_30_valid & (leaving_30_flow == flow_1));
         returns = returns | (leaving_31_valid & (leaving_31_flow == flow_1));
     end
+    always_comb begin
+        behind = 32'd0;
+        tail = 6'd0;
+        if (shares[0] & (groups_0[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h1;
+            tail = groups_0_tail;
+        end
+        if (shares[1] & (groups_1[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h2;
+            tail = groups_1_tail;
+        end
+        if (shares[2] & (groups_2[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h4;
+            tail = groups_2_tail;
+        end
+        if (shares[3] & (groups_3[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h8;
+            tail = groups_3_tail;
+        end
+        if (shares[4] & (groups_4[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h10;
+            tail = groups_4_tail;
+        end
+        if (shares[5] & (groups_5[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h20;
+            tail = groups_5_tail;
+        end
+        if (shares[6] & (groups_6[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h40;
+            tail = groups_6_tail;
+        end
+        if (shares[7] & (groups_7[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h80;
+            tail = groups_7_tail;
+        end
+        if (shares[8] & (groups_8[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h100;
+            tail = groups_8_tail;
+        end
+        if (shares[9] & (groups_9[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h200;
+            tail = groups_9_tail;
+        end
+        if (shares[10] & (groups_10[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h400;
+            tail = groups_10_tail;
+        end
+        if (shares[11] & (groups_11[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h800;
+            tail = groups_11_tail;
+        end
+        if (shares[12] & (groups_12[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h1000;
+            tail = groups_12_tail;
+        end
+        if (shares[13] & (groups_13[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h2000;
+            tail = groups_13_tail;
+        end
+        if (shares[14] & (groups_14[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h4000;
+            tail = groups_14_tail;
+        end
+        if (shares[15] & (groups_15[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h8000;
+            tail = groups_15_tail;
+        end
+        if (shares[16] & (groups_16[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h10000;
+            tail = groups_16_tail;
+        end
+        if (shares[17] & (groups_17[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h20000;
+            tail = groups_17_tail;
+        end
+        if (shares[18] & (groups_18[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h40000;
+            tail = groups_18_tail;
+        end
+        if (shares[19] & (groups_19[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h80000;
+            tail = groups_19_tail;
+        end
+        if (shares[20] & (groups_20[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h100000;
+            tail = groups_20_tail;
+        end
+        if (shares[21] & (groups_21[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h200000;
+            tail = groups_21_tail;
+        end
+        if (shares[22] & (groups_22[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h400000;
+            tail = groups_22_tail;
+        end
+        if (shares[23] & (groups_23[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h800000;
+            tail = groups_23_tail;
+        end
+        if (shares[24] & (groups_24[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h1000000;
+            tail = groups_24_tail;
+        end
+        if (shares[25] & (groups_25[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h2000000;
+            tail = groups_25_tail;
+        end
+        if (shares[26] & (groups_26[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h4000000;
+            tail = groups_26_tail;
+        end
+        if (shares[27] & (groups_27[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h8000000;
+            tail = groups_27_tail;
+        end
+        if (shares[28] & (groups_28[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h10000000;
+            tail = groups_28_tail;
+        end
+        if (shares[29] & (groups_29[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h20000000;
+            tail = groups_29_tail;
+        end
+        if (shares[30] & (groups_30[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h40000000;
+            tail = groups_30_tail;
+        end
+        if (shares[31] & (groups_31[11:9] /* slot[10:8] */ == way)) begin
+            behind = behind | 32'h80000000;
+            tail = groups_31_tail;
+        end
+    end
+    always_comb begin
+        tag_free = 1'b0;
+        if (tag == 5'd0) begin
+            tag_free = !groups_0_valid & !leaving_0_valid;
+        end
+        if (tag == 5'd1) begin
+            tag_free = !groups_1_valid & !leaving_1_valid;
+        end
+        if (tag == 5'd2) begin
+            tag_free = !groups_2_valid & !leaving_2_valid;
+        end
+        if (tag == 5'd3) begin
+            tag_free = !groups_3_valid & !leaving_3_valid;
+        end
+        if (tag == 5'd4) begin
+            tag_free = !groups_4_valid & !leaving_4_valid;
+        end
+        if (tag == 5'd5) begin
+            tag_free = !groups_5_valid & !leaving_5_valid;
+        end
+        if (tag == 5'd6) begin
+            tag_free = !groups_6_valid & !leaving_6_valid;
+        end
+        if (tag == 5'd7) begin
+            tag_free = !groups_7_valid & !leaving_7_valid;
+        end
+        if (tag == 5'd8) begin
+            tag_free = !groups_8_valid & !leaving_8_valid;
+        end
+        if (tag == 5'd9) begin
+            tag_free = !groups_9_valid & !leaving_9_valid;
+        end
+        if (tag == 5'd10) begin
+            tag_free = !groups_10_valid & !leaving_10_valid;
+        end
+        if (tag == 5'd11) begin
+            tag_free = !groups_11_valid & !leaving_11_valid;
+        end
+        if (tag == 5'd12) begin
+            tag_free = !groups_12_valid & !leaving_12_valid;
+        end
+        if (tag == 5'd13) begin
+            tag_free = !groups_13_valid & !leaving_13_valid;
+        end
+        if (tag == 5'd14) begin
+            tag_free = !groups_14_valid & !leaving_14_valid;
+        end
+        if (tag == 5'd15) begin
+            tag_free = !groups_15_valid & !leaving_15_valid;
+        end
+        if (tag == 5'd16) begin
+            tag_free = !groups_16_valid & !leaving_16_valid;
+        end
+        if (tag == 5'd17) begin
+            tag_free = !groups_17_valid & !leaving_17_valid;
+        end
+        if (tag == 5'd18) begin
+            tag_free = !groups_18_valid & !leaving_18_valid;
+        end
+        if (tag == 5'd19) begin
+            tag_free = !groups_19_valid & !leaving_19_valid;
+        end
+        if (tag == 5'd20) begin
+            tag_free = !groups_20_valid & !leaving_20_valid;
+        end
+        if (tag == 5'd21) begin
+            tag_free = !groups_21_valid & !leaving_21_valid;
+        end
+        if (tag == 5'd22) begin
+            tag_free = !groups_22_valid & !leaving_22_valid;
+        end
+        if (tag == 5'd23) begin
+            tag_free = !groups_23_valid & !leaving_23_valid;
+        end
+        if (tag == 5'd24) begin
+            tag_free = !groups_24_valid & !leaving_24_valid;
+        end
+        if (tag == 5'd25) begin
+            tag_free = !groups_25_valid & !leaving_25_valid;
+        end
+        if (tag == 5'd26) begin
+            tag_free = !groups_26_valid & !leaving_26_valid;
+        end
+        if (tag == 5'd27) begin
+            tag_free = !groups_27_valid & !leaving_27_valid;
+        end
+        if (tag == 5'd28) begin
+            tag_free = !groups_28_valid & !leaving_28_valid;
+        end
+        if (tag == 5'd29) begin
+            tag_free = !groups_29_valid & !leaving_29_valid;
+        end
+        if (tag == 5'd30) begin
+            tag_free = !groups_30_valid & !leaving_30_valid;
+        end
+        if (tag == 5'd31) begin
+            tag_free = !groups_31_valid & !leaving_31_valid;
+        end
+    end
     wire misses = known & !hit;
-    wire can_fill = free & !returns & fills_s_ready & reads_s_ready & (used != 6'd32);
-    wire go = look_valid & queue_s_ready & (!misses | can_fill);
-    wire miss = go & misses;
-    wire [15:0] slot_whole = {13'd0, way};
-    wire [15:0] slot = {slot_whole[7:0], 8'd0} | (flow_1 & 16'hff);
+    wire can_fill = free & !returns & tag_free & fills_s_ready & reads_s_ready;
+    wire received = look_kind == 2'd0;
+    wire [9:0] missing_whole = (arrived - look_frame) - 10'd1;
+    wire missing = missing_whole[9];
+    wire here = !received | !missing;
+    wire passes_on = queue_s_ready & order_s_ready;
+    wire resumes = filled_m_valid & passes_on;
+    wire acts = look_valid & !resumes & here;
+    wire straight = acts & passes_on & !misses & !joins;
+    wire parks = acts & places_0_m_valid & (joins | (misses & can_fill));
+    wire go = straight | parks;
+    wire miss = parks & misses;
+    wire [5:0] place = places_0_m_data[5:0];
+    assign room_write_data = {look_frame, look};
+    assign links_write_enable = parks & joins;
+    always_comb begin
+        leaves = 29'd0;
+        if (filled_m_data == 5'd0) begin
+            leaves = groups_0;
+        end
+        if (filled_m_data == 5'd1) begin
+            leaves = groups_1;
+        end
+        if (filled_m_data == 5'd2) begin
+            leaves = groups_2;
+        end
+        if (filled_m_data == 5'd3) begin
+            leaves = groups_3;
+        end
+        if (filled_m_data == 5'd4) begin
+            leaves = groups_4;
+        end
+        if (filled_m_data == 5'd5) begin
+            leaves = groups_5;
+        end
+        if (filled_m_data == 5'd6) begin
+            leaves = groups_6;
+        end
+        if (filled_m_data == 5'd7) begin
+            leaves = groups_7;
+        end
+        if (filled_m_data == 5'd8) begin
+            leaves = groups_8;
+        end
+        if (filled_m_data == 5'd9) begin
+            leaves = groups_9;
+        end
+        if (filled_m_data == 5'd10) begin
+            leaves = groups_10;
+        end
+        if (filled_m_data == 5'd11) begin
+            leaves = groups_11;
+        end
+        if (filled_m_data == 5'd12) begin
+            leaves = groups_12;
+        end
+        if (filled_m_data == 5'd13) begin
+            leaves = groups_13;
+        end
+        if (filled_m_data == 5'd14) begin
+            leaves = groups_14;
+        end
+        if (filled_m_data == 5'd15) begin
+            leaves = groups_15;
+        end
+        if (filled_m_data == 5'd16) begin
+            leaves = groups_16;
+        end
+        if (filled_m_data == 5'd17) begin
+            leaves = groups_17;
+        end
+        if (filled_m_data == 5'd18) begin
+            leaves = groups_18;
+        end
+        if (filled_m_data == 5'd19) begin
+            leaves = groups_19;
+        end
+        if (filled_m_data == 5'd20) begin
+            leaves = groups_20;
+        end
+        if (filled_m_data == 5'd21) begin
+            leaves = groups_21;
+        end
+        if (filled_m_data == 5'd22) begin
+            leaves = groups_22;
+        end
+        if (filled_m_data == 5'd23) begin
+            leaves = groups_23;
+        end
+        if (filled_m_data == 5'd24) begin
+            leaves = groups_24;
+        end
+        if (filled_m_data == 5'd25) begin
+            leaves = groups_25;
+        end
+        if (filled_m_data == 5'd26) begin
+            leaves = groups_26;
+        end
+        if (filled_m_data == 5'd27) begin
+            leaves = groups_27;
+        end
+        if (filled_m_data == 5'd28) begin
+            leaves = groups_28;
+        end
+        if (filled_m_data == 5'd29) begin
+            leaves = groups_29;
+        end
+        if (filled_m_data == 5'd30) begin
+            leaves = groups_30;
+        end
+        if (filled_m_data == 5'd31) begin
+            leaves = groups_31;
+        end
+    end
+    wire ends_group = leaves_head == leaves_tail;
+    assign filled_m_ready = resumes & ends_group;
+    assign places_0_s_data = {10'd0, leaves_head};
     wire [11:0] stamp = entered + 12'd1;
-    assign queue_s_data = {misses, known ? slot : 16'hffff, look};
+    wire enters = straight | resumes;
+    wire [321:0] out = resumes ? room_read_data_event : look;
+    wire [1:0] out_kind = out[1:0];
+    wire [15:0] out_flow = out[41:26];
+    assign queue_s_data = {resumes ? leaves_slot : known ? slot : 16'hffff, out};
+    assign order_s_data = resumes ? room_read_data_frame : look_frame;
+    assign order_s_valid = enters & (out_kind == 2'd0);
+    assign m_order_data = order_m_data;
+    assign m_order_valid = order_m_valid;
     assign missed = miss;
     assign fills_s_data = {line_flow, line_valid, tag, slot};
     wire [63:0] reads_s_data_whole = {48'd0, flow_1};
@@ -549,22 +1221,24 @@ module state_cache (
     wire takes = !wiping & (!look_valid | go);
     assign s_ready = takes;
     wire [15:0] next_set = s_data_flow & 16'hff;
-    wire [28:0] written_line = {stamp, flow_1, 1'b1};
-    wire writes_0 = go & known & (way == 3'd0);
+    wire [15:0] written_set = resumes ? (leaves_slot & 16'hff) : set;
+    wire [2:0] written_way = resumes ? leaves[11:9] /* slot[10:8] */ : way;
+    wire [28:0] written_line = {stamp, out_flow, 1'b1};
+    wire writes_0 = (resumes | (straight & known) | miss) & (written_way == 3'd0);
     assign tables_0_write_enable = writes_0 | wiping;
-    assign tables_0_write_address = wiping ? wipe : (flow_1 & 16'hff);
+    assign tables_0_write_address = wiping ? wipe : written_set;
     assign tables_0_write_data = wiping ? 29'd0 : written_line;
-    wire writes_1 = go & known & (way == 3'd1);
+    wire writes_1 = (resumes | (straight & known) | miss) & (written_way == 3'd1);
     assign tables_1_write_enable = writes_1 | wiping;
-    assign tables_1_write_address = wiping ? wipe : (flow_1 & 16'hff);
+    assign tables_1_write_address = wiping ? wipe : written_set;
     assign tables_1_write_data = wiping ? 29'd0 : written_line;
-    wire writes_2 = go & known & (way == 3'd2);
+    wire writes_2 = (resumes | (straight & known) | miss) & (written_way == 3'd2);
     assign tables_2_write_enable = writes_2 | wiping;
-    assign tables_2_write_address = wiping ? wipe : (flow_1 & 16'hff);
+    assign tables_2_write_address = wiping ? wipe : written_set;
     assign tables_2_write_data = wiping ? 29'd0 : written_line;
-    wire writes_3 = go & known & (way == 3'd3);
+    wire writes_3 = (resumes | (straight & known) | miss) & (written_way == 3'd3);
     assign tables_3_write_enable = writes_3 | wiping;
-    assign tables_3_write_address = wiping ? wipe : (flow_1 & 16'hff);
+    assign tables_3_write_address = wiping ? wipe : written_set;
     assign tables_3_write_data = wiping ? 29'd0 : written_line;
     wire arrives = s_cpl_valid & (s_cpl_data[7:6] /* tag[7:6] */ == 2'd1);
     wire [4:0] into = s_cpl_data[4:0] /* tag[4:0] */;
@@ -601,8 +1275,7 @@ module state_cache (
     wire gone = writing_valid & out_s_ready & ends;
     assign m_up_data = out_m_data;
     assign m_up_valid = out_m_valid;
-    wire freed = gone | (installs & !loaded_replaces);
-    wire passes = (!queue_m_data_misses | (|installed)) & flows_s_ready & !rests;
+    wire passes = flows_s_ready & !rests;
     always_comb begin
         placed = queue_m_data_event;
         placed[41:26] /* flow */ = queue_m_data_slot;
@@ -612,15 +1285,50 @@ module state_cache (
     assign queue_m_ready = passes & m_ready;
     wire taken = queue_m_valid & passes & m_ready;
     assign flow = queue_m_data_event_flow;
-    wire consumes = taken & queue_m_data_misses;
     assign outcome_flow = flows_m_data;
     assign known_outcome_holds = rst | !outcome | flows_m_valid;
+    always_comb begin
+        waits_for_fills = 1'b0;
+        waits_for_fills = waits_for_fills | groups_0_valid | leaving_0_valid;
+        waits_for_fills = waits_for_fills | groups_1_valid | leaving_1_valid;
+        waits_for_fills = waits_for_fills | groups_2_valid | leaving_2_valid;
+        waits_for_fills = waits_for_fills | groups_3_valid | leaving_3_valid;
+        waits_for_fills = waits_for_fills | groups_4_valid | leaving_4_valid;
+        waits_for_fills = waits_for_fills | groups_5_valid | leaving_5_valid;
+        waits_for_fills = waits_for_fills | groups_6_valid | leaving_6_valid;
+        waits_for_fills = waits_for_fills | groups_7_valid | leaving_7_valid;
+        waits_for_fills = waits_for_fills | groups_8_valid | leaving_8_valid;
+        waits_for_fills = waits_for_fills | groups_9_valid | leaving_9_valid;
+        waits_for_fills = waits_for_fills | groups_10_valid | leaving_10_valid;
+        waits_for_fills = waits_for_fills | groups_11_valid | leaving_11_valid;
+        waits_for_fills = waits_for_fills | groups_12_valid | leaving_12_valid;
+        waits_for_fills = waits_for_fills | groups_13_valid | leaving_13_valid;
+        waits_for_fills = waits_for_fills | groups_14_valid | leaving_14_valid;
+        waits_for_fills = waits_for_fills | groups_15_valid | leaving_15_valid;
+        waits_for_fills = waits_for_fills | groups_16_valid | leaving_16_valid;
+        waits_for_fills = waits_for_fills | groups_17_valid | leaving_17_valid;
+        waits_for_fills = waits_for_fills | groups_18_valid | leaving_18_valid;
+        waits_for_fills = waits_for_fills | groups_19_valid | leaving_19_valid;
+        waits_for_fills = waits_for_fills | groups_20_valid | leaving_20_valid;
+        waits_for_fills = waits_for_fills | groups_21_valid | leaving_21_valid;
+        waits_for_fills = waits_for_fills | groups_22_valid | leaving_22_valid;
+        waits_for_fills = waits_for_fills | groups_23_valid | leaving_23_valid;
+        waits_for_fills = waits_for_fills | groups_24_valid | leaving_24_valid;
+        waits_for_fills = waits_for_fills | groups_25_valid | leaving_25_valid;
+        waits_for_fills = waits_for_fills | groups_26_valid | leaving_26_valid;
+        waits_for_fills = waits_for_fills | groups_27_valid | leaving_27_valid;
+        waits_for_fills = waits_for_fills | groups_28_valid | leaving_28_valid;
+        waits_for_fills = waits_for_fills | groups_29_valid | leaving_29_valid;
+        waits_for_fills = waits_for_fills | groups_30_valid | leaving_30_valid;
+        waits_for_fills = waits_for_fills | groups_31_valid | leaving_31_valid;
+    end
     assign idle =
         !look_valid
         & !wiping
         & !(|queue_level)
         & !(|flows_level)
-        & !(|used)
+        & !waits_for_fills
+        & !(|order_level)
         & !rests
         & !out_m_valid;
 
@@ -656,17 +1364,68 @@ module state_cache (
         .read_address(next_set),
         .read_data(tables_3_read_data)
     );
-    fifo_339x64_forward u_queue (
+    fifo_338x16_forward u_queue (
         .clk(clk),
         .rst(rst),
         .s_data(queue_s_data),
-        .s_valid(go),
+        .s_valid(enters),
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),
         .m_valid(queue_m_valid),
         .m_ready(queue_m_ready),
         .level(queue_level),
         .almost_full(queue_almost_full)
+    );
+    register_file_332x64 u_room (
+        .clk(clk),
+        .write_enable(parks),
+        .write_address(place),
+        .write_data(room_write_data),
+        .read_address(leaves_head),
+        .read_data(room_read_data)
+    );
+    register_file_6x64 u_links (
+        .clk(clk),
+        .write_enable(links_write_enable),
+        .write_address(tail),
+        .write_data(place),
+        .read_address(leaves_head),
+        .read_data(links_read_data)
+    );
+    free_list u_places_0 (
+        .clk(clk),
+        .rst(rst),
+        .s_data(places_0_s_data),
+        .s_valid(resumes),
+        .s_ready(places_0_s_ready),
+        .m_data(places_0_m_data),
+        .m_valid(places_0_m_valid),
+        .m_ready(parks),
+        .free(places_0_free)
+    );
+    fifo_5x32_forward u_filled (
+        .clk(clk),
+        .rst(rst),
+        .s_data(loaded_tag),
+        .s_valid(installs),
+        .s_ready(filled_s_ready),
+        .m_data(filled_m_data),
+        .m_valid(filled_m_valid),
+        .m_ready(filled_m_ready),
+        .level(filled_level),
+        .almost_full(filled_almost_full)
+    );
+    fifo_10x256 u_order (
+        .clk(clk),
+        .rst(rst),
+        .s_data(order_s_data),
+        .s_valid(order_s_valid),
+        .s_ready(order_s_ready),
+        .m_data(order_m_data),
+        .m_valid(order_m_valid),
+        .m_ready(m_order_ready),
+        .level(order_level),
+        .almost_full(order_almost_full)
     );
     fifo_38x32 u_fills (
         .clk(clk),
@@ -730,7 +1489,263 @@ module state_cache (
     );
 
     always_ff @(posedge clk) begin
-        if (go) begin
+        if (miss & (tag == 5'd0)) begin
+            groups_0 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[0]) begin
+            groups_0[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd0)) begin
+            groups_0[22:17] /* head */ <= links_read_data;
+            groups_0[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd1)) begin
+            groups_1 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[1]) begin
+            groups_1[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd1)) begin
+            groups_1[22:17] /* head */ <= links_read_data;
+            groups_1[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd2)) begin
+            groups_2 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[2]) begin
+            groups_2[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd2)) begin
+            groups_2[22:17] /* head */ <= links_read_data;
+            groups_2[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd3)) begin
+            groups_3 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[3]) begin
+            groups_3[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd3)) begin
+            groups_3[22:17] /* head */ <= links_read_data;
+            groups_3[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd4)) begin
+            groups_4 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[4]) begin
+            groups_4[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd4)) begin
+            groups_4[22:17] /* head */ <= links_read_data;
+            groups_4[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd5)) begin
+            groups_5 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[5]) begin
+            groups_5[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd5)) begin
+            groups_5[22:17] /* head */ <= links_read_data;
+            groups_5[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd6)) begin
+            groups_6 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[6]) begin
+            groups_6[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd6)) begin
+            groups_6[22:17] /* head */ <= links_read_data;
+            groups_6[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd7)) begin
+            groups_7 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[7]) begin
+            groups_7[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd7)) begin
+            groups_7[22:17] /* head */ <= links_read_data;
+            groups_7[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd8)) begin
+            groups_8 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[8]) begin
+            groups_8[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd8)) begin
+            groups_8[22:17] /* head */ <= links_read_data;
+            groups_8[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd9)) begin
+            groups_9 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[9]) begin
+            groups_9[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd9)) begin
+            groups_9[22:17] /* head */ <= links_read_data;
+            groups_9[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd10)) begin
+            groups_10 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[10]) begin
+            groups_10[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd10)) begin
+            groups_10[22:17] /* head */ <= links_read_data;
+            groups_10[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd11)) begin
+            groups_11 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[11]) begin
+            groups_11[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd11)) begin
+            groups_11[22:17] /* head */ <= links_read_data;
+            groups_11[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd12)) begin
+            groups_12 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[12]) begin
+            groups_12[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd12)) begin
+            groups_12[22:17] /* head */ <= links_read_data;
+            groups_12[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd13)) begin
+            groups_13 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[13]) begin
+            groups_13[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd13)) begin
+            groups_13[22:17] /* head */ <= links_read_data;
+            groups_13[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd14)) begin
+            groups_14 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[14]) begin
+            groups_14[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd14)) begin
+            groups_14[22:17] /* head */ <= links_read_data;
+            groups_14[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd15)) begin
+            groups_15 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[15]) begin
+            groups_15[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd15)) begin
+            groups_15[22:17] /* head */ <= links_read_data;
+            groups_15[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd16)) begin
+            groups_16 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[16]) begin
+            groups_16[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd16)) begin
+            groups_16[22:17] /* head */ <= links_read_data;
+            groups_16[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd17)) begin
+            groups_17 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[17]) begin
+            groups_17[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd17)) begin
+            groups_17[22:17] /* head */ <= links_read_data;
+            groups_17[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd18)) begin
+            groups_18 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[18]) begin
+            groups_18[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd18)) begin
+            groups_18[22:17] /* head */ <= links_read_data;
+            groups_18[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd19)) begin
+            groups_19 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[19]) begin
+            groups_19[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd19)) begin
+            groups_19[22:17] /* head */ <= links_read_data;
+            groups_19[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd20)) begin
+            groups_20 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[20]) begin
+            groups_20[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd20)) begin
+            groups_20[22:17] /* head */ <= links_read_data;
+            groups_20[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd21)) begin
+            groups_21 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[21]) begin
+            groups_21[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd21)) begin
+            groups_21[22:17] /* head */ <= links_read_data;
+            groups_21[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd22)) begin
+            groups_22 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[22]) begin
+            groups_22[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd22)) begin
+            groups_22[22:17] /* head */ <= links_read_data;
+            groups_22[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd23)) begin
+            groups_23 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[23]) begin
+            groups_23[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd23)) begin
+            groups_23[22:17] /* head */ <= links_read_data;
+            groups_23[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd24)) begin
+            groups_24 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[24]) begin
+            groups_24[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd24)) begin
+            groups_24[22:17] /* head */ <= links_read_data;
+            groups_24[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd25)) begin
+            groups_25 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[25]) begin
+            groups_25[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd25)) begin
+            groups_25[22:17] /* head */ <= links_read_data;
+            groups_25[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd26)) begin
+            groups_26 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[26]) begin
+            groups_26[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd26)) begin
+            groups_26[22:17] /* head */ <= links_read_data;
+            groups_26[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd27)) begin
+            groups_27 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[27]) begin
+            groups_27[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd27)) begin
+            groups_27[22:17] /* head */ <= links_read_data;
+            groups_27[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd28)) begin
+            groups_28 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[28]) begin
+            groups_28[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd28)) begin
+            groups_28[22:17] /* head */ <= links_read_data;
+            groups_28[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd29)) begin
+            groups_29 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[29]) begin
+            groups_29[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd29)) begin
+            groups_29[22:17] /* head */ <= links_read_data;
+            groups_29[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd30)) begin
+            groups_30 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[30]) begin
+            groups_30[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd30)) begin
+            groups_30[22:17] /* head */ <= links_read_data;
+            groups_30[0] /* valid */ <= !ends_group;
+        end
+        if (miss & (tag == 5'd31)) begin
+            groups_31 <= {place, place, slot, 1'b1};
+        end else if (parks & joins & behind[31]) begin
+            groups_31[28:23] /* tail */ <= place;
+        end else if (resumes & (filled_m_data == 5'd31)) begin
+            groups_31[22:17] /* head */ <= links_read_data;
+            groups_31[0] /* valid */ <= !ends_group;
+        end
+        if (enters) begin
             entered <= stamp;
         end
         if (miss) begin
@@ -738,29 +1753,33 @@ module state_cache (
             turn <= way + 3'd1;
         end
         if (takes & s_valid) begin
-            lines_0 <=
-                (writes_0 & (next_set == (flow_1 & 16'hff))) ? written_line :
-                tables_0_read_data;
+            lines_0 <= (writes_0 & (next_set == written_set)) ? written_line : tables_0_read_data;
+        end else if (writes_0 & (set == written_set)) begin
+            lines_0 <= written_line;
         end
         if (takes & s_valid) begin
-            lines_1 <=
-                (writes_1 & (next_set == (flow_1 & 16'hff))) ? written_line :
-                tables_1_read_data;
+            lines_1 <= (writes_1 & (next_set == written_set)) ? written_line : tables_1_read_data;
+        end else if (writes_1 & (set == written_set)) begin
+            lines_1 <= written_line;
         end
         if (takes & s_valid) begin
-            lines_2 <=
-                (writes_2 & (next_set == (flow_1 & 16'hff))) ? written_line :
-                tables_2_read_data;
+            lines_2 <= (writes_2 & (next_set == written_set)) ? written_line : tables_2_read_data;
+        end else if (writes_2 & (set == written_set)) begin
+            lines_2 <= written_line;
         end
         if (takes & s_valid) begin
-            lines_3 <=
-                (writes_3 & (next_set == (flow_1 & 16'hff))) ? written_line :
-                tables_3_read_data;
+            lines_3 <= (writes_3 & (next_set == written_set)) ? written_line : tables_3_read_data;
+        end else if (writes_3 & (set == written_set)) begin
+            lines_3 <= written_line;
         end
         if (takes) begin
             look_valid <= s_valid;
             if (s_valid) begin
                 look <= s_data;
+                look_frame <= frame;
+                if (s_data_kind == 2'd0) begin
+                    frame <= frame + 10'd1;
+                end
             end
         end
         if (wiping) begin
@@ -983,17 +2002,7 @@ module state_cache (
         if (gone & (writing_tag == 5'd31)) begin
             leaving_31[0] /* valid */ <= 1'b0;
         end
-        if (miss & !freed) begin
-            used <= used + 6'd1;
-        end else if (freed & !miss) begin
-            used <= used - 6'd1;
-        end
         rests <= taken & offers & !installs;
-        if (installs & !consumes) begin
-            installed <= installed + 7'd1;
-        end else if (consumes & !installs) begin
-            installed <= installed - 7'd1;
-        end
         if (outcome) begin
             left <= left + 12'd1;
         end
@@ -1005,54 +2014,87 @@ module state_cache (
             entered <= 12'd0;
             left <= 12'd0;
             tag <= 5'd0;
-            used <= 6'd0;
+            frame <= 10'd0;
             done <= 32'd0;
             step <= 3'd0;
             loaded_valid <= 1'b0;
-            installed <= 7'd0;
             rests <= 1'b0;
             writing_valid <= 1'b0;
             beat <= 3'd0;
             leaving_0[0] /* valid */ <= 1'b0;
+            groups_0[0] /* valid */ <= 1'b0;
             leaving_1[0] /* valid */ <= 1'b0;
+            groups_1[0] /* valid */ <= 1'b0;
             leaving_2[0] /* valid */ <= 1'b0;
+            groups_2[0] /* valid */ <= 1'b0;
             leaving_3[0] /* valid */ <= 1'b0;
+            groups_3[0] /* valid */ <= 1'b0;
             leaving_4[0] /* valid */ <= 1'b0;
+            groups_4[0] /* valid */ <= 1'b0;
             leaving_5[0] /* valid */ <= 1'b0;
+            groups_5[0] /* valid */ <= 1'b0;
             leaving_6[0] /* valid */ <= 1'b0;
+            groups_6[0] /* valid */ <= 1'b0;
             leaving_7[0] /* valid */ <= 1'b0;
+            groups_7[0] /* valid */ <= 1'b0;
             leaving_8[0] /* valid */ <= 1'b0;
+            groups_8[0] /* valid */ <= 1'b0;
             leaving_9[0] /* valid */ <= 1'b0;
+            groups_9[0] /* valid */ <= 1'b0;
             leaving_10[0] /* valid */ <= 1'b0;
+            groups_10[0] /* valid */ <= 1'b0;
             leaving_11[0] /* valid */ <= 1'b0;
+            groups_11[0] /* valid */ <= 1'b0;
             leaving_12[0] /* valid */ <= 1'b0;
+            groups_12[0] /* valid */ <= 1'b0;
             leaving_13[0] /* valid */ <= 1'b0;
+            groups_13[0] /* valid */ <= 1'b0;
             leaving_14[0] /* valid */ <= 1'b0;
+            groups_14[0] /* valid */ <= 1'b0;
             leaving_15[0] /* valid */ <= 1'b0;
+            groups_15[0] /* valid */ <= 1'b0;
             leaving_16[0] /* valid */ <= 1'b0;
+            groups_16[0] /* valid */ <= 1'b0;
             leaving_17[0] /* valid */ <= 1'b0;
+            groups_17[0] /* valid */ <= 1'b0;
             leaving_18[0] /* valid */ <= 1'b0;
+            groups_18[0] /* valid */ <= 1'b0;
             leaving_19[0] /* valid */ <= 1'b0;
+            groups_19[0] /* valid */ <= 1'b0;
             leaving_20[0] /* valid */ <= 1'b0;
+            groups_20[0] /* valid */ <= 1'b0;
             leaving_21[0] /* valid */ <= 1'b0;
+            groups_21[0] /* valid */ <= 1'b0;
             leaving_22[0] /* valid */ <= 1'b0;
+            groups_22[0] /* valid */ <= 1'b0;
             leaving_23[0] /* valid */ <= 1'b0;
+            groups_23[0] /* valid */ <= 1'b0;
             leaving_24[0] /* valid */ <= 1'b0;
+            groups_24[0] /* valid */ <= 1'b0;
             leaving_25[0] /* valid */ <= 1'b0;
+            groups_25[0] /* valid */ <= 1'b0;
             leaving_26[0] /* valid */ <= 1'b0;
+            groups_26[0] /* valid */ <= 1'b0;
             leaving_27[0] /* valid */ <= 1'b0;
+            groups_27[0] /* valid */ <= 1'b0;
             leaving_28[0] /* valid */ <= 1'b0;
+            groups_28[0] /* valid */ <= 1'b0;
             leaving_29[0] /* valid */ <= 1'b0;
+            groups_29[0] /* valid */ <= 1'b0;
             leaving_30[0] /* valid */ <= 1'b0;
+            groups_30[0] /* valid */ <= 1'b0;
             leaving_31[0] /* valid */ <= 1'b0;
+            groups_31[0] /* valid */ <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_cpl_data[5], s_cpl_data[13:8], s_cpl_data[540:533], queue_almost_full, fills_level,
-        fills_almost_full, reads_level, reads_almost_full, writing[15:0], writing[21],
-        flows_almost_full, line[28:17], slot_whole[15:8], reads_s_data_whole[63:57],
+        1'b0, s_cpl_data[5], s_cpl_data[13:8], s_cpl_data[540:533], queue_almost_full,
+        places_0_s_ready, places_0_m_data[15:6], places_0_free, filled_s_ready, filled_level,
+        filled_almost_full, order_almost_full, fills_level, fills_almost_full, reads_level,
+        reads_almost_full, writing[15:0], writing[21], flows_almost_full, line[28:17], leaves[0],
+        slot_whole[15:8], missing_whole[8:0], reads_s_data_whole[63:57],
         buffer_write_address_whole[6], buffer_read_address_whole[6], out_s_data_whole[63:57]
     };
 

@@ -103,7 +103,7 @@ module timing_wheel_2 (
     assign m_data = held;
     assign m_valid = held_valid;
 
-    register_file_16x128 u_heads (
+    register_file_16x128_2 u_heads (
         .clk(clk),
         .write_enable(heads_write_enable),
         .write_address(heads_write_address),
@@ -111,7 +111,7 @@ module timing_wheel_2 (
         .read_address(looked_at),
         .read_data(heads_read_data)
     );
-    register_file_16x128 u_tails (
+    register_file_16x128_2 u_tails (
         .clk(clk),
         .write_enable(inserts),
         .write_address(insert_slot),

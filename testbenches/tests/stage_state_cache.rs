@@ -44,6 +44,7 @@ struct System {
     s: Driver,
     m: Monitor,
     m_fill: Monitor,
+    m_order: Monitor,
     m_up: Monitor,
     s_cpl: Driver,
     dice: Dice,
@@ -56,9 +57,18 @@ struct System {
     /// Events inside the protocol stage: flow, slot, and the cycle they came in.
     inside: VecDeque<(u64, u64, u64)>,
     counts: Vec<u64>,
-    sent: VecDeque<u64>,
+    /// Events so far, those of each flow that have not come out, and the frames that have arrived.
+    sent: u64,
+    waiting: BTreeMap<u64, VecDeque<u64>>,
+    arrived: u64,
+    /// Numbers of frames in the order in which they are asked for.
+    ordered: Vec<u64>,
+    /// Events in the order in which they came out.
+    passed: Vec<u64>,
     misses: u64,
     most_in_flight: usize,
+    /// The host answers no read.
+    silent: bool,
     /// Percentage of cycles without an answer of the host or an outcome.
     lazy: u64,
 }
@@ -71,13 +81,15 @@ impl System {
             seed
         ));
         let (s, s_cpl) = (bench.driver("s"), bench.driver("s_cpl"));
-        let (m, m_fill, m_up) = (
+        let (m, m_fill, m_order, m_up) = (
             bench.monitor("m"),
             bench.monitor("m_fill"),
+            bench.monitor("m_order"),
             bench.monitor("m_up"),
         );
         bench.poke("base", BASE);
         bench.poke("outcome", 0);
+        bench.poke("arrived", 0);
         bench.reset();
         Self {
             bus: bus as u64,
@@ -85,6 +97,7 @@ impl System {
             s,
             m,
             m_fill,
+            m_order,
             m_up,
             s_cpl,
             dice: Dice::new(seed),
@@ -94,17 +107,23 @@ impl System {
             slots: BTreeMap::new(),
             inside: VecDeque::new(),
             counts: vec![0; 1 << 16],
-            sent: VecDeque::new(),
+            sent: 0,
+            waiting: BTreeMap::new(),
+            arrived: 0,
+            ordered: vec![],
+            passed: vec![],
             misses: 0,
             most_in_flight: 0,
+            silent: false,
             lazy: 0,
         }
     }
 
     fn send(&mut self, flow: u64) {
         self.bench
-            .send(self.s, fields! { flow: flow, seq: flow ^ 0x5a5a });
-        self.sent.push_back(flow);
+            .send(self.s, fields! { flow: flow, seq: self.sent });
+        self.waiting.entry(flow).or_default().push_back(self.sent);
+        self.sent += 1;
     }
 
     fn cycle(&mut self) {
@@ -141,6 +160,11 @@ impl System {
             .copied()
             .unwrap_or_default();
         self.bench.poke("victim", value(held));
+        // Frames arrive with their events or later.
+        if !self.dice.chance(self.lazy) {
+            self.arrived = self.bench.accepted(self.s);
+        }
+        self.bench.poke("arrived", self.arrived % 1024);
         self.misses += self.bench.peek("missed").u64();
         self.answer();
         self.bench.cycle();
@@ -157,10 +181,20 @@ impl System {
         }
         for record in self.bench.take_received(self.m) {
             let event: Event = structure(&record);
-            let flow = self.sent.pop_front().unwrap();
-            assert_eq!(number(event.seq), flow ^ 0x5a5a);
+            let index = number(event.seq);
+            assert!(index < self.arrived, "an event before its frame");
+            let first = |queue: &VecDeque<u64>| queue.front() == Some(&index);
+            let Some((&flow, queue)) = self.waiting.iter_mut().find(|(_, queue)| first(queue))
+            else {
+                panic!("event {index} passed one of its own flow");
+            };
+            queue.pop_front();
+            self.passed.push(index);
             self.inside
                 .push_back((flow, number(event.flow), self.bench.cycles()));
+        }
+        for record in self.bench.take_received(self.m_order) {
+            self.ordered.push(record.value().u64());
         }
         for beat in self.bench.take_received(self.m_up) {
             let field = |name| beat.field(name).u64();
@@ -192,7 +226,8 @@ impl System {
 
     /// A beat of some read's completion.
     fn answer(&mut self) {
-        if self.reads.is_empty()
+        if self.silent
+            || self.reads.is_empty()
             || self.bench.pending(self.s_cpl) > 1
             || self.dice.chance(self.lazy)
         {
@@ -226,11 +261,17 @@ impl System {
             }
             self.cycle();
         }
-        panic!("never idle: {} events left", self.sent.len());
+        panic!(
+            "never idle: {} events of {} passed",
+            self.passed.len(),
+            self.sent
+        );
     }
 
     /// Every count is where the cache says: in a slot, or in memory.
     fn check(&self) {
+        let numbers: Vec<u64> = self.passed.iter().map(|index| index % 1024).collect();
+        assert!(numbers == self.ordered, "frames do not follow their events");
         for (flow, &count) in self.counts.iter().enumerate().take(CONNECTIONS) {
             let address = BASE + flow as u64 * STATE_BYTES;
             let kept = self
@@ -278,7 +319,7 @@ fn what_fits_misses_once_and_then_passes_at_one_a_clock() {
     system.check();
 }
 
-/// The tag of a fill is free before its event leaves: as many may be installed as events wait.
+/// More misses than reads, places to wait and words of the queue, while nothing leaves.
 #[test]
 fn a_queue_full_of_misses_is_filled_while_nothing_leaves() {
     let mut system = System::new(64, 128, 4, 9);
@@ -295,6 +336,38 @@ fn a_queue_full_of_misses_is_filled_while_nothing_leaves() {
     system.check();
 }
 
+/// A miss is parked: what hits overtakes it, and the events of its own flow wait behind it.
+#[test]
+fn hits_overtake_a_miss_and_its_flow_keeps_its_order() {
+    let mut system = System::new(64, 64, 4, 11);
+    for flow in 1..=10 {
+        system.send(flow);
+    }
+    system.drain();
+    let before = system.passed.len();
+    // The host answers no read for now.
+    system.silent = true;
+    for flow in [100, 1, 100, 2, 101, 3, 100, 4, 101, 5] {
+        system.send(flow);
+    }
+    for _ in 0..200 {
+        system.cycle();
+    }
+    assert_eq!(
+        system.passed[before..],
+        [11, 13, 15, 17, 19],
+        "only the hits"
+    );
+    system.silent = false;
+    system.drain();
+    assert_eq!(
+        system.passed[before + 5..],
+        [10, 12, 16, 14, 18],
+        "the parked ones, flow by flow"
+    );
+    system.check();
+}
+
 #[test]
 fn every_event_meets_the_state_that_the_one_before_it_left() {
     let shapes = [
@@ -307,7 +380,7 @@ fn every_event_meets_the_state_that_the_one_before_it_left() {
     for (seed, (bus, slots, ways)) in shapes.into_iter().enumerate() {
         let mut system = System::new(bus, slots, ways, seed as u64);
         system.lazy = system.dice.below(80);
-        for monitor in [system.m, system.m_fill, system.m_up] {
+        for monitor in [system.m, system.m_fill, system.m_order, system.m_up] {
             let percent = system.dice.below(60) as u32;
             system.bench.stall(monitor, Stalls::random(percent));
         }

@@ -8,7 +8,8 @@
 //!                    └── delayed_ack ◄ outcomes        └─► m_read
 //! ```
 //!
-//! Where not all state is on chip, the state cache stands between arbiter and protocol.
+//! Where not all state is on chip, the state cache stands between arbiter and protocol, and the frames
+//! wait in a store, since their events may overtake each other.
 //!
 //! Groups share nothing: each has its own event order, ticket order and egress order, its
 //! own state memories and read tags. Flow ids and read tags are those of the group; the
@@ -23,6 +24,7 @@ use crate::interface::{Opcode, SETS_RATE, Status};
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
 use crate::stages::delayed_ack::DelayedAck;
+use crate::stages::frame_store::FrameStore;
 use crate::stages::gather::Gather;
 use crate::stages::payload_read::PayloadRead;
 use crate::stages::payload_write::PayloadWrite;
@@ -108,6 +110,8 @@ pub struct Group<const N: usize, const K: usize> {
     arbiter: Arbiter,
     /// Where not all state is on chip.
     cache: Vec<StateCache<N>>,
+    /// Their frames.
+    store: Vec<FrameStore<N, K>>,
     /// Payload and states on their way to the host.
     writes: Vec<Gather<Up<N>>>,
     protocol: Protocol,
@@ -170,6 +174,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
             arbiter: Default::default(),
             cache: (0..cached)
                 .map(|_| StateCache::new(connections, slots, ways))
+                .collect(),
+            store: (0..cached)
+                .map(|_| FrameStore::new(point.frame_buffer_beats()))
                 .collect(),
             writes: (0..cached).map(|_| Gather::new(2)).collect(),
             protocol: if cached > 0 {
@@ -340,7 +347,18 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.scheduler_takes.holds.next = self.rst.val() | !releases | self.scheduler.s.ready.val();
         self.post.m_read.join(&mut self.payload_read.s);
         self.post.m_action.join(&mut self.payload_write.s);
-        StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
+        if self.cache.len() == 0 {
+            StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
+        }
+        for c in 0..self.store.len() {
+            self.store[c].clk.next = self.clk.val();
+            self.store[c].rst.next = self.rst.val();
+            join_streams!(self.s_beats, self.store[c].s);
+            join_streams!(self.cache[c].m_order, self.store[c].s_order);
+            join_streams!(self.store[c].m, self.payload_write.s_beats);
+            self.cache[c].arrived.next = self.store[c].arrived.val();
+            settled_states = settled_states & self.store[c].idle.val();
+        }
         self.payload_write.slow_base.next = self.slow_base.val();
         self.payload_write.slow_log2.next = self.slow_log2.val();
         self.payload_write.slow_room.next = self.slow_room.val();

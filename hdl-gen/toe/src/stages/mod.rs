@@ -5,6 +5,7 @@ pub mod assemble;
 pub mod delayed_ack;
 pub mod fetch;
 pub mod frame_buffer;
+pub mod frame_store;
 pub mod gather;
 pub mod group;
 pub mod identify;

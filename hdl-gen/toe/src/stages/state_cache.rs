@@ -2,26 +2,29 @@
 //! host memory.
 //!
 //! ```text
-//!             ┌──────┐   ┌─────┐ hit or miss  ┌───────┐
+//!             ┌──────┐   ┌─────┐ hit          ┌───────┐
 //!  s ─Event──►│ look ├──►│ act ├─────────────►│ queue ├───► m (flow id: slot)
-//!             └──▲───┘   └─┬─┬─┘              └───────┘
-//!            lines of a set│ │ misses
-//!                          │ └► fills ──► load ──► m_fill, victim ──► write back ─┐
-//!  s_cpl ──► buffer ───────┼───────────────▲                                      ▼
-//!                          └► reads ────────────────────────────────────────────► m_up
+//!             └──▲───┘   └─┬─┬─┘   ┌─────────►└───────┘
+//!            lines of a set│ │ miss│ filled
+//!                          │ └► waiting room     ┌► m_fill, victim ──► write back ─┐
+//!                          │  └► fills ──► load ─┘                                 │
+//!  s_cpl ──► buffer ───────┼───────────────▲                                       ▼
+//!                          └► reads ─────────────────────────────────────────────► m_up
 //! ```
 //!
 //! Sits between arbiter and protocol, and hands that stage slots in the place of flow ids; a
-//! slot is a way of the set that the low bits of the flow id name. Events keep their order,
-//! because the frames of received segments wait in a FIFO. What hides a miss is that it is
-//! noticed when the event enters the queue: its state is read while the events ahead pass,
-//! and many misses are on their way at once. A hit behind a miss that has reached the
-//! head waits with it.
+//! slot is a way of the set that the low bits of the flow id name. An event whose state is not
+//! on chip waits in the waiting room until it is, and so do those of its flow behind it; events
+//! of other flows pass. Within a flow events keep their order. The frames of received
+//! segments follow their events: `m_order` names them in the order of the events at `m` (see
+//! [`FrameStore`](super::frame_store)), and none passes before its frame has arrived.
 //!
-//! A miss takes an empty way, else one in turn that no event between here and the end of the
-//! protocol stage uses: each line is stamped with the number of the last event that used it.
-//! The state that it replaces is written back when the new one is installed; until that write
-//! has left, a miss of that connection waits, so that its read cannot pass the write.
+//! A miss takes an empty way, else one in turn that no event in the waiting room or between here and
+//! the end of the protocol stage uses: a line is stamped with the number of the last event
+//! that left for the protocol stage. The state that it replaces is written back when the new one
+//! is installed; until that write has left, a miss of that connection waits, so that its read cannot
+//! pass the write; those behind it wait too, as they do when the waiting room is full or 32 reads
+//! are on their way.
 //!
 //! Initiation interval 1. Latency of a hit 3 clocks. A miss costs the protocol stage about five
 //! clocks, in which its memories are free for the exchange.
@@ -29,8 +32,9 @@
 //! The connections' states lie at `base`, [`STATE_BYTES`] each, zero for a closed one: the host
 //! clears them before the NIC is enabled after a reset, which empties the cache.
 
-use crate::channels::{CLASS_FAST, Completion, Event, UP_READ, UP_WRITE, Up};
+use crate::channels::{CLASS_FAST, Completion, Event, KIND_RX, UP_READ, UP_WRITE, Up};
 use crate::interface::STATE_BYTES;
+use crate::stages::frame_store::NUMBER;
 use crate::stages::protocol::exchange::{Fill, STORED_BITS, Stored};
 use hallux_hdl::prelude::*;
 
@@ -40,8 +44,10 @@ const STATE_BITS: usize = 8 * STATE_BYTES as usize;
 pub const FILLS: usize = 32;
 /// Tags of fills have this bit set, and bit 7 clear; fill `i` reads with tag `TAG + i`.
 pub const TAG: u64 = 0x40;
+/// Events that may wait for their state.
+const WAITING: usize = 64;
 /// Events that may wait in the queue.
-const QUEUE: usize = 64;
+const QUEUE: usize = 16;
 /// Events that may be inside the protocol stage.
 const INSIDE: usize = 64;
 
@@ -63,10 +69,30 @@ pub struct Line {
 pub struct Queued {
     /// The event.
     pub event: Event,
-    /// Where its state is, or will be.
+    /// Where its state is.
     pub slot: Bits<16>,
-    /// It waits for the next fill.
-    pub misses: Bit,
+}
+
+/// An event in the waiting room.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Waiting {
+    /// The event.
+    pub event: Event,
+    /// Number of its frame, if it has one.
+    pub frame: Bits<NUMBER>,
+}
+
+/// The events that wait for a fill.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Group {
+    /// There are any.
+    pub valid: Bit,
+    /// Where their state will be.
+    pub slot: Bits<16>,
+    /// Place of the first of them.
+    pub head: Bits<6>,
+    /// Place of the last.
+    pub tail: Bits<6>,
 }
 
 /// A miss in flight.
@@ -113,6 +139,11 @@ pub struct StateCache<const N: usize> {
     pub s: StreamSink<Event>,
     /// The same events; their flow id is a slot.
     pub m: StreamSource<Event>,
+    /// Frames that have arrived, modulo 2^[`NUMBER`]: those of the received segments at `s`, counted
+    /// from 0.
+    pub arrived: Signal<In, Bits<NUMBER>>,
+    /// Frames in the order of their events at `m`.
+    pub m_order: StreamSource<Bits<NUMBER>>,
     /// Flow id of the event at `m`.
     pub flow: Signal<Out, Bits<16>>,
     /// An outcome leaves the protocol stage; there is one for each event.
@@ -137,6 +168,9 @@ pub struct StateCache<const N: usize> {
     wipe: DFF<Bits<16>>,
     look: DFF<Event>,
     look_valid: DFF<Bit>,
+    look_frame: DFF<Bits<NUMBER>>,
+    /// Number of the next received segment.
+    frame: DFF<Bits<NUMBER>>,
     lines: Vec<DFF<Line>>,
     /// Where the search for a way to replace begins.
     turn: DFF<Bits<3>>,
@@ -144,11 +178,19 @@ pub struct StateCache<const N: usize> {
     entered: DFF<Bits<12>>,
     left: DFF<Bits<12>>,
     queue: Fifo<Queued>,
+    /// The waiting room: its places, the place behind each, the free ones, and who waits for which
+    /// fill.
+    room: RegisterFile<Waiting, 6>,
+    links: RegisterFile<Bits<6>, 6>,
+    places: Vec<FreeList>,
+    groups: Vec<DFF<Group>>,
+    /// Fills whose state is installed, in that order: the events of the first leave.
+    filled: Fifo<Bits<5>>,
+    order: Fifo<Bits<NUMBER>>,
     fills: Fifo<Miss>,
     reads: Fifo<Read>,
-    /// Next tag to hand out, and how many are in use.
+    /// Next tag to hand out.
     tag: DFF<Bits<5>>,
-    used: DFF<Bits<6>>,
     /// One bit a tag: its data is complete.
     done: DFF<Bits<32>>,
     leaving: Vec<DFF<Leaving>>,
@@ -158,8 +200,6 @@ pub struct StateCache<const N: usize> {
     state: DFF<Bits<STATE_BITS>>,
     loaded: DFF<Miss>,
     loaded_valid: DFF<Bit>,
-    /// Fills that were installed and whose event has not left: at most all that the queue holds.
-    installed: DFF<Bits<7>>,
     /// An event has just left while a fill waits for the protocol stage.
     rests: DFF<Bit>,
     written: DFF<Bits<STATE_BITS>>,
@@ -182,6 +222,12 @@ impl<const N: usize> StateCache<N> {
             tables: (0..ways).map(|_| RegisterFile::new(sets)).collect(),
             lines: (0..ways).map(|_| DFF::default()).collect(),
             queue: Fifo::new(QUEUE).with_output(FifoOutput::Forward),
+            room: RegisterFile::new(WAITING),
+            links: RegisterFile::new(WAITING),
+            places: vec![FreeList::new(WAITING)],
+            groups: (0..FILLS).map(|_| DFF::default()).collect(),
+            filled: Fifo::new(FILLS).with_output(FifoOutput::Forward),
+            order: Fifo::new(4 * INSIDE),
             fills: Fifo::new(FILLS),
             reads: Fifo::new(FILLS),
             leaving: (0..FILLS).map(|_| DFF::default()).collect(),
@@ -215,31 +261,20 @@ impl<const N: usize> Logic for StateCache<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, wiping, wipe, look, look_valid, turn, entered, left
+            self, clk, wiping, wipe, look, look_valid, look_frame, frame, turn, entered, left
         );
-        dff_setup!(
-            self,
-            clk,
-            tag,
-            used,
-            done,
-            step,
-            state,
-            loaded,
-            loaded_valid
-        );
-        dff_setup!(
-            self,
-            clk,
-            installed,
-            rests,
-            written,
-            writing,
-            writing_valid,
-            beat
-        );
+        dff_setup!(self, clk, tag, done, step, state, loaded, loaded_valid);
+        dff_setup!(self, clk, rests, written, writing, writing_valid, beat);
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
+        self.room.clk.next = self.clk.val();
+        self.links.clk.next = self.clk.val();
+        self.places[0].clk.next = self.clk.val();
+        self.places[0].rst.next = self.rst.val();
+        self.filled.clk.next = self.clk.val();
+        self.filled.rst.next = self.rst.val();
+        self.order.clk.next = self.clk.val();
+        self.order.rst.next = self.rst.val();
         self.fills.clk.next = self.clk.val();
         self.fills.rst.next = self.rst.val();
         self.reads.clk.next = self.clk.val();
@@ -264,11 +299,25 @@ impl<const N: usize> Logic for StateCache<N> {
             & (flow <= bits::<16>((self._connections - 1) as u64));
         let left = self.left.q.val();
         let in_flight = self.entered.q.val() - left;
+        // Which ways of the set have events in the waiting room.
+        let set = flow & sets;
+        let mut awaited = bits::<8>(0);
+        let mut shares = bits::<32>(0);
+        for t in 0..FILLS {
+            dff_setup!(self, clk, groups[t]);
+            let group = self.groups[t].q.val();
+            if group.valid & ((group.slot & sets) == set) {
+                awaited = awaited | (bits::<8>(1) << bit_cast::<3, 16>(group.slot >> set_bits));
+                shares = shares | (bits::<32>(1) << t as u64);
+            }
+        }
         let mut hit: Bit = false;
+        let mut joins: Bit = false;
         let mut free: Bit = false;
         let mut way = bits::<3>(0);
         for w in (0..ways).rev() {
-            if !is_used(self.lines[w].q.val(), left, in_flight) {
+            let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
+            if !busy {
                 free = true;
                 way = bits::<3>(w as u64);
             }
@@ -278,7 +327,8 @@ impl<const N: usize> Logic for StateCache<N> {
             if w < 7 {
                 from_here = self.turn.q.val() <= bits::<3>(w as u64);
             }
-            if !is_used(self.lines[w].q.val(), left, in_flight) & from_here {
+            let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
+            if !busy & from_here {
                 way = bits::<3>(w as u64);
             }
         }
@@ -292,6 +342,7 @@ impl<const N: usize> Logic for StateCache<N> {
             if self.lines[w].q.val().valid & (self.lines[w].q.val().flow == flow) {
                 hit = true;
                 way = bits::<3>(w as u64);
+                joins = known & awaited.get_bit(w);
             }
         }
         let mut line = self.lines[0].q.val();
@@ -300,30 +351,107 @@ impl<const N: usize> Logic for StateCache<N> {
                 line = self.lines[w].q.val();
             }
         }
+        let slot = (bit_cast::<16, 3>(way) << set_bits) | set;
         let mut returns: Bit = false;
+        let mut behind = bits::<32>(0);
+        let mut tail = bits::<6>(0);
+        let mut tag_free: Bit = false;
         for t in 0..FILLS {
             let leaving = self.leaving[t].q.val();
+            let group = self.groups[t].q.val();
             returns = returns | (leaving.valid & (leaving.flow == flow));
+            if shares.get_bit(t) & (bit_cast::<3, 16>(group.slot >> set_bits) == way) {
+                behind = behind | (bits::<32>(1) << t as u64);
+                tail = group.tail;
+            }
+            if self.tag.q.val() == bits::<5>(t as u64) {
+                tag_free = !group.valid & !leaving.valid;
+            }
         }
         let misses = known & !hit;
-        let can_fill = free
-            & !returns
-            & self.fills.s.ready.val()
-            & self.reads.s.ready.val()
-            & (self.used.q.val() != bits::<6>(FILLS as u64));
-        let go = looking & self.queue.s.ready.val() & (!misses | can_fill);
-        let miss = go & misses;
-        let slot = (bit_cast::<16, 3>(way) << set_bits) | (flow & sets);
+        let can_fill =
+            free & !returns & tag_free & self.fills.s.ready.val() & self.reads.s.ready.val();
+
+        // Those whose state has come leave first; else the event that was looked up does what it can.
+        let received = event.kind == bits::<2>(KIND_RX);
+        // Frames up to number `arrived` - 1 are here.
+        let missing =
+            (self.arrived.val() - self.look_frame.q.val() - bits::<NUMBER>(1)).get_bit(NUMBER - 1);
+        let here = !received | !missing;
+        let passes_on = self.queue.s.ready.val() & self.order.s.ready.val();
+        let resumes = self.filled.m.valid.val() & passes_on;
+        let acts = looking & !resumes & here;
+        let straight = acts & passes_on & !misses & !joins;
+        let parks = acts & self.places[0].m.valid.val() & (joins | (misses & can_fill));
+        let go = straight | parks;
+        let miss = parks & misses;
+        let place = self.places[0].m.data.val().get_bits::<6>(0);
+        self.places[0].m.ready.next = parks;
+        self.room.write_enable.next = parks;
+        self.room.write_address.next = place;
+        self.room.write_data.next = Waiting {
+            event,
+            frame: self.look_frame.q.val(),
+        };
+        self.links.write_enable.next = parks & joins;
+        self.links.write_address.next = tail;
+        self.links.write_data.next = place;
+
+        // The first event of the fill that was installed first.
+        let filled = self.filled.m.data.val();
+        let mut leaves = Group::default();
+        for t in 0..FILLS {
+            if filled == bits::<5>(t as u64) {
+                leaves = self.groups[t].q.val();
+            }
+        }
+        self.room.read_address.next = leaves.head;
+        self.links.read_address.next = leaves.head;
+        let resumed = self.room.read_data.val();
+        let ends_group = leaves.head == leaves.tail;
+        self.filled.m.ready.next = resumes & ends_group;
+        self.places[0].s.data.next = bit_cast::<16, 6>(leaves.head);
+        self.places[0].s.valid.next = resumes;
+        for t in 0..FILLS {
+            if miss & (self.tag.q.val() == bits::<5>(t as u64)) {
+                self.groups[t].d.next = Group {
+                    valid: true,
+                    slot,
+                    head: place,
+                    tail: place,
+                };
+            } else if parks & joins & behind.get_bit(t) {
+                self.groups[t].d.next.tail = place;
+            } else if resumes & (filled == bits::<5>(t as u64)) {
+                self.groups[t].d.next.head = self.links.read_data.val();
+                self.groups[t].d.next.valid = !ends_group;
+            }
+        }
+
         let stamp = self.entered.q.val() + bits::<12>(1);
-        if go {
+        let enters = straight | resumes;
+        if enters {
             self.entered.d.next = stamp;
         }
+        let out = if resumes { resumed.event } else { event };
         self.queue.s.data.next = Queued {
-            event,
-            slot: if known { slot } else { !bits::<16>(0) },
-            misses,
+            event: out,
+            slot: if resumes {
+                leaves.slot
+            } else if known {
+                slot
+            } else {
+                !bits::<16>(0)
+            },
         };
-        self.queue.s.valid.next = go;
+        self.queue.s.valid.next = enters;
+        self.order.s.data.next = if resumes {
+            resumed.frame
+        } else {
+            self.look_frame.q.val()
+        };
+        self.order.s.valid.next = enters & (out.kind == bits::<2>(KIND_RX));
+        StreamSource::<Bits<NUMBER>>::link(&mut self.m_order, &mut self.order.m);
         self.missed.next = miss;
         self.fills.s.data.next = Miss {
             slot,
@@ -348,20 +476,27 @@ impl<const N: usize> Logic for StateCache<N> {
         let takes = !wiping & (!looking | go);
         self.s.ready.next = takes;
         let next_set = self.s.data.val().flow & sets;
+        let written_set = if resumes { leaves.slot & sets } else { set };
+        let written_way = if resumes {
+            bit_cast::<3, 16>(leaves.slot >> set_bits)
+        } else {
+            way
+        };
         let written_line = Line {
             valid: true,
-            flow,
+            flow: out.flow,
             stamp,
         };
         for w in 0..ways {
             dff_setup!(self, clk, lines[w]);
-            let writes = go & known & (way == bits::<3>(w as u64));
+            let writes =
+                (resumes | (straight & known) | miss) & (written_way == bits::<3>(w as u64));
             self.tables[w].clk.next = self.clk.val();
             self.tables[w].write_enable.next = writes | wiping;
             self.tables[w].write_address.next = if wiping {
                 self.wipe.q.val()
             } else {
-                flow & sets
+                written_set
             };
             self.tables[w].write_data.next = if wiping {
                 Line::default()
@@ -370,17 +505,23 @@ impl<const N: usize> Logic for StateCache<N> {
             };
             self.tables[w].read_address.next = next_set;
             if takes & self.s.valid.val() {
-                self.lines[w].d.next = if writes & (next_set == (flow & sets)) {
+                self.lines[w].d.next = if writes & (next_set == written_set) {
                     written_line
                 } else {
                     self.tables[w].read_data.val()
                 };
+            } else if writes & (set == written_set) {
+                self.lines[w].d.next = written_line;
             }
         }
         if takes {
             self.look_valid.d.next = self.s.valid.val();
             if self.s.valid.val() {
                 self.look.d.next = self.s.data.val();
+                self.look_frame.d.next = self.frame.q.val();
+                if self.s.data.val().kind == bits::<2>(KIND_RX) {
+                    self.frame.d.next = self.frame.q.val() + bits::<NUMBER>(1);
+                }
             }
         }
         if wiping {
@@ -441,6 +582,8 @@ impl<const N: usize> Logic for StateCache<N> {
             state: unpack::<Stored, STORED_BITS>(self.state.q.val().get_bits::<STORED_BITS>(0)),
         };
         let installs = offers & self.m_fill.ready.val();
+        self.filled.s.data.next = loaded.tag;
+        self.filled.s.valid.next = installs;
         if installs {
             self.loaded_valid.d.next = false;
             self.writing.d.next = loaded;
@@ -504,19 +647,9 @@ impl<const N: usize> Logic for StateCache<N> {
                 self.leaving[t].d.next.valid = false;
             }
         }
-        // A tag is free again when nothing of its fill is left.
-        let freed = gone | (installs & !loaded.replaces);
-        if miss & !freed {
-            self.used.d.next = self.used.q.val() + bits::<6>(1);
-        } else if freed & !miss {
-            self.used.d.next = self.used.q.val() - bits::<6>(1);
-        }
-
         // To the protocol stage. A fill that waits for its memories gets every second clock.
         let head = self.queue.m.data.val();
-        let passes = (!head.misses | self.installed.q.val().any())
-            & self.flows.s.ready.val()
-            & !self.rests.q.val();
+        let passes = self.flows.s.ready.val() & !self.rests.q.val();
         let mut placed = head.event;
         placed.flow = head.slot;
         self.m.data.next = placed;
@@ -527,12 +660,6 @@ impl<const N: usize> Logic for StateCache<N> {
         self.flow.next = head.event.flow;
         self.flows.s.data.next = head.event.flow;
         self.flows.s.valid.next = taken;
-        let consumes = taken & head.misses;
-        if installs & !consumes {
-            self.installed.d.next = self.installed.q.val() + bits::<7>(1);
-        } else if consumes & !installs {
-            self.installed.d.next = self.installed.q.val() - bits::<7>(1);
-        }
 
         // Behind it.
         self.outcome_flow.next = self.flows.m.data.val();
@@ -544,11 +671,17 @@ impl<const N: usize> Logic for StateCache<N> {
         self.known_outcome.holds.next =
             self.rst.val() | !self.outcome.val() | self.flows.m.valid.val();
 
+        let mut waits_for_fills: Bit = false;
+        for t in 0..FILLS {
+            waits_for_fills =
+                waits_for_fills | self.groups[t].q.val().valid | self.leaving[t].q.val().valid;
+        }
         self.idle.next = !looking
             & !wiping
             & !self.queue.level.val().any()
             & !self.flows.level.val().any()
-            & !self.used.q.val().any()
+            & !waits_for_fills
+            & !self.order.level.val().any()
             & !self.rests.q.val()
             & !self.out.m.valid.val();
 
@@ -560,16 +693,16 @@ impl<const N: usize> Logic for StateCache<N> {
             self.entered.d.next = bits::<12>(0);
             self.left.d.next = bits::<12>(0);
             self.tag.d.next = bits::<5>(0);
-            self.used.d.next = bits::<6>(0);
+            self.frame.d.next = bits::<NUMBER>(0);
             self.done.d.next = bits::<32>(0);
             self.step.d.next = bits::<3>(0);
             self.loaded_valid.d.next = false;
-            self.installed.d.next = bits::<7>(0);
             self.rests.d.next = false;
             self.writing_valid.d.next = false;
             self.beat.d.next = bits::<3>(0);
             for t in 0..FILLS {
                 self.leaving[t].d.next.valid = false;
+                self.groups[t].d.next.valid = false;
             }
         }
     }
