@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-hallux=$PWD/target/release/hallux
+hallux=${HALLUX:-$PWD/target/release/hallux}
 design=$PWD/examples/designs/toe-100g.toml
 repetitions=${1:-3}
 place=$(mktemp -d)

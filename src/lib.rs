@@ -21,6 +21,7 @@ pub mod recording;
 pub mod report;
 pub mod results;
 pub mod scenario;
+pub mod schema;
 pub mod simulation;
 pub mod sweep;
 pub mod synth;

@@ -53,6 +53,8 @@ enum Command {
     Agent,
     /// Measure, and print each figure beside its reference.
     Bench(commands::bench::Arguments),
+    /// Print the keys of designs, scenarios or sweeps: JSON Schema, or a table.
+    Schema(commands::schema::Arguments),
     /// Run many points of a scenario, and name the best of them.
     Sweep(commands::sweep::Arguments),
     /// Run the points of one task of a sweep's job array.
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Command::Worker => commands::worker::execute(),
         Command::Agent => commands::worker::execute_agent(),
         Command::Bench(arguments) => commands::bench::execute(&arguments),
+        Command::Schema(arguments) => commands::schema::execute(&arguments),
         Command::Sweep(arguments) => commands::sweep::execute(&arguments),
         Command::SweepWorker(arguments) => commands::sweep::execute_worker(&arguments),
     };

@@ -3,6 +3,7 @@
 use hallux_toe::design::DesignPoint;
 use hallux_toe::document::{Document, DocumentError, Place};
 use hallux_toe::units::{BitRate, ByteCount, Duration};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,19 +20,22 @@ pub struct Scenario {
 }
 
 /// The values of a scenario file.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Name of the scenario and of its directory below `results/`.
+    #[schemars(pattern(r"^[A-Za-z0-9_-]+$"))]
     pub name: String,
     /// Seed of all randomness.
     #[serde(default = "one")]
     pub seed: u64,
     /// A run ends at a multiple of this, strictly after its work is complete and
     /// everything on its way has arrived.
+    #[schemars(extend("x-minimum" = "1ps"))]
     #[serde(default = "default_stop_quantum")]
     pub stop_quantum: Duration,
     /// A run whose work is not complete by then has failed.
+    #[schemars(extend("x-minimum" = "1ps"))]
     #[serde(default = "default_max_time")]
     pub max_time: Duration,
     /// The NIC under test.
@@ -55,6 +59,7 @@ pub struct Settings {
     #[serde(default = "default_start")]
     pub start: Duration,
     /// The work.
+    #[schemars(with = "AppKeys")]
     pub app: App,
     /// For components, by name, the place they run at in modes that need one: those of
     /// one place run in one process.
@@ -76,12 +81,13 @@ fn default_max_time() -> Duration {
 }
 
 /// The NIC under test.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nic {
     /// Design point, relative to the scenario file.
     pub design: PathBuf,
     /// Parameters that replace those of the design point's file.
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     #[serde(default)]
     pub parameters: toml::Table,
     /// What stands for the NIC: its RTL, the behavioural model (no cycles, for bring-up),
@@ -91,7 +97,7 @@ pub struct Nic {
 }
 
 /// What stands for the NIC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NicModel {
     /// The generated RTL, Verilated.
@@ -115,14 +121,17 @@ impl NicModel {
 }
 
 /// The PCIe link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pcie {
     /// Generation, 1 to 5.
+    #[schemars(range(min = 1, max = 5))]
     pub generation: u8,
     /// Lanes: 1, 2, 4, 8 or 16.
+    #[schemars(extend("enum" = [1, 2, 4, 8, 16]))]
     pub lanes: u8,
     /// One-way delay of the link.
+    #[schemars(extend("x-minimum" = "1ps"))]
     pub delay: Duration,
     /// Root complex latency of a read.
     pub root_latency: Duration,
@@ -143,10 +152,11 @@ impl Default for Pcie {
 }
 
 /// The host behind a NIC.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
     /// Receive and transmit ring of a connection, a power of two from 8KiB to 16MiB.
+    #[schemars(extend("x-minimum" = "8KiB", "x-maximum" = "16MiB"))]
     pub ring: ByteCount,
     /// Acknowledge every second segment at once, the others with data or after the design's
     /// `delayed_ack`; otherwise every segment at once.
@@ -154,6 +164,7 @@ pub struct Host {
     /// Offer and accept ECN.
     pub ecn: bool,
     /// Smallest retransmission timeout.
+    #[schemars(extend("x-minimum" = "1ps"))]
     pub rto_min: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
     pub cpu: CpuProfileName,
@@ -172,7 +183,7 @@ impl Default for Host {
 }
 
 /// A named CPU cost profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CpuProfileName {
     /// Software costs nothing.
@@ -186,24 +197,31 @@ pub enum CpuProfileName {
 }
 
 /// The Ethernet link.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Link {
     /// Line rate; once the scenario is read, that of the design point where none is given.
+    #[schemars(extend("x-minimum" = "1bps"))]
     pub rate: Option<BitRate>,
     /// One-way delay.
+    #[schemars(extend("x-minimum" = "2ps"))]
     pub delay: Duration,
     /// Largest IP packet of either end, 576 to 1500 bytes.
+    #[schemars(extend("x-minimum" = "576B", "x-maximum" = "1500B"))]
     pub mtu: ByteCount,
     /// Probability that a frame is lost, each direction.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub loss: f64,
     /// Probability that a frame is duplicated.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub duplicate: f64,
     /// Probability that a frame is held back by `reorder_delay`.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub reorder: f64,
     /// How long a reordered frame is held back.
     pub reorder_delay: Duration,
     /// Probability that a frame is damaged before its FCS is checked, and so lost.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub corrupt: f64,
 }
 
@@ -223,7 +241,7 @@ impl Default for Link {
 }
 
 /// What is at the other end of the link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PeerKind {
     /// A host on the smoltcp stack.
@@ -233,14 +251,16 @@ pub enum PeerKind {
 }
 
 /// The other end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Peer {
     /// What it is.
     pub kind: PeerKind,
     /// Socket buffer of a smoltcp connection, each way.
+    #[schemars(extend("x-minimum" = "2KiB", "x-maximum" = "16MiB"))]
     pub buffer: ByteCount,
     /// How many there are; each does the work of one client.
+    #[schemars(range(min = 1, max = MAX_PEERS))]
     pub count: u32,
 }
 
@@ -255,12 +275,13 @@ impl Default for Peer {
 }
 
 /// What lies between the ends.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Topology {
     /// Its shape.
     pub kind: TopologyKind,
     /// Bytes that the queues of the switch can hold together.
+    #[schemars(extend("x-minimum" = "2KiB"))]
     pub buffer: ByteCount,
     /// Queue length from which on the switch marks ECN-capable packets.
     pub ecn_threshold: ByteCount,
@@ -280,7 +301,7 @@ impl Default for Topology {
 }
 
 /// The shape of a topology.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TopologyKind {
     /// One wire between the server and its only peer.
@@ -293,7 +314,7 @@ pub enum TopologyKind {
 pub const MAX_PEERS: u32 = 200;
 
 /// One value, or a list of them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "write one size such as \"64B\", or a list of sizes"
@@ -348,23 +369,38 @@ pub enum App {
 
 /// The keys of all applications in one structure, since a mistake inside a tagged
 /// enumeration would lose its key.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AppKeys {
+    /// What is done.
     kind: AppKind,
+    /// Connections of the client; http: 4 if not given.
+    #[schemars(range(min = 1))]
     connections: Option<u32>,
+    /// TCP port of the server; http: 80 if not given, rpc: 7.
+    #[schemars(range(min = 1))]
     port: Option<u16>,
+    /// http: directory that is served, relative to the scenario file.
     root: Option<PathBuf>,
+    /// http: times every file is downloaded; 1 if not given.
+    #[schemars(range(min = 1))]
     rounds: Option<u32>,
+    /// rpc: requests on each connection, one at a time.
+    #[schemars(range(min = 1))]
     requests: Option<u32>,
+    /// rpc: bytes of a request and of its answer, 4B to 16MiB; a list is taken in turn.
+    #[schemars(extend("x-minimum" = "4B", "x-maximum" = "16MiB"))]
     size: Option<OneOrMore<ByteCount>>,
+    /// rpc: from an answer to the next request of the connection; 0s if not given.
     think_time: Option<Duration>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum AppKind {
+    /// The host serves the files of a directory over HTTP/1.1.
     Http,
+    /// Closed-loop request and response.
     Rpc,
 }
 
@@ -471,7 +507,7 @@ impl Settings {
         }
     }
 
-    fn validate(&self, document: &Document) -> Result<(), DocumentError> {
+    pub(crate) fn validate(&self, document: &Document) -> Result<(), DocumentError> {
         let check = |ok: bool, key: &str, message: String| {
             if ok {
                 Ok(())

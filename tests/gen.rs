@@ -59,3 +59,34 @@ fn two_processes_with_other_surroundings_write_the_same_bytes() {
         );
     }
 }
+
+#[test]
+fn the_keys_of_files_are_printed_for_editors_and_for_people() {
+    let place = Place::new();
+    let schema = place.hallux(&["schema", "scenario"]).succeeds().stdout;
+    let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    assert_eq!(
+        schema["properties"]["link"]["properties"]["loss"]["maximum"],
+        1.0
+    );
+    assert_eq!(
+        schema["properties"]["host"]["properties"]["ring"]["default"],
+        "1MiB"
+    );
+    let table = place
+        .hallux(&["schema", "design", "--keys"])
+        .succeeds()
+        .stdout;
+    let line = table
+        .lines()
+        .find(|line| line.contains("read_tags"))
+        .unwrap();
+    assert!(
+        line.contains("integer, 1 to 128") && line.contains("64"),
+        "{line}"
+    );
+    place
+        .hallux(&["schema", "designs"])
+        .fails_with(&["designs", "design, scenario, sweep"]);
+}

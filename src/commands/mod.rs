@@ -13,6 +13,7 @@ pub mod nic;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod schema;
 pub mod sweep;
 pub mod synth;
 pub mod worker;

@@ -264,6 +264,18 @@ impl Chart {
         );
     }
 
+    /// Many points of one look as a single shape, which a browser lays out at once.
+    pub fn cloud(&mut self, class: &str, style: &str, points: &[(f64, f64)]) {
+        let mut path = String::new();
+        for (x, y) in points {
+            let _ = write!(path, "M{:.0} {:.0}h0", self.across(*x), self.up(*y));
+        }
+        let _ = write!(
+            self.body,
+            "<path class=\"cloud {class}\" {style} d=\"{path}\"/>"
+        );
+    }
+
     /// A span of values at one place: a bar from `low` to `high`.
     pub fn span(mut self, class: &str, x: f64, (low, high): (f64, f64)) -> Self {
         let (x, low, high) = (self.across(x), self.up(low), self.up(high));

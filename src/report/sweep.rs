@@ -6,9 +6,13 @@ use maud::{Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Most rows of the table, and most points of a plot besides those on the front: enough to
-/// see a shape, and a file that opens at once. The CSV has all.
-const ROWS: usize = 2_000;
+/// Most rows of the table unless the front is larger: a browser places each of their cells
+/// before it shows anything. The CSV has all.
+const ROWS: usize = 500;
+/// Most points of a plot besides those on the front: enough to see a shape.
+const POINTS: usize = 2_000;
+/// So many points have a shape of their own each, with a text.
+const POINTS_WITH_TEXT: usize = 500;
 /// Most threads of the parallel coordinates besides those on the front.
 const THREADS: usize = 400;
 /// Steps of the colour of a third objective.
@@ -198,7 +202,7 @@ fn fronts(rows: &[&Row], goals: &[Goal], view: &View) -> Markup {
 }
 
 fn front(rows: &[&Row], goals: &[Goal], x: &Goal, y: &Goal, third: Option<&Goal>) -> Markup {
-    let drawn: Vec<(&Row, f64, f64)> = thinned(rows, ROWS)
+    let drawn: Vec<(&Row, f64, f64)> = thinned(rows, POINTS)
         .into_iter()
         .filter_map(|row| Some((row, metric(row, &x.metric)?, metric(row, &y.metric)?)))
         .collect();
@@ -216,32 +220,35 @@ fn front(rows: &[&Row], goals: &[Goal], x: &Goal, y: &Goal, third: Option<&Goal>
         Axis::over(x.label(), &xs),
         Axis::over(y.label(), &ys),
     );
-    let all = drawn.len();
-    for (row, x, y) in drawn {
+    // Of very many points only those on the front have a text; they lie above the rest.
+    let crowded = drawn.len() > POINTS_WITH_TEXT;
+    let (front, rest): (Vec<_>, Vec<_>) = drawn.into_iter().partition(|(row, _, _)| row.front);
+    let mut clouds: BTreeMap<(&str, String), Vec<(f64, f64)>> = BTreeMap::new();
+    for (row, x, y) in rest.into_iter().chain(front) {
         let class = match (row.front, row.status == "done") {
             (true, _) => "a front",
             (false, true) => "a",
             (false, false) => "d",
         };
-        let style = match (third, &hue) {
-            (Some(third), Some(hue)) => metric(row, &third.metric)
-                .map(|value| format!("style=\"fill:{}\"", colour(hue.place(value))))
-                .unwrap_or_default(),
-            _ => String::new(),
+        let value = third.and_then(|third| metric(row, &third.metric));
+        let fill = match (value, &hue) {
+            (Some(value), Some(hue)) => Some(colour(hue.place(value))),
+            _ => None,
         };
-        // Of very many points only those on the front have a text.
-        let tip = if row.front || all <= 500 {
-            tip(row, goals)
-        } else {
-            format!("point {}", row.point)
-        };
-        chart.point(
-            class,
-            &style,
-            (x, y),
-            if row.front { 5.0 } else { 3.5 },
-            &tip,
-        );
+        if crowded && !row.front {
+            let style = fill.map_or_else(String::new, |fill| format!("style=\"stroke:{fill}\""));
+            clouds.entry((class, style)).or_default().push((x, y));
+            continue;
+        }
+        for ((class, style), points) in std::mem::take(&mut clouds) {
+            chart.cloud(class, &style, &points);
+        }
+        let style = fill.map_or_else(String::new, |fill| format!("style=\"fill:{fill}\""));
+        let radius = if row.front { 5.0 } else { 3.5 };
+        chart.point(class, &style, (x, y), radius, &tip(row, goals));
+    }
+    for ((class, style), points) in clouds {
+        chart.cloud(class, &style, &points);
     }
     html! {
         div {
@@ -352,9 +359,13 @@ fn shown(value: &str) -> &str {
     name.strip_suffix(".toml").unwrap_or(name)
 }
 
-/// For each axis and objective: the median at each value of the axis, and the whole range.
+/// An axis with several values, in their order.
+type Moved<'a> = (&'a String, Vec<String>);
+
+/// For each axis and objective: the median at each value of the axis, and the whole range; or
+/// a median for each value of the axis beside it that moves the objective most.
 fn effects(rows: &[&Row], axes: &[String], goals: &[Goal]) -> Markup {
-    let moved: Vec<(&String, Vec<String>)> = axes
+    let moved: Vec<Moved> = axes
         .iter()
         .map(|key| (key, values_of(rows, key)))
         .filter(|(_, values)| values.len() > 1)
@@ -362,38 +373,102 @@ fn effects(rows: &[&Row], axes: &[String], goals: &[Goal]) -> Markup {
     html! {
         @if !moved.is_empty() && !goals.is_empty() {
             h2 { "Main effects" }
-            p.sub { "Line: the median of all points that have the value; bar: from the worst to the best of them." }
-            div.charts { @for (key, values) in &moved { @for goal in goals { (effect(rows, key, values, goal)) } } }
+            p.sub {
+                "A line: the median of all points that have the value"
+                @if moved.len() > 1 { ", for each value of the other axis that matters most" }
+                "; a bar: from the worst to the best of them."
+            }
+            div.charts { @for axis in &moved { @for goal in goals {
+                (effect(rows, axis, beside(rows, axis.0, &moved, goal), goal))
+            } } }
         }
     }
 }
 
-fn effect(rows: &[&Row], key: &str, values: &[String], goal: &Goal) -> Markup {
+/// The axis, not `key`, that moves the objective most, of those with few enough values to
+/// have a line each.
+fn beside<'a>(rows: &[&Row], key: &str, moved: &'a [Moved], goal: &Goal) -> Option<&'a Moved<'a>> {
+    let strength = |axis: &Moved| {
+        let mut by_value = by_value(rows, axis, goal);
+        let medians = by_value.values_mut().map(|values| median(values));
+        let spread = Spread::of(medians);
+        spread.high - spread.low
+    };
+    let few = moved
+        .iter()
+        .filter(|(other, values)| *other != key && values.len() <= LINES.len());
+    few.max_by(|a, b| strength(a).total_cmp(&strength(b)))
+}
+
+/// The values of an objective by the place of the axis' value.
+fn by_value(rows: &[&Row], (key, values): &Moved, goal: &Goal) -> BTreeMap<usize, Vec<f64>> {
     let mut by_value: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for row in rows {
-        let place = row.axes.get(key).and_then(Option::as_ref);
+        let place = row.axes.get(*key).and_then(Option::as_ref);
         let place = place.and_then(|value| values.iter().position(|known| known == value));
         if let (Some(place), Some(value)) = (place, metric(row, &goal.metric)) {
             by_value.entry(place).or_default().push(value);
         }
     }
-    let all: Vec<f64> = by_value.values().flatten().copied().collect();
+    by_value
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values {
+        [] => f64::NAN,
+        _ => f64::midpoint(values[(values.len() - 1) / 2], values[values.len() / 2]),
+    }
+}
+
+/// Classes of the lines of one chart.
+const LINES: [&str; 4] = ["a", "b", "c", "d"];
+
+fn effect(rows: &[&Row], axis: &Moved, beside: Option<&Moved>, goal: &Goal) -> Markup {
+    let (key, values) = axis;
+    let mut all = by_value(rows, axis, goal);
     let names = values.iter().map(|value| shown(value).to_owned()).collect();
-    let title = format!("{} by {key}", short_name(&goal.metric));
+    let name = short_name(&goal.metric);
+    let title = match beside {
+        Some((other, _)) => format!("{name} by {key}, for each {other}"),
+        None => format!("{name} by {key}"),
+    };
+    let every: Vec<f64> = all.values().flatten().copied().collect();
     let mut chart = Chart::new(
         title,
-        Axis::names(key, names),
-        Axis::over(goal.label(), &all),
+        Axis::names(*key, names),
+        Axis::over(goal.label(), &every),
     );
-    let mut line = vec![];
-    for (place, values) in &mut by_value {
-        values.sort_by(f64::total_cmp);
-        line.push((*place as f64, values[values.len() / 2]));
-        if let (Some(low), Some(high)) = (values.first(), values.last()) {
-            chart = chart.span("a", *place as f64, (*low, *high));
+    let line = |by_value: &mut BTreeMap<usize, Vec<f64>>| -> Vec<(f64, f64)> {
+        let medians = by_value.iter_mut();
+        let medians = medians.map(|(place, values)| (*place as f64, median(values)));
+        medians.collect()
+    };
+    let Some((other, others)) = beside else {
+        for (place, values) in &all {
+            let spread = Spread::of(values.iter().copied());
+            chart = chart.span("a", *place as f64, (spread.low, spread.high));
         }
+        return chart.line("a", "", &line(&mut all)).render();
+    };
+    for (number, (value, class)) in others.iter().zip(LINES).enumerate() {
+        // Side by side, so that no bar hides another.
+        let aside = 0.05 * (number as f64 - (others.len() - 1) as f64 / 2.0);
+        let those = rows.iter().copied();
+        let those: Vec<&Row> = those
+            .filter(|row| row.axes.get(*other).and_then(Option::as_ref) == Some(value))
+            .collect();
+        let mut those = by_value(&those, axis, goal);
+        for (place, values) in &those {
+            let spread = Spread::of(values.iter().copied());
+            if values.len() > 1 {
+                let place = *place as f64 + aside;
+                chart = chart.span(class, place, (spread.low, spread.high));
+            }
+        }
+        chart = chart.line(class, shown(value), &line(&mut those));
     }
-    chart.line("a", "", &line).render()
+    chart.render()
 }
 
 /// Parallel coordinates over the axes and the objectives.
@@ -402,11 +477,13 @@ fn parallel(rows: &[&Row], axes: &[String], goals: &[Goal]) -> Markup {
         return html! {};
     };
     let mut columns: Vec<(String, Axis)> = vec![];
+    let mut places: Vec<Vec<String>> = vec![];
     for key in axes {
         let values = values_of(rows, key);
         if values.len() > 1 {
             let names = values.iter().map(|value| shown(value).to_owned()).collect();
             columns.push((key.clone(), Axis::names(key, names)));
+            places.push(values);
         }
     }
     let inputs = columns.len();
@@ -421,8 +498,9 @@ fn parallel(rows: &[&Row], axes: &[String], goals: &[Goal]) -> Markup {
         columns.push((goal.metric.clone(), Axis::over(goal.label(), &values)));
     }
     let (height, above, below) = (340.0, 46.0, 16.0);
-    let gap = 170.0;
     let (left, right) = (90.0, 90.0);
+    // As wide as the page, but no wider than the eye follows, and with room for the names.
+    let gap = ((1120.0 - left - right) / (columns.len() - 1) as f64).clamp(170.0, 300.0);
     let width = left + right + gap * (columns.len() - 1) as f64;
     let across = |column: usize| left + gap * column as f64;
     let up =
@@ -432,19 +510,13 @@ fn parallel(rows: &[&Row], axes: &[String], goals: &[Goal]) -> Markup {
     for row in thinned(rows, THREADS) {
         let mut path = String::new();
         for (column, (key, axis)) in columns.iter().enumerate() {
-            let value = match column < inputs {
-                true => row
-                    .axes
-                    .get(key)
-                    .and_then(Option::as_ref)
-                    .and_then(|value| {
-                        let values = values_of(rows, key);
-                        values
-                            .iter()
-                            .position(|known| known == value)
-                            .map(|place| place as f64)
-                    }),
-                false => metric(row, key),
+            let value = match places.get(column) {
+                Some(values) => {
+                    let value = row.axes.get(key).and_then(Option::as_ref);
+                    let place = value.and_then(|v| values.iter().position(|known| known == v));
+                    place.map(|place| place as f64)
+                }
+                None => metric(row, key),
             };
             if let Some(value) = value {
                 let step = if path.is_empty() { 'M' } else { 'L' };
@@ -539,8 +611,10 @@ fn table(sweep: &Sweep, rows: &[&Row], goals: &[Goal]) -> Markup {
             .then(cost(a).total_cmp(&cost(b)))
             .then(a.point.cmp(&b.point))
     });
-    let left_out = sorted.len().saturating_sub(ROWS);
-    sorted.truncate(ROWS);
+    let front = sorted.iter().filter(|row| row.front).count();
+    let shown_rows = front.clamp(ROWS, POINTS);
+    let left_out = sorted.len().saturating_sub(shown_rows);
+    sorted.truncate(shown_rows);
     let failed = sorted.iter().any(|row| !row.reason.is_empty());
     html! {
         h2 { "Points" }
@@ -618,7 +692,7 @@ mod tests {
         assert!(text.len() < 5_000_000, "{} bytes", text.len());
         // All points on the front are drawn, and the rest is not forgotten silently.
         assert_eq!(text.matches("a front").count(), 10);
-        assert!(text.contains("8000 more points are in results.csv"));
+        assert!(text.contains("9500 more points are in results.csv"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Axes: the values that one key takes.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -17,13 +19,27 @@ impl fmt::Display for Value {
     }
 }
 
+/// In the schema: a number, a word, or a quantity with its unit.
+pub struct Scalar;
+
+impl JsonSchema for Scalar {
+    fn schema_name() -> Cow<'static, str> {
+        "Scalar".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["number", "boolean", "string"] })
+    }
+}
+
 /// An axis as the sweep file has it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AxisKeys {
     /// Key of the scenario, or of the design point with `design.` in front.
     pub key: String,
     /// Its values, one by one.
+    #[schemars(with = "Option<Vec<Scalar>>")]
     pub values: Option<Vec<toml::Value>>,
     /// Evenly spaced values.
     pub range: Option<Range>,
@@ -35,24 +51,29 @@ pub struct AxisKeys {
 }
 
 /// `{ from, to, step }`, both ends included.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
     /// First value.
+    #[schemars(with = "Scalar")]
     pub from: toml::Value,
     /// Largest value.
+    #[schemars(with = "Scalar")]
     pub to: toml::Value,
     /// Distance of two values.
+    #[schemars(with = "Scalar")]
     pub step: toml::Value,
 }
 
 /// `{ from, to, points }` or `{ from, to, factor }`, both ends included.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
     /// First value.
+    #[schemars(with = "Scalar")]
     pub from: toml::Value,
     /// Last value; with `factor`, the largest.
+    #[schemars(with = "Scalar")]
     pub to: toml::Value,
     /// Number of values.
     pub points: Option<usize>,
@@ -61,13 +82,13 @@ pub struct Log {
 }
 
 /// One value or a list of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum OneOrMore {
     /// Several.
-    More(Vec<toml::Value>),
+    More(#[schemars(with = "Vec<Scalar>")] Vec<toml::Value>),
     /// One.
-    One(toml::Value),
+    One(#[schemars(with = "Scalar")] toml::Value),
 }
 
 /// An axis with its values worked out.

@@ -1,9 +1,11 @@
 //! The sweep file.
 
-use super::axis::{Axis, AxisKeys, shown};
+use super::axis::{Axis, AxisKeys, Scalar, shown};
 use super::metric::{Constraint, Objective};
 use hallux_toe::document::{Document, DocumentError};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A validated sweep file.
@@ -57,23 +59,38 @@ pub struct Halving {
     pub keep: f64,
 }
 
-#[derive(Deserialize)]
+/// The keys of a sweep file.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Keys {
+pub(crate) struct Keys {
+    /// Name of the directory of results.
+    #[schemars(pattern(r"^[A-Za-z0-9_-]+$"))]
     name: String,
+    /// The scenario that every point runs, relative to the sweep file.
     scenario: PathBuf,
+    /// Seed of random samples.
     #[serde(default = "one")]
     seed: u64,
+    /// Overrides of every point: keys of the scenario, or of the design point with `design.`
+    /// in front.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, serde_json::Value>")]
     set: toml::Table,
+    /// The axes, one or more.
     #[serde(default)]
     axis: Vec<AxisKeys>,
+    /// Which points are run.
     #[serde(default)]
+    #[schemars(extend("default" = {"kind": "grid"}))]
     sample: SampleKeys,
+    /// What is sought: a metric and `max` or `min`.
     #[serde(default)]
+    #[schemars(inner(pattern(r"^\S+\s+(max|min)$")))]
     objectives: Vec<String>,
+    /// What a point must keep: a metric, a comparison, a number.
     #[serde(default)]
     constraints: Vec<String>,
+    /// Estimate area and critical path even if no objective or constraint asks for them.
     #[serde(default)]
     synth: bool,
 }
@@ -82,29 +99,39 @@ fn one() -> u64 {
     1
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SampleKeys {
+    /// How points are chosen.
     #[serde(default)]
     kind: Kind,
+    /// How many of them; halving: all of the grid if not given.
     points: Option<usize>,
+    /// Halving: what makes a run longer.
     fidelity: Option<FidelityKeys>,
+    /// Halving: share of the points that goes on to the next value; one half if not given.
     keep: Option<f64>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
+    /// All.
     #[default]
     Grid,
+    /// Some, drawn without repetition.
     Random,
+    /// All briefly, the better ones longer.
     Halving,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct FidelityKeys {
+    /// Key of the scenario.
     key: String,
+    /// Its values, one a rung.
+    #[schemars(with = "Vec<Scalar>")]
     values: Vec<toml::Value>,
 }
 
@@ -365,5 +392,29 @@ mod tests {
             let error = read(&text).unwrap_err();
             assert!(error.contains(part), "{error}\n{text}");
         }
+    }
+
+    /// Each example says what to look for, and stands in the gallery with its report.
+    #[test]
+    fn every_example_stands_in_the_gallery() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+        let index = text(&project.join("docs/gallery/README.md"));
+        let index = index.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut count = 0;
+        for entry in std::fs::read_dir(project.join("examples/sweeps")).unwrap() {
+            let path = entry.unwrap().path();
+            let sweep = Sweep::read(&path).unwrap();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(sweep.name, name);
+            assert!(sweep.about.len() > 100, "{name}: {}", sweep.about);
+            assert!(index.contains(&sweep.about), "{name}: run ci/gallery.sh");
+            assert!(index.contains(&format!("sweep examples/sweeps/{name}.toml")));
+            let report = text(&project.join(format!("docs/gallery/{name}.html")));
+            assert!(report.contains(&sweep.about), "{name}: run ci/gallery.sh");
+            assert!(report.len() < 1_000_000, "{name}: {} bytes", report.len());
+            count += 1;
+        }
+        assert!(count >= 5);
     }
 }

@@ -3,12 +3,13 @@
 use crate::channels::BUS_WIDTHS;
 use crate::document::{Document, DocumentError};
 use crate::units::{BitRate, ByteCount, Duration, Frequency};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// How the protocol stage handles events of one flow that follow each other closely.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SameFlow {
     /// Forward the next state into the following clock: one event per clock on one flow.
@@ -20,7 +21,7 @@ pub enum SameFlow {
 }
 
 /// How work goes through the stages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Pipeline {
     /// Every unit takes an item a clock.
@@ -34,70 +35,90 @@ pub enum Pipeline {
 
 /// The parameters of a NIC. Every size is a run-time value of the generator; only the bus
 /// widths are fixed when the generator is compiled.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DesignPoint {
     /// Name: of the directory below `rtl/`, and in every header comment.
+    #[schemars(pattern(r"^[a-z0-9-]+$"))]
     pub name: String,
     /// Clock of the data path.
+    #[schemars(extend("x-minimum" = "1MHz", "x-maximum" = "2GHz"))]
     pub clock: Frequency,
     /// Data bus in bits: 256, 512 or 1024.
+    #[schemars(extend("enum" = BUS_WIDTHS))]
     #[serde(default = "default_bus_bits")]
     pub bus_bits: u32,
     /// Rate of the Ethernet link that the NIC is made for: what scenarios and benchmarks
     /// take where they do not say another one. The RTL does not depend on it.
+    #[schemars(extend("x-minimum" = "1Mbps", "x-maximum" = "1000Gbps"))]
     #[serde(default = "default_line_rate")]
     pub line_rate: BitRate,
     /// Connections on chip, 16 to 16384.
+    #[schemars(extend("enum" = powers_of_two(16, 16384)))]
     #[serde(default = "default_connections")]
     pub connections: u32,
     /// Connections whose TCP state is on chip, the others' being in host memory: a power of
     /// two, 64 to half of all; 0: all of them.
+    #[schemars(extend("enum" = zero_or(powers_of_two(64, 8192))))]
     #[serde(default)]
     pub state_cache: u32,
     /// Ways of the state cache: 1, 2, 4 or 8.
+    #[schemars(extend("enum" = powers_of_two(1, 8)))]
     #[serde(default = "default_state_cache_ways")]
     pub state_cache_ways: u32,
     /// Slots of each of the two wheels that keep connections' rates: 64, 128 or 256; 0: no rates.
+    #[schemars(extend("enum" = zero_or(powers_of_two(64, 256))))]
     #[serde(default)]
     pub rate_wheel: u32,
     /// Contexts with the control plane's, 2 to 32.
+    #[schemars(range(min = 2, max = 32))]
     #[serde(default = "default_contexts")]
     pub contexts: u32,
     /// Buckets of each of the two flow hash tables, a power of two; 0 chooses the
     /// smallest that keeps the load of 8 ways at most one half.
+    #[schemars(extend("enum" = zero_or(powers_of_two(4, 32768))))]
     #[serde(default)]
     pub flow_table_buckets: u32,
     /// Frame buffer between the wire and payload write, 4 KiB to 512 KiB.
+    #[schemars(extend("x-minimum" = "4KiB", "x-maximum" = "512KiB"))]
     #[serde(default = "default_frame_buffer")]
     pub frame_buffer: ByteCount,
     /// Payload reads in flight, 1 to 128.
+    #[schemars(range(min = 1, max = 128))]
     #[serde(default = "default_read_tags")]
     pub read_tags: u32,
     /// Largest payload of a memory write: 128, 256 or 512 bytes (PCIe MPS).
+    #[schemars(extend("enum" = powers_of_two(128, 512)))]
     #[serde(default = "default_max_payload")]
     pub max_payload: u32,
     /// Largest memory read request: 128 to 4096 bytes, a power of two (PCIe MRRS).
+    #[schemars(extend("enum" = powers_of_two(128, 4096)))]
     #[serde(default = "default_max_read_request")]
     pub max_read_request: u32,
     /// Tickets that may be between sequencer and reorder, a power of two, 4 to 256.
+    #[schemars(extend("enum" = powers_of_two(4, 256)))]
     #[serde(default = "default_reorder_depth")]
     pub reorder_depth: u32,
     /// Headers that may wait for the wire in ticket order, 16 to 1024.
+    #[schemars(range(min = 16, max = 1024))]
     #[serde(default = "default_egress_depth")]
     pub egress_depth: u32,
     /// Descriptor reads in flight, 2 to 16.
+    #[schemars(range(min = 2, max = 16))]
     #[serde(default = "default_descriptor_bursts")]
     pub descriptor_bursts: u32,
     /// Clocks that a record waits for its neighbour in the ring, so that both leave in one
     /// write, 0 to 15.
+    #[schemars(range(max = 15))]
     #[serde(default = "default_record_wait")]
     pub record_wait: u32,
     /// Flow groups, each with its own protocol unit and event order: 1, 2, 4 or 8. The low
     /// bits of a flow id name its group.
+    #[schemars(extend("enum" = powers_of_two(1, 8)))]
     #[serde(default = "one")]
     pub groups: u32,
     /// Identification units, and post units of each group: 1, 2, 4 or 8.
+    #[schemars(extend("enum" = powers_of_two(1, 8)))]
     #[serde(default = "one")]
     pub replicas: u32,
     /// How work goes through the stages.
@@ -106,14 +127,27 @@ pub struct DesignPoint {
     /// Longest wait of a delayed acknowledgement before its timer looks for it, 2us to 15ms;
     /// the acknowledgement leaves within twice this time. Which connections delay, the host
     /// says when it opens them.
+    #[schemars(extend("x-minimum" = "2us", "x-maximum" = "15ms"))]
     #[serde(default = "default_delayed_ack")]
     pub delayed_ack: Duration,
     /// Intervals that a connection holds out of order: 0, 1, 2 or 4.
+    #[schemars(extend("enum" = zero_or(powers_of_two(1, 4))))]
     #[serde(default = "one")]
     pub ooo_intervals: u32,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
+}
+
+/// What the schema allows: the powers of two from `low` to `high`.
+fn powers_of_two(low: u32, high: u32) -> Vec<u32> {
+    let powers = std::iter::successors(Some(low), |power| power.checked_mul(2));
+    powers.take_while(|power| *power <= high).collect()
+}
+
+fn zero_or(mut values: Vec<u32>) -> Vec<u32> {
+    values.insert(0, 0);
+    values
 }
 
 fn default_bus_bits() -> u32 {

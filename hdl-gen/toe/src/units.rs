@@ -1,7 +1,9 @@
 //! Quantities as people write them in TOML files: a number and a unit in one string.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::{Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -132,6 +134,24 @@ macro_rules! quantity {
                     }
                 }
                 d.deserialize_str(Text)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "pattern": concat!(r"^\s*[0-9_]+(\.[0-9_]*)?\s*(", $("|", $unit,)* r")\s*$").replacen("(|", "(", 1),
+                    "examples": [$example.trim_matches('"')],
+                })
             }
         }
 
