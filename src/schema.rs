@@ -211,9 +211,11 @@ mod tests {
         let design = |connections: u32| {
             format!("name = \"d\"\nclock = \"250MHz\"\nconnections = {connections}\n")
         };
-        let scenario = "name = \"s\"\nnic.design = \"d.toml\"\napp.kind = \"rpc\"\n\
-             app.connections = 1\napp.requests = 1\napp.size = \"64B\"\n\
-             topology.kind = \"star\"\n";
+        let scenario = |app: &str| {
+            format!("name = \"s\"\nnic.design = \"d.toml\"\ntopology.kind = \"star\"\n{app}")
+        };
+        let rpc = "app.kind = \"rpc\"\napp.connections = 1\napp.requests = 1\napp.size = \"64B\"\n";
+        let http = "app.kind = \"http\"\napp.root = \"www\"\n";
         let files = [
             (
                 Kind::Design,
@@ -223,7 +225,7 @@ mod tests {
                     design(16) + "reorder_depth = 256\n",
                 ],
             ),
-            (Kind::Scenario, vec![scenario.to_owned()]),
+            (Kind::Scenario, vec![scenario(rpc), scenario(http)]),
         ];
         let mut checked = 0;
         for (kind, bases) in files {
