@@ -88,5 +88,5 @@ fn the_keys_of_files_are_printed_for_editors_and_for_people() {
     );
     place
         .hallux(&["schema", "designs"])
-        .fails_with(&["designs", "design, scenario, sweep"]);
+        .misused_with(&["designs", "design, scenario, sweep"]);
 }
