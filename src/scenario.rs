@@ -163,6 +163,9 @@ pub struct Host {
     pub delayed_acks: bool,
     /// Offer and accept ECN.
     pub ecn: bool,
+    /// Offer and accept SACK, where the design point has something of it: several intervals out
+    /// of order, or `recovery = "sack"`.
+    pub sack: bool,
     /// Smallest retransmission timeout.
     #[schemars(extend("x-minimum" = "1ps"))]
     pub rto_min: Duration,
@@ -176,6 +179,7 @@ impl Default for Host {
             ring: ByteCount(1 << 20),
             delayed_acks: false,
             ecn: false,
+            sack: true,
             rto_min: Duration(200_000_000),
             cpu: CpuProfileName::Flextoe,
         }

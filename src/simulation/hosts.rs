@@ -193,6 +193,7 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.tx_ring = settings.host.ring.0 as u32;
     config.delayed_acks = settings.host.delayed_acks;
     config.ecn = settings.host.ecn;
+    config.sack = settings.host.sack;
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
     config.cpu = match settings.host.cpu {
         CpuProfileName::Free => CpuProfile::free(),

@@ -10,6 +10,7 @@ use hallux_channel::{Component, Probability, Seed, Time};
 use hallux_cosim::engine::{ComponentId, Simulation};
 use hallux_host::behavioural::{BehaviouralConfig, BehaviouralNic};
 use hallux_host::network::{Impairments, Switch, SwitchConfig, Wire};
+use hallux_toe::design::Recovery;
 
 /// An Ethernet port.
 pub(super) type End = (ComponentId, &'static str);
@@ -52,6 +53,7 @@ impl World<'_, '_> {
                 contexts: design.contexts,
                 buckets: design.flow_table_buckets,
                 ooo_intervals: design.ooo_intervals as u8,
+                sack_recovery: design.recovery == Recovery::Sack,
                 delayed_ack: Time::from_ps(design.delayed_ack.0),
                 rate,
                 ..BehaviouralConfig::default()

@@ -23,6 +23,8 @@ struct Order {
     window: u16,
     flags: u8,
     timestamps: Option<(u32, u32)>,
+    /// Blocks of a SACK option; only without payload.
+    sack: Vec<(u32, u32)>,
     ecn: u8,
     payload: Vec<u8>,
     flow: u16,
@@ -62,6 +64,9 @@ impl Order {
             timestamps: dice
                 .chance(60)
                 .then(|| (dice.word() as u32, dice.word() as u32)),
+            sack: (0..if length == 0 { dice.below(4) } else { 0 })
+                .map(|_| (dice.word() as u32, dice.word() as u32))
+                .collect(),
             ecn: 2 * dice.below(2) as u8,
             // Runs of ones and zeros exercise the carries of the checksum.
             payload: match dice.below(4) {
@@ -84,20 +89,25 @@ impl Order {
         tcp.extend(self.ports.1.to_be_bytes());
         tcp.extend(self.seq.to_be_bytes());
         tcp.extend(self.ack.to_be_bytes());
-        tcp.push(if self.timestamps.is_some() {
-            8 << 4
-        } else {
-            5 << 4
-        });
+        let mut options = vec![];
+        if let Some((offset, echo)) = self.timestamps {
+            let ticks = (now / 1024) as u32;
+            options.extend([1, 1, 8, 10]);
+            options.extend(ticks.wrapping_add(offset).to_be_bytes());
+            options.extend(echo.to_be_bytes());
+        }
+        if !self.sack.is_empty() {
+            options.extend([1, 1, 5, 2 + 8 * self.sack.len() as u8]);
+        }
+        for (left, right) in &self.sack {
+            options.extend(left.to_be_bytes());
+            options.extend(right.to_be_bytes());
+        }
+        tcp.push((5 + options.len() as u8 / 4) << 4);
         tcp.push(self.flags);
         tcp.extend(self.window.to_be_bytes());
         tcp.extend([0; 4]);
-        if let Some((offset, echo)) = self.timestamps {
-            let ticks = (now / 1024) as u32;
-            tcp.extend([1, 1, 8, 10]);
-            tcp.extend(ticks.wrapping_add(offset).to_be_bytes());
-            tcp.extend(echo.to_be_bytes());
-        }
+        tcp.extend(options);
         tcp.extend(&self.payload);
         let mut pseudo = vec![];
         pseudo.extend(self.local_ip.to_be_bytes());
@@ -186,6 +196,8 @@ impl Wire {
 
     fn order(&mut self, order: &Order) {
         let (ts_offset, ts_ecr) = order.timestamps.unwrap_or((0x1234, 0x5678));
+        // Blocks beyond the count mean nothing.
+        let block = |n: usize| order.sack.get(n).copied().unwrap_or((0x11, 0x22));
         self.bench.send(
             self.s,
             fields! {
@@ -202,6 +214,13 @@ impl Wire {
                 ts_on: order.timestamps.is_some(),
                 ts_offset: ts_offset,
                 ts_ecr: ts_ecr,
+                sack.count: order.sack.len(),
+                sack.first.left: block(0).0,
+                sack.first.right: block(0).1,
+                sack.second.left: block(1).0,
+                sack.second.right: block(1).1,
+                sack.third.left: block(2).0,
+                sack.third.right: block(2).1,
                 ecn: order.ecn,
                 length: order.payload.len(),
                 flow: order.flow,

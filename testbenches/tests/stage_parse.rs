@@ -37,6 +37,7 @@ struct Fast {
     flags: u8,
     window: u16,
     timestamps: Option<(u32, u32)>,
+    sack: Option<(u32, u32)>,
     ce: bool,
     payload_offset: u8,
     payload_len: u16,
@@ -50,9 +51,10 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from(be16(bytes, at)) << 16 | u32::from(be16(bytes, at + 2))
 }
 
-/// Timestamps of well-formed options that the fast path knows.
-fn read_options(mut options: &[u8]) -> Option<Option<(u32, u32)>> {
-    let mut found = None;
+/// Timestamps and first SACK block of well-formed options that the fast path knows.
+#[allow(clippy::type_complexity)]
+fn read_options(mut options: &[u8]) -> Option<(Option<(u32, u32)>, Option<(u32, u32)>)> {
+    let (mut found, mut block) = (None, None);
     while let Some(&kind) = options.first() {
         let length = match kind {
             0 => break,
@@ -61,13 +63,14 @@ fn read_options(mut options: &[u8]) -> Option<Option<(u32, u32)>> {
         };
         let option = options.get(..length)?;
         match (kind, length) {
-            (1, _) | (5, 10 | 18 | 26 | 34) => {}
+            (1, _) => {}
+            (5, 10 | 18 | 26 | 34) => block = Some((be32(option, 2), be32(option, 6))),
             (8, 10) if found.is_none() => found = Some((be32(option, 2), be32(option, 6))),
             _ => return None,
         }
         options = &options[length..];
     }
-    Some(found)
+    Some((found, block))
 }
 
 fn judge(frame: &[u8]) -> Judgement {
@@ -124,7 +127,7 @@ fn judge(frame: &[u8]) -> Judgement {
     if header > 20 || !ours || data < 20 || flags & ACK == 0 || flags & (SYN | RST | URG) != 0 {
         return Slow;
     }
-    let Some(timestamps) = read_options(&segment[20..data]) else {
+    let Some((timestamps, sack)) = read_options(&segment[20..data]) else {
         return Slow;
     };
     Judgement::Fast(Fast {
@@ -137,6 +140,7 @@ fn judge(frame: &[u8]) -> Judgement {
         flags,
         window: be16(segment, 14),
         timestamps,
+        sack,
         ce: ip[1] & 3 == 3,
         payload_offset: (34 + data) as u8,
         payload_len: (segment.len() - data) as u16,
@@ -160,6 +164,8 @@ fn judgement_of(summary: &Record) -> Judgement {
             window: field("window") as u16,
             timestamps: (field("ts_present") == 1)
                 .then(|| (field("ts_val") as u32, field("ts_ecr") as u32)),
+            sack: (field("sack_present") == 1)
+                .then(|| (field("sack.left") as u32, field("sack.right") as u32)),
             ce: field("ce") == 1,
             payload_offset: field("payload_offset") as u8,
             payload_len: field("payload_len") as u16,

@@ -100,12 +100,14 @@ impl Model {
                 ts_on: o.ts_on,
                 ts_offset: o.ts_offset,
                 ts_ecr: o.ts_ecr,
+                sack: o.sack,
                 ecn: bits(if marked { 2 } else { 0 }),
                 length: o.length,
                 plain_ack: is_rx
                     && o.notify
                     && o.rx_bump.any()
                     && o.flags.to_u64() == 0x10
+                    && !o.sack.count.any()
                     && !o.length.any(),
             };
             self.actions.push(Action {

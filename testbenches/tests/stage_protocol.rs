@@ -8,20 +8,21 @@ use channel::{structure, value};
 use hallux_host::reference::{Command, Event, Open, Received, SeqNumber, flags};
 use hallux_testbenches::Stalls;
 use hallux_toe::channels::Outcome;
-use hallux_toe::design::SameFlow;
+use hallux_toe::design::{Recovery, SameFlow};
 use hallux_toe::interface::{OpenWords, Status};
 use protocol::lockstep::{Conditions, FLOWS, check, describe, stage as stage_of};
 use protocol::script::{Generator, Item, Work};
 use std::collections::BTreeMap;
 
-/// Every way to treat events of one flow, and every number of intervals.
-const MODES: [(SameFlow, u8); 6] = [
-    (SameFlow::Forward1, 1),
-    (SameFlow::Forward2, 1),
-    (SameFlow::Lock, 4),
-    (SameFlow::Forward1, 4),
-    (SameFlow::Forward2, 2),
-    (SameFlow::Forward1, 0),
+/// Every way to treat events of one flow, every number of intervals, both recoveries.
+const MODES: [(SameFlow, u8, Recovery); 7] = [
+    (SameFlow::Forward1, 1, Recovery::Gbn),
+    (SameFlow::Forward2, 1, Recovery::Sack),
+    (SameFlow::Lock, 4, Recovery::Sack),
+    (SameFlow::Forward1, 4, Recovery::Gbn),
+    (SameFlow::Forward1, 4, Recovery::Sack),
+    (SameFlow::Forward2, 2, Recovery::Gbn),
+    (SameFlow::Forward1, 0, Recovery::Sack),
 ];
 
 const ISS: u32 = 1000;
@@ -90,6 +91,7 @@ fn a_connection_from_open_to_close() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
         intervals: 1,
+        recovery: Recovery::Gbn,
         seed: 1,
         gaps: 0,
         stalls: 0,
@@ -153,6 +155,7 @@ fn latency() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
         intervals: 1,
+        recovery: Recovery::Gbn,
         seed: 4,
         gaps: 0,
         stalls: 0,
@@ -172,6 +175,7 @@ fn rate_of_data(same_flow: SameFlow, flows: u32, events: u32) -> f64 {
     let conditions = Conditions {
         same_flow,
         intervals: 1,
+        recovery: Recovery::Gbn,
         seed: 2,
         gaps: 0,
         stalls: 0,
@@ -256,27 +260,26 @@ fn lock_step_with_the_reference() {
     let length = 6000;
     let mut coverage = BTreeMap::new();
     let kinds = [(0, 0), (0, 50), (50, 0), (30, 30)];
-    for round in 0..24 {
+    for round in 0..28 {
         let (gaps, stalls) = kinds[round % kinds.len()];
         let seed = 100 + round as u64;
         let now = seed * 0x1234_5678_9abc;
-        let (same_flow, intervals) = MODES[round % MODES.len()];
-        let mut generator = Generator::new(seed, FLOWS, intervals);
+        let (same_flow, intervals, recovery) = MODES[round % MODES.len()];
+        let conditions = Conditions {
+            same_flow,
+            intervals,
+            recovery,
+            seed,
+            gaps,
+            stalls,
+            now,
+        };
+        let mut generator = Generator::new(seed, FLOWS, conditions.model());
         let script: Vec<Item> = (0..length).map(|_| generator.item(now)).collect();
-        for (name, count) in protocol::script::coverage(&script, FLOWS, intervals, now) {
+        for (name, count) in protocol::script::coverage(&script, conditions.model(), now) {
             *coverage.entry(name).or_insert(0) += count;
         }
-        check(
-            script,
-            &Conditions {
-                same_flow,
-                intervals,
-                seed,
-                gaps,
-                stalls,
-                now,
-            },
-        );
+        check(script, &conditions);
     }
     let rare: Vec<_> = coverage.iter().filter(|(_, count)| **count < 20).collect();
     assert!(rare.is_empty(), "hardly tried: {rare:?} of {coverage:?}");
@@ -288,6 +291,7 @@ fn a_reset_closes_everything() {
     let conditions = Conditions {
         same_flow: SameFlow::Forward1,
         intervals: 1,
+        recovery: Recovery::Gbn,
         seed: 3,
         gaps: 0,
         stalls: 100,

@@ -22,6 +22,8 @@ fn identity() -> Identity {
         bus_bits: 512,
         states_in_host: false,
         paces: false,
+        intervals: 2,
+        sack_recovery: true,
     }
 }
 

@@ -61,6 +61,28 @@ pub struct Beat<const N: usize = BUS_BITS, const K: usize = BUS_BYTES> {
     pub last: Bit,
 }
 
+/// A block of the SACK option: bytes that arrived out of order (RFC 2018 §3).
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct SackBlock {
+    /// First sequence number.
+    pub left: Bits<32>,
+    /// One past the last.
+    pub right: Bits<32>,
+}
+
+/// The SACK option of a segment to transmit: as many blocks as fit beside timestamps.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Sack {
+    /// Blocks, 0 to 3; without one there is no option.
+    pub count: Bits<2>,
+    /// The block that grew last.
+    pub first: SackBlock,
+    /// Second block.
+    pub second: SackBlock,
+    /// Third block.
+    pub third: SackBlock,
+}
+
 /// What the parser learnt of one frame (FlexTOE's RX header summary, with the key).
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Summary {
@@ -92,6 +114,10 @@ pub struct Summary {
     pub ts_ecr: Bits<32>,
     /// The segment carries a timestamps option.
     pub ts_present: Bit,
+    /// First block of the SACK option. The others repeat what earlier segments said.
+    pub sack: SackBlock,
+    /// The segment carries a SACK option.
+    pub sack_present: Bit,
     /// The IP header is marked Congestion Experienced (low two TOS bits = 3).
     pub ce: Bit,
     /// Byte offset of the payload in the frame.
@@ -148,6 +174,10 @@ pub struct Event {
     pub ts_ecr: Bits<32>,
     /// RX: a timestamps option is present.
     pub ts_present: Bit,
+    /// RX: first block of the SACK option.
+    pub sack: SackBlock,
+    /// RX: a SACK option is present.
+    pub sack_present: Bit,
     /// RX: Congestion Experienced.
     pub ce: Bit,
     /// RX: byte offset of the payload in the frame.
@@ -190,6 +220,8 @@ pub struct Outcome {
     pub ts_offset: Bits<32>,
     /// TSecr of the segment.
     pub ts_ecr: Bits<32>,
+    /// SACK option of the segment, which then has no payload.
+    pub sack: Sack,
     /// Payload bytes to fetch and send; raw frame: its bytes.
     pub length: Bits<14>,
     /// Free-running transmit ring position of the first payload byte.
@@ -295,6 +327,8 @@ pub struct Header {
     pub ts_offset: Bits<32>,
     /// TSecr.
     pub ts_ecr: Bits<32>,
+    /// SACK option behind the timestamps (NOP NOP SACK); the frame then has no payload.
+    pub sack: Sack,
     /// ECN field of the IP header: 2 = ECT(0) for data of an ECN flow, else 0.
     pub ecn: Bits<2>,
     /// Payload bytes that follow from the payload reader; raw: frame bytes.

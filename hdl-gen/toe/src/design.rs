@@ -20,6 +20,17 @@ pub enum SameFlow {
     Lock,
 }
 
+/// How a connection sends again what is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recovery {
+    /// Everything from SND.UNA on (go-back-N).
+    Gbn,
+    /// What the peer lacks, where it reports what it has (RFC 6675); otherwise as
+    /// [`Gbn`](Self::Gbn), and always so behind a timeout.
+    Sack,
+}
+
 /// How work goes through the stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -134,6 +145,9 @@ pub struct DesignPoint {
     #[schemars(extend("enum" = zero_or(powers_of_two(1, 4))))]
     #[serde(default = "one")]
     pub ooo_intervals: u32,
+    /// How a connection sends again what is lost.
+    #[serde(default = "default_recovery")]
+    pub recovery: Recovery,
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
@@ -197,6 +211,9 @@ fn default_pipeline() -> Pipeline {
 }
 fn default_delayed_ack() -> Duration {
     Duration(100_000_000)
+}
+fn default_recovery() -> Recovery {
+    Recovery::Gbn
 }
 fn default_same_flow() -> SameFlow {
     SameFlow::Forward1

@@ -24,11 +24,19 @@ pub const ID_MAGIC: u64 = u64::from_le_bytes(*b"HALLUX01");
 /// Version of this interface.
 pub const VERSION: u64 = 1;
 
+/// Bit of [`register::CAPABILITIES`] at which what the data path can do begins: 8 bits.
+pub const FEATURES_SHIFT: u32 = 24;
+/// Of those: intervals that a connection holds out of order.
+pub const FEATURE_INTERVALS: u64 = 0x7;
+/// Of those: recovery by SACK.
+pub const FEATURE_SACK_RECOVERY: u64 = 0x8;
+
 /// Global registers: byte offsets in BAR 0, 64 bits each.
 pub mod register {
     /// [`super::ID_MAGIC`], read only.
     pub const ID: u64 = 0x000;
-    /// Bits 15..0 [`super::VERSION`], 31..16 contexts, 63..32 connections. Read only.
+    /// Bits 15..0 [`super::VERSION`], 23..16 contexts, 27..24 intervals held out of order, 28
+    /// recovery by SACK, 63..32 connections. Read only.
     pub const CAPABILITIES: u64 = 0x008;
     /// Bits 15..0 flow-table buckets of each table, 31..16 frame-buffer beats,
     /// 47..32 payload read tags, 61..48 bus bits, 62 connections may have rates, 63 connections'
@@ -375,6 +383,10 @@ pub struct OpenWords {
     /// Acknowledge every second segment at once, the others with data or after the design
     /// point's `delayed_ack` (RFC 1122 §4.2.3.2).
     pub delayed_acks: bool,
+    /// SACK negotiated (RFC 2018): acknowledgements report what is held out of order, where
+    /// the design point holds several intervals, and reports are used where it has `recovery =
+    /// "sack"`.
+    pub sack: bool,
     /// Shift of windows received (the peer's window scale).
     pub send_shift: u8,
     /// Shift of windows sent (our window scale).
@@ -418,7 +430,7 @@ impl OpenWords {
     ///
     /// | word | bits |
     /// |---|---|
-    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 27 delayed ACKs, 36..32 rx log2, 44..40 tx log2, 55..48 context |
+    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 27 delayed ACKs, 28 SACK, 36..32 rx log2, 44..40 tx log2, 55..48 context |
     /// | 1 | 47..0 remote MAC, first octet in 47..40 |
     /// | 2 | 63..32 remote IP, 31..0 local IP |
     /// | 3 | 15..0 local port, 31..16 remote port, 63..32 timestamp offset |
@@ -440,6 +452,7 @@ impl OpenWords {
                 | u64::from(self.ecn) << 25
                 | u64::from(self.opening) << 26
                 | u64::from(self.delayed_acks) << 27
+                | u64::from(self.sack) << 28
                 | u64::from(self.rx_log2 & 31) << 32
                 | u64::from(self.tx_log2 & 31) << 40
                 | u64::from(self.context) << 48,
@@ -467,6 +480,7 @@ impl OpenWords {
             ecn: w[0] >> 25 & 1 == 1,
             opening: w[0] >> 26 & 1 == 1,
             delayed_acks: w[0] >> 27 & 1 == 1,
+            sack: w[0] >> 28 & 1 == 1,
             send_shift: (w[0] >> 16 & 15) as u8,
             receive_shift: (w[0] >> 20 & 15) as u8,
             mss: w[0] as u16,
@@ -653,6 +667,7 @@ mod tests {
             ecn: false,
             opening: true,
             delayed_acks: true,
+            sack: true,
             send_shift: 7,
             receive_shift: 9,
             mss: 1448,

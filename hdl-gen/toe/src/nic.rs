@@ -13,7 +13,7 @@
 //! ```
 
 use crate::channels::*;
-use crate::design::{DesignPoint, Pipeline};
+use crate::design::{DesignPoint, Pipeline, Recovery};
 use crate::interface::{COUNTERS, Drop, RecordKind};
 use crate::stages::fetch::Fetch;
 use crate::stages::frame_buffer::FrameBuffer;
@@ -213,6 +213,8 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 bus_bits: point.bus_bits.into(),
                 states_in_host: point.state_cache > 0,
                 paces: point.rate_wheel > 0,
+                intervals: point.ooo_intervals.into(),
+                sack_recovery: point.recovery == Recovery::Sack,
             }),
             upstream: Default::default(),
             // What gathers the groups' frames has a register.

@@ -1,7 +1,7 @@
 //! Received frames judged, frames to transmit built: the rules of the parser and of the
 //! assembler in `docs/data-path.md`, in software.
 
-use crate::reference::{Received, SeqNumber, Transmission, flags};
+use crate::reference::{Received, SackBlock, SeqNumber, Transmission, flags};
 use hallux_toe::interface::Drop;
 
 /// Ethernet II header.
@@ -12,6 +12,10 @@ const IP: usize = 20;
 const TCP: usize = 20;
 /// The timestamps option behind two NOPs (RFC 7323 appendix A).
 const TIMESTAMPS: usize = 12;
+/// Kind and length of the SACK option behind two NOPs (RFC 2018 §3).
+const SACK: usize = 4;
+/// A block of it.
+const BLOCK: usize = 8;
 /// Largest frame without FCS, one VLAN tag included.
 const LARGEST: usize = 1518;
 /// Smallest frame without FCS.
@@ -120,7 +124,7 @@ pub(super) fn judge(frame: &[u8], mac: [u8; 6]) -> Verdict {
         return Verdict::Drop(Drop::TcpChecksum);
     }
     let flags = tcp[13];
-    let Some(timestamps) = options(&tcp[TCP..header]) else {
+    let Some(Options { timestamps, sack }) = options(&tcp[TCP..header]) else {
         return Verdict::Slow;
     };
     if flags & !FAST_FLAGS != 0 || flags & flags::ACK == 0 {
@@ -139,6 +143,7 @@ pub(super) fn judge(frame: &[u8], mac: [u8; 6]) -> Verdict {
             flags,
             window: u16_at(tcp, 14),
             timestamps,
+            sack,
             congestion_experienced: ip[1] & 3 == 3,
             payload_len: (tcp.len() - header) as u16,
         },
@@ -146,10 +151,18 @@ pub(super) fn judge(frame: &[u8], mac: [u8; 6]) -> Verdict {
     }
 }
 
-/// Walks the options: `None` if one is unknown or malformed, else the timestamps.
-#[allow(clippy::type_complexity)]
-fn options(mut bytes: &[u8]) -> Option<Option<(u32, u32)>> {
-    let mut timestamps = None;
+/// What the options of a segment say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// TSval and TSecr.
+    timestamps: Option<(u32, u32)>,
+    /// The first block of the last SACK option.
+    sack: Option<SackBlock>,
+}
+
+/// Walks the options: `None` if one is unknown or malformed.
+fn options(mut bytes: &[u8]) -> Option<Options> {
+    let mut found = Options::default();
     while let Some(&kind) = bytes.first() {
         match kind {
             0 => break,
@@ -164,13 +177,21 @@ fn options(mut bytes: &[u8]) -> Option<Option<(u32, u32)>> {
             return None;
         }
         match (kind, length) {
-            (8, 10) => timestamps = Some((u32_at(bytes, 2), u32_at(bytes, 6))),
-            (5, 10 | 18 | 26 | 34) => {}
+            // Twice is nothing that a stack sends.
+            (8, 10) if found.timestamps.is_none() => {
+                found.timestamps = Some((u32_at(bytes, 2), u32_at(bytes, 6)));
+            }
+            (5, 10 | 18 | 26 | 34) => {
+                found.sack = Some(SackBlock {
+                    left: SeqNumber(u32_at(bytes, 2)),
+                    right: SeqNumber(u32_at(bytes, 6)),
+                });
+            }
             _ => return None,
         }
         bytes = &bytes[length..];
     }
-    Some(timestamps)
+    Some(found)
 }
 
 /// The addresses of a frame to send.
@@ -190,7 +211,9 @@ pub(super) fn build(
     ts_val: u32,
     payload: &[u8],
 ) -> Vec<u8> {
-    let options = if segment.ts_on { TIMESTAMPS } else { 0 };
+    let blocks = segment.sack.iter().flatten().count();
+    let sack = if blocks > 0 { SACK + blocks * BLOCK } else { 0 };
+    let options = if segment.ts_on { TIMESTAMPS } else { 0 } + sack;
     let total = IP + TCP + options + payload.len();
     let key = &addresses.key;
     let mut frame = Vec::with_capacity(ETHERNET + total);
@@ -214,6 +237,13 @@ pub(super) fn build(
         frame.extend_from_slice(&[1, 1, 8, 10]);
         frame.extend_from_slice(&ts_val.to_be_bytes());
         frame.extend_from_slice(&segment.ts_ecr.to_be_bytes());
+    }
+    if blocks > 0 {
+        frame.extend_from_slice(&[1, 1, 5, (2 + blocks * BLOCK) as u8]);
+    }
+    for block in segment.sack.iter().flatten() {
+        frame.extend_from_slice(&block.left.0.to_be_bytes());
+        frame.extend_from_slice(&block.right.0.to_be_bytes());
     }
     frame.extend_from_slice(payload);
     let (_, ip) = frame.split_at_mut(ETHERNET);
@@ -246,6 +276,7 @@ mod tests {
             ts_on,
             ts_offset: 0,
             ts_ecr: 77,
+            sack: [None; 3],
             length: 5,
             tx_pos: RingPosition(0),
         }
@@ -318,6 +349,42 @@ mod tests {
     }
 
     #[test]
+    fn blocks_stand_behind_the_timestamps_and_are_read_back() {
+        let block = |left| SackBlock {
+            left: SeqNumber(left),
+            right: SeqNumber(left + 10),
+        };
+        for ts_on in [false, true] {
+            for count in 1..=3 {
+                let segment = Transmission {
+                    sack: std::array::from_fn(|i| (i < count).then(|| block(100 * i as u32))),
+                    length: 0,
+                    ..transmission(ts_on)
+                };
+                let frame = build(&addresses(), &segment, 66, b"");
+                let parsed = etherparse::PacketHeaders::from_ethernet_slice(&frame).unwrap();
+                let Some(etherparse::TransportHeader::Tcp(tcp)) = parsed.transport else {
+                    panic!("no TCP")
+                };
+                let rest = std::array::from_fn(|i| {
+                    let left = 100 * (i as u32 + 1);
+                    (i + 1 < count).then_some((left, left + 10))
+                });
+                let sack = etherparse::TcpOptionElement::SelectiveAcknowledgement((0, 10), rest);
+                assert!(
+                    tcp.options_iterator()
+                        .any(|option| option == Ok(sack.clone()))
+                );
+                let Verdict::Fast { segment, .. } = judge(&frame, MAC) else {
+                    panic!("not fast")
+                };
+                assert_eq!(segment.sack, Some(block(0)));
+                assert_eq!(segment.timestamps.is_some(), ts_on);
+            }
+        }
+    }
+
+    #[test]
     fn damage_is_dropped_by_reason_and_the_unusual_goes_to_the_control_plane() {
         let good = build(&addresses(), &transmission(false), 0, b"hello world");
         let with = |at: usize, value: u8| {
@@ -348,7 +415,16 @@ mod tests {
         let sack = [5, 10, 0, 0, 0, 1, 0, 0, 0, 2];
         let stamps = [8, 10, 0, 0, 0, 3, 0, 0, 0, 4];
         let padded = [&sack[..], &[1], &stamps, &[0, 99, 99]].concat();
-        assert_eq!(options(&padded), Some(Some((3, 4))));
+        let block = SackBlock {
+            left: SeqNumber(1),
+            right: SeqNumber(2),
+        };
+        let found = Options {
+            timestamps: Some((3, 4)),
+            sack: Some(block),
+        };
+        assert_eq!(options(&padded), Some(found));
+        assert_eq!(options(&[&stamps[..], &stamps].concat()), None);
         assert_eq!(options(&[1, 1, 3, 3, 7]), None);
         assert_eq!(options(&[8, 12, 0]), None);
         assert_eq!(options(&[8]), None);

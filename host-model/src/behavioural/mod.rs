@@ -77,6 +77,8 @@ pub struct BehaviouralConfig {
     pub latency: Time,
     /// Intervals held out of order for a connection, at most 4.
     pub ooo_intervals: u8,
+    /// What the peer reports is used, so that only what it lacks is sent again.
+    pub sack_recovery: bool,
     /// How long a delayed acknowledgement waits for something that carries it.
     pub delayed_ack: Time,
     /// Rate of the Ethernet port.
@@ -92,6 +94,7 @@ impl Default for BehaviouralConfig {
             buckets: 256,
             latency: Time::from_ns(200),
             ooo_intervals: 1,
+            sack_recovery: false,
             delayed_ack: Time::from_us(100),
             rate: MacParameters::default().rate,
         }
@@ -146,7 +149,9 @@ impl BehaviouralNic {
             registers: Registers::new(&config),
             contexts: (0..contexts).map(|_| Context::default()).collect(),
             table: FlowTable::new(config.buckets as usize),
-            connections: Connections::new(connections).with_intervals(config.ooo_intervals),
+            connections: Connections::new(connections)
+                .with_intervals(config.ooo_intervals)
+                .with_scoreboard(config.sack_recovery),
             opened: BTreeMap::new(),
             ready: VecDeque::new(),
             is_ready: vec![false; connections],

@@ -31,6 +31,12 @@ impl Registers {
             latched: [0; COUNTERS.len()],
             capabilities: interface::VERSION
                 | u64::from(config.contexts) << 16
+                | u64::from(config.ooo_intervals) << interface::FEATURES_SHIFT
+                | if config.sack_recovery {
+                    interface::FEATURE_SACK_RECOVERY << interface::FEATURES_SHIFT
+                } else {
+                    0
+                }
                 | u64::from(config.connections) << 32,
             parameters: u64::from(config.buckets)
                 | FRAME_BUFFER_BEATS << 16

@@ -219,6 +219,7 @@ impl Bench {
             ts_on: true,
             ts_offset: 0,
             ts_ecr: 0,
+            sack: [None; 3],
             length: payload.len() as u16,
             tx_pos: RingPosition(0),
         };

@@ -71,6 +71,8 @@ pub struct HostConfig {
     pub timestamps: bool,
     /// Offer window scaling (RFC 7323).
     pub window_scaling: bool,
+    /// Offer and accept SACK (RFC 2018), where the NIC has something of it.
+    pub sack: bool,
     /// Offer and accept ECN (RFC 3168); the NIC echoes each mark as DCTCP wants it (RFC 8257).
     pub ecn: bool,
     /// The NIC acknowledges every second segment at once and the others with data or after
@@ -108,6 +110,7 @@ impl HostConfig {
             mtu: 1500,
             timestamps: true,
             window_scaling: true,
+            sack: true,
             ecn: false,
             delayed_acks: false,
             timers: Timers {

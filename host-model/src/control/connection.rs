@@ -124,6 +124,11 @@ impl Connection {
         config.timestamps && self.peer.options.timestamps.is_some()
     }
 
+    /// Both ends agreed on SACK.
+    pub fn has_sack(&self, config: &HostConfig) -> bool {
+        config.sack && self.peer.options.sack_permitted
+    }
+
     /// Both ends agreed on ECN. A host that sent a SYN without the offer does not mark its data,
     /// whatever the answer says (RFC 3168 §6.1.1).
     pub fn has_ecn(&self, config: &HostConfig) -> bool {
@@ -162,6 +167,7 @@ impl Connection {
                 .then(|| config.window_shift()),
             timestamps: (config.timestamps && offered(peer.timestamps.is_some()))
                 .then_some((ts_val, echo)),
+            sack_permitted: config.sack && offered(peer.sack_permitted),
         }
     }
 
@@ -197,6 +203,7 @@ impl Connection {
             ecn: self.has_ecn(config),
             opening: self.role == Role::Passive,
             delayed_acks: config.delayed_acks,
+            sack: self.has_sack(config),
             send_shift,
             receive_shift,
             mss: if timestamps { mss - TIMESTAMPS } else { mss },

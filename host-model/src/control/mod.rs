@@ -223,7 +223,9 @@ impl ControlPlane {
     }
 
     fn start(&mut self) {
-        let connections = self.driver.capabilities().map_or(0, |nic| nic.connections);
+        let nic = self.driver.capabilities().copied();
+        let connections = nic.map_or(0, |nic| nic.connections);
+        self.config.sack &= nic.is_some_and(|nic| nic.sack);
         self.flows = FlowIds::new(connections);
         self.by_flow = vec![None; self.flows.free()];
         self.ready = true;

@@ -53,6 +53,8 @@ pub struct Options {
     pub window_scale: Option<u8>,
     /// TSval and TSecr (RFC 7323 §3).
     pub timestamps: Option<(u32, u32)>,
+    /// The sender takes SACK options (RFC 2018 §2).
+    pub sack_permitted: bool,
 }
 
 /// A TCP segment without its payload, of either direction.
@@ -161,18 +163,24 @@ impl Segment {
             mss,
             window_scale,
             timestamps,
+            sack_permitted,
         } = self.options;
         let mut options = Vec::new();
         options.extend(mss.map(TcpOptionElement::MaximumSegmentSize));
         // The order that stacks use, every option aligned to four octets.
-        if let Some((value, echo)) = timestamps {
+        if sack_permitted {
+            options.push(TcpOptionElement::SelectiveAcknowledgementPermitted);
+        }
+        if sack_permitted != timestamps.is_some() {
             options.extend([TcpOptionElement::Noop, TcpOptionElement::Noop]);
+        }
+        if let Some((value, echo)) = timestamps {
             options.push(TcpOptionElement::Timestamp(value, echo));
         }
         if let Some(shift) = window_scale {
             options.extend([TcpOptionElement::Noop, TcpOptionElement::WindowScale(shift)]);
         }
-        // At most 20 of 40 octets of options, and writing to a vector: neither can fail.
+        // At most 24 of 40 octets of options, and writing to a vector: neither can fail.
         let Ok(builder) = builder.options(&options) else {
             return Vec::new();
         };
@@ -250,6 +258,9 @@ pub fn parse(frame: &[u8]) -> Received {
                     Ok(TcpOptionElement::Timestamp(value, echo)) => {
                         options.timestamps = Some((value, echo));
                     }
+                    Ok(TcpOptionElement::SelectiveAcknowledgementPermitted) => {
+                        options.sack_permitted = true;
+                    }
                     Ok(_) => {}
                     Err(_) => break,
                 }
@@ -300,20 +311,35 @@ mod tests {
 
     #[test]
     fn a_syn_survives_building_and_reading_with_right_checksums() {
+        for sack_permitted in [false, true] {
+            for timestamps in [None, Some((7, 0))] {
+                survives(Options {
+                    mss: Some(1460),
+                    window_scale: Some(5),
+                    timestamps,
+                    sack_permitted,
+                });
+            }
+        }
+    }
+
+    /// A SYN with these options does.
+    fn survives(options: Options) {
         let syn = Segment {
             syn: true,
             ece: true,
             cwr: true,
             window: 65_535,
-            options: Options {
-                mss: Some(1460),
-                window_scale: Some(5),
-                timestamps: Some((7, 0)),
-            },
+            options,
             ..Segment::bare(PEER, KEY, 99, None)
         };
         let frame = syn.build(MAC);
-        assert_eq!(frame.len(), 14 + 20 + 40);
+        let length = match (options.sack_permitted, options.timestamps) {
+            (_, Some(_)) => 40,
+            (true, None) => 32,
+            (false, None) => 28,
+        };
+        assert_eq!(frame.len(), 14 + 20 + length);
         let seen = Segment {
             remote_mac: MAC,
             key: MIRRORED,

@@ -1,6 +1,6 @@
 //! Identification of the NIC: what the driver reads before it writes anything.
 
-use hallux_toe::interface::{ID_MAGIC, VERSION, register};
+use hallux_toe::interface::{self, ID_MAGIC, VERSION, register};
 
 use crate::driver::DriverConfig;
 use crate::driver::bus::Bus;
@@ -19,6 +19,9 @@ pub struct Capabilities {
     pub states_in_host: bool,
     /// Connections may have rates.
     pub paces: bool,
+    /// It reports what it holds out of order, or uses what the peer reports: SACK is worth
+    /// an offer.
+    pub sack: bool,
 }
 
 /// The NIC cannot be used as configured.
@@ -123,12 +126,15 @@ impl Identification {
                 found: word & 0xffff,
             });
         }
+        let features = word >> interface::FEATURES_SHIFT & 0xff;
         let capabilities = Capabilities {
-            contexts: (word >> 16) as u16,
+            contexts: (word >> 16 & 0xff) as u16,
             connections: (word >> 32) as u32,
             buckets: parameters as u16,
             states_in_host: parameters >> 63 == 1,
             paces: parameters >> 62 & 1 == 1,
+            sack: features & interface::FEATURE_INTERVALS > 1
+                || features & interface::FEATURE_SACK_RECOVERY != 0,
         };
         let Capabilities {
             contexts,
@@ -190,9 +196,15 @@ mod tests {
                 connections: 1024,
                 buckets: 256,
                 states_in_host: false,
-                paces: false
+                paces: false,
+                sack: false,
             })
         );
+        for (features, sack) in [(0, false), (1, false), (2, true), (4, true), (8, true)] {
+            let word = WORD | features << interface::FEATURES_SHIFT;
+            let capabilities = identify(ID_MAGIC, word, PARAMETERS).unwrap();
+            assert_eq!((capabilities.sack, capabilities.contexts), (sack, 4));
+        }
         assert_eq!(
             identify(u64::MAX, WORD, PARAMETERS),
             Err(BringUpError::WrongId { found: u64::MAX })

@@ -50,7 +50,7 @@ pub(super) fn command(state: &State, generation: u8, command: &Command) -> (Stat
         }
         _ => {}
     }
-    if next.usable() > 0 && !matches!(command, Command::Read) {
+    if next.can_send() && !matches!(command, Command::Read) {
         ready = Some(true);
     }
     // CLOSE tells the last state.

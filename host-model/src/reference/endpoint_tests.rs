@@ -38,9 +38,10 @@ struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(stream: Vec<u8>, words: &OpenWords, intervals: u8) -> Self {
+    fn new(stream: Vec<u8>, words: &OpenWords, intervals: u8, scoreboard: bool) -> Self {
         let open = Command::Open(Open {
             intervals,
+            scoreboard,
             ..words.into()
         });
         let (state, _) = transition(
@@ -84,6 +85,20 @@ impl Endpoint {
             let start = held.start - new.rcv_nxt;
             assert!(start > 0 && start + held.len <= new.rx_avail);
         }
+
+        let mut sacked: Vec<Interval> = new.sacked().copied().collect();
+        sacked.sort_by_key(|interval| interval.start - new.snd_una);
+        let mut behind = new.snd_una;
+        for interval in sacked {
+            assert!(behind.precedes(interval.start), "reports touch");
+            behind = interval.start + interval.len;
+        }
+        assert!(
+            !new.snd_max.precedes(behind),
+            "a report of bytes never sent"
+        );
+        assert!(!new.sack_recovery || (new.recovering && new.snd_nxt == new.snd_max));
+        assert!(!new.sack_recovery || !new.high_rxt.precedes(new.snd_una));
 
         if let Some(place) = outcome.place {
             for i in 0..u32::from(place.length) {
@@ -133,6 +148,7 @@ impl Endpoint {
                 flags: t.flags,
                 window: t.window,
                 timestamps: t.ts_on.then_some((ts_val, t.ts_ecr)),
+                sack: t.sack[0],
                 congestion_experienced: false,
                 payload_len: t.length,
             },
@@ -208,7 +224,9 @@ struct Pair {
 }
 
 impl Pair {
-    /// Both ends hold `intervals` out of order; the second delays its acknowledgements.
+    /// Both ends hold `intervals` out of order; the second delays its acknowledgements. With
+    /// SACK they agreed to it, and the first uses what the second reports.
+    #[allow(clippy::too_many_arguments)]
     fn new(
         lengths: [usize; 2],
         seq: [u32; 2],
@@ -216,6 +234,7 @@ impl Pair {
         timestamps: bool,
         ring: u8,
         intervals: u8,
+        sack: bool,
     ) -> Self {
         let end = |i: usize| {
             let stream = (0..lengths[i])
@@ -224,6 +243,7 @@ impl Pair {
             let words = OpenWords {
                 timestamps,
                 delayed_acks: i == 1,
+                sack,
                 send_shift: shift,
                 receive_shift: shift,
                 mss: if i == 0 { 1448 } else { 536 },
@@ -236,7 +256,7 @@ impl Pair {
                 ts_recent: seq[1 - i].wrapping_mul(3),
                 ..OpenWords::default()
             };
-            Endpoint::new(stream, &words, intervals)
+            Endpoint::new(stream, &words, intervals, i == 0)
         };
         Self {
             ends: [end(0), end(1)],
@@ -293,7 +313,7 @@ impl Pair {
                 busy = false;
                 for end in 0..2 {
                     self.step(&Step::Application(end == 1, 9000, 9000));
-                    while self.ends[end].state.usable() > 0 {
+                    while self.ends[end].state.can_send() {
                         self.step(&Step::Grant(end == 1));
                         busy = true;
                     }
@@ -327,9 +347,57 @@ impl Pair {
 
 #[test]
 fn without_loss_no_timeout_is_needed() {
-    let mut pair = Pair::new([100_000, 50_000], [u32::MAX - 1000, 7], 0, true, 16, 1);
+    let mut pair = Pair::new(
+        [100_000, 50_000],
+        [u32::MAX - 1000, 7],
+        0,
+        true,
+        16,
+        1,
+        false,
+    );
     assert_eq!(pair.finish(), 0);
     pair.check_streams();
+}
+
+/// Segments that end 0 sends in all when every `nth` of the first flight is lost, and timeouts.
+fn segments_after_loss(nth: usize, sack: bool) -> (usize, usize) {
+    let mut pair = Pair::new([60_000, 0], [100, 7], 0, true, 17, 4, sack);
+    pair.step(&Step::Application(false, 0, 60_000));
+    pair.step(&Step::Application(false, 0, 60_000));
+    while pair.ends[0].state.can_send() {
+        pair.step(&Step::Grant(false));
+    }
+    let mut sent = pair.ends[0].in_flight.len();
+    let mut number = 0;
+    pair.ends[0].in_flight.retain(|_| {
+        number += 1;
+        number % nth != 0
+    });
+    let mut rounds = 0;
+    while !pair.ends[0].is_done(&pair.ends[1]) && rounds < 1000 {
+        rounds += 1;
+        pair.step(&Step::Deliver(false, 0));
+        pair.step(&Step::Deliver(true, 0));
+        pair.step(&Step::Remind(true));
+        pair.step(&Step::Application(true, 60_000, 60_000));
+        pair.step(&Step::Grant(true));
+        let before = pair.ends[0].in_flight.len();
+        pair.step(&Step::Grant(false));
+        sent += pair.ends[0].in_flight.len() - before;
+    }
+    let timeouts = pair.finish();
+    pair.check_streams();
+    (sent, timeouts)
+}
+
+#[test]
+fn sack_sends_only_what_was_lost_again() {
+    // 42 segments, of which the 10th, 20th, 30th and 40th are lost.
+    let (gbn, _) = segments_after_loss(10, false);
+    let (sack, timeouts) = segments_after_loss(10, true);
+    assert_eq!((sack, timeouts), (42 + 4, 0));
+    assert!(gbn > 60, "{gbn} segments");
 }
 
 proptest! {
@@ -344,9 +412,10 @@ proptest! {
         timestamps in any::<bool>(),
         ring in 13..17u8,
         intervals in 0..5u8,
+        sack in any::<bool>(),
     ) {
         let (lengths, seq) = ([lengths.0, lengths.1], [seq.0, seq.1]);
-        let mut pair = Pair::new(lengths, seq, shift, timestamps, ring, intervals);
+        let mut pair = Pair::new(lengths, seq, shift, timestamps, ring, intervals, sack);
         for step in &steps {
             pair.step(step);
         }

@@ -50,11 +50,26 @@ pub struct Received {
     pub window: u16,
     /// TSval and TSecr of the timestamps option.
     pub timestamps: Option<(u32, u32)>,
+    /// First block of the SACK option. The others repeat what earlier segments said
+    /// (RFC 2018 §4).
+    pub sack: Option<SackBlock>,
     /// The IP header is marked Congestion Experienced.
     pub congestion_experienced: bool,
     /// Payload bytes, below 2¹⁴.
     pub payload_len: u16,
 }
+
+/// A block of the SACK option: bytes that arrived out of order (RFC 2018 §3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SackBlock {
+    /// First sequence number.
+    pub left: SeqNumber,
+    /// One past the last.
+    pub right: SeqNumber,
+}
+
+/// Most blocks that a segment reports: they fit beside timestamps.
+pub const MAX_SACK_BLOCKS: usize = 3;
 
 /// A state command with its operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +185,8 @@ pub struct Transmission {
     pub ts_offset: u32,
     /// TSecr.
     pub ts_ecr: u32,
+    /// Blocks of the SACK option; those that there are come first.
+    pub sack: [Option<SackBlock>; MAX_SACK_BLOCKS],
     /// Payload bytes.
     pub length: u16,
     /// Transmit-ring position of the first payload byte.

@@ -19,6 +19,7 @@
 mod command;
 mod event;
 mod receive;
+mod scoreboard;
 mod segment;
 mod sequence;
 mod state;
@@ -28,10 +29,12 @@ mod transmit;
 mod endpoint_tests;
 #[cfg(test)]
 mod rule_tests;
+#[cfg(test)]
+mod sack_tests;
 
 pub use event::{
-    Command, Completion, Event, FrameClass, Notification, Outcome, Placement, Received,
-    Transmission,
+    Command, Completion, Event, FrameClass, MAX_SACK_BLOCKS, Notification, Outcome, Placement,
+    Received, SackBlock, Transmission,
 };
 pub use segment::flags;
 pub use sequence::{RingPosition, SeqNumber};
@@ -70,6 +73,7 @@ pub fn transition(state: &State, event: &Event, now: u64) -> (State, Outcome) {
 pub struct Connections {
     states: Vec<State>,
     intervals: u8,
+    scoreboard: bool,
 }
 
 impl Connections {
@@ -78,6 +82,7 @@ impl Connections {
         Self {
             states: vec![State::default(); connections],
             intervals: 1,
+            scoreboard: false,
         }
     }
 
@@ -89,6 +94,13 @@ impl Connections {
             intervals: intervals.min(MAX_INTERVALS as u8),
             ..self
         }
+    }
+
+    /// Recovers by SACK where the peer agreed to it, if `scoreboard`; otherwise always by
+    /// going back to SND.UNA.
+    #[must_use]
+    pub fn with_scoreboard(self, scoreboard: bool) -> Self {
+        Self { scoreboard, ..self }
     }
 
     /// State of a flow id; `None` beyond the design point's connections.
@@ -118,6 +130,7 @@ impl Connections {
             } => {
                 let open = Open {
                     intervals: self.intervals,
+                    scoreboard: self.scoreboard,
                     ..open
                 };
                 let command = Command::Open(open);

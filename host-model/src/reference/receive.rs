@@ -51,7 +51,7 @@ pub(super) fn receive(state: &State, segment: &Received, now: u64) -> (State, Ou
         let echo = if marked { flags::ECE } else { 0 };
         outcome.send = Some(next.acknowledge(echo | state.owed_echo()));
     }
-    if next.usable() > 0 {
+    if next.can_send() {
         outcome.ready = Some(true);
     }
     (next, outcome)
@@ -150,7 +150,9 @@ fn acknowledged(
         next.dupacks = 0;
         if !segment.ack.precedes(next.recover) {
             next.recovering = false;
+            next.sack_recovery = false;
         }
+        next.forget_acknowledged();
         // After a rewind the peer may acknowledge what we were about to send again.
         if next.snd_nxt.precedes(segment.ack) {
             let skipped = segment.ack - next.snd_nxt;
@@ -158,16 +160,24 @@ fn acknowledged(
             next.tx_pos = next.tx_pos + skipped;
             next.tx_avail -= skipped;
         }
-    } else if next.snd_max != next.snd_una
+    }
+    let reports = segment.sack.is_some_and(|block| next.report(block));
+    if ack == AckKind::Duplicate
+        && next.snd_max != next.snd_una
         && segment.payload_len == 0
         && segment.flags & flags::FIN == 0
-        && window == next.snd_wnd
+        && (window == next.snd_wnd || reports)
         && !next.recovering
     {
-        // RFC 5681 §2: what counts as a duplicate.
+        // RFC 5681 §2: what counts as a duplicate; and RFC 6675 §2: a report tells as much,
+        // whatever the window.
         next.dupacks += 1;
         if next.dupacks == 3 {
-            next.rewind();
+            if next.sacked().next().is_some() {
+                next.recover_holes();
+            } else {
+                next.rewind();
+            }
             notification.flags |= notice::FAST_RETRANSMIT;
         }
     }
@@ -230,7 +240,9 @@ fn text(
             for held in next.held.iter_mut().filter(|held| touches(held)) {
                 *held = Interval::default();
             }
-            next.held[slot] = Interval {
+            // The interval that grew last comes first.
+            next.held[..=slot].rotate_right(1);
+            next.held[0] = Interval {
                 start: rcv_nxt + low,
                 len: high - low,
             };

@@ -1,6 +1,6 @@
 //! Building the segments that leave.
 
-use super::{SeqNumber, State, Transmission};
+use super::{MAX_SACK_BLOCKS, SackBlock, SeqNumber, State, Transmission};
 
 /// Bits of the TCP flags octet (RFC 9293 §3.1, RFC 3168).
 pub mod flags {
@@ -49,6 +49,16 @@ impl State {
         }
     }
 
+    /// What is held out of order, as a SACK option says it: the interval that grew last first
+    /// (RFC 2018 §4). Segments with data have no room for it.
+    fn sack_blocks(&self) -> [Option<SackBlock>; MAX_SACK_BLOCKS] {
+        let mut held = self.held().map(|held| SackBlock {
+            left: held.start,
+            right: held.start + held.len,
+        });
+        std::array::from_fn(|_| held.next().filter(|_| self.sack))
+    }
+
     /// Emits a segment of `length` payload bytes at SND.NXT's ring position, and remembers
     /// what it acknowledges and advertises.
     pub(super) fn emit(&mut self, seq: SeqNumber, flags: u8, length: u16) -> Transmission {
@@ -63,6 +73,11 @@ impl State {
             ts_on: self.ts_on,
             ts_offset: self.ts_offset,
             ts_ecr: self.ts_recent,
+            sack: if length == 0 {
+                self.sack_blocks()
+            } else {
+                Default::default()
+            },
             length,
             tx_pos: self.tx_pos,
         };

@@ -6,7 +6,7 @@ use hallux_toe::interface::OpenWords;
 /// Most intervals that any design point holds out of order for a connection.
 pub const MAX_INTERVALS: usize = 4;
 
-/// Bytes that arrived out of order.
+/// Bytes that arrived out of order, here or at the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interval {
     /// First sequence number.
@@ -49,7 +49,7 @@ pub struct State {
     pub rx_avail: u32,
     /// The highest right edge that was advertised and that the ring backs.
     pub rcv_adv: SeqNumber,
-    /// Intervals held out of order: no two touch each other.
+    /// Intervals held out of order, the one that grew last first: no two touch each other.
     pub held: [Interval; MAX_INTERVALS],
     /// How many the design point has room for.
     pub intervals: u8,
@@ -62,8 +62,15 @@ pub struct State {
     pub dupacks: u8,
     /// A rewind has not been acknowledged up to `recover` yet.
     pub recovering: bool,
-    /// SND.MAX at the last rewind.
+    /// SND.MAX when the last recovery began.
     pub recover: SeqNumber,
+    /// Intervals behind SND.UNA that the peer has reported: no two touch each other.
+    pub sacked: [Interval; MAX_INTERVALS],
+    /// The recovery sends only what lies before the highest of them, and SND.NXT was not set
+    /// back (RFC 6675).
+    pub sack_recovery: bool,
+    /// HighRxt: the recovery has sent again what lies before it.
+    pub high_rxt: SeqNumber,
     /// The last released byte stands for our FIN.
     pub tx_fin: bool,
     /// The peer's FIN was taken.
@@ -83,6 +90,10 @@ pub struct State {
     pub ecn: bool,
     /// Acknowledgements are delayed.
     pub delayed_acks: bool,
+    /// SACK negotiated (RFC 2018), and the design point has something of it.
+    pub sack: bool,
+    /// The design point keeps what the peer reports.
+    pub scoreboard: bool,
     /// The last segment with text was marked Congestion Experienced (DCTCP.CE of RFC 8257).
     pub congestion_experienced: bool,
     /// log2 of the receive ring's bytes.
@@ -106,6 +117,8 @@ pub struct Open {
     pub ts_offset: u32,
     /// Intervals that the design point holds out of order.
     pub intervals: u8,
+    /// The design point recovers by SACK.
+    pub scoreboard: bool,
     /// Word 0 of [`OpenWords::encode`]: MSS, shifts, options and ring sizes.
     pub options: u64,
 }
@@ -119,6 +132,7 @@ impl From<&OpenWords> for Open {
             ts_recent: words.ts_recent,
             ts_offset: words.ts_offset,
             intervals: 1,
+            scoreboard: false,
             options: words.encode()[0],
         }
     }
@@ -153,6 +167,8 @@ impl State {
             ts_offset: open.ts_offset,
             ecn: options.ecn,
             delayed_acks: options.delayed_acks,
+            sack: options.sack && (open.intervals > 1 || open.scoreboard),
+            scoreboard: open.scoreboard,
             intervals: open.intervals,
             rx_log2: options.rx_log2,
             tx_log2: options.tx_log2,
@@ -236,5 +252,8 @@ impl State {
         self.dupacks = 0;
         self.recovering = true;
         self.recover = self.snd_max;
+        // The peer may have dropped what it reported (RFC 2018 §8).
+        self.sack_recovery = false;
+        self.sacked = Default::default();
     }
 }

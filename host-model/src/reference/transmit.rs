@@ -12,6 +12,15 @@ pub(super) fn grant(state: &State) -> (State, Outcome) {
         generation: state.generation,
         ..Outcome::default()
     };
+    if let Some(hole) = state.hole() {
+        // SACK recovery: what the peer lacks, before anything new.
+        match state.reported_end() {
+            Some(end) => next.high_rxt = end,
+            None => outcome.send = Some(next.fill(hole)),
+        }
+        outcome.ready = Some(next.can_send());
+        return (next, outcome);
+    }
     // At most the MSS, so it fits the 14 bits of a length.
     let bytes = state.usable().min(u32::from(state.mss)) as u16;
     if bytes > 0 {
@@ -30,7 +39,7 @@ pub(super) fn grant(state: &State) -> (State, Outcome) {
         next.tx_pos = state.tx_pos + u32::from(bytes);
         next.tx_avail = state.tx_avail - u32::from(bytes);
     }
-    outcome.ready = Some(next.usable() > 0);
+    outcome.ready = Some(next.can_send());
     (next, outcome)
 }
 
@@ -77,7 +86,7 @@ pub(super) fn host_control(
     if next.owes_window_update() {
         outcome.send = Some(next.update_window());
     }
-    if next.usable() > 0 {
+    if next.can_send() {
         outcome.ready = Some(true);
     }
     (next, outcome)

@@ -179,8 +179,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
             tell(&format!("loss with {intervals} intervals"));
             let point = recovery::with_intervals(point, intervals);
             let subject = subject(&point, arguments.stalls)?;
-            let curve = recovery::measure(&subject, effort.losses, effort.span * 10)?;
-            figures.recovery.push(curve);
+            for sack in [false, true] {
+                let curve = recovery::measure(&subject, sack, effort.losses, effort.span * 10)?;
+                figures.recovery.push(curve);
+            }
         }
         output::line(recovery::table(&figures.recovery));
     }
@@ -255,7 +257,7 @@ fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<
             let span = span * 10;
             figures
                 .loss
-                .push(throughput::with_loss(subject, loss, span)?);
+                .push(throughput::with_loss(subject, loss, true, span)?);
         }
     }
     if wanted(Measure::Pacing) && subject.point.rate_wheel > 0 {

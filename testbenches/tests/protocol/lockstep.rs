@@ -6,8 +6,8 @@ use crate::channel::{structure, value};
 use crate::stage::bench_of;
 use hallux_host::reference::Connections;
 use hallux_testbenches::{Bench, Driver, Monitor, Stalls};
-use hallux_toe::channels::Outcome;
-use hallux_toe::design::SameFlow;
+use hallux_toe::channels::{Outcome, SackBlock};
+use hallux_toe::design::{Recovery, SameFlow};
 use hallux_toe::stages::protocol::Protocol;
 
 /// Flow ids of the stage under test.
@@ -20,6 +20,8 @@ pub struct Conditions {
     pub same_flow: SameFlow,
     /// Intervals held out of order.
     pub intervals: u8,
+    /// How lost segments are sent again.
+    pub recovery: Recovery,
     /// Seed of the stalls.
     pub seed: u64,
     /// Percent of the clocks in which no event is offered.
@@ -28,6 +30,15 @@ pub struct Conditions {
     pub stalls: u32,
     /// Time in ns, constant during a script.
     pub now: u64,
+}
+
+impl Conditions {
+    /// The reference, nothing open.
+    pub fn model(&self) -> Connections {
+        Connections::new(FLOWS.into())
+            .with_intervals(self.intervals)
+            .with_scoreboard(self.recovery == Recovery::Sack)
+    }
 }
 
 /// Where stage and reference part.
@@ -44,7 +55,12 @@ pub struct Mismatch {
 /// A reset stage.
 pub fn stage(conditions: &Conditions) -> (Bench, Driver, Monitor) {
     let intervals = usize::from(conditions.intervals);
-    let block = Protocol::new(FLOWS.into(), conditions.same_flow, intervals);
+    let block = Protocol::new(
+        FLOWS.into(),
+        conditions.same_flow,
+        intervals,
+        conditions.recovery,
+    );
     let mut bench = bench_of(&block, "protocol", conditions.seed);
     let (s, m) = (bench.driver("s"), bench.monitor("m"));
     bench.stall(s, Stalls::random(conditions.gaps));
@@ -70,6 +86,10 @@ pub fn describe(outcome: &Outcome) -> String {
         0 => String::new(),
         _ => format!(" {name}={value}"),
     };
+    let block = |block: &SackBlock| match (block.left.to_u64(), block.right.to_u64()) {
+        (0, 0) => String::new(),
+        (left, right) => format!(" sack={left}-{right}"),
+    };
     [
         ["rx", "tx", "hc", "cmd"][o.kind.to_u64() as usize].to_string(),
         format!(" flow={}", o.flow.to_u64()),
@@ -84,6 +104,9 @@ pub fn describe(outcome: &Outcome) -> String {
         flag("ts", o.ts_on),
         number("ts_offset", o.ts_offset.to_u64()),
         number("ts_ecr", o.ts_ecr.to_u64()),
+        block(&o.sack.first),
+        block(&o.sack.second),
+        block(&o.sack.third),
         number("length", o.length.to_u64()),
         number("tx_pos", o.tx_pos.to_u64()),
         flag("PLACE", o.place),
@@ -118,7 +141,7 @@ pub fn run(script: &[Item], conditions: &Conditions) -> Option<Mismatch> {
         bench.cycle();
         stale_events += bench.peek("count_stale").u64();
     }
-    let mut model = Connections::new(FLOWS.into()).with_intervals(conditions.intervals);
+    let mut model = conditions.model();
     let mut stale_expected = 0;
     let received = bench.take_received(m);
     for (number, item) in script.iter().enumerate() {

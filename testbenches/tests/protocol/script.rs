@@ -3,7 +3,7 @@
 use crate::channel::narrow;
 use hallux_hdl::prelude::{Bits, bits};
 use hallux_host::reference::{
-    Command, Connections, Event, Open, Outcome, Received, SeqNumber, State, flags,
+    Command, Connections, Event, Open, Outcome, Received, SackBlock, SeqNumber, State, flags,
 };
 use hallux_toe::channels::{self, CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::channels::{KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
@@ -87,6 +87,8 @@ impl Item {
                     ts_val: narrow(ts_val),
                     ts_ecr: narrow(ts_ecr),
                     ts_present: r.timestamps.is_some(),
+                    sack: r.sack.map(block).unwrap_or_default(),
+                    sack_present: r.sack.is_some(),
                     ce: r.congestion_experienced,
                     payload_offset: narrow(PAYLOAD_OFFSET),
                     payload_len: narrow(r.payload_len),
@@ -177,6 +179,14 @@ impl Item {
     }
 }
 
+/// A block of the SACK option in the fields of the channel.
+fn block(block: SackBlock) -> channels::SackBlock {
+    channels::SackBlock {
+        left: narrow(block.left.0),
+        right: narrow(block.right.0),
+    }
+}
+
 /// The reference's outcome in the fields of the channel.
 fn channel_outcome(
     base: channels::Outcome,
@@ -210,6 +220,12 @@ fn channel_outcome(
         o.ts_on = t.ts_on;
         o.ts_offset = narrow(t.ts_offset);
         o.ts_ecr = narrow(t.ts_ecr);
+        o.sack = channels::Sack {
+            count: narrow(t.sack.iter().flatten().count() as u64),
+            first: t.sack[0].map(block).unwrap_or_default(),
+            second: t.sack[1].map(block).unwrap_or_default(),
+            third: t.sack[2].map(block).unwrap_or_default(),
+        };
         o.length = narrow(t.length);
         if t.length > 0 {
             o.tx_pos = narrow(t.tx_pos.0);
@@ -239,12 +255,10 @@ fn channel_outcome(
 /// How often what the rules are about happens in a script.
 pub fn coverage(
     script: &[Item],
-    flows: u16,
-    intervals: u8,
+    mut model: Connections,
     now: u64,
 ) -> BTreeMap<&'static str, usize> {
     let mut counts = BTreeMap::new();
-    let mut model = Connections::new(flows.into()).with_intervals(intervals);
     for item in script {
         let old = model.get(item.flow).copied().unwrap_or_default();
         let (o, stale) = item.expect(&mut model, now);
@@ -302,6 +316,44 @@ pub fn coverage(
             "SND.NXT jumps",
             kind == KIND_RX && old.snd_nxt != new.snd_nxt && new.tx_avail < old.tx_avail,
         );
+        count("acknowledgement with one block", o.sack.count.to_u64() == 1);
+        count(
+            "acknowledgement with three blocks",
+            o.sack.count.to_u64() == 3,
+        );
+        let (before, after) = (old.sacked().count(), new.sacked().count());
+        let bytes = |s: &State| s.sacked().map(|sacked| u64::from(sacked.len)).sum::<u64>();
+        count("first report", before == 0 && after > 0);
+        count("fourth report", before == 3 && after == 4);
+        count(
+            "reports joined",
+            before > after && bytes(&new) > bytes(&old),
+        );
+        count(
+            "report acknowledged",
+            before > after && after > 0 && old.snd_una != new.snd_una,
+        );
+        count("recovery of holes", !old.sack_recovery && new.sack_recovery);
+        count(
+            "hole filled",
+            kind == KIND_TX && o.length.any() && old.snd_nxt == new.snd_nxt,
+        );
+        count(
+            "report passed over",
+            kind == KIND_TX && !o.send && old.high_rxt != new.high_rxt,
+        );
+        count(
+            "new data in a recovery of holes",
+            old.sack_recovery && o.length.any() && old.snd_nxt != new.snd_nxt,
+        );
+        count(
+            "recovery of holes over",
+            old.sack_recovery && !new.recovering && new.open,
+        );
+        count(
+            "recovery of holes timed out",
+            old.sack_recovery && !new.sack_recovery && new.recovering,
+        );
         count("established", old.opening && !new.opening && new.open);
         count("data sent", kind == KIND_TX && o.length.any());
         count("window update", kind == KIND_HC && o.send);
@@ -349,10 +401,10 @@ pub struct Generator {
 
 impl Generator {
     /// Events over the flow ids `0..flows`, and now and then one beyond.
-    pub fn new(seed: u64, flows: u16, intervals: u8) -> Self {
+    pub fn new(seed: u64, flows: u16, model: Connections) -> Self {
         Self {
             random: Pcg64Mcg::seed_from_u64(seed),
-            model: Connections::new(flows.into()).with_intervals(intervals),
+            model,
             flows,
             last_flow: 0,
             last_work: Work::Connection(Event::Transmit),
@@ -503,6 +555,7 @@ impl Generator {
             ecn: self.one_in(2),
             opening: self.one_in(4),
             delayed_acks: !self.one_in(4),
+            sack: !self.one_in(4),
             send_shift: self.mostly(5, 16) as u8,
             receive_shift: self.mostly(5, 16) as u8,
             mss: [536, 1448, 1460, 100, 9000][self.below(5) as usize],
@@ -516,6 +569,31 @@ impl Generator {
             ..OpenWords::default()
         };
         Open::from(&words)
+    }
+
+    /// A SACK block, most often of bytes that are outstanding.
+    fn report(&mut self, s: &State, ack: u32) -> Option<SackBlock> {
+        if !self.one_in(3) {
+            return None;
+        }
+        let sacked = s.sacked[self.below(4) as usize];
+        let (start, end) = (sacked.start.0, sacked.start.0.wrapping_add(sacked.len));
+        let outstanding = s.snd_max - s.snd_una;
+        let inside = s.snd_una.0.wrapping_add(self.below(outstanding.max(1)));
+        let left = self.near(&[inside, inside, inside, ack, start, end, s.high_rxt.0]);
+        let length = 1 + self.below(1500);
+        let right = self.near(&[
+            left.wrapping_add(length),
+            left.wrapping_add(length),
+            left.wrapping_add(length),
+            start,
+            end,
+            s.snd_max.0,
+        ]);
+        Some(SackBlock {
+            left: SeqNumber(left),
+            right: SeqNumber(right),
+        })
     }
 
     fn segment(&mut self, s: &State) -> Received {
@@ -578,6 +656,7 @@ impl Generator {
             Some((self.near(&[s.ts_recent, s.ts_recent.wrapping_add(1)]), tick))
         };
         Received {
+            sack: self.report(s, ack),
             seq: SeqNumber(seq),
             ack: SeqNumber(ack),
             flags: octet,

@@ -33,7 +33,7 @@
 //! to be swapped.
 //!
 //! IPv4 header: identification 0, DF, TTL 64. TCP: data offset 8 with NOP NOP
-//! timestamps, else 5. Frames below 60 bytes leave short; the MAC pads them. A raw frame
+//! timestamps, else 5; an acknowledgement with blocks has NOP NOP SACK behind that. Frames below 60 bytes leave short; the MAC pads them. A raw frame
 //! is its payload, untouched.
 //!
 //! A beat of 1024 bits holds all headers and payload behind them, one of 512 bits the
@@ -44,15 +44,19 @@
 //! payload to its first beat: 7 cycles; from the last payload beat: 8; from `released`: 2.
 
 use super::octets::{first_bytes, network16, network32, network48};
-use crate::channels::{Beat, Header, PayloadBeat};
+use crate::channels::{Beat, Header, PayloadBeat, Sack};
 use hallux_hdl::prelude::*;
 
 /// Bytes of the headers with timestamps: Ethernet 14, IPv4 20, TCP 20 + 12.
 const LONG: usize = 66;
 /// Bytes of the headers without.
 const SHORT: usize = 54;
+/// Bytes of a SACK option with three blocks, behind two NOPs.
+const SACK: usize = 28;
+/// Its bits.
+const SACK_BITS: usize = 8 * SACK;
 /// Bits of the longest header.
-const HEADER_BITS: usize = 8 * LONG;
+const HEADER_BITS: usize = 8 * (LONG + SACK);
 /// Headers that may be in the pipeline when the queue of finished frames reports full.
 const MARGIN: usize = 5;
 /// Finished headers that may wait for their turn on the wire.
@@ -61,11 +65,11 @@ const FRAMES: usize = 16;
 /// A frame ready to leave.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Frame {
-    /// Headers in wire order, first octet in bits 7..0; 54 or 66 octets.
+    /// Headers in wire order, first octet in bits 7..0; 54 or 66 octets, and the SACK option.
     pub header: Bits<HEADER_BITS>,
     /// The payload is the frame.
     pub raw: Bit,
-    /// The header has 66 octets, else 54.
+    /// The header has 66 octets, or more and no payload behind; else 54.
     pub long: Bit,
     /// Payload bytes.
     pub length: Bits<14>,
@@ -93,8 +97,10 @@ pub struct Partial {
     pub pseudo: Bits<20>,
     /// TCP header without options.
     pub tcp: Bits<20>,
-    /// TCP options.
+    /// TCP options: timestamps, or what stands in their place.
     pub options: Bits<20>,
+    /// TCP options behind.
+    pub sack: Bits<20>,
 }
 
 /// Both checksums before inversion.
@@ -111,6 +117,52 @@ pub struct Totals {
 pub fn fold(x: Bits<23>) -> Bits<16> {
     let once = bit_cast::<17, 16>(x.get_bits::<16>(0)) + bit_cast::<17, 7>(x.get_bits::<7>(16));
     once.get_bits::<16>(0) + bit_cast::<16, 1>(once.get_bits::<1>(16))
+}
+
+/// Words of 32 bits of the SACK option and the two NOPs before it.
+#[hdl_fn]
+fn sack_words(count: Bits<2>) -> Bits<4> {
+    if count.any() {
+        cat::<3, 1, 4>(cat::<1, 2, 3>(bits::<1>(0), count), bits::<1>(1))
+    } else {
+        bits::<4>(0)
+    }
+}
+
+/// The SACK option of an acknowledgement, behind two NOPs; nothing without blocks.
+#[hdl_fn]
+fn sack_option(sack: Sack) -> Bits<SACK_BITS> {
+    let one = sack.count.any();
+    let two = sack.count.get_bit(1);
+    let three = sack.count == bits::<2>(3);
+    let mut octets = bits::<SACK_BITS>(0);
+    if one {
+        octets.set_bits(0, network16(bits::<16>(0x0101)));
+        octets.set_bits(16, bits::<8>(5));
+        octets.set_bits(8 * 4, network32(sack.first.left));
+        octets.set_bits(8 * 8, network32(sack.first.right));
+    }
+    if two {
+        octets.set_bits(8 * 12, network32(sack.second.left));
+        octets.set_bits(8 * 16, network32(sack.second.right));
+    }
+    if three {
+        octets.set_bits(8 * 20, network32(sack.third.left));
+        octets.set_bits(8 * 24, network32(sack.third.right));
+    }
+    octets.set_bits(
+        24,
+        if three {
+            bits::<8>(26)
+        } else if two {
+            bits::<8>(18)
+        } else if one {
+            bits::<8>(10)
+        } else {
+            bits::<8>(0)
+        },
+    );
+    octets
 }
 
 /// Beat `index` of a frame whose headers have `bytes` bytes: the headers in it, with the
@@ -338,12 +390,14 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         self.egress.m.ready.next = take;
         self.sums.m.ready.next = enter & has_payload;
         let payload_bytes = bit_cast::<16, 14>(header.length);
+        let words = sack_words(header.sack.count);
         let tcp_bytes = payload_bytes
             + if header.ts_on {
                 bits::<16>(32)
             } else {
                 bits::<16>(20)
-            };
+            }
+            + bit_cast::<16, 6>(cat::<4, 2, 6>(words, bits::<2>(0)));
         let ts_val = self.now.val().get_bits::<32>(10) + header.ts_offset;
         let mut octets = bits::<HEADER_BITS>(0);
         octets.set_bits(0, network48(header.remote_mac));
@@ -364,12 +418,14 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         octets.set_bits(8 * 47, header.flags);
         octets.set_bits(8 * 48, network16(header.window));
         if header.ts_on {
-            octets.set_bits(8 * 46, bits::<8>(0x80));
+            octets.set_bits(8 * 46 + 4, bits::<4>(8) + words);
             octets.set_bits(8 * 54, network32(bits::<32>(0x0101_080a)));
             octets.set_bits(8 * 58, network32(ts_val));
             octets.set_bits(8 * 62, network32(header.ts_ecr));
+            octets.set_bits(8 * LONG, sack_option(header.sack));
         } else {
-            octets.set_bits(8 * 46, bits::<8>(0x50));
+            octets.set_bits(8 * 46 + 4, bits::<4>(5) + words);
+            octets.set_bits(8 * SHORT, sack_option(header.sack));
         }
         let header_bytes = if header.raw {
             bits::<15>(0)
@@ -378,12 +434,13 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         } else {
             bits::<15>(SHORT as u64)
         };
+        let header_bytes = header_bytes + bit_cast::<15, 6>(cat::<4, 2, 6>(words, bits::<2>(0)));
         self.built_valid.d.next = enter;
         if enter {
             self.built.d.next = Frame {
                 header: octets,
                 raw: header.raw,
-                long: header.ts_on,
+                long: header.ts_on | words.any(),
                 length: header.length,
                 bytes: header_bytes + bit_cast::<15, 14>(header.length),
                 merged: waiting.merged,
@@ -417,6 +474,10 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         for i in 0..6 {
             options = options + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * 54 + 16 * i));
         }
+        let mut sack = bits::<20>(0);
+        for i in 0..SACK / 2 {
+            sack = sack + bit_cast::<20, 16>(built.header.get_bits::<16>(8 * LONG + 16 * i));
+        }
         self.partial_valid.d.next = self.built_valid.q.val();
         if self.built_valid.q.val() {
             self.partial_frame.d.next = built;
@@ -425,6 +486,7 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
                 pseudo,
                 tcp,
                 options,
+                sack,
             };
         }
 
@@ -436,7 +498,7 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             self.totals.d.next = Totals {
                 ip: partial.ip,
                 tcp: (bit_cast::<22, 20>(partial.pseudo) + bit_cast::<22, 20>(partial.tcp))
-                    + bit_cast::<22, 20>(partial.options),
+                    + (bit_cast::<22, 20>(partial.options) + bit_cast::<22, 20>(partial.sack)),
             };
         }
 

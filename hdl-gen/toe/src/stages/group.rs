@@ -180,9 +180,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
                 .collect(),
             writes: (0..cached).map(|_| Gather::new(2)).collect(),
             protocol: if cached > 0 {
-                Protocol::new(slots, point.same_flow, intervals).with_exchange()
+                Protocol::new(slots, point.same_flow, intervals, point.recovery).with_exchange()
             } else {
-                Protocol::new(connections, point.same_flow, intervals)
+                Protocol::new(connections, point.same_flow, intervals, point.recovery)
             },
             post: PostPool::new(connections, point.replicas as usize, serial),
             payload_write: PayloadWrite::new(point.max_payload as usize),

@@ -174,12 +174,14 @@ fn header(outcome: Outcome, connection: Connection, raw: Bit) -> Header {
         ts_on: outcome.ts_on,
         ts_offset: outcome.ts_offset,
         ts_ecr: outcome.ts_ecr,
+        sack: outcome.sack,
         ecn: if capable { bits::<2>(2) } else { bits::<2>(0) },
         length: outcome.length,
         plain_ack: (outcome.kind == bits::<2>(KIND_RX))
             & outcome.notify
             & outcome.rx_bump.any()
             & (outcome.flags == bits::<8>(ACK))
+            & !outcome.sack.count.any()
             & !outcome.length.any(),
     }
 }

@@ -49,12 +49,13 @@ pub mod intervals;
 pub mod outcome;
 pub mod recurrence;
 pub mod relations;
+pub mod scoreboard;
 pub mod settled;
 pub mod verdict;
 pub mod work;
 
 use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
-use crate::design::SameFlow;
+use crate::design::{Recovery, SameFlow};
 use crate::interface::notice;
 use exchange::{Fill, Progress, Stored, advanced, asks, puts};
 use extent::{Extent, measure};
@@ -64,6 +65,7 @@ use intervals::{Held, Slots, Spans, spans};
 use outcome::{Draft, Survey, announce, draft, survey};
 use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
+use scoreboard::{View, current, view};
 use settled::{Settled, settle};
 use verdict::{Verdict, judge};
 use work::{Decoded, Work, decode, prepare};
@@ -110,6 +112,8 @@ pub struct Protocol {
     edges: Ram<Bits<32>, 16>,
     /// Intervals held out of order, a memory for each slot.
     slots: Vec<Ram<Held, 16>>,
+    /// What the peer reported to hold out of order, likewise.
+    board: Vec<Ram<Held, 16>>,
     outcomes: Fifo<Outcome>,
 
     /// An event taken while the pipeline waited.
@@ -144,6 +148,8 @@ pub struct Protocol {
     measure_next: DFF<Shortcut>,
     measure_relations: DFF<Relations>,
     measure_slots: DFF<Slots>,
+    measure_board: DFF<Slots>,
+    measure_view: DFF<View>,
     measure_spans: DFF<Spans>,
     verdict: DFF<Verdict>,
 
@@ -154,6 +160,8 @@ pub struct Protocol {
     settle_next: DFF<Shortcut>,
     settle_relations: DFF<Relations>,
     settle_slots: DFF<Slots>,
+    settle_board: DFF<Slots>,
+    settle_view: DFF<View>,
     settle_verdict: DFF<Verdict>,
     extent: DFF<Extent>,
 
@@ -171,6 +179,9 @@ pub struct Protocol {
     last_slots: DFF<Slots>,
     last_slots_flow: DFF<Bits<16>>,
     last_slots_valid: DFF<Bit>,
+    last_board: DFF<Slots>,
+    last_board_flow: DFF<Bits<16>>,
+    last_board_valid: DFF<Bit>,
 
     /// *draft*.
     surveyed: DFF<Survey>,
@@ -213,12 +224,19 @@ pub struct Protocol {
 
 impl Protocol {
     /// A stage for flow ids `0..connections` (2 to 65536) that holds `intervals` (0, 1, 2 or
-    /// 4) out of order for each.
-    pub fn new(connections: usize, same_flow: SameFlow, intervals: usize) -> Self {
+    /// 4) out of order for each, and recovers as `recovery` says.
+    pub fn new(
+        connections: usize,
+        same_flow: SameFlow,
+        intervals: usize,
+        recovery: Recovery,
+    ) -> Self {
+        let reported = if recovery == Recovery::Sack { 4 } else { 0 };
         Self {
             states: Ram::new(connections),
             edges: Ram::new(connections),
             slots: (0..intervals).map(|_| Ram::new(connections)).collect(),
+            board: (0..reported).map(|_| Ram::new(connections)).collect(),
             outcomes: Fifo::new(OUTCOMES)
                 .with_output(FifoOutput::Forward)
                 .with_almost_full(UNDER_WAY),
@@ -277,6 +295,8 @@ impl Logic for Protocol {
             measure_next,
             measure_relations,
             measure_slots,
+            measure_board,
+            measure_view,
             measure_spans,
             verdict
         );
@@ -289,12 +309,15 @@ impl Logic for Protocol {
             settle_next,
             settle_relations,
             settle_slots,
+            settle_board,
+            settle_view,
             settle_verdict,
             extent
         );
         dff_setup!(self, clk, settled, settled_event, settled_valid);
         dff_setup!(self, clk, written, written_flow, written_valid);
         dff_setup!(self, clk, last_slots, last_slots_flow, last_slots_valid);
+        dff_setup!(self, clk, last_board, last_board_flow, last_board_valid);
         dff_setup!(self, clk, surveyed, surveyed_valid);
         dff_setup!(self, clk, drafted, drafted_valid, drafted_writes, edge);
         dff_setup!(self, clk, last_edge, last_edge_flow, last_edge_valid);
@@ -313,6 +336,9 @@ impl Logic for Protocol {
         self.outcomes.rst.next = self.rst.val();
 
         // The exact transition, and the state that it leaves.
+        let intervals = self.slots.len();
+        let reported = self.board.len();
+        let sacks = intervals > 1 || reported > 0;
         let settling = self.settle_work.q.val();
         let settled = settle(
             self.settle_live.q.val(),
@@ -321,6 +347,9 @@ impl Logic for Protocol {
             self.settle_verdict.q.val(),
             self.extent.q.val(),
             self.settle_slots.q.val(),
+            self.settle_board.q.val(),
+            self.settle_view.q.val(),
+            sacks as u64,
         );
 
         // The shortcut, and the state that it leaves.
@@ -508,12 +537,14 @@ impl Logic for Protocol {
             self.judge_live.d.next = live;
             self.judge_next.d.next = quick;
             self.relations.d.next = relate(live, work);
+            if reported == 0 {
+                self.relations.d.next.reports = false;
+            }
         }
 
         // The intervals, read while the event was in relate. A read missed what was written
         // in its clock; earlier writes of the flow it waited for.
         let judged = self.judge_work.q.val().decoded.event.flow;
-        let intervals = self.slots.len();
         let mut slots_read = work.decoded.event.flow;
         for x in 0..self.s_fill.len() {
             if !self.work_valid.q.val() {
@@ -544,6 +575,38 @@ impl Logic for Protocol {
             stored_slots
         };
 
+        // What the peer reported, likewise.
+        let mut stored_board = Slots::default();
+        for k in 0..reported {
+            self.board[k].clk.next = self.clk.val();
+            self.board[k].read_address.next = work.decoded.event.flow;
+            let held = self.board[k].read_data.val();
+            if k == 0 {
+                stored_board.a = held;
+            }
+            if k == 1 {
+                stored_board.b = held;
+            }
+            if k == 2 {
+                stored_board.c = held;
+            }
+            if k == 3 {
+                stored_board.d = held;
+            }
+        }
+        let judged_flow = self.judge_live.q.val().flow;
+        let board = if self.last_board_valid.q.val() & (self.last_board_flow.q.val() == judged) {
+            self.last_board.q.val()
+        } else {
+            stored_board
+        };
+        let board = current(board, judged_flow.sacked);
+        let from = if self.judge_work.q.val().decoded.grants {
+            judged_flow.high_rxt
+        } else {
+            self.judge_work.q.val().decoded.event.ack
+        };
+
         // Measure.
         self.measure_valid.d.next = self.judge_valid.q.val();
         if self.judge_valid.q.val() {
@@ -552,6 +615,8 @@ impl Logic for Protocol {
             self.measure_next.d.next = judge_next;
             self.measure_relations.d.next = self.relations.q.val();
             self.measure_slots.d.next = slots;
+            self.measure_board.d.next = board;
+            self.measure_view.d.next = view(board, from);
             self.measure_spans.d.next = spans(slots, self.judge_live.q.val().flow);
             self.verdict.d.next = judge(
                 self.judge_live.q.val(),
@@ -568,6 +633,8 @@ impl Logic for Protocol {
             self.settle_next.d.next = measure_next;
             self.settle_relations.d.next = self.measure_relations.q.val();
             self.settle_slots.d.next = self.measure_slots.q.val();
+            self.settle_board.d.next = self.measure_board.q.val();
+            self.settle_view.d.next = self.measure_view.q.val();
             self.settle_verdict.d.next = self.verdict.q.val();
             self.extent.d.next = measure(
                 self.measure_live.q.val(),
@@ -575,6 +642,8 @@ impl Logic for Protocol {
                 self.measure_relations.q.val(),
                 self.verdict.q.val(),
                 self.measure_spans.q.val(),
+                self.measure_board.q.val(),
+                self.measure_view.q.val(),
                 intervals as u64,
             );
         }
@@ -614,7 +683,11 @@ impl Logic for Protocol {
             if takes {
                 write_enable = true;
                 write_address = fill.slot;
-                write_data = fill.state.flow;
+                // What its peer reported is not kept outside: it comes again.
+                write_data = Flow {
+                    sacked: false,
+                    ..fill.state.flow
+                };
             }
         }
         self.states.write_enable.next = write_enable;
@@ -667,6 +740,26 @@ impl Logic for Protocol {
             self.last_slots.d.next = surveyed.slots;
             self.last_slots_flow.d.next = writing_flow;
         }
+        let writes_board = writing & surveyed.moves_board;
+        for k in 0..reported {
+            let held = if k == 0 {
+                surveyed.board.a
+            } else if k == 1 {
+                surveyed.board.b
+            } else if k == 2 {
+                surveyed.board.c
+            } else {
+                surveyed.board.d
+            };
+            self.board[k].write_enable.next = writes_board;
+            self.board[k].write_address.next = writing_flow;
+            self.board[k].write_data.next = held;
+        }
+        self.last_board_valid.d.next = writes_board;
+        if writes_board {
+            self.last_board.d.next = surveyed.board;
+            self.last_board_flow.d.next = writing_flow;
+        }
         self.written_valid.d.next = writing;
         if writing {
             self.written.d.next = surveyed.live.flow;
@@ -687,6 +780,8 @@ impl Logic for Protocol {
                 self.settled_event.q.val(),
                 surveyed.step,
                 surveyed.live.flow,
+                surveyed.slots,
+                surveyed.board,
                 self.now.val().get_bits::<32>(10),
             );
         }
@@ -801,6 +896,7 @@ impl Logic for Protocol {
             & !self.settled_valid.q.val()
             & !self.written_valid.q.val()
             & !self.last_slots_valid.q.val()
+            & !self.last_board_valid.q.val()
             & !self.surveyed_valid.q.val()
             & !self.drafted_valid.q.val()
             & !self.last_edge_valid.q.val()
@@ -818,6 +914,7 @@ impl Logic for Protocol {
             self.settle_valid.d.next = false;
             self.settled_valid.d.next = false;
             self.last_slots_valid.d.next = false;
+            self.last_board_valid.d.next = false;
             self.written_valid.d.next = false;
             self.surveyed_valid.d.next = false;
             self.drafted_valid.d.next = false;

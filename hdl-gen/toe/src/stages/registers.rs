@@ -30,10 +30,13 @@ mod counters;
 mod map;
 
 use crate::channels::{
-    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, RECORD_BITS, TableEntry,
-    TableWrite, UP_COMPLETION, Up,
+    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, RECORD_BITS, SackBlock,
+    TableEntry, TableWrite, UP_COMPLETION, Up,
 };
-use crate::interface::{COMMAND_WORDS, ID_MAGIC, Opcode, VERSION, context, register};
+use crate::interface::{
+    COMMAND_WORDS, FEATURE_SACK_RECOVERY, FEATURES_SHIFT, ID_MAGIC, Opcode, VERSION, context,
+    register,
+};
 use counters::Counters;
 use hallux_hdl::prelude::*;
 use map::{Region, SHADOW_WORDS, region, shadow};
@@ -59,12 +62,22 @@ pub struct Identity {
     pub states_in_host: bool,
     /// Connections may have rates.
     pub paces: bool,
+    /// Intervals that a connection holds out of order.
+    pub intervals: u64,
+    /// Recovery by SACK.
+    pub sack_recovery: bool,
 }
 
 impl Identity {
     /// Value of [`register::CAPABILITIES`].
     pub const fn capabilities(&self) -> u64 {
-        VERSION | self.contexts << 16 | self.connections << 32
+        let recovery = if self.sack_recovery {
+            FEATURE_SACK_RECOVERY
+        } else {
+            0
+        };
+        let features = self.intervals | recovery;
+        VERSION | self.contexts << 16 | features << FEATURES_SHIFT | self.connections << 32
     }
 
     /// Value of [`register::PARAMETERS`].
@@ -424,6 +437,8 @@ impl Logic for Registers {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
+            sack: SackBlock::default(),
+            sack_present: false,
             ce: false,
             payload_offset: bits::<8>(0),
             payload_len: bits::<14>(0),

@@ -84,6 +84,7 @@ pub fn measure(
         subject.point.connections as usize,
         subject.point.same_flow,
         subject.point.ooo_intervals as usize,
+        subject.point.recovery,
     );
     let design = emit(&stage, &options)?;
     let sources: Vec<_> = design

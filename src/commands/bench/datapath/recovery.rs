@@ -1,11 +1,11 @@
-//! Goodput over loss, for every number of intervals held out of order.
+//! Goodput over loss, for every number of intervals held out of order and both recoveries.
 
 use super::report::plain;
 use super::rig::Subject;
 use super::throughput::{self, Point};
 use anyhow::Result;
 use hallux_channel::Time;
-use hallux_toe::design::DesignPoint;
+use hallux_toe::design::{DesignPoint, Recovery};
 use serde::Serialize;
 
 /// Every number of intervals that a design point can have.
@@ -22,26 +22,33 @@ pub struct Curve {
     pub points: Vec<Point>,
 }
 
-/// `point` with another number of intervals.
+/// Connections of the NIC: four are used, and a small NIC is built and reset sooner.
+const CONNECTIONS: u32 = 64;
+
+/// `point` with another number of intervals, few connections, and recovery by SACK: where SACK
+/// is not negotiated, that is go-back-N.
 pub fn with_intervals(point: &DesignPoint, intervals: u32) -> DesignPoint {
     DesignPoint {
         ooo_intervals: intervals,
+        recovery: Recovery::Sack,
+        connections: CONNECTIONS.max(16 * point.groups),
+        flow_table_buckets: CONNECTIONS.max(16 * point.groups) / 4,
         ..point.clone()
     }
 }
 
-/// The curve of a compiled design point.
+/// The curve of a compiled design point; with `sack`, host and peer agree to it.
 ///
 /// # Errors
 /// As [`throughput::with_loss`].
-pub fn measure(subject: &Subject, losses: &[f64], span: Time) -> Result<Curve> {
+pub fn measure(subject: &Subject, sack: bool, losses: &[f64], span: Time) -> Result<Curve> {
     let mut points = Vec::new();
     for &loss in losses {
-        points.push(throughput::with_loss(subject, loss, span)?);
+        points.push(throughput::with_loss(subject, loss, sack, span)?);
     }
     Ok(Curve {
         intervals: subject.point.ooo_intervals,
-        recovery: "go-back-N",
+        recovery: if sack { "SACK" } else { "go-back-N" },
         points,
     })
 }

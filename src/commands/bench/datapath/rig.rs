@@ -66,6 +66,8 @@ pub struct Load {
     pub delayed_acks: bool,
     /// Bits a second that the first connection may send.
     pub paced: Option<u64>,
+    /// The host offers SACK, where the NIC has something of it.
+    pub sack: bool,
 }
 
 impl Load {
@@ -82,6 +84,7 @@ impl Load {
             loss: 0.0,
             delayed_acks: false,
             paced: None,
+            sack: true,
         }
     }
 }
@@ -153,6 +156,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         tx_ring: load.ring,
         record_log2: 12,
         delayed_acks: load.delayed_acks,
+        sack: load.sack,
         descriptor_log2: 12,
         ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
     })?;

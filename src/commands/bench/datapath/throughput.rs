@@ -320,11 +320,12 @@ pub struct Point {
 ///
 /// # Errors
 /// As [`rig::run`].
-pub fn with_loss(subject: &Subject, loss: f64, span: Time) -> Result<Point> {
+pub fn with_loss(subject: &Subject, loss: f64, sack: bool, span: Time) -> Result<Point> {
     let run = |work, service| {
         let load = Load {
             span,
             loss,
+            sack,
             ..Load::new(4, work, service)
         };
         rig::run(subject, &load)

@@ -8,6 +8,7 @@
 //! combinational. An option that the fast path does not know passes nothing on, and the
 //! walk never becomes complete: the frame goes to the control plane.
 
+use crate::channels::SackBlock;
 use crate::stages::octets::network32;
 use hallux_hdl::prelude::*;
 
@@ -44,6 +45,10 @@ pub struct OptionWalk {
     pub ts_val: Bits<32>,
     /// TSecr.
     pub ts_ecr: Bits<32>,
+    /// A SACK option was found.
+    pub sack_present: Bit,
+    /// The first block of the last one.
+    pub sack: SackBlock,
 }
 
 /// The walk at its beginning. `words` is the data offset less 5.
@@ -59,6 +64,8 @@ pub fn start_walk(bytes: Bits<320>, words: Bits<4>) -> OptionWalk {
         ts_repeated: false,
         ts_val: bits::<32>(0),
         ts_ecr: bits::<32>(0),
+        sack_present: false,
+        sack: SackBlock::default(),
     }
 }
 
@@ -124,6 +131,13 @@ fn walk_step(walk: OptionWalk) -> OptionWalk {
         }
         if sack & (length == bits::<8>(34)) {
             starts.set_bits(i + 34, bits::<1>(1));
+        }
+        if sack {
+            next.sack_present = true;
+            next.sack = SackBlock {
+                left: network32(walk.bytes.get_bits::<32>(8 * i + 16)),
+                right: network32(walk.bytes.get_bits::<32>(8 * i + 48)),
+            };
         }
         if timestamps {
             next.ts_present = true;

@@ -2,8 +2,9 @@
 //! that are held out of order.
 
 use super::flow::*;
-use super::intervals::{Meeting, Spans, meet};
+use super::intervals::{Meeting, Slots, Span, Spans, meet};
 use super::relations::Relations;
+use super::scoreboard::{Hole, View, ahead, search};
 use super::verdict::Verdict;
 use super::work::Work;
 use hallux_hdl::prelude::*;
@@ -31,6 +32,16 @@ pub struct Extent {
     pub updates: Bit,
     /// Everything in flight is to be sent again.
     pub rewinds: Bit,
+    /// Segment: a recovery begins that sends what the peer lacks.
+    pub mends: Bit,
+    /// Segment: the block that it reports counts.
+    pub reports: Bit,
+    /// Segment: how that block meets those reported before.
+    pub reported: Meeting,
+    /// Segment: some of those lie behind SEG.ACK.
+    pub remain: Bit,
+    /// Grant: what is sent again.
+    pub hole: Hole,
     /// Grant: bytes that leave, the FIN's included.
     pub bytes: Bits<25>,
     /// Grant: nothing is left behind them.
@@ -51,19 +62,37 @@ pub fn measure(
     relations: Relations,
     verdict: Verdict,
     spans: Spans,
+    board: Slots,
+    view: View,
     slots: u64,
 ) -> Extent {
     let flow = live.flow;
+
+    let remains = ahead(view);
+    let block = Span {
+        valid: true,
+        start: relations.sack_start,
+        end: relations.sack_end,
+    };
+    // Nothing cuts it off.
+    let reported = meet(remains, block, block.end, block.end, 4);
+    let hole = search(board, view, flow.mends & work.decoded.grants, flow.mss);
+    let fixes = hole.fills | hole.skips;
 
     // What the ring cannot hold is cut off at the end.
     let fits = verdict.reach <= flow.rx_avail;
     let end = if fits { verdict.reach } else { flow.rx_avail };
     let in_order = !verdict.start.any();
     let takes_text = verdict.acceptable & work.decoded.has_text & !flow.rx_fin;
-    let meeting = meet(spans, verdict, end, flow.rx_avail, slots);
+    let segment = Span {
+        valid: true,
+        start: verdict.start,
+        end: verdict.reach,
+    };
+    let meeting = meet(spans, segment, end, flow.rx_avail, slots);
 
     let small = wide(verdict.burst) <= verdict.room;
-    let bytes = if verdict.shut {
+    let bytes = if verdict.shut | fixes {
         bits::<25>(0)
     } else if small {
         verdict.burst
@@ -74,7 +103,8 @@ pub fn measure(
     // Bytes from Last.ACK.sent to SEG.SEQ.
     let unacknowledged = relations.ahead + bit_cast::<32, 14>(flow.owed);
 
-    let third = flow.dupacks == bits::<2>(2);
+    let third = (flow.dupacks == bits::<2>(2)) & verdict.takes_ack & verdict.duplicate;
+    let knows = relations.reports | flow.sacked;
     let outstanding = relations.outstanding.any();
     let edge = if verdict.sets {
         relations.set_edge
@@ -104,10 +134,14 @@ pub fn measure(
             & !relations.skipped.get_bit(31),
         // An ACK that advances SND.UNA is newer than all before it, whatever its SEG.SEQ.
         updates: verdict.takes_ack & (verdict.fresh | !relations.old_window),
-        rewinds: (verdict.takes_ack & verdict.duplicate & third)
-            | (verdict.times_out & outstanding),
+        rewinds: (third & !knows) | (verdict.times_out & outstanding),
+        mends: third & knows,
+        reports: verdict.takes_ack & relations.reports,
+        reported,
+        remain: remains.a.valid | remains.b.valid | remains.c.valid | remains.d.valid,
+        hole,
         bytes,
-        all: verdict.last & small & !verdict.shut,
+        all: verdict.last & small & !verdict.shut & !fixes,
         // A probe is old at the peer, so it is answered (RFC 9293 §3.8.6.1), and carries no
         // byte that could be lost.
         probes: verdict.times_out & (!outstanding | !relations.snd_wnd.any()),

@@ -50,8 +50,14 @@ pub struct Flow {
     pub dupacks: Bits<2>,
     /// A rewind has not been acknowledged up to `recover` yet.
     pub recovering: Bit,
-    /// SND.MAX at the last rewind.
+    /// SND.MAX when the last recovery began.
     pub recover: Bits<32>,
+    /// The recovery sends only what lies before what the peer reported.
+    pub mends: Bit,
+    /// HighRxt (RFC 6675): it has sent again what lies before.
+    pub high_rxt: Bits<32>,
+    /// The peer has reported bytes: see [`scoreboard`](super::scoreboard).
+    pub sacked: Bit,
     /// The last released byte stands for our FIN.
     pub tx_fin: Bit,
     /// The peer's FIN was taken.
@@ -74,6 +80,8 @@ pub struct Flow {
     pub ecn: Bit,
     /// Acknowledgements are delayed.
     pub delays: Bit,
+    /// SACK negotiated.
+    pub sack: Bit,
     /// The acknowledgement of one segment waits.
     pub owes: Bit,
     /// Its bytes; 0 if none waits.

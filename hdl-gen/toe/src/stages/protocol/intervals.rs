@@ -8,9 +8,11 @@
 //! overlaps, into the first slot that is free by then; without one it is dropped. In order it
 //! takes those that it reaches along. At most one interval begins before a segment that it
 //! touches, and at most one ends behind it.
+//!
+//! The interval that grew last moves to the first slot, and those before its place one
+//! further: acknowledgements report them in this order (RFC 2018 §4).
 
 use super::flow::*;
-use super::verdict::Verdict;
 use hallux_hdl::prelude::*;
 
 /// Bytes that arrived out of order.
@@ -119,14 +121,14 @@ pub fn spans(slots: Slots, flow: Flow) -> Spans {
 /// The interval abuts or overlaps the segment. The segment's end is the lesser of two: each
 /// is compared by itself, which does not wait for it.
 #[hdl_fn]
-fn touches(span: Span, verdict: Verdict, space: Bits<25>) -> Bit {
-    span.valid & (verdict.start <= span.end) & (span.start <= verdict.reach) & (span.start <= space)
+fn touches(span: Span, segment: Span, space: Bits<25>) -> Bit {
+    span.valid & (segment.start <= span.end) & (span.start <= segment.end) & (span.start <= space)
 }
 
 /// The interval reaches beyond the segment.
 #[hdl_fn]
-fn exceeds(span: Span, verdict: Verdict, space: Bits<25>) -> Bit {
-    (span.end > verdict.reach) | (span.end > space)
+fn exceeds(span: Span, segment: Span, space: Bits<25>) -> Bit {
+    (span.end > segment.end) | (span.end > space)
 }
 
 /// A number, or zero.
@@ -135,22 +137,23 @@ fn only_if(condition: Bit, number: Bits<25>) -> Bits<25> {
     if condition { number } else { bits::<25>(0) }
 }
 
-/// Meets a segment of `start` to `end` with the intervals, of which a design has `slots`.
+/// Meets a segment with the intervals, of which a design has `slots`. It ends at `end`: behind
+/// `space` it is cut off.
 #[hdl_fn]
-pub fn meet(spans: Spans, verdict: Verdict, end: Bits<25>, space: Bits<25>, slots: u64) -> Meeting {
-    let a = touches(spans.a, verdict, space);
-    let b = touches(spans.b, verdict, space);
-    let c = touches(spans.c, verdict, space);
-    let d = touches(spans.d, verdict, space);
-    let a_leads = a & (spans.a.start < verdict.start);
-    let b_leads = b & (spans.b.start < verdict.start);
-    let c_leads = c & (spans.c.start < verdict.start);
-    let d_leads = d & (spans.d.start < verdict.start);
+pub fn meet(spans: Spans, segment: Span, end: Bits<25>, space: Bits<25>, slots: u64) -> Meeting {
+    let a = touches(spans.a, segment, space);
+    let b = touches(spans.b, segment, space);
+    let c = touches(spans.c, segment, space);
+    let d = touches(spans.d, segment, space);
+    let a_leads = a & (spans.a.start < segment.start);
+    let b_leads = b & (spans.b.start < segment.start);
+    let c_leads = c & (spans.c.start < segment.start);
+    let d_leads = d & (spans.d.start < segment.start);
     let leads = a_leads | b_leads | c_leads | d_leads;
-    let a_extends = a & exceeds(spans.a, verdict, space);
-    let b_extends = b & exceeds(spans.b, verdict, space);
-    let c_extends = c & exceeds(spans.c, verdict, space);
-    let d_extends = d & exceeds(spans.d, verdict, space);
+    let a_extends = a & exceeds(spans.a, segment, space);
+    let b_extends = b & exceeds(spans.b, segment, space);
+    let c_extends = c & exceeds(spans.c, segment, space);
+    let d_extends = d & exceeds(spans.d, segment, space);
     let extends = a_extends | b_extends | c_extends | d_extends;
 
     let mut a_free: Bit = false;
@@ -197,7 +200,7 @@ pub fn meet(spans: Spans, verdict: Verdict, end: Bits<25>, space: Bits<25>, slot
                 | only_if(c_leads, spans.c.start)
                 | only_if(d_leads, spans.d.start)
         } else {
-            verdict.start
+            segment.start
         },
         high: if extends {
             only_if(a_extends, spans.a.end)
@@ -210,32 +213,44 @@ pub fn meet(spans: Spans, verdict: Verdict, end: Bits<25>, space: Bits<25>, slot
     }
 }
 
-/// One slot after a segment.
+/// One slot after a segment, before one that grew takes its place.
 #[hdl_fn]
-fn after(held: Held, gaps: Bit, fate: Fate, keeps: Bit, clears: Bit, union: Held) -> Held {
-    if keeps & fate.takes {
-        union
-    } else {
-        Held {
-            valid: held.valid & gaps & !fate.touches & !clears,
-            ..held
-        }
+fn stays(held: Held, gaps: Bit, fate: Fate, joins: Bit, clears: Bit) -> Held {
+    Held {
+        valid: held.valid & gaps & !(joins & fate.touches) & !clears,
+        ..held
     }
 }
 
-/// The slots after a segment: `keeps` it out of order, `clears` them all, or takes those that
-/// it touches along.
+/// The slots after an event, a segment that `keeps` out of order, `absorbs` those that it
+/// reaches, or `clears` them all.
 #[hdl_fn]
-pub fn follow(slots: Slots, flow: Flow, meeting: Meeting, keeps: Bit, clears: Bit) -> Slots {
+pub fn follow(
+    slots: Slots,
+    flow: Flow,
+    meeting: Meeting,
+    keeps: Bit,
+    absorbs: Bit,
+    clears: Bit,
+) -> Slots {
+    let joins = keeps | absorbs;
     let union = Held {
         valid: true,
         start: flow.rcv_nxt + wide(meeting.low),
         end: flow.rcv_nxt + wide(meeting.high),
     };
+    let a = stays(slots.a, flow.gaps, meeting.a, joins, clears);
+    let b = stays(slots.b, flow.gaps, meeting.b, joins, clears);
+    let c = stays(slots.c, flow.gaps, meeting.c, joins, clears);
+    let d = stays(slots.d, flow.gaps, meeting.d, joins, clears);
+    // The slots up to the one that is free move.
+    let moves_d = keeps & meeting.d.takes;
+    let moves_c = moves_d | (keeps & meeting.c.takes);
+    let moves_b = moves_c | (keeps & meeting.b.takes);
     Slots {
-        a: after(slots.a, flow.gaps, meeting.a, keeps, clears, union),
-        b: after(slots.b, flow.gaps, meeting.b, keeps, clears, union),
-        c: after(slots.c, flow.gaps, meeting.c, keeps, clears, union),
-        d: after(slots.d, flow.gaps, meeting.d, keeps, clears, union),
+        a: if keeps { union } else { a },
+        b: if moves_b { a } else { b },
+        c: if moves_c { b } else { c },
+        d: if moves_d { c } else { d },
     }
 }

@@ -14,9 +14,11 @@
 //! | up | min(⌊F/u⌋ + 1, 65535) | RCV.NXT + min(F, 65535·u) |
 
 use super::flow::*;
+use super::intervals::{Held, Slots};
+use super::scoreboard::has_hole;
 use super::settled::Step;
 use super::work::Decoded;
-use crate::channels::{CLASS_DROP, CLASS_SLOW, KIND_HC, Outcome};
+use crate::channels::{CLASS_DROP, CLASS_SLOW, KIND_HC, Outcome, Sack, SackBlock};
 use hallux_hdl::prelude::*;
 
 /// First step: quantities of the new state, each one or two additions deep.
@@ -50,6 +52,10 @@ pub struct Survey {
     pub tx_pos: Bits<32>,
     /// The flow's clock for timestamps.
     pub clock: Bits<32>,
+    /// What is held out of order, as acknowledgements say it.
+    pub sack: Sack,
+    /// A recovery has something to send again.
+    pub mends: Bit,
 }
 
 /// Second step: everything but what depends on the advertised edge.
@@ -109,9 +115,79 @@ fn fits_half_ring(mss: Bits<14>, log2: Bits<5>) -> Bit {
     !above.any()
 }
 
+/// An interval as an acknowledgement says it.
+#[hdl_fn]
+fn block(held: Held) -> SackBlock {
+    SackBlock {
+        left: held.start,
+        right: held.end,
+    }
+}
+
+/// The first of two intervals that there is.
+#[hdl_fn]
+fn either(one: Held, other: Held) -> Held {
+    if one.valid { one } else { other }
+}
+
+/// The first three intervals that there are.
+#[hdl_fn]
+fn reports(slots: Slots) -> Sack {
+    let (a, b, c, d) = (slots.a.valid, slots.b.valid, slots.c.valid, slots.d.valid);
+    let two = (a & b) | (c & d) | ((a | b) & (c | d));
+    let three = (a & b & (c | d)) | (c & d & (a | b));
+    let late = either(slots.c, slots.d);
+    let second = if a & b {
+        slots.b
+    } else if a | b {
+        late
+    } else {
+        slots.d
+    };
+    Sack {
+        count: if three {
+            bits::<2>(3)
+        } else if two {
+            bits::<2>(2)
+        } else {
+            bit_cast::<2, 1>(bit(a | b | c | d))
+        },
+        first: block(if a | b {
+            either(slots.a, slots.b)
+        } else {
+            late
+        }),
+        second: block(second),
+        third: block(if a & b { late } else { slots.d }),
+    }
+}
+
+/// No blocks but those that count.
+#[hdl_fn]
+fn trimmed(sack: Sack, count: Bits<2>) -> Sack {
+    let none = SackBlock::default();
+    Sack {
+        count,
+        first: if count.any() { sack.first } else { none },
+        second: if count.get_bit(1) { sack.second } else { none },
+        third: if count == bits::<2>(3) {
+            sack.third
+        } else {
+            none
+        },
+    }
+}
+
 /// Surveys the state after an event; `tick` is the time in 1.024 µs.
 #[hdl_fn]
-pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Survey {
+pub fn survey(
+    decoded: Decoded,
+    step: Step,
+    flow: Flow,
+    slots: Slots,
+    board: Slots,
+    tick: Bits<32>,
+) -> Survey {
     // One unit, less one, stays back, so that rounding up stays inside the ring.
     let mask = step.unit;
     let less = bit_cast::<26, 25>(flow.rx_avail) - bit_cast::<26, 25>(mask);
@@ -147,6 +223,8 @@ pub fn survey(decoded: Decoded, step: Step, flow: Flow, tick: Bits<32>) -> Surve
         rx_pos: step.place_seq - flow.irs,
         tx_pos: step.seq - flow.iss,
         clock: tick + flow.ts_offset,
+        sack: reports(slots),
+        mends: has_hole(board, flow),
     }
 }
 
@@ -159,7 +237,7 @@ pub fn draft(s: Survey) -> Draft {
     let done = step.done;
     let good = done & !step.status.any();
     let raw = (event.kind == bits::<2>(KIND_HC)) & (event.class == bits::<2>(CLASS_SLOW));
-    let ready = !flow.opening & flow.tx_avail.any() & (s.in_flight < s.snd_wnd);
+    let ready = s.mends | (!flow.opening & flow.tx_avail.any() & (s.in_flight < s.snd_wnd));
 
     let units = s.free >> flow.receive_shift;
     let down_bytes = if step.opens {
@@ -173,6 +251,12 @@ pub fn draft(s: Survey) -> Draft {
     let up_bytes = if s.widest { s.most } else { wide(s.free) };
     let base = flow.rcv_nxt - s.worth;
 
+    // Segments with data have no room for reports.
+    let reported = if flow.sack & flow.gaps & !step.length.any() & !raw {
+        s.sack.count
+    } else {
+        bits::<2>(0)
+    };
     let zero = bits::<32>(0);
     // SEG.SEQ of a segment without data: SND.MAX, or the right edge of the peer's window
     // where that is less.
@@ -224,6 +308,7 @@ pub fn draft(s: Survey) -> Draft {
         ts_on: flow.ts_on,
         ts_offset: flow.ts_offset,
         ts_ecr: flow.ts_recent,
+        sack: trimmed(s.sack, reported),
         length: if raw { event.frame_len } else { step.length },
         tx_pos: if step.length.any() { s.tx_pos } else { zero },
         place: step.place,
@@ -321,6 +406,7 @@ pub fn announce(draft: Draft, advertised: Bits<32>) -> Announced {
         ts_on: sends & full.ts_on,
         ts_offset: if sends { full.ts_offset } else { zero },
         ts_ecr: if sends { full.ts_ecr } else { zero },
+        sack: if sends { full.sack } else { Sack::default() },
         ..full
     };
     Announced {

@@ -61,10 +61,12 @@ fn follows(live: Live, work: Work) -> Bit {
 fn acknowledges(live: Live, work: Work) -> Bit {
     let flow = live.flow;
     let event = work.decoded.event;
-    // Outside of a recovery SND.MAX is SND.NXT.
+    // Outside of a recovery SND.MAX is SND.NXT. Reports go with what is acknowledged.
     let repeated = event.ack == flow.snd_una;
-    let fresh =
-        !flow.recovering & !precedes(event.ack, flow.snd_una) & !precedes(flow.snd_nxt, event.ack);
+    let fresh = !flow.recovering
+        & !flow.sacked
+        & !precedes(event.ack, flow.snd_una)
+        & !precedes(flow.snd_nxt, event.ack);
     if repeated {
         work.decoded.has_text
     } else {
@@ -164,7 +166,7 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         ..flow
     };
     Shortcut {
-        follows: plain & receives & follows(live, work),
+        follows: plain & work.decoded.plain & follows(live, work),
         acknowledges: acknowledges(live, work),
         sends: plain & grants & sends,
         bumps: plain & controls & bumps,

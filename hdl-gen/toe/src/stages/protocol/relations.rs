@@ -28,6 +28,14 @@ pub struct Relations {
     pub old_window: Bit,
     /// SEG.ACK is not before the recovery point.
     pub recovers: Bit,
+    /// First byte of the block that the segment reports, from SEG.ACK.
+    pub sack_start: Bits<25>,
+    /// Where it ends.
+    pub sack_end: Bits<25>,
+    /// The block lies between SEG.ACK and SND.MAX, if SEG.ACK counts.
+    pub reports: Bit,
+    /// HighRxt is before SEG.ACK.
+    pub passes: Bit,
     /// The event is of the generation of the flow id.
     pub same_generation: Bit,
 }
@@ -42,6 +50,9 @@ pub fn relate(live: Live, work: Work) -> Relations {
     } else {
         flow.snd_nxt
     };
+    let block = event.sack;
+    let sack_start = block.left - event.ack;
+    let sack_end = block.right - event.ack;
     Relations {
         acked: event.ack - flow.snd_una,
         skipped: event.ack - flow.snd_nxt,
@@ -53,6 +64,14 @@ pub fn relate(live: Live, work: Work) -> Relations {
         old_stamp: work.timed & precedes(event.ts_val, flow.ts_recent),
         old_window: precedes(event.seq, flow.snd_wl1),
         recovers: !precedes(event.ack, flow.recover),
+        sack_start: bit_cast::<25, 32>(sack_start),
+        sack_end: bit_cast::<25, 32>(sack_end),
+        reports: work.decoded.reports
+            & flow.sack
+            & precedes(event.ack, block.left)
+            & precedes(block.left, block.right)
+            & !precedes(snd_max, block.right),
+        passes: precedes(flow.high_rxt, event.ack),
         same_generation: event.generation == flow.generation,
     }
 }

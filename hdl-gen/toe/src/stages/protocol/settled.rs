@@ -4,6 +4,7 @@ use super::extent::Extent;
 use super::flow::*;
 use super::intervals::{Slots, follow};
 use super::relations::Relations;
+use super::scoreboard::{self, View};
 use super::verdict::Verdict;
 use super::work::Work;
 use crate::channels::Event;
@@ -76,13 +77,21 @@ pub struct Settled {
     pub slots: Slots,
     /// They are new.
     pub moves_slots: Bit,
+    /// The intervals that the peer reported.
+    pub board: Slots,
+    /// They are new.
+    pub moves_board: Bit,
 }
 
 /// A freshly opened connection from the operands of OPEN; `options` is word 0 of the
-/// staged words (`OpenWords::encode`).
+/// staged words (`OpenWords::encode`). SACK is used where the design point `sacks`.
 #[hdl_fn]
-fn opened(event: Event) -> Live {
+fn opened(event: Event, sacks: u64) -> Live {
     let options = event.address;
+    let mut sack: Bit = false;
+    if sacks > 0 {
+        sack = options.get_bit(28);
+    }
     let rx_log2 = options.get_bits::<5>(32);
     let tx_log2 = options.get_bits::<5>(40);
     Live {
@@ -104,6 +113,9 @@ fn opened(event: Event) -> Live {
             dupacks: bits::<2>(0),
             recovering: false,
             recover: bits::<32>(0),
+            mends: false,
+            high_rxt: bits::<32>(0),
+            sacked: false,
             tx_fin: false,
             rx_fin: false,
             iss: event.ack,
@@ -115,6 +127,7 @@ fn opened(event: Event) -> Live {
             ts_offset: event.ts_ecr,
             ecn: options.get_bit(25),
             delays: options.get_bit(27),
+            sack,
             owes: false,
             owed: bits::<14>(0),
             ce: false,
@@ -149,7 +162,7 @@ fn keeps(extent: Extent) -> Bit {
 #[hdl_fn]
 fn acknowledges(flow: Flow, work: Work, verdict: Verdict, extent: Extent) -> Bit {
     (work.decoded.receives & (work.decoded.has_text | !verdict.acceptable) & !extent.waits)
-        | (work.decoded.grants & extent.bytes.any())
+        | (work.decoded.grants & (extent.bytes.any() | extent.hole.fills))
         | (work.decoded.reminds & flow.owes)
         | extent.probes
 }
@@ -173,6 +186,7 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
             & (extent.meeting.others | !(arrives & extent.meeting.touches)));
     let stamps = verdict.acceptable & work.timed & extent.renews;
     let pays = acknowledges(flow, work, verdict, extent);
+    let goes_on = flow.recovering & !(advances & relations.recovers);
 
     let after = Flow {
         opening: flow.opening & !verdict.acceptable,
@@ -228,18 +242,38 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
         },
         gaps: holds,
         ts_recent: if stamps { event.ts_val } else { flow.ts_recent },
-        dupacks: if advances | extent.rewinds {
+        dupacks: if advances | extent.rewinds | extent.mends {
             bits::<2>(0)
         } else if verdict.takes_ack & verdict.duplicate {
             flow.dupacks + bits::<2>(1)
         } else {
             flow.dupacks
         },
-        recovering: (flow.recovering & !(advances & relations.recovers)) | extent.rewinds,
-        recover: if extent.rewinds {
+        recovering: goes_on | extent.rewinds | extent.mends,
+        recover: if extent.rewinds | extent.mends {
             flow.snd_una + relations.outstanding
         } else {
             flow.recover
+        },
+        mends: (goes_on & flow.mends & !extent.rewinds) | extent.mends,
+        high_rxt: if extent.mends {
+            flow.snd_una
+        } else if flow.mends & advances & relations.passes {
+            event.ack
+        } else if extent.hole.skips {
+            extent.hole.to
+        } else if extent.hole.fills {
+            flow.high_rxt + bit_cast::<32, 14>(extent.hole.bytes)
+        } else {
+            flow.high_rxt
+        },
+        // The peer may have dropped what it reported (RFC 2018 §8).
+        sacked: if extent.rewinds {
+            false
+        } else if advances {
+            extent.reports | (flow.sacked & extent.remain)
+        } else {
+            extent.reports | flow.sacked
         },
         tx_fin: flow.tx_fin | (bumps & event.flags.get_bit(0) & verdict.released.any()),
         rx_fin: flow.rx_fin | extent.finished,
@@ -300,6 +334,9 @@ pub fn settle(
     verdict: Verdict,
     extent: Extent,
     slots: Slots,
+    board: Slots,
+    view: View,
+    sacks: u64,
 ) -> Settled {
     let flow = live.flow;
     let event = work.decoded.event;
@@ -317,7 +354,7 @@ pub fn settle(
         ..stays
     };
     let next = if verdict.opens {
-        opened(event)
+        opened(event, sacks)
     } else if verdict.closes {
         closed
     } else {
@@ -336,10 +373,16 @@ pub fn settle(
     let stale = ((receives | grants | work.decoded.reminds) & !flow.open) | (controls & !bumps);
 
     // The last byte of a finished stream stands for the FIN.
-    let sends = grants & flow.open & extent.bytes.any();
+    let again = grants & flow.open & extent.hole.fills;
+    let sends = again | (grants & flow.open & extent.bytes.any());
     let fin = extent.all & flow.tx_fin;
-    let length = bit_cast::<14, 25>(extent.bytes) - bit_cast::<14, 1>(bit(fin));
+    let length = if again {
+        extent.hole.bytes
+    } else {
+        bit_cast::<14, 25>(extent.bytes) - bit_cast::<14, 1>(bit(fin))
+    };
     let push = extent.all & length.any();
+    let recovers = receives & (extent.rewinds | extent.mends);
 
     let connected = receives | grants | work.decoded.reminds | controls | commands;
     let good = commands & !verdict.status.any();
@@ -360,7 +403,9 @@ pub fn settle(
         send: answers | sends | reminded | extent.probes,
         send_if_opened: controls & bumps & !flow.opening & !flow.rx_fin,
         sequenced: grants | commands,
-        seq: if grants {
+        seq: if again {
+            flow.high_rxt
+        } else if grants {
             flow.snd_nxt
         } else {
             flow.snd_una - bits::<32>(1)
@@ -379,11 +424,7 @@ pub fn settle(
         },
         place_offset: bit_cast::<14, 8>(event.payload_offset) + verdict.front,
         place_len: extent.length,
-        notify: advances
-            | established
-            | (receives & extent.rewinds)
-            | extent.finished
-            | (arrives & furthest.any()),
+        notify: advances | established | recovers | extent.finished | (arrives & furthest.any()),
         rx_bump: if arrives { furthest } else { bits::<25>(0) },
         tx_bump: if advances {
             relations.acked
@@ -392,7 +433,7 @@ pub fn settle(
         },
         notice_flags: flag_if(extent.finished, notice::PEER_FINISHED as u64)
             | flag_if(established, notice::ESTABLISHED as u64)
-            | flag_if(receives & extent.rewinds, notice::FAST_RETRANSMIT as u64)
+            | flag_if(recovers, notice::FAST_RETRANSMIT as u64)
             | flag_if(
                 advances & event.flags.get_bit(6) & flow.ecn,
                 notice::ECN_ECHO as u64,
@@ -418,7 +459,16 @@ pub fn settle(
     Settled {
         live: next,
         step,
-        slots: follow(slots, flow, extent.meeting, keeps, extent.finished),
+        slots: follow(slots, flow, extent.meeting, keeps, arrives, extent.finished),
         moves_slots: keeps | extent.finished | (arrives & extent.meeting.touches),
+        board: scoreboard::follow(
+            board,
+            view,
+            extent.reported,
+            event.ack,
+            advances,
+            extent.reports,
+        ),
+        moves_board: extent.reports | (advances & flow.sacked),
     }
 }

@@ -16,7 +16,7 @@ pub struct Verdict {
     pub acceptable: Bit,
     /// Segment: its acknowledgement and its window count.
     pub takes_ack: Bit,
-    /// Segment: a duplicate ACK (RFC 5681 §2), if its acknowledgement counts.
+    /// Segment: a duplicate ACK (RFC 5681 §2, RFC 6675 §2), if its acknowledgement counts.
     pub duplicate: Bit,
     /// Segment: its bytes before RCV.NXT.
     pub front: Bits<14>,
@@ -123,7 +123,7 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
         duplicate: repeated
             & relations.outstanding.any()
             & !work.decoded.has_text
-            & (work.window == relations.snd_wnd)
+            & ((work.window == relations.snd_wnd) | relations.reports)
             & !flow.recovering,
         front,
         start,

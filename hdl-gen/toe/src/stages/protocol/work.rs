@@ -23,6 +23,10 @@ pub struct Decoded {
     pub writes: Bit,
     /// A segment of the fast path.
     pub receives: Bit,
+    /// It reports bytes that the peer holds out of order.
+    pub reports: Bit,
+    /// A segment that reports nothing.
+    pub plain: Bit,
     /// A grant of the scheduler.
     pub grants: Bit,
     /// A delayed acknowledgement has waited long enough.
@@ -72,11 +76,14 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
     let connected = event.class == bits::<2>(CLASS_FAST);
     let fin = event.flags.get_bit(0);
     let commands = connected & (event.kind == bits::<2>(KIND_CMD));
+    let receives = connected & (event.kind == bits::<2>(KIND_RX));
     Decoded {
         event,
         exists,
         writes: connected & exists,
-        receives: connected & (event.kind == bits::<2>(KIND_RX)),
+        receives,
+        reports: receives & event.sack_present,
+        plain: receives & !event.sack_present,
         grants: connected & (event.kind == bits::<2>(KIND_TX)) & !event.flags.get_bit(0),
         reminds: connected & (event.kind == bits::<2>(KIND_TX)) & event.flags.get_bit(0),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
