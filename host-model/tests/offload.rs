@@ -66,15 +66,32 @@ fn run(
     impairments: Impairments,
     set_up: impl FnOnce(&Host, &SmoltcpHost),
 ) -> Run {
+    run_on(BehaviouralConfig::default(), config, impairments, set_up)
+}
+
+/// A NIC that reports what it holds out of order, and sends only what the peer lacks again.
+fn with_sack() -> BehaviouralConfig {
+    BehaviouralConfig {
+        ooo_intervals: 4,
+        sack_recovery: true,
+        ..BehaviouralConfig::default()
+    }
+}
+
+/// As [`run`], on a NIC of this kind.
+fn run_on(
+    nic: BehaviouralConfig,
+    config: HostConfig,
+    impairments: Impairments,
+    set_up: impl FnOnce(&Host, &SmoltcpHost),
+) -> Run {
     let host = Host::new(config).unwrap();
     let peer = SmoltcpHost::new(SmoltcpConfig::new("peer", [2, 0, 0, 0, 0, 2], PEER, SEED));
     set_up(&host, &peer);
 
     let mut simulation = Simulation::new();
     let host = simulation.add(host).unwrap();
-    let nic = simulation
-        .add(BehaviouralNic::new(BehaviouralConfig::default()))
-        .unwrap();
+    let nic = simulation.add(BehaviouralNic::new(nic)).unwrap();
     let wire = simulation
         .add(Wire::new("wire", SEED, impairments, impairments))
         .unwrap();
@@ -159,9 +176,18 @@ fn files() -> FileTree {
 
 /// The host serves files to the peer.
 fn serve_files(config: HostConfig, impairments: Impairments) -> (Run, http::ClientReport) {
+    serve_files_on(BehaviouralConfig::default(), config, impairments)
+}
+
+/// As [`serve_files`], on a NIC of this kind.
+fn serve_files_on(
+    nic: BehaviouralConfig,
+    config: HostConfig,
+    impairments: Impairments,
+) -> (Run, http::ClientReport) {
     let report = Report::new();
     let tree = Arc::new(files());
-    let run = run(config, impairments, |host, peer| {
+    let run = run_on(nic, config, impairments, |host, peer| {
         host.run_in_background(http::serve(
             host.network(),
             Arc::clone(&tree),
@@ -204,6 +230,28 @@ fn one_percent_of_loss_costs_time_but_no_byte() {
     assert!(run.outcome.completed > clean.outcome.completed);
 }
 
+/// The peer, which reports what it holds, is the same in both runs.
+#[test]
+fn with_sack_only_what_was_lost_is_sent_again() {
+    let sent_again = |config: HostConfig| {
+        let (run, client) = serve_files_on(with_sack(), config, lossy());
+        assert_eq!(client.failures, Vec::<String>::new());
+        assert_eq!(client.bytes_verified, files().total_bytes());
+        run.assert_sound();
+        run.tcp.traffic(Direction::Sent).retransmitted_segments
+    };
+    let sack = sent_again(config());
+    let gbn = sent_again(HostConfig {
+        sack: false,
+        ..config()
+    });
+    println!("segments sent again: {sack} with SACK, {gbn} without");
+    assert!(
+        sack > 0 && 2 * sack < gbn,
+        "{sack} with SACK, {gbn} without"
+    );
+}
+
 #[test]
 fn equal_runs_give_equal_captures() {
     let (first, _) = serve_files(config(), lossy());
@@ -236,9 +284,14 @@ fn the_smallest_rings_serve_as_well() {
 
 #[test]
 fn the_host_calls_the_peer() {
-    for (impairments, requests) in [(perfect(), 200), (lossy(), 50)] {
+    let plain = BehaviouralConfig::default();
+    for (nic, impairments, requests) in [
+        (plain.clone(), perfect(), 200),
+        (plain, lossy(), 50),
+        (with_sack(), lossy(), 50),
+    ] {
         let (report, served) = (Report::new(), Report::new());
-        let run = run(config(), impairments, |host, peer| {
+        let run = run_on(nic, config(), impairments, |host, peer| {
             peer.run_in_background(rpc::serve(peer.network(), 7, 8, served.clone()));
             let config = rpc::ClientConfig {
                 server: SocketAddrV4::new(PEER, 7),

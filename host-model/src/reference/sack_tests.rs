@@ -249,6 +249,7 @@ fn impossible_reports_are_ignored() {
         (ISS + 20, end + 1),
         (ISS + 20, ISS + 20 + (1 << 31)),
         (end, end + 10),
+        (ISS + (1 << 31), ISS + (1 << 31) + 10),
     ] {
         s = before;
         receive(&mut s, block(left, right));

@@ -84,11 +84,9 @@ impl State {
     /// intervals are taken by others, it is not remembered. Whether it counts.
     pub(super) fn report(&mut self, block: SackBlock) -> bool {
         let SackBlock { left, right } = block;
-        let counts = self.sack
-            && self.scoreboard
-            && self.snd_una.precedes(left)
-            && left.precedes(right)
-            && !self.snd_max.precedes(right);
+        let (start, end) = (left - self.snd_una, right - self.snd_una);
+        let inside = 0 < start && start < end && end <= self.snd_max - self.snd_una;
+        let counts = self.sack && self.scoreboard && inside;
         if !counts {
             return false;
         }

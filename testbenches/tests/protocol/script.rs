@@ -596,7 +596,43 @@ impl Generator {
         })
     }
 
+    /// A pure acknowledgement of a peer that lacks something: few of all random segments are
+    /// one, and a recovery needs many.
+    fn reporting(&mut self, s: &State) -> Received {
+        let outstanding = s.snd_max - s.snd_una;
+        let into = self.below(outstanding + 1);
+        let ack = match self.below(24) {
+            0..20 => s.snd_una,
+            20..22 => s.snd_una + into,
+            22 => s.recover,
+            _ => s.snd_max,
+        };
+        let from = 1 + self.below(outstanding.max(1));
+        let length = 1 + self.below((outstanding - outstanding.min(from)).clamp(1, 2000));
+        let sacked = s.sacked[self.below(4) as usize];
+        let left = match self.below(4) {
+            0 if sacked.len > 0 => sacked.start + sacked.len + self.below(3) - 1,
+            _ => s.snd_una + from,
+        };
+        let window = (s.snd_wnd >> s.send_shift) as u16;
+        Received {
+            seq: s.rcv_nxt,
+            ack,
+            flags: flags::ACK,
+            window: if self.one_in(6) { u16::MAX } else { window },
+            timestamps: Some((s.ts_recent, s.ts_offset)),
+            sack: (!self.one_in(8)).then_some(SackBlock {
+                left,
+                right: left + length,
+            }),
+            ..Received::default()
+        }
+    }
+
     fn segment(&mut self, s: &State) -> Received {
+        if s.sack && s.scoreboard && s.snd_max != s.snd_una && !self.one_in(3) {
+            return self.reporting(s);
+        }
         let length = match self.below(8) {
             0..3 => 0,
             3..5 => self.below(16) as u16,

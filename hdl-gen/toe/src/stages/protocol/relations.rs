@@ -68,7 +68,9 @@ pub fn relate(live: Live, work: Work) -> Relations {
         sack_end: bit_cast::<25, 32>(sack_end),
         reports: work.decoded.reports
             & flow.sack
-            & precedes(event.ack, block.left)
+            & (block.left != event.ack)
+            & !sack_start.get_bit(31)
+            & !sack_end.get_bit(31)
             & precedes(block.left, block.right)
             & !precedes(snd_max, block.right),
         passes: precedes(flow.high_rxt, event.ack),
