@@ -230,6 +230,8 @@ impl Component for Host {
             ("timeouts", counts.timeouts),
             ("window_probes", counts.window_probes),
             ("fast_retransmissions", counts.fast_retransmissions),
+            ("bytes_acknowledged", counts.bytes_acknowledged),
+            ("bytes_marked", counts.bytes_marked),
             ("resets_sent", counts.resets_sent),
             ("resets_received", counts.resets_received),
             ("slow_path_frames", counts.frames_received),

@@ -89,6 +89,7 @@ impl Hosts {
     }
 
     fn update_of(&mut self, ring: usize, flow: u64, generation: u8, rx: u64, tx: u64, flags: u8) {
+        let marked = if flags & notice::ECN_ECHO != 0 { tx } else { 0 };
         self.bench.send(
             self.s,
             fields! {
@@ -100,6 +101,9 @@ impl Hosts {
                 flow: flow,
                 generation: generation,
                 flags: flags,
+                length: marked & 0xffff,
+                opcode: marked >> 16 & 0xff,
+                status: marked >> 24,
             },
         );
     }
@@ -323,9 +327,11 @@ fn a_full_ring_adds_up_and_delays_no_other() {
     hosts.enable(1, 4);
     hosts.enable(2, 4);
     hosts.settle();
-    // Context 1 is full after 16 records, 24 more add up in 4 flows.
+    // Context 1 is full after 16 records, 24 more add up in 4 flows; every other one of each is
+    // marked.
     for i in 0..40 {
-        hosts.update(1, i % 4, 10, 1, 0);
+        let flags = if i % 8 < 4 { notice::ECN_ECHO } else { 0 };
+        hosts.update(1, i % 4, 10, 0x10_0001, flags);
     }
     hosts.update(2, 9, 7, 7, 0);
     hosts.bench.run(150);
@@ -339,9 +345,17 @@ fn a_full_ring_adds_up_and_delays_no_other() {
     let late = hosts.consume(1, 16);
     let late: Vec<_> = late
         .iter()
-        .map(|r| (r.flow, r.rx_bump, r.tx_bump, r.opaque))
+        .map(|r| (r.flow, r.rx_bump, r.tx_bump, r.marked(), r.opaque))
         .collect();
-    let sum = |flow: u16| (flow, 60, 6, 0xabcd_0000_0000 + u64::from(flow));
+    let sum = |flow: u16| {
+        (
+            flow,
+            60,
+            0x60_0006,
+            0x30_0003,
+            0xabcd_0000_0000 + u64::from(flow),
+        )
+    };
     assert_eq!(late, [sum(0), sum(1), sum(2), sum(3)]);
 }
 

@@ -10,7 +10,7 @@ use hallux_toe::channels::{
     Action, CLASS_DROP, CLASS_FAST, CLASS_SLOW, Connection, ConnectionWrite, Header, KIND_CMD,
     KIND_HC, KIND_RX, KIND_TX, Notice, Outcome, ReadRequest, Update,
 };
-use hallux_toe::interface::RecordKind;
+use hallux_toe::interface::{RecordKind, notice};
 use hallux_toe::stages::post::Post;
 use stage::{Dice, bench_of};
 
@@ -60,6 +60,8 @@ impl Model {
         if is_rx || records || o.send {
             let (address, room) = place(c.rx_base.to_u64(), o.rx_pos.to_u64(), c.rx_log2.to_u64());
             let snd_nxt = (o.rx_pos + o.rx_bump).to_u64();
+            let echoed = o.notice_flags.to_u64() & u64::from(notice::ECN_ECHO) != 0 && !o.done;
+            let marked = if echoed { o.tx_bump.to_u64() } else { 0 };
             let notice = Notice {
                 context: if o.done { bits(0) } else { c.context },
                 kind: bits(if o.done {
@@ -77,9 +79,9 @@ impl Model {
                 flow: o.flow,
                 generation: o.generation,
                 flags: o.notice_flags,
-                length: bits(0),
-                opcode: o.opcode,
-                status: o.status,
+                length: bits(marked & 0xffff),
+                opcode: bits(o.opcode.to_u64() | marked >> 16 & 0xff),
+                status: bits(o.status.to_u64() | marked >> 24),
                 value: if o.done { o.rx_pos } else { o.rtt },
                 ticket: o.ticket,
             };

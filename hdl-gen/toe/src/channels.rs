@@ -282,7 +282,8 @@ pub struct Notice {
     pub generation: Bits<8>,
     /// Flags, byte 19.
     pub flags: Bits<8>,
-    /// Frame length, bytes 20..22.
+    /// Frame length, bytes 20..22. Of an update bytes 20..24 are one count: bytes acknowledged
+    /// with ECN echo.
     pub length: Bits<16>,
     /// Command opcode, byte 22.
     pub opcode: Bits<8>,

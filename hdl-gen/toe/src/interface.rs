@@ -239,8 +239,8 @@ pub mod notice {
 /// | 16..18 | flow | – | flow |
 /// | 18 | generation | – | generation |
 /// | 19 | flags ([`notice`]) | – | – |
-/// | 20..22 | – | frame bytes | – |
-/// | 22, 23 | – | – | opcode, status |
+/// | 20..22 | bytes acknowledged with ECN echo, low half | frame bytes | – |
+/// | 22, 23 | high half | – | opcode, status |
 /// | 24..28 | RTT sample + 1 in 1.024 µs, 0 = none | slot | SND.UNA |
 /// | 30 | kind | kind | kind |
 /// | 31 | bit 7: phase | | |
@@ -273,6 +273,23 @@ pub struct Record {
 }
 
 impl Record {
+    /// Of an update: bytes acknowledged with ECN echo, of those in `tx_bump`. With the
+    /// round-trip sample and [`notice::FAST_RETRANSMIT`] all that congestion control needs.
+    pub fn marked(&self) -> u32 {
+        u32::from(self.length) | u32::from(self.opcode) << 16 | u32::from(self.status) << 24
+    }
+
+    /// An update of whose acknowledged bytes so many came with ECN echo.
+    #[must_use]
+    pub fn with_marked(self, bytes: u32) -> Self {
+        Self {
+            length: bytes as u16,
+            opcode: (bytes >> 16) as u8,
+            status: (bytes >> 24) as u8,
+            ..self
+        }
+    }
+
     /// The 32 bytes in host memory.
     pub fn encode(&self) -> [u8; 32] {
         let mut b = [0; 32];
@@ -657,6 +674,7 @@ mod tests {
             phase: true,
         };
         assert_eq!(Record::decode(&r.encode()), r);
+        assert_eq!(r.with_marked(0xfedc_ba98).marked(), 0xfedc_ba98);
     }
 
     #[test]

@@ -473,6 +473,8 @@ impl BehaviouralNic {
             if notify.flags & interface::notice::FAST_RETRANSMIT != 0 {
                 self.count(counter::FAST_RETRANSMITS);
             }
+            let echoed = notify.flags & interface::notice::ECN_ECHO != 0;
+            let marked = if echoed { notify.tx_bump } else { 0 };
             let record = Record {
                 rx_bump: notify.rx_bump,
                 tx_bump: notify.tx_bump,
@@ -482,7 +484,8 @@ impl BehaviouralNic {
                 flags: notify.flags,
                 value: notify.rtt,
                 ..record(RecordKind::Update)
-            };
+            }
+            .with_marked(marked);
             self.post(now, usize::from(opened.context), record, io);
         }
         if let Some(done) = &outcome.completion {

@@ -138,6 +138,8 @@ impl Context {
                     held.rx_bump = held.rx_bump.wrapping_add(record.rx_bump);
                     held.tx_bump = held.tx_bump.wrapping_add(record.tx_bump);
                     held.flags |= record.flags;
+                    let marked = held.marked().wrapping_add(record.marked());
+                    *held = held.with_marked(marked);
                     held.value = record.value;
                     held.generation = record.generation;
                     held.opaque = record.opaque;

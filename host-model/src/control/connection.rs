@@ -6,6 +6,7 @@ use hallux_channel::Time;
 use hallux_toe::interface::OpenWords;
 
 use crate::control::config::HostConfig;
+use crate::control::congestion::Congestion;
 use crate::control::flow_ids::Flow;
 use crate::control::packet::{Mac, Options, Segment};
 use crate::control::round_trip::RoundTrip;
@@ -96,6 +97,8 @@ pub struct Connection {
     pub iss: u32,
     /// Offset of our timestamps.
     pub ts_offset: u32,
+    /// What its records say about congestion.
+    pub congestion: Congestion,
     /// Round trip and retransmission timeout.
     pub round_trip: RoundTrip,
     /// When the first SYN or SYN-ACK was sent, if it was not repeated.

@@ -9,6 +9,7 @@ use hallux_channel::Time;
 use hallux_toe::interface::{Opcode, timestamp};
 
 use crate::application::NetError;
+use crate::control::congestion::Congestion;
 use crate::control::connection::{Connection, ConnectionId, PeerSyn, Phase, Role};
 use crate::control::packet::{Mac, Options, Segment};
 use crate::control::{ControlPlane, FIRST_EPHEMERAL_PORT, RoundTrip};
@@ -319,6 +320,7 @@ impl ControlPlane {
             peer: PeerSyn::default(),
             iss: self.random.bits() as u32,
             ts_offset: self.random.bits() as u32,
+            congestion: Congestion::default(),
             round_trip: RoundTrip::new(self.config.timers.retransmission),
             syn_sent: None,
             syn_attempts: 0,

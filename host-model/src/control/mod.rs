@@ -15,6 +15,7 @@
 
 mod arp;
 mod config;
+mod congestion;
 mod connection;
 mod flow_ids;
 mod handshake;
@@ -36,6 +37,7 @@ use hallux_toe::interface::COUNTERS;
 
 pub use arp::AddressTable;
 pub use config::{ConfigError, HostConfig, LARGEST_RING, SMALLEST_RING, Timers};
+pub use congestion::{ALPHA_BITS, Congestion};
 pub use connection::{Connection, ConnectionId, Phase, Role};
 pub use flow_ids::{Flow, FlowIds};
 pub use listener::Listener;
@@ -84,6 +86,10 @@ pub struct ControlCounts {
     pub stale_records: u64,
     /// Records that no correct NIC writes.
     pub malformed_records: u64,
+    /// Bytes that peers acknowledged.
+    pub bytes_acknowledged: u64,
+    /// Of those, bytes acknowledged with ECN echo.
+    pub bytes_marked: u64,
     /// Update records.
     pub update_records: u64,
     /// Update descriptors.
@@ -199,6 +205,13 @@ impl ControlPlane {
     /// The NIC's counters as read last, in the order of [`COUNTERS`].
     pub fn nic_counters(&self) -> Option<&[u64; COUNTERS.len()]> {
         self.nic_counters.as_ref()
+    }
+
+    /// What the records of a connection say about congestion; `None` once it is closed.
+    pub fn congestion(&self, id: ConnectionId) -> Option<&Congestion> {
+        self.connections
+            .get(&id)
+            .map(|connection| &connection.congestion)
     }
 
     /// Connections that are not closed.

@@ -145,6 +145,7 @@ impl ControlPlane {
         }
         if record.flags & notice::FAST_RETRANSMIT != 0 {
             self.counts.fast_retransmissions += 1;
+            connection.congestion.losses += 1;
         }
         if record.flags & notice::PEER_FINISHED != 0 {
             socket.peer_finished = true;
@@ -157,6 +158,13 @@ impl ControlPlane {
         }
         if record.tx_bump > 0 {
             socket.wake_writer_if_roomy();
+            let position = socket.transmit.acknowledged();
+            let released = position.wrapping_add(socket.transmit.outstanding());
+            connection
+                .congestion
+                .update(record.tx_bump, record.marked(), position, released);
+            self.counts.bytes_acknowledged += u64::from(record.tx_bump);
+            self.counts.bytes_marked += u64::from(record.marked().min(record.tx_bump));
             connection.round_trip.sample_ticks(record.value);
             connection.round_trip.progress();
             // The timer starts anew for what is left (RFC 6298 §5.3).

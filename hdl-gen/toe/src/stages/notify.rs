@@ -94,6 +94,8 @@ pub struct Bumps {
     pub rx_bump: Bits<32>,
     /// Sum.
     pub tx_bump: Bits<32>,
+    /// Sum of the bytes acknowledged with ECN echo.
+    pub marked: Bits<32>,
     /// Of the latest notice.
     pub opaque: Bits<64>,
     /// Latest round-trip sample.
@@ -107,6 +109,12 @@ pub struct Waiting {
     pub flow: Bits<16>,
     /// Context.
     pub ring: Bits<8>,
+}
+
+/// Of an update: bytes acknowledged with ECN echo.
+#[hdl_fn]
+fn marked_bytes(notice: Notice) -> Bits<32> {
+    cat::<16, 16, 32>(cat::<8, 8, 16>(notice.status, notice.opcode), notice.length)
 }
 
 /// The 32 bytes of a record (`interface::Record`).
@@ -289,9 +297,9 @@ impl<const N: usize> Logic for Notify<N> {
                 flow: notice.flow,
                 generation: held.generation,
                 flags: held.flags,
-                length: bits::<16>(0),
-                opcode: bits::<8>(0),
-                status: bits::<8>(0),
+                length: held.marked.get_bits::<16>(0),
+                opcode: held.marked.get_bits::<8>(16),
+                status: held.marked.get_bits::<8>(24),
                 value: held.value,
                 ticket: bits::<24>(0),
             };
@@ -365,6 +373,11 @@ impl<const N: usize> Logic for Notify<N> {
                             held.tx_bump + notice.tx_bump
                         } else {
                             notice.tx_bump
+                        },
+                        marked: if same {
+                            held.marked + marked_bytes(notice)
+                        } else {
+                            marked_bytes(notice)
                         },
                         opaque: notice.opaque,
                         value: if same & !notice.value.any() {

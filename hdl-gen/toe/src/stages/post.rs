@@ -24,7 +24,7 @@ use crate::channels::{
     Action, CLASS_SLOW, Connection, ConnectionWrite, Header, KIND_HC, KIND_RX, Notice, Outcome,
     ReadRequest, Update,
 };
-use crate::interface::{CONTROL_CONTEXT, RecordKind};
+use crate::interface::{CONTROL_CONTEXT, RecordKind, notice as flags};
 use crate::stages::protocol::flow::ACK;
 use hallux_hdl::prelude::*;
 
@@ -118,6 +118,13 @@ pub fn makes_update(outcome: Outcome) -> Bit {
 /// The record of an outcome: of a command to the control plane, else to the flow's context.
 #[hdl_fn]
 fn notice(outcome: Outcome, connection: Connection) -> Notice {
+    // Bytes acknowledged with ECN echo.
+    let echoed = (outcome.notice_flags & bits::<8>(flags::ECN_ECHO as u64)).any();
+    let marked = if echoed & !outcome.done {
+        outcome.tx_bump
+    } else {
+        bits::<32>(0)
+    };
     // Commands carry SND.UNA and the bytes in flight; SND.NXT follows.
     let snd_nxt = outcome.rx_pos + outcome.rx_bump;
     Notice {
@@ -141,9 +148,9 @@ fn notice(outcome: Outcome, connection: Connection) -> Notice {
         flow: outcome.flow,
         generation: outcome.generation,
         flags: outcome.notice_flags,
-        length: bits::<16>(0),
-        opcode: outcome.opcode,
-        status: outcome.status,
+        length: marked.get_bits::<16>(0),
+        opcode: outcome.opcode | marked.get_bits::<8>(16),
+        status: outcome.status | marked.get_bits::<8>(24),
         value: if outcome.done {
             outcome.rx_pos
         } else {
