@@ -6,8 +6,12 @@ use hallux_channel::{Component, ComponentError, Io, Message, PortSpec, Protocol,
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 
+/// Makes a segment from one that passes and one that passed before; `None` if there is none of
+/// the kind.
+type Make = fn(&Segment, &Segment) -> Option<Vec<u8>>;
+
 /// What is added, by name, and how.
-pub const KINDS: [(&str, fn(&Segment, &Segment) -> Option<Vec<u8>>); 22] = [
+pub const KINDS: [(&str, Make); 22] = [
     ("duplicate", |s, _| Some(s.build())),
     ("old duplicate", |_, old| Some(old.build())),
     ("overlap in front", overlap_in_front),

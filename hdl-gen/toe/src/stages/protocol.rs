@@ -65,7 +65,7 @@ use intervals::{Held, Slots, Spans, spans};
 use outcome::{Draft, Survey, announce, draft, survey};
 use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
-use scoreboard::{View, current, view};
+use scoreboard::{View, current, view, without_reports, without_sack};
 use settled::{Settled, settle};
 use verdict::{Verdict, judge};
 use work::{Decoded, Work, decode, prepare};
@@ -340,7 +340,7 @@ impl Logic for Protocol {
         let reported = self.board.len();
         let sacks = intervals > 1 || reported > 0;
         let settling = self.settle_work.q.val();
-        let settled = settle(
+        let mut settled = settle(
             self.settle_live.q.val(),
             settling,
             self.settle_relations.q.val(),
@@ -351,6 +351,12 @@ impl Logic for Protocol {
             self.settle_view.q.val(),
             sacks as u64,
         );
+        if reported == 0 {
+            settled.live = without_reports(settled.live);
+        }
+        if !sacks {
+            settled.live = without_sack(settled.live);
+        }
 
         // The shortcut, and the state that it leaves.
         let live = self.live.q.val();
@@ -436,6 +442,13 @@ impl Logic for Protocol {
                 waits = waits | in_relate;
             }
             stays = blocked | (self.decoded_valid.q.val() & decoded.writes & waits);
+        }
+
+        if reported == 0 {
+            newest = without_reports(newest);
+        }
+        if !sacks {
+            newest = without_sack(newest);
         }
 
         // Entrance.

@@ -28,6 +28,8 @@ pub struct Shortcut {
     pub follows: Bit,
     /// It knows what that segment acknowledges.
     pub acknowledges: Bit,
+    /// That segment reports bytes out of order, of which it knows nothing.
+    pub reports: Bit,
     /// It knows the event, a grant.
     pub sends: Bit,
     /// It knows the event, a descriptor.
@@ -41,7 +43,7 @@ pub struct Shortcut {
 /// left for it before.
 #[hdl_fn]
 pub fn taken(shortcut: Shortcut) -> Bit {
-    (shortcut.follows & shortcut.acknowledges) | shortcut.sends | shortcut.bumps
+    (shortcut.follows & shortcut.acknowledges & !shortcut.reports) | shortcut.sends | shortcut.bumps
 }
 
 /// A segment in order.
@@ -166,8 +168,9 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
         ..flow
     };
     Shortcut {
-        follows: plain & work.decoded.plain & follows(live, work),
+        follows: plain & receives & follows(live, work),
         acknowledges: acknowledges(live, work),
+        reports: work.decoded.reports,
         sends: plain & grants & sends,
         bumps: plain & controls & bumps,
         live: Live {

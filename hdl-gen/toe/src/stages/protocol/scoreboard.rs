@@ -54,6 +54,33 @@ pub struct Hole {
     pub bytes: Bits<14>,
 }
 
+/// A state of a design point without recovery by SACK: that it never has reports is what no
+/// synthesis finds out.
+#[hdl_fn]
+pub fn without_reports(live: Live) -> Live {
+    Live {
+        flow: Flow {
+            mends: false,
+            high_rxt: bits::<32>(0),
+            sacked: false,
+            ..live.flow
+        },
+        ..live
+    }
+}
+
+/// A state of a design point that has nothing of SACK.
+#[hdl_fn]
+pub fn without_sack(live: Live) -> Live {
+    Live {
+        flow: Flow {
+            sack: false,
+            ..live.flow
+        },
+        ..live
+    }
+}
+
 /// One interval seen from `base`.
 #[hdl_fn]
 fn sight(held: Held, base: Bits<32>) -> Sight {

@@ -25,8 +25,6 @@ pub struct Decoded {
     pub receives: Bit,
     /// It reports bytes that the peer holds out of order.
     pub reports: Bit,
-    /// A segment that reports nothing.
-    pub plain: Bit,
     /// A grant of the scheduler.
     pub grants: Bit,
     /// A delayed acknowledgement has waited long enough.
@@ -83,7 +81,6 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
         writes: connected & exists,
         receives,
         reports: receives & event.sack_present,
-        plain: receives & !event.sack_present,
         grants: connected & (event.kind == bits::<2>(KIND_TX)) & !event.flags.get_bit(0),
         reminds: connected & (event.kind == bits::<2>(KIND_TX)) & event.flags.get_bit(0),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
