@@ -447,7 +447,7 @@ impl OpenWords {
     ///
     /// | word | bits |
     /// |---|---|
-    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 27 delayed ACKs, 28 SACK, 36..32 rx log2, 44..40 tx log2, 55..48 context |
+    /// | 0 | 15..0 MSS, 19..16 send shift, 23..20 receive shift, 24 timestamps, 25 ECN, 26 opening, 27 delayed ACKs, 29 SACK, 36..32 rx log2, 44..40 tx log2, 55..48 context |
     /// | 1 | 47..0 remote MAC, first octet in 47..40 |
     /// | 2 | 63..32 remote IP, 31..0 local IP |
     /// | 3 | 15..0 local port, 31..16 remote port, 63..32 timestamp offset |
@@ -469,7 +469,7 @@ impl OpenWords {
                 | u64::from(self.ecn) << 25
                 | u64::from(self.opening) << 26
                 | u64::from(self.delayed_acks) << 27
-                | u64::from(self.sack) << 28
+                | u64::from(self.sack) << 29
                 | u64::from(self.rx_log2 & 31) << 32
                 | u64::from(self.tx_log2 & 31) << 40
                 | u64::from(self.context) << 48,
@@ -497,7 +497,7 @@ impl OpenWords {
             ecn: w[0] >> 25 & 1 == 1,
             opening: w[0] >> 26 & 1 == 1,
             delayed_acks: w[0] >> 27 & 1 == 1,
-            sack: w[0] >> 28 & 1 == 1,
+            sack: w[0] >> 29 & 1 == 1,
             send_shift: (w[0] >> 16 & 15) as u8,
             receive_shift: (w[0] >> 20 & 15) as u8,
             mss: w[0] as u16,

@@ -90,7 +90,7 @@ fn opened(event: Event, sacks: u64) -> Live {
     let options = event.address;
     let mut sack: Bit = false;
     if sacks > 0 {
-        sack = options.get_bit(28);
+        sack = options.get_bit(29);
     }
     let rx_log2 = options.get_bits::<5>(32);
     let tx_log2 = options.get_bits::<5>(40);
