@@ -104,10 +104,81 @@ fn a_peer_in_another_vlan_is_not_heard() {
     assert!(summary["drops"]["module"].as_u64() > Some(0), "{summary}");
 }
 
+/// Rules of the firewalls at ingress and egress: nothing but HTTP and its answers.
+const ONLY_HTTP: &str = "host.rules=[\
+    { module = 1, action = \"drop\", default = true }, \
+    { module = 1, action = \"drop\", protocol = 17 }, \
+    { module = 1, action = \"pass\", destination = \"10.0.0.0/24\", destination_port = 80, protocol = 6 }, \
+    { module = 5, action = \"drop\", default = true }, \
+    { module = 5, action = \"pass\", source = \"10.0.0.1\", source_port = 80 }, \
+    { module = 3, action = \"class-5\", destination_port = 80 }]";
+
+#[test]
+fn a_firewall_passes_what_its_rules_pass() {
+    let place = place();
+    let summary = run(&place, &[ONLY_HTTP, "link.loss=0.01"]);
+    assert_eq!(summary["complete"], true);
+    assert_eq!(summary["bytes_verified"], served());
+    assert_eq!(summary["drops"]["module"], 0);
+}
+
+#[test]
+fn a_firewall_drops_and_counts_the_rest() {
+    let place = place();
+    for rules in [
+        ONLY_HTTP.replace(
+            "destination_port = 80, protocol",
+            "destination_port = 81, protocol",
+        ),
+        ONLY_HTTP.replace("source_port = 80", "source_port = 81"),
+    ] {
+        let ended = place.hallux(&[
+            "run",
+            "scenario.toml",
+            "--out",
+            "out",
+            "--set",
+            &rules,
+            "--set",
+            "max_time=3ms",
+        ]);
+        assert_ne!(ended.code, Some(0));
+        let summary = place.json("out/summary.json");
+        assert_eq!(summary["bytes_verified"], 0);
+        assert!(summary["drops"]["module"].as_u64() > Some(0), "{summary}");
+    }
+}
+
+#[test]
+fn rules_that_no_module_takes_are_refused() {
+    let place = place();
+    for (rule, told) in [
+        (
+            "{ module = 0, action = \"drop\" }",
+            "module `vlan` takes no rules",
+        ),
+        ("{ module = 9, action = \"drop\" }", "there is no module 9"),
+        (
+            "{ module = 5, action = \"redirect\" }",
+            "no action `redirect` in slot `egress`",
+        ),
+        (
+            "{ module = 3, action = \"class-16\" }",
+            "`class-16` is no class",
+        ),
+    ] {
+        let rules = format!("host.rules=[{rule}]");
+        place
+            .hallux(&["run", "scenario.toml", "--set", &rules])
+            .fails_with(&["rule 0: ", told]);
+    }
+}
+
 #[test]
 fn a_module_in_a_slot_that_is_none_of_its_own_is_refused() {
     let place = place();
-    let modules = "nic.parameters.modules=[{ slot = \"after_protocol\", kind = \"vlan\", vlan = 1 }]";
+    let modules =
+        "nic.parameters.modules=[{ slot = \"after_protocol\", kind = \"vlan\", vlan = 1 }]";
     let arguments = ["run", "scenario.toml", "--set", modules];
     place.hallux(&arguments).fails_with(&[
         "module 0 (`vlan`) cannot stand in slot `after_protocol`; put it in `ingress`",

@@ -55,7 +55,7 @@ fn random_rules(dice: &mut Dice, actions: u64) -> Vec<Rule> {
     let mut rules = vec![];
     for _ in 0..RULES {
         let range = |dice: &mut Dice| {
-            let masks = [0, 0, 0xffff_ff00, u32::MAX];
+            let masks = [0, 0xffff_ff00, u32::MAX, u32::MAX];
             let address = IPS[dice.below(4) as usize];
             (address, masks[dice.below(4) as usize])
         };
@@ -153,7 +153,7 @@ fn the_first_rule_that_a_packet_meets_decides() {
             }
             assert_eq!(module.read(rules::DEFAULT_HITS), hits[RULES]);
             assert!(
-                hits.iter().filter(|count| **count > 0).count() > 3,
+                hits.iter().filter(|count| **count > 0).count() > 2,
                 "{hits:?}"
             );
         }
@@ -249,7 +249,7 @@ fn segments_give_their_flows_a_class() {
         }
         for (flow, class) in classes.iter().enumerate() {
             bench.poke("look", flow as u64);
-            assert_eq!(Some(bench.peek("class").u64() as u8), *class, "flow {flow}");
+            assert_eq!(Some(bench.peek("look_class").u64() as u8), *class, "flow {flow}");
         }
         if stalls == 0 {
             let (s, m) = (cycles_of(bench.log(), "s"), cycles_of(bench.log(), "m"));

@@ -145,6 +145,7 @@ pub struct Nic<const N: usize, const K: usize> {
     /// Pages of the modules of each slot.
     _ingress_pages: Vec<usize>,
     _classify_pages: Vec<usize>,
+    _trace_pages: Vec<usize>,
     _egress_pages: Vec<usize>,
     _read_tags: u32,
     _run_to_completion: bool,
@@ -251,6 +252,10 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             mmio_up: (0..extended).map(|_| Gather::new(2)).collect(),
             module_drops: (0..extended).map(|_| Default::default()).collect(),
             _ingress_pages: at_ingress.iter().map(|station| station.page).collect(),
+            _trace_pages: plan::stations(point, Slot::AfterProtocol)
+                .iter()
+                .map(|station| station.page)
+                .collect(),
             _classify_pages: before.iter().map(|station| station.page).collect(),
             classify: before
                 .iter()
@@ -334,6 +339,17 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.group[g].slow_room.next = self.notify.slow_room.val();
             settled = settled & self.group[g].settled.val();
             rests = rests & self.group[g].idle.val();
+        }
+
+        for t in 0..self._trace_pages.len() {
+            let page = self._trace_pages[t];
+            let mut answer = bits::<64>(0);
+            for g in 0..groups {
+                self.group[g].access[t].next = self.pages[0].access[page].val();
+                self.group[g].number[t].next = bits::<16>(g as u64);
+                answer = answer | self.group[g].answer[t].val();
+            }
+            self.pages[0].answer[page].next = answer;
         }
 
         // Run to completion: a frame or another event goes on when nothing is under way.
@@ -567,7 +583,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         for c in 0..self.classify.len() {
             self.classify[c].look.next = notice.flow;
             if c + 1 == self.classify.len() {
-                let class = self.classify[c].class.val();
+                let class = self.classify[c].look_class.val();
                 self.notify.s.data.next = notice;
                 if notice.kind == bits::<8>(RecordKind::Update as u64) {
                     self.notify.s.data.next.flags =

@@ -75,7 +75,7 @@ enum Measure {
     Pacing,
     /// Goodput of the ladder's five design points.
     Ladder,
-    /// 64-byte segments with each extension module; five models, so only when named.
+    /// 64-byte segments with each extension module; six models, so only when named.
     Modules,
     /// Cells of the design points and of the ladder; takes minutes, so only when named.
     Area,

@@ -34,6 +34,8 @@ pub enum Kind {
     Classify = 3,
     /// Turns segments of one connection into those of another and sends them on.
     Splice = 4,
+    /// Counts what happens to each connection.
+    Trace = 5,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::Firewall => "firewall",
             Self::Classify => "classify",
             Self::Splice => "splice",
+            Self::Trace => "trace",
         }
     }
 }
@@ -188,6 +191,33 @@ pub mod splice {
     pub const VALUE_WORDS: usize = 6;
     /// Writing puts the staged entry into bucket 15..0, way 17..16; bit 18: it is in use.
     pub const COMMIT: u64 = 0x80;
+}
+
+/// Registers of a `trace` module: eight tracepoints of each connection, 32 bits each, which
+/// begin anew when the connection is opened and wrap.
+pub mod trace {
+    /// Bits 15..0: the flow whose tracepoints are read.
+    pub const SELECT: u64 = 0x08;
+    /// Tracepoint *i* of the selected flow, at `POINT + 8 * i`. Read only.
+    pub const POINT: u64 = 0x40;
+    /// Tracepoints.
+    pub const POINTS: usize = 8;
+    /// Segments received.
+    pub const RECEIVED: usize = 0;
+    /// Payload bytes placed in host memory.
+    pub const PLACED: usize = 1;
+    /// Segments placed out of order.
+    pub const OUT_OF_ORDER: usize = 2;
+    /// Segments with payload sent, again or for the first time.
+    pub const DATA_SENT: usize = 3;
+    /// Segments without payload sent.
+    pub const ACKS_SENT: usize = 4;
+    /// Fast retransmissions.
+    pub const FAST_RETRANSMITS: usize = 5;
+    /// Segments that acknowledged bytes with ECN echo.
+    pub const ECN_ECHOES: usize = 6;
+    /// The latest round-trip sample plus one, in 1.024 µs; 0: none yet. It does not count.
+    pub const RTT: usize = 7;
 }
 
 /// Addresses and ports of a segment.

@@ -5,7 +5,7 @@
 //!  s ──┬──►│ segments ├───────────┬──► m
 //!      │   └──────────┘           │ flow
 //!      │   ┌───────┐ class ┌──────▼─┐
-//!      └──►│ rules ├──────►│ classes├──► class   of the flow `look`
+//!      └──►│ rules ├──────►│ classes├──► look_class, of the flow `look`
 //!          └───────┘       └────────┘
 //! ```
 //!
@@ -49,7 +49,7 @@ pub struct Classify {
     /// Whose class is looked at.
     pub look: Signal<In, Bits<16>>,
     /// Its class.
-    pub class: Signal<Out, Bits<4>>,
+    pub look_class: Signal<Out, Bits<4>>,
     /// Register access.
     pub access: Signal<In, Access>,
     /// Value of the register.
@@ -71,7 +71,7 @@ impl Classify {
             s: Default::default(),
             m: Default::default(),
             look: Default::default(),
-            class: Default::default(),
+            look_class: Default::default(),
             access: Default::default(),
             answer: Default::default(),
             idle: Default::default(),
@@ -119,7 +119,7 @@ impl Logic for Classify {
         self.classes.write_address.next = segment.flow;
         self.classes.write_data.next = self.rulings.m.data.val();
         self.classes.read_address.next = self.look.val();
-        self.class.next = self.classes.read_data.val();
+        self.look_class.next = self.classes.read_data.val();
         self.rules.access.next = self.access.val();
         self.answer.next = self.rules.answer.val();
         self.idle.next = !self.segments.level.val().any() & self.rules.idle.val();

@@ -66,7 +66,7 @@ impl<const N: usize, const K: usize> FrameModule<N, K> {
             }
             (Kind::Splice, _) => new.splice.push(Splice::new(station.places)),
             // The check of the design point lets no other into a slot of frames.
-            (Kind::Classify, _) => {}
+            (Kind::Classify | Kind::Trace, _) => {}
         }
         new
     }

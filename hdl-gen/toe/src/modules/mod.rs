@@ -18,5 +18,6 @@ pub mod plan;
 pub mod port;
 pub mod rules;
 pub mod splice;
+pub mod trace;
 pub mod vlan_insert;
 pub mod vlan_strip;

@@ -6,7 +6,7 @@
 //! benches of the modules measure that they keep what they declare.
 
 use super::port::{DROP, REDIRECT, TRANSMIT};
-use super::{classify, firewall, splice, vlan_insert, vlan_strip};
+use super::{classify, firewall, splice, trace, vlan_insert, vlan_strip};
 use crate::design::DesignPoint;
 use crate::interface::modules::{Kind, MAX_MODULES, Slot, module_id};
 use serde::{Deserialize, Serialize};
@@ -170,6 +170,7 @@ impl ModulePoint {
             (Kind::Firewall, _) => firewall::AT_INGRESS,
             (Kind::Classify, _) => classify::DECLARATION,
             (Kind::Splice, _) => splice::DECLARATION,
+            (Kind::Trace, _) => trace::DECLARATION,
         }
     }
 
@@ -200,6 +201,7 @@ impl ModulePoint {
                 (1..=32).contains(&rules),
                 format!("`rules` must lie between 1 and 32, not {rules}"),
             ),
+            Kind::Trace => Ok(()),
             Kind::Splice => check(
                 places.is_power_of_two() && (8..=256).contains(&places),
                 format!("`places` must be a power of two from 8 to 256, not {places}"),

@@ -23,7 +23,7 @@
 //! plane as it came; so does what follows on this connection, since it is in no table. Frames
 //! with a VLAN tag, IP options or fragments are not spliced: put `vlan` in front.
 //!
-//! Initiation interval 1, latency 10.
+//! Initiation interval 1, latency 9.
 
 use super::inspect::{HEAD_BYTES, Headers, Inspect};
 use super::plan::{Declaration, Order};
@@ -35,7 +35,7 @@ use hallux_hdl::prelude::*;
 /// What the module needs and does.
 pub const DECLARATION: Declaration = Declaration {
     slots: &[Slot::Ingress],
-    latency: 10,
+    latency: 9,
     interval: 1,
     order: Order::Kept,
     verdicts: &[REDIRECT, TRANSMIT],
@@ -254,7 +254,7 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
         }
         self.table_flows.clk.next = self.clk.val();
         self.table_flows.holds.next =
-            self.rst.val() | (answers == self.table.m.valid.val()) & self.table.s.ready.val();
+            self.rst.val() | !(answers ^ self.table.m.valid.val()) & self.table.s.ready.val();
 
         // Move the numbers, and begin the sums: HC' = ~(~HC + ~m + m').
         let entry = self.found.q.val();
@@ -317,14 +317,11 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
         // Rewrite.
         let passing = self.inspect.m.data.val();
         let rewrite = self.inspect.judgement.val();
-        let window = bits::<512>(0);
-        let image = window
-            | bit_cast::<512, 96>(rewrite.addresses)
+        let image = bit_cast::<512, 96>(rewrite.addresses)
             | (bit_cast::<512, 16>(rewrite.ip_checksum) << 192u64)
             | (bit_cast::<512, 160>(rewrite.middle) << 208u64)
             | (bit_cast::<512, 16>(rewrite.tcp_checksum) << 400u64);
-        let mask = window
-            | bit_cast::<512, 96>(!bits::<96>(0))
+        let mask = bit_cast::<512, 96>(!bits::<96>(0))
             | (bit_cast::<512, 176>(!bits::<176>(0)) << 192u64)
             | (bit_cast::<512, 16>(!bits::<16>(0)) << 400u64);
         let verdict = first_verdict(passing.verdict, rewrite.verdict);

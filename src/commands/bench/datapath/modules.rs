@@ -102,6 +102,7 @@ fn trials() -> Vec<Trial> {
             registers: full_list(5),
             ..plain("classify, 16 rules", Slot::BeforeProtocol, Kind::Classify)
         },
+        plain("trace", Slot::AfterProtocol, Kind::Trace),
         plain("splice, passing by", Slot::Ingress, Kind::Splice),
     ]
 }
