@@ -497,6 +497,11 @@ impl Scenario {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),
         };
+        if settings.nic.model == NicModel::Behavioural && !design.modules.is_empty() {
+            let message = "the behavioural NIC has no extension modules, but the design point \
+                           lists some; set nic.model = \"rtl\"";
+            return Err(document.error("nic.model", message));
+        }
         let registers = rules::writes(&settings.host.rules, &design.modules)
             .map_err(|message| document.error("host.rules", message))?;
         settings.link.rate.get_or_insert(design.line_rate);

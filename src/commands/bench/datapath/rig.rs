@@ -189,7 +189,7 @@ fn nic_of(subject: &Subject, edges: bool) -> Result<RtlNic> {
 ///
 /// # Errors
 /// The run failed.
-pub fn run_with<T: Component + Clone>(
+pub fn run_with<T: Component + Clone + 'static>(
     subject: &Subject,
     registers: Vec<(u64, u64)>,
     traffic: T,
@@ -213,7 +213,6 @@ pub fn run_with<T: Component + Clone>(
 }
 
 fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
-    let point = &subject.point;
     let mut simulation = Simulation::new();
     let host = Host::new(HostConfig {
         cpu: CpuProfile::free(),
