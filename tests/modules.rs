@@ -98,7 +98,7 @@ fn a_peer_in_another_vlan_is_not_heard() {
         "max_time=3ms",
     ]);
     assert_ne!(ended.code, Some(0));
-    let summary = place.json("out/summary.json");
+    let summary = place.json("out.incomplete/summary.json");
     assert_eq!(summary["complete"], false);
     assert_eq!(summary["bytes_verified"], 0);
     assert!(summary["drops"]["module"].as_u64() > Some(0), "{summary}");
@@ -143,7 +143,7 @@ fn a_firewall_drops_and_counts_the_rest() {
             "max_time=3ms",
         ]);
         assert_ne!(ended.code, Some(0));
-        let summary = place.json("out/summary.json");
+        let summary = place.json("out.incomplete/summary.json");
         assert_eq!(summary["bytes_verified"], 0);
         assert!(summary["drops"]["module"].as_u64() > Some(0), "{summary}");
     }
