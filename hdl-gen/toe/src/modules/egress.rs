@@ -89,7 +89,9 @@ impl<const N: usize, const K: usize> Logic for Egress<N, K> {
             self.join[j].last[1].next = self.s_turned[j].data.val().last;
             rests = rests & self.join[j].idle.val();
             if modules == 0 {
-                join_streams!(self.join[j].m, self.m);
+                self.m.data.next = self.join[j].m.data.val();
+                self.m.valid.next = self.join[j].m.valid.val();
+                self.join[j].m.ready.next = self.m.ready.val();
             } else {
                 self.chain[0].s.data.next = Passing::<N, K> {
                     beat: self.join[j].m.data.val(),

@@ -81,7 +81,9 @@ impl<const N: usize, const K: usize> Logic for FrameModule<N, K> {
             join_streams!(self.s, self.strip[i].s);
             self.strip[i].access.next = self.access.val();
             self.answer.next = self.strip[i].answer.val();
-            join_streams!(self.strip[i].m, self.m);
+            self.m.data.next = self.strip[i].m.data.val();
+            self.m.valid.next = self.strip[i].m.valid.val();
+            self.strip[i].m.ready.next = self.m.ready.val();
             self.idle.next = self.strip[i].idle.val();
         }
         for i in 0..self.insert.len() {
@@ -90,7 +92,9 @@ impl<const N: usize, const K: usize> Logic for FrameModule<N, K> {
             join_streams!(self.s, self.insert[i].s);
             self.insert[i].access.next = self.access.val();
             self.answer.next = self.insert[i].answer.val();
-            join_streams!(self.insert[i].m, self.m);
+            self.m.data.next = self.insert[i].m.data.val();
+            self.m.valid.next = self.insert[i].m.valid.val();
+            self.insert[i].m.ready.next = self.m.ready.val();
             self.idle.next = self.insert[i].idle.val();
         }
         for i in 0..self.firewall.len() {
@@ -99,7 +103,9 @@ impl<const N: usize, const K: usize> Logic for FrameModule<N, K> {
             join_streams!(self.s, self.firewall[i].s);
             self.firewall[i].access.next = self.access.val();
             self.answer.next = self.firewall[i].answer.val();
-            join_streams!(self.firewall[i].m, self.m);
+            self.m.data.next = self.firewall[i].m.data.val();
+            self.m.valid.next = self.firewall[i].m.valid.val();
+            self.firewall[i].m.ready.next = self.m.ready.val();
             self.idle.next = self.firewall[i].idle.val();
         }
         for i in 0..self.splice.len() {
@@ -108,7 +114,9 @@ impl<const N: usize, const K: usize> Logic for FrameModule<N, K> {
             join_streams!(self.s, self.splice[i].s);
             self.splice[i].access.next = self.access.val();
             self.answer.next = self.splice[i].answer.val();
-            join_streams!(self.splice[i].m, self.m);
+            self.m.data.next = self.splice[i].m.data.val();
+            self.m.valid.next = self.splice[i].m.valid.val();
+            self.splice[i].m.ready.next = self.m.ready.val();
             self.idle.next = self.splice[i].idle.val();
         }
     }
