@@ -274,6 +274,7 @@ pub struct Peer {
     pub count: u32,
     /// A smoltcp peer tags its frames with this VLAN, and takes no others (IEEE 802.1Q).
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4094))]
     pub vlan: Option<u16>,
 }
 
@@ -698,6 +699,11 @@ mod tests {
                 toml::Value::Table(inner) if !inner.is_empty() => {
                     keys(&format!("{full}."), inner, into);
                 }
+                toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                    for item in items.iter().filter_map(toml::Value::as_table) {
+                        keys(&format!("{full}[]."), item, into);
+                    }
+                }
                 _ => {
                     into.insert(full);
                 }
@@ -721,7 +727,9 @@ mod tests {
     fn settings(app: &str) -> Settings {
         let text = format!(
             "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[peer]\nvlan = 100\n\
-             [host]\nrules = [{{ module = 0, action = \"drop\" }}]\n[app]\n{app}"
+             [host]\nrules = [{{ module = 0, action = \"drop\", default = false, source = \"10.0.0.1\", \
+             destination = \"10.0.0.2\", source_port = 1, destination_port = 2, \
+             protocol = 6 }}]\n[app]\n{app}"
         );
         Document::parse(Path::new("s.toml"), text)
             .unwrap()
@@ -744,7 +752,9 @@ mod tests {
         }
         assert_eq!(documented("Scenarios"), known);
         let design = "name = \"d\"\nclock = \"250MHz\"\n\
-                      modules = [{ slot = \"egress\", kind = \"vlan\", vlan = 1 }]\n";
+                      modules = [{ slot = \"egress\", kind = \"vlan\", vlan = 1 }, \
+                      { slot = \"egress\", kind = \"firewall\", rules = 1 }, \
+                      { slot = \"ingress\", kind = \"splice\", places = 8 }]\n";
         let design = Document::parse(Path::new("d.toml"), design.into()).unwrap();
         let point = DesignPoint::from_document(&design).unwrap();
         let mut known = BTreeSet::new();

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub const LATENCY_BUDGET: u64 = 32;
 
 /// A module of a design point.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModulePoint {
     /// Where it stands; modules of one slot follow each other as they are listed.
@@ -24,12 +24,15 @@ pub struct ModulePoint {
     pub kind: Kind,
     /// `vlan`: the VLAN after reset, 1 to 4094.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4094))]
     pub vlan: Option<u16>,
     /// `firewall`, `classify`: places of the list of rules, 1 to 32; 16 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 32))]
     pub rules: Option<u32>,
     /// `splice`: places of the table, a power of two from 8 to 256; 64 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 8, max = 256))]
     pub places: Option<u32>,
 }
 
