@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+mod rules;
+
+pub use rules::HostRule;
+
 /// A scenario, with the design point it names.
 #[derive(Clone, Debug)]
 pub struct Scenario {
@@ -17,6 +21,8 @@ pub struct Scenario {
     pub design: DesignPoint,
     /// Directory served by the HTTP application, resolved; empty for other applications.
     pub root: PathBuf,
+    /// Writes of the drivers to the modules of their NICs: offset in BAR 0 and value.
+    pub registers: Vec<(u64, u64)>,
 }
 
 /// The values of a scenario file.
@@ -171,6 +177,9 @@ pub struct Host {
     pub rto_min: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
     pub cpu: CpuProfileName,
+    /// Rules that the driver writes into modules of its NIC.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<HostRule>,
 }
 
 impl Default for Host {
@@ -182,6 +191,7 @@ impl Default for Host {
             sack: true,
             rto_min: Duration(200_000_000),
             cpu: CpuProfileName::Flextoe,
+            rules: Vec::new(),
         }
     }
 }
@@ -266,6 +276,10 @@ pub struct Peer {
     /// How many there are; each does the work of one client.
     #[schemars(range(min = 1, max = MAX_PEERS))]
     pub count: u32,
+    /// A smoltcp peer tags its frames with this VLAN, and takes no others (IEEE 802.1Q).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4094))]
+    pub vlan: Option<u16>,
 }
 
 impl Default for Peer {
@@ -274,6 +288,7 @@ impl Default for Peer {
             kind: PeerKind::Smoltcp,
             buffer: ByteCount(1 << 20),
             count: 1,
+            vlan: None,
         }
     }
 }
@@ -487,11 +502,19 @@ impl Scenario {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),
         };
+        if settings.nic.model == NicModel::Behavioural && !design.modules.is_empty() {
+            let message = "the behavioural NIC has no extension modules, but the design point \
+                           lists some; set nic.model = \"rtl\"";
+            return Err(document.error("nic.model", message));
+        }
+        let registers = rules::writes(&settings.host.rules, &design.modules)
+            .map_err(|message| document.error("host.rules", message))?;
         settings.link.rate.get_or_insert(design.line_rate);
         Ok(Self {
             settings,
             design,
             root,
+            registers,
         })
     }
 
@@ -597,6 +620,11 @@ impl Settings {
             ),
         )?;
         check(
+            self.peer.vlan.is_none_or(|vlan| (1..=4094).contains(&vlan)),
+            "peer.vlan",
+            "must lie between 1 and 4094".into(),
+        )?;
+        check(
             self.topology.buffer.0 >= 2 << 10,
             "topology.buffer",
             format!(
@@ -675,6 +703,11 @@ mod tests {
                 toml::Value::Table(inner) if !inner.is_empty() => {
                     keys(&format!("{full}."), inner, into);
                 }
+                toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                    for item in items.iter().filter_map(toml::Value::as_table) {
+                        keys(&format!("{full}[]."), item, into);
+                    }
+                }
                 _ => {
                     into.insert(full);
                 }
@@ -697,7 +730,10 @@ mod tests {
 
     fn settings(app: &str) -> Settings {
         let text = format!(
-            "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[app]\n{app}"
+            "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[peer]\nvlan = 100\n\
+             [host]\nrules = [{{ module = 0, action = \"drop\", default = false, source = \"10.0.0.1\", \
+             destination = \"10.0.0.2\", source_port = 1, destination_port = 2, \
+             protocol = 6 }}]\n[app]\n{app}"
         );
         Document::parse(Path::new("s.toml"), text)
             .unwrap()
@@ -719,7 +755,10 @@ mod tests {
             );
         }
         assert_eq!(documented("Scenarios"), known);
-        let design = "name = \"d\"\nclock = \"250MHz\"\n";
+        let design = "name = \"d\"\nclock = \"250MHz\"\n\
+                      modules = [{ slot = \"egress\", kind = \"vlan\", vlan = 1 }, \
+                      { slot = \"egress\", kind = \"firewall\", rules = 1 }, \
+                      { slot = \"ingress\", kind = \"splice\", places = 8 }]\n";
         let design = Document::parse(Path::new("d.toml"), design.into()).unwrap();
         let point = DesignPoint::from_document(&design).unwrap();
         let mut known = BTreeSet::new();

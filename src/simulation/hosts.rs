@@ -179,6 +179,7 @@ fn independent(scenario: &Scenario, own: &Identity) -> Result<SmoltcpHost> {
         line_rate: line_rate(scenario)?,
         buffer: scenario.settings.peer.buffer.0 as usize,
         mtu: scenario.settings.link.mtu.0 as usize,
+        vlan: scenario.settings.peer.vlan,
         ..SmoltcpConfig::new(own.name.as_str(), own.mac, own.ip, seed)
     }))
 }
@@ -194,6 +195,7 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.delayed_acks = settings.host.delayed_acks;
     config.ecn = settings.host.ecn;
     config.sack = settings.host.sack;
+    config.registers = scenario.registers.clone();
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
     config.cpu = match settings.host.cpu {
         CpuProfileName::Free => CpuProfile::free(),

@@ -2,6 +2,7 @@
 
 use crate::channels::BUS_WIDTHS;
 use crate::document::{Document, DocumentError};
+use crate::modules::plan::{self, ModulePoint};
 use crate::units::{BitRate, ByteCount, Duration, Frequency};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -151,6 +152,10 @@ pub struct DesignPoint {
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
+    /// Extension modules, each in a slot of the data path; those of one slot follow each
+    /// other in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modules: Vec<ModulePoint>,
 }
 
 /// What the schema allows: the powers of two from `low` to `high`.
@@ -425,7 +430,8 @@ impl DesignPoint {
                 self.replicas,
                 self.reorder_depth
             ),
-        )
+        )?;
+        plan::check(&self.modules).map_err(|error| document.error("modules", error.to_string()))
     }
 
     /// The wait of a delayed acknowledgement in ticks of 1.024 µs.

@@ -2,6 +2,7 @@
 
 use crate::channels::BUS_WIDTHS;
 use crate::design::DesignPoint;
+use crate::modules::plan::{self, ModuleError};
 use crate::nic::Nic;
 use hallux_hdl::emit::{Design, EmitErrors, Options, emit};
 
@@ -21,6 +22,9 @@ pub enum GenerateError {
         /// Its `bus_bits`.
         bits: u32,
     },
+    /// An extension module does not fit into its slot.
+    #[error(transparent)]
+    Module(#[from] ModuleError),
     /// The design breaks a rule of the HDL: a mistake in a stage, named with block and
     /// signal.
     #[error(transparent)]
@@ -31,8 +35,9 @@ pub enum GenerateError {
 /// machine.
 ///
 /// # Errors
-/// A width that is not built, or a mistake in a stage.
+/// A width that is not built, a module that does not fit, or a mistake in a stage.
 pub fn generate(point: &DesignPoint) -> Result<Design, GenerateError> {
+    plan::check(&point.modules)?;
     let mut options = Options::new(point.name.clone(), TOP);
     options.parameters = point.parameters();
     Ok(match point.bus_bits {

@@ -5,6 +5,8 @@
 //! index modulo the ring's length is a slot. The phase bit of a record is 1 in the first
 //! pass over a ring and toggles with each pass, so a reader needs no index of the writer.
 
+pub mod modules;
+
 /// BAR that holds every register.
 pub const BAR: u8 = 0;
 /// Bytes of BAR 0.
@@ -225,6 +227,8 @@ pub mod notice {
     pub const ESTABLISHED: u8 = 2;
     /// A fast retransmission was started.
     pub const FAST_RETRANSMIT: u8 = 4;
+    /// Shift of the class of the connection, where a `classify` module gives one.
+    pub const CLASS_SHIFT: u8 = 4;
     /// The segment acknowledged bytes with ECN echo.
     pub const ECN_ECHO: u8 = 8;
 }
@@ -238,7 +242,7 @@ pub mod notice {
 /// | 8..16 | opaque | – | SND.NXT, RCV.NXT |
 /// | 16..18 | flow | – | flow |
 /// | 18 | generation | – | generation |
-/// | 19 | flags ([`notice`]) | – | – |
+/// | 19 | flags ([`notice`]), bits 7..4 class | – | – |
 /// | 20..22 | bytes acknowledged with ECN echo, low half | frame bytes | – |
 /// | 22, 23 | high half | – | opcode, status |
 /// | 24..28 | RTT sample + 1 in 1.024 µs, 0 = none | slot | SND.UNA |
@@ -540,11 +544,13 @@ pub enum Drop {
     TcpChecksum = 6,
     /// The control plane's ring is full.
     SlowPathFull = 7,
+    /// An extension module decided so. Modules count by themselves: no [`COUNTERS`].
+    Module = 8,
 }
 
 impl Drop {
     /// All reasons, in counter order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Disabled,
         Self::BufferFull,
         Self::Oversize,
@@ -553,6 +559,7 @@ impl Drop {
         Self::IpChecksum,
         Self::TcpChecksum,
         Self::SlowPathFull,
+        Self::Module,
     ];
 
     /// Name used in results and documents.
@@ -566,6 +573,7 @@ impl Drop {
             Self::IpChecksum => "ip_checksum",
             Self::TcpChecksum => "tcp_checksum",
             Self::SlowPathFull => "slow_path_full",
+            Self::Module => "module",
         }
     }
 }

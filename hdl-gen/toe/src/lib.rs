@@ -13,6 +13,7 @@ pub mod design;
 pub mod document;
 pub mod generate;
 pub mod interface;
+pub mod modules;
 pub mod nic;
 pub mod stages;
 pub mod units;

@@ -14,7 +14,13 @@
 
 use crate::channels::*;
 use crate::design::{DesignPoint, Pipeline, Recovery};
+use crate::interface::modules::Slot;
 use crate::interface::{COUNTERS, Drop, RecordKind};
+use crate::modules::classify::Classify;
+use crate::modules::egress::Egress;
+use crate::modules::ingress::Ingress;
+use crate::modules::pages::Pages;
+use crate::modules::plan;
 use crate::stages::fetch::Fetch;
 use crate::stages::frame_buffer::FrameBuffer;
 use crate::stages::gather::Gather;
@@ -128,6 +134,19 @@ pub struct Nic<const N: usize, const K: usize> {
     registers: Registers,
     upstream: Upstream<N>,
     tx_register: StreamRegister<Beat<N, K>>,
+    // Extension modules, only where there are any.
+    pages: Vec<Pages>,
+    ingress: Vec<Ingress<N, K>>,
+    classify: Vec<Classify>,
+    egress: Vec<Egress<N, K>>,
+    mmio_up: Vec<Gather<Up<RECORD_BITS>>>,
+    /// Drops of modules that wait for a cycle without another.
+    module_drops: Vec<DFF<Bits<16>>>,
+    /// Pages of the modules of each slot.
+    _ingress_pages: Vec<usize>,
+    _classify_pages: Vec<usize>,
+    _trace_pages: Vec<usize>,
+    _egress_pages: Vec<usize>,
     _read_tags: u32,
     _run_to_completion: bool,
 }
@@ -147,6 +166,12 @@ impl<const N: usize, const K: usize> Nic<N, K> {
         let groups = point.groups as usize;
         let several = usize::from(groups > 1);
         let serial = point.pipeline == Pipeline::Serial;
+        let extended = usize::from(!point.modules.is_empty());
+        let at_ingress = plan::stations(point, Slot::Ingress);
+        let at_egress = plan::stations(point, Slot::Egress);
+        let before = plan::stations(point, Slot::BeforeProtocol);
+        let turns = at_ingress.iter().any(|station| station.transmits);
+        let parse = Parse::new((point.frame_buffer.0 / BYTES_A_SUMMARY).clamp(64, 512) as usize);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -182,7 +207,11 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             probe_assemble_further: (1..groups).map(|_| Default::default()).collect(),
             clock: Default::default(),
             slow_drops: Default::default(),
-            parse: Parse::new((point.frame_buffer.0 / BYTES_A_SUMMARY).clamp(64, 512) as usize),
+            parse: if at_ingress.is_empty() {
+                parse
+            } else {
+                parse.with_redirect()
+            },
             frame_buffer: FrameBuffer::new(point.frame_buffer_beats()),
             sequence: Default::default(),
             identify: IdentifyPool::new(
@@ -219,6 +248,28 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             upstream: Default::default(),
             // What gathers the groups' frames has a register.
             tx_register: StreamRegister::new(RegisterMode::Bypass),
+            pages: (0..extended)
+                .map(|_| Pages::new(plan::ids(point)))
+                .collect(),
+            mmio_up: (0..extended).map(|_| Gather::new(2)).collect(),
+            module_drops: (0..extended).map(|_| Default::default()).collect(),
+            _ingress_pages: at_ingress.iter().map(|station| station.page).collect(),
+            _trace_pages: plan::stations(point, Slot::AfterProtocol)
+                .iter()
+                .map(|station| station.page)
+                .collect(),
+            _classify_pages: before.iter().map(|station| station.page).collect(),
+            classify: before
+                .iter()
+                .map(|station| Classify::new(station.rules, connections))
+                .collect(),
+            _egress_pages: at_egress.iter().map(|station| station.page).collect(),
+            ingress: (0..usize::from(!at_ingress.is_empty()))
+                .map(|_| Ingress::new(&at_ingress))
+                .collect(),
+            egress: (0..usize::from(turns || !at_egress.is_empty()))
+                .map(|_| Egress::new(&at_egress, turns))
+                .collect(),
             _read_tags: point.read_tags,
             _run_to_completion: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -292,6 +343,17 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             rests = rests & self.group[g].idle.val();
         }
 
+        for t in 0..self._trace_pages.len() {
+            let page = self._trace_pages[t];
+            let mut answer = bits::<64>(0);
+            for g in 0..groups {
+                self.group[g].access[t].next = self.pages[0].access[page].val();
+                self.group[g].number[t].next = bits::<16>(g as u64);
+                answer = answer | self.group[g].answer[t].val();
+            }
+            self.pages[0].answer[page].next = answer;
+        }
+
         // Run to completion: a frame or another event goes on when nothing is under way.
         let mut frame_goes = true;
         let mut hold = false;
@@ -307,8 +369,24 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         }
 
         // Receive.
-        self.parse.s.data.next = self.eth_rx.data.val();
-        self.parse.s.valid.next = self.eth_rx.valid.val();
+        if self.ingress.len() == 0 {
+            self.parse.s.data.next = self.eth_rx.data.val();
+            self.parse.s.valid.next = self.eth_rx.valid.val();
+        }
+        for i in 0..self.ingress.len() {
+            self.ingress[i].clk.next = self.clk.val();
+            self.ingress[i].rst.next = self.rst.val();
+            self.ingress[i].s.data.next = self.eth_rx.data.val();
+            self.ingress[i].s.valid.next = self.eth_rx.valid.val();
+            join_streams!(self.ingress[i].m, self.parse.s);
+            self.parse.redirect[i].next = self.ingress[i].redirect.val();
+            for module in 0..self._ingress_pages.len() {
+                let page = self._ingress_pages[module];
+                self.ingress[i].access[module].next = self.pages[0].access[page].val();
+                self.pages[0].answer[page].next = self.ingress[i].answer[module].val();
+            }
+            rests = rests & self.ingress[i].idle.val();
+        }
         self.parse.enabled.next = self.registers.enabled.val();
         self.parse.mac.next = self.registers.mac.val();
         self.parse.room.next = self.frame_buffer.room.val();
@@ -328,6 +406,23 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             ordered = self.reorder[r].m.data.val();
             ordered_valid = self.reorder[r].m.valid.val();
             rests = rests & self.reorder[r].idle.val();
+        }
+        for c in 0..self.classify.len() {
+            self.classify[c].clk.next = self.clk.val();
+            self.classify[c].rst.next = self.rst.val();
+            let page = self._classify_pages[c];
+            self.classify[c].access.next = self.pages[0].access[page].val();
+            self.pages[0].answer[page].next = self.classify[c].answer.val();
+            if c > 0 {
+                join_streams!(self.classify[c - 1].m, self.classify[c].s);
+            } else if self.reorder.len() == 0 {
+                join_streams!(self.identify.m, self.classify[0].s);
+            } else {
+                join_streams!(self.reorder[0].m, self.classify[0].s);
+            }
+            ordered = self.classify[c].m.data.val();
+            ordered_valid = self.classify[c].m.valid.val();
+            rests = rests & self.classify[c].idle.val();
         }
         let mut order_taken = self.group[0].s.ready.val();
         if groups == 1 {
@@ -349,11 +444,19 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             rests = rests & self.route[r].idle.val();
         }
         let mut identified_taken = order_taken;
-        if self.reorder.len() == 0 {
+        for c in 0..self.classify.len() {
+            if c + 1 == self.classify.len() {
+                self.classify[c].m.ready.next = order_taken;
+            }
+            identified_taken = self.classify[0].s.ready.val();
+        }
+        if self.reorder.len() == 0 && self.classify.len() == 0 {
             self.identify.m.ready.next = order_taken;
         }
         for r in 0..self.reorder.len() {
-            self.reorder[r].m.ready.next = order_taken;
+            if self.classify.len() == 0 {
+                self.reorder[r].m.ready.next = order_taken;
+            }
             identified_taken = self.reorder[r].s.ready.val();
         }
 
@@ -418,8 +521,15 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         if groups == 1 {
             join_streams!(self.group[0].m_write, self.upstream.s_payload);
             join_streams!(self.group[0].m_read, self.upstream.s_read);
-            join_streams!(self.group[0].m_notice, self.notify.s);
-            join_streams!(self.group[0].m, self.tx_register.s);
+            if self.classify.len() == 0 {
+                join_streams!(self.group[0].m_notice, self.notify.s);
+            }
+            if self.egress.len() == 0 {
+                join_streams!(self.group[0].m, self.tx_register.s);
+            }
+            for e in 0..self.egress.len() {
+                join_streams!(self.group[0].m, self.egress[e].s);
+            }
         }
         for k in 0..self.writes.len() {
             self.writes[k].clk.next = self.clk.val();
@@ -452,8 +562,15 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             }
             join_streams!(self.writes[k].m, self.upstream.s_payload);
             join_streams!(self.reads[k].m, self.upstream.s_read);
-            join_streams!(self.notices[k].m, self.notify.s);
-            join_streams!(self.frames[k].m, self.tx_register.s);
+            if self.classify.len() == 0 {
+                join_streams!(self.notices[k].m, self.notify.s);
+            }
+            if self.egress.len() == 0 {
+                join_streams!(self.frames[k].m, self.tx_register.s);
+            }
+            for e in 0..self.egress.len() {
+                join_streams!(self.frames[k].m, self.egress[e].s);
+            }
             notice = self.notices[k].m.data.val();
             notice_valid = self.notices[k].m.valid.val();
             frame_ends = self.frames[k].m.valid.val() & self.frames[k].m.data.val().last;
@@ -464,28 +581,99 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
                 & self.frames[k].idle.val()
                 & self.tally[k].idle.val();
         }
+        // The class of a connection goes into its records.
+        for c in 0..self.classify.len() {
+            self.classify[c].look.next = notice.flow;
+            if c + 1 == self.classify.len() {
+                let class = self.classify[c].look_class.val();
+                self.notify.s.data.next = notice;
+                if notice.kind == bits::<8>(RecordKind::Update as u64) {
+                    self.notify.s.data.next.flags =
+                        notice.flags | cat::<4, 4, 8>(class, bits::<4>(0));
+                }
+                self.notify.s.valid.next = notice_valid;
+                if groups == 1 {
+                    self.group[0].m_notice.ready.next = self.notify.s.ready.val();
+                }
+                for k in 0..self.notices.len() {
+                    self.notices[k].m.ready.next = self.notify.s.ready.val();
+                }
+            }
+        }
+        for e in 0..self.egress.len() {
+            self.egress[e].clk.next = self.clk.val();
+            self.egress[e].rst.next = self.rst.val();
+            for t in 0..self.egress[e].s_turned.len() {
+                join_streams!(self.ingress[0].m_turned[t], self.egress[e].s_turned[t]);
+            }
+            join_streams!(self.egress[e].m, self.tx_register.s);
+            for module in 0..self._egress_pages.len() {
+                let page = self._egress_pages[module];
+                self.egress[e].access[module].next = self.pages[0].access[page].val();
+                self.pages[0].answer[page].next = self.egress[e].answer[module].val();
+            }
+            frame_ends = self.egress[e].m.valid.val() & self.egress[e].m.data.val().last;
+            rests = rests & self.egress[e].idle.val();
+        }
         StreamSource::<Beat<N, K>>::link(&mut self.eth_tx, &mut self.tx_register.m);
 
         // Host.
-        StreamSink::<Mmio>::link(&mut self.mmio, &mut self.registers.s);
+        if self.pages.len() == 0 {
+            StreamSink::<Mmio>::link(&mut self.mmio, &mut self.registers.s);
+            self.registers.m_up.join(&mut self.upstream.s_mmio);
+        }
+        for p in 0..self.pages.len() {
+            self.pages[p].clk.next = self.clk.val();
+            self.pages[p].rst.next = self.rst.val();
+            self.mmio_up[p].clk.next = self.clk.val();
+            self.mmio_up[p].rst.next = self.rst.val();
+            join_streams!(self.mmio, self.pages[p].s);
+            join_streams!(self.pages[p].m, self.registers.s);
+            join_streams!(self.registers.m_up, self.mmio_up[p].s[0]);
+            join_streams!(self.pages[p].m_up, self.mmio_up[p].s[1]);
+            self.mmio_up[p].last[0].next = true;
+            self.mmio_up[p].last[1].next = true;
+            join_streams!(self.mmio_up[p].m, self.upstream.s_mmio);
+        }
         self.registers.now.next = self.clock.q.val();
         self.registers.m_fetch.join(&mut self.fetch.s_context);
         self.registers.m_notify.join(&mut self.notify.s_context);
         self.notify.m_up.join(&mut self.upstream.s_notify);
         self.fetch.m_up.join(&mut self.upstream.s_fetch);
-        self.registers.m_up.join(&mut self.upstream.s_mmio);
         StreamSource::<Up<N>>::link(&mut self.up, &mut self.upstream.m);
 
         // Drops: the parser's at once, payload write's in the next free cycle.
         let slow_waits = self.slow_drops.q.val().any();
-        let drop_valid = self.parse.drop_valid.val() | slow_waits;
-        let drop_reason = if self.parse.drop_valid.val() {
+        let mut drop_valid = self.parse.drop_valid.val() | slow_waits;
+        let mut drop_reason = if self.parse.drop_valid.val() {
             self.parse.drop_reason.val()
         } else if slow_waits {
             bits::<4>(Drop::SlowPathFull as u64)
         } else {
             bits::<4>(0)
         };
+        for d in 0..self.module_drops.len() {
+            // Those of modules go last.
+            dff_setup!(self, clk, module_drops[d]);
+            let waiting = self.module_drops[d].q.val();
+            let reports = !drop_valid & waiting.any();
+            let mut came = bits::<16>(0);
+            for i in 0..self.ingress.len() {
+                came = came + bit_cast::<16, 1>(bit(self.ingress[i].drop_valid.val()));
+            }
+            for e in 0..self.egress.len() {
+                came = came + bit_cast::<16, 1>(bit(self.egress[e].drop_valid.val()));
+            }
+            self.module_drops[d].d.next = waiting + came - bit_cast::<16, 1>(bit(reports));
+            if reports {
+                drop_valid = true;
+                drop_reason = bits::<4>(Drop::Module as u64);
+            }
+            rests = rests & !waiting.any();
+            if self.rst.val() {
+                self.module_drops[d].d.next = bits::<16>(0);
+            }
+        }
         self.drop_valid.next = drop_valid;
         self.drop_reason.next = drop_reason;
         let reported = slow_waits & !self.parse.drop_valid.val();
@@ -541,6 +729,11 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             & !self.eth_rx.valid.val()
             & !self.mmio.valid.val()
             & !self.dma_cpl.valid.val();
+        for p in 0..self.pages.len() {
+            if !(self.pages[p].idle.val() & self.mmio_up[p].idle.val()) {
+                self.quiescent.next = false;
+            }
+        }
         let mut wake_at = self.group[0].wake_at.val();
         for g in 1..groups {
             let other = self.group[g].wake_at.val();

@@ -78,6 +78,8 @@ pub struct HostConfig {
     /// The NIC acknowledges every second segment at once and the others with data or after
     /// its delay (RFC 1122 §4.2.3.2); otherwise every segment at once.
     pub delayed_acks: bool,
+    /// Register writes before the NIC takes frames: offset in BAR 0 and value.
+    pub registers: Vec<(u64, u64)>,
     /// Timers of the control plane.
     pub timers: Timers,
     /// How long a context is polled after its last record before its interrupt is armed.
@@ -113,6 +115,7 @@ impl HostConfig {
             sack: true,
             ecn: false,
             delayed_acks: false,
+            registers: Vec::new(),
             timers: Timers {
                 retransmission: TimeoutBounds {
                     initial: Time::from_ms(1),

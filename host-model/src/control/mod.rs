@@ -134,6 +134,7 @@ impl ControlPlane {
         config.validate()?;
         let memory = Memory::new(MEMORY_BASE, config.memory_bytes);
         let driver_config = DriverConfig {
+            registers: config.registers.clone(),
             mac: config.mac,
             contexts: config.contexts,
             descriptor_log2: config.descriptor_log2,

@@ -170,6 +170,7 @@ mod tests {
     use super::*;
 
     const CONFIG: DriverConfig = DriverConfig {
+        registers: Vec::new(),
         mac: [2, 0, 0, 0, 0, 1],
         contexts: 3,
         descriptor_log2: 6,

@@ -45,6 +45,9 @@ pub struct DriverConfig {
     pub descriptor_log2: u8,
     /// log2 of the records of a ring, 4 to 16.
     pub record_log2: u8,
+    /// Register writes before intake is enabled: offset in BAR 0 and value. What the driver
+    /// does not know of, extension modules above all, is set up so.
+    pub registers: Vec<(u64, u64)>,
 }
 
 /// What a read completion brought about.
@@ -171,6 +174,9 @@ impl Driver {
             self.bus.write(register::STATE_BASE, states);
         }
         self.bus.enable_msix();
+        for &(offset, value) in &self.config.registers {
+            self.bus.write(offset, value);
+        }
         self.bus.write(register::CONTROL, 1);
         self.state = State::Running(Box::new(Running {
             flow_table: FlowTable::new(capabilities.buckets),

@@ -51,6 +51,8 @@ pub struct SmoltcpConfig {
     pub line_rate: LineRate,
     /// Largest IP packet, in bytes.
     pub mtu: usize,
+    /// Send every frame with a tag of this VLAN (IEEE 802.1Q), and receive only such.
+    pub vlan: Option<u16>,
     /// Receive and transmit buffer of each socket, in bytes. Above 64 KiB
     /// window scaling is used; filling 100 Gb/s needs 1 MiB or more.
     pub buffer: usize,
@@ -83,6 +85,7 @@ impl SmoltcpConfig {
             prefix: 24,
             line_rate: HUNDRED_GIGABIT,
             mtu: 1_500,
+            vlan: None,
             buffer: 1 << 20,
             nagle: false,
             timestamps: true,

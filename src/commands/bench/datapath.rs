@@ -9,6 +9,7 @@ mod bounds;
 mod events;
 mod latency;
 mod meter;
+mod modules;
 mod pattern;
 mod peer;
 mod recovery;
@@ -74,6 +75,8 @@ enum Measure {
     Pacing,
     /// Goodput of the ladder's five design points.
     Ladder,
+    /// 64-byte segments with each extension module; six models, so only when named.
+    Modules,
     /// Cells of the design points and of the ladder; takes minutes, so only when named.
     Area,
 }
@@ -152,8 +155,10 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         points.push(embedded("toe-100g.toml", TOE_100G)?);
     }
     let mut figures = Figures::default();
-    let apart =
-        |measure: &Measure| matches!(measure, Measure::Ladder | Measure::Area | Measure::Recovery);
+    let apart = |measure: &Measure| {
+        use Measure::{Area, Ladder, Modules, Recovery};
+        matches!(measure, Ladder | Area | Recovery | Modules)
+    };
     let ladder_only = !arguments.only.is_empty() && arguments.only.iter().all(apart);
     for point in points.iter().filter(|_| !ladder_only) {
         let subject = subject(point, arguments.stalls)?;
@@ -186,6 +191,13 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         }
         output::line(recovery::table(&figures.recovery));
     }
+    if arguments.only.contains(&Measure::Modules)
+        && let Some(point) = points.first()
+    {
+        let compile = |point: &DesignPoint| subject(point, arguments.stalls);
+        figures.modules = modules::measure(point, effort.span, &tell, &compile)?;
+        output::line(modules::table(&figures.modules));
+    }
     if arguments.only.contains(&Measure::Area) {
         for (name, text) in LADDER {
             points.push(embedded(name, text)?);
@@ -217,6 +229,8 @@ fn subject(point: &DesignPoint, stalls: bool) -> Result<Subject> {
         library: model.library,
         rate,
         stalls,
+        registers: Vec::new(),
+        vlan: None,
     })
 }
 

@@ -21,6 +21,10 @@
 use crate::channels::*;
 use crate::design::{DesignPoint, Pipeline};
 use crate::interface::{Opcode, SETS_RATE, Status};
+use crate::interface::modules::Slot;
+use crate::modules::plan;
+use crate::modules::port::Access;
+use crate::modules::trace::Trace;
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
 use crate::stages::delayed_ack::DelayedAck;
@@ -93,6 +97,12 @@ pub struct Group<const N: usize, const K: usize> {
     pub wake_at: Signal<Out, Bits<64>>,
     /// Nothing is held but flows that could send.
     pub settled: Signal<Out, Bit>,
+    /// Register accesses of each module behind the protocol stage.
+    pub access: Vec<Signal<In, Access>>,
+    /// Their answers.
+    pub answer: Vec<Signal<Out, Bits<64>>>,
+    /// Number of the group, for each of them.
+    pub number: Vec<Signal<In, Bits<16>>>,
     /// Received segments at the arbiter.
     pub at_arbiter: Signal<Out, Probe>,
     /// Protocol.
@@ -124,6 +134,8 @@ pub struct Group<const N: usize, const K: usize> {
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
     scheduler_takes: Assert,
+    /// Modules behind the protocol stage.
+    trace: Vec<Trace>,
     _serial: bool,
     _holds: bool,
 }
@@ -138,6 +150,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
         let wheel = point.rate_wheel as usize;
         let paced = usize::from(wheel > 0);
         let intervals = point.ooo_intervals as usize;
+        let after = plan::stations(point, Slot::AfterProtocol).len();
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -164,6 +177,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
             idle: Default::default(),
             wake_at: Default::default(),
             settled: Default::default(),
+            access: (0..after).map(|_| Default::default()).collect(),
+            answer: (0..after).map(|_| Default::default()).collect(),
+            number: (0..after).map(|_| Default::default()).collect(),
             at_arbiter: Default::default(),
             at_protocol: Default::default(),
             at_post: Default::default(),
@@ -199,6 +215,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
             ),
             assemble: Assemble::new(STORE_BYTES / K, point.egress_depth as usize),
             scheduler_takes: Assert::new("the scheduler takes what a descriptor releases"),
+            trace: (0..after)
+                .map(|_| Trace::new(connections, point.groups as usize))
+                .collect(),
             _serial: serial,
             _holds: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -419,6 +438,19 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             & self.arbiter.idle.val()
             & self.scheduler.idle.val()
             & self.delayed_ack.idle.val();
+
+        for t in 0..self.trace.len() {
+            self.trace[t].clk.next = self.clk.val();
+            self.trace[t].rst.next = self.rst.val();
+            self.trace[t].s_valid.next = self.protocol.m.valid.val() & self.post.s.ready.val();
+            self.trace[t].s_data.next = self.protocol.m.data.val();
+            self.trace[t].group.next = self.number[t].val();
+            self.trace[t].access.next = self.access[t].val();
+            self.answer[t].next = self.trace[t].answer.val();
+            if !self.trace[t].idle.val() {
+                self.idle.next = false;
+            }
+        }
 
         self.at_arbiter.next = probe(
             self.s.valid.val(),

@@ -30,7 +30,7 @@
 mod headers;
 mod options;
 
-use crate::channels::{Beat, Summary};
+use crate::channels::{Beat, CLASS_FAST, CLASS_SLOW, Summary};
 use crate::stages::octets::{count_bytes, first_bytes, network16};
 use hallux_hdl::prelude::*;
 use headers::{
@@ -71,6 +71,9 @@ pub struct Parse<const N: usize, const K: usize> {
     pub mac: Signal<In, Bits<48>>,
     /// Free beats of the frame buffer; may not know of the last [`ROOM_LAG`] beats.
     pub room: Signal<In, Bits<16>>,
+    /// The frame on `s` is for the control plane, whatever its headers say; only where
+    /// extension modules stand before the parser.
+    pub redirect: Vec<Signal<In, Bit>>,
     /// Beats of admitted frames, at most [`FRAME_BYTES`] each; never to be stalled.
     pub m_beats: StreamSource<Beat<N, K>>,
     /// One summary per admitted frame.
@@ -117,6 +120,8 @@ pub struct Parse<const N: usize, const K: usize> {
     summaries: Fifo<Summary>,
     dropped: DFF<Bit>,
     reason: DFF<Bits<4>>,
+    /// `redirect` beside `beat`, `arrival` and `frames`.
+    redirected: Vec<DFF<Bit>>,
 
     buffer_ready: Assert,
     queue_ready: Assert,
@@ -136,6 +141,7 @@ impl<const N: usize, const K: usize> Parse<N, K> {
             enabled: Default::default(),
             mac: Default::default(),
             room: Default::default(),
+            redirect: Vec::new(),
             m_beats: Default::default(),
             m: Default::default(),
             drop_valid: Default::default(),
@@ -172,10 +178,18 @@ impl<const N: usize, const K: usize> Parse<N, K> {
             }),
             dropped: Default::default(),
             reason: Default::default(),
+            redirected: Vec::new(),
             buffer_ready: Assert::new("the frame buffer refuses a beat of an admitted frame"),
             queue_ready: Assert::new("the summary of an admitted frame finds no place"),
             _summaries: summaries,
         }
+    }
+
+    /// With `redirect`.
+    pub fn with_redirect(mut self) -> Self {
+        self.redirect = vec![Default::default()];
+        self.redirected = (0..WALK_STEPS + 2).map(|_| Default::default()).collect();
+        self
     }
 }
 
@@ -370,10 +384,30 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
             self.header_good[WALK_STEPS - SUM_LATENCY - 1].q.val(),
             self.segment_good.q.val(),
         );
+        for i in 0..self.redirected.len() {
+            dff_setup!(self, clk, redirected[i]);
+            if i == 0 {
+                if self.s.valid.val() {
+                    self.redirected[0].d.next = self.redirect[0].val();
+                }
+            } else if i == 1 {
+                if ends {
+                    self.redirected[1].d.next = self.redirected[0].q.val();
+                }
+            } else if occupied.get_bit(i - 2) {
+                self.redirected[i].d.next = self.redirected[i - 1].q.val();
+            }
+        }
         let leaves = occupied.get_bit(WALK_STEPS);
         self.summaries.clk.next = self.clk.val();
         self.summaries.rst.next = self.rst.val();
         self.summaries.s.data.next = judged.summary;
+        for i in 0..self.redirect.len() {
+            let up = self.redirected[WALK_STEPS + 1 + i].q.val();
+            if up & (judged.summary.class == bits::<2>(CLASS_FAST)) {
+                self.summaries.s.data.next.class = bits::<2>(CLASS_SLOW);
+            }
+        }
         self.summaries.s.valid.next = leaves & !judged.refused;
         StreamSource::<Summary>::link(&mut self.m, &mut self.summaries.m);
         self.dropped.d.next = leaves & judged.dropped;

@@ -13,9 +13,25 @@ const TRANSMIT_RING: usize = 64;
 /// Ethernet header, in bytes.
 const HEADER_BYTES: usize = 14;
 
+/// Tag protocol identifier of a customer VLAN (IEEE 802.1Q).
+const TPID: u16 = 0x8100;
+/// Bytes in front of a tag: the two addresses.
+const TAG_OFFSET: usize = 12;
+
+/// A frame of VLAN `vlan` without its tag; nothing of any other frame.
+fn untagged(frame: &[u8], vlan: u16) -> Option<Bytes> {
+    let (addresses, rest) = frame.split_at_checked(TAG_OFFSET)?;
+    let (tag, rest) = rest.split_first_chunk::<4>()?;
+    let [a, b, c, d] = *tag;
+    let ours = u16::from_be_bytes([a, b]) == TPID && u16::from_be_bytes([c, d]) & 0xfff == vlan;
+    ours.then(|| [addresses, rest].concat().into())
+}
+
 /// Receive queue and transmit ring.
 pub(super) struct Device {
     mtu: usize,
+    /// VLAN of the tags on the wire (IEEE 802.1Q), none without.
+    vlan: Option<u16>,
     line: Transmitter,
     now: Time,
     received: VecDeque<Bytes>,
@@ -29,9 +45,10 @@ pub(super) struct Device {
 }
 
 impl Device {
-    pub(super) fn new(mtu: usize, rate: LineRate) -> Self {
+    pub(super) fn new(mtu: usize, vlan: Option<u16>, rate: LineRate) -> Self {
         Device {
             mtu,
+            vlan,
             line: Transmitter::new(rate),
             now: Time::ZERO,
             received: VecDeque::new(),
@@ -47,7 +64,10 @@ impl Device {
     pub(super) fn receive_frame(&mut self, frame: Bytes) {
         self.rx_frames += 1;
         self.rx_bytes += frame.len() as u64;
-        self.received.push_back(frame);
+        match self.vlan {
+            None => self.received.push_back(frame),
+            Some(vlan) => self.received.extend(untagged(&frame, vlan)),
+        }
     }
 
     /// The next frame to leave, with the time of its last bit.
@@ -76,7 +96,12 @@ impl Device {
         ]
     }
 
-    fn send(&mut self, frame: Vec<u8>) {
+    fn send(&mut self, mut frame: Vec<u8>) {
+        if let Some(vlan) = self.vlan {
+            let [a, b] = TPID.to_be_bytes();
+            let [c, d] = vlan.to_be_bytes();
+            frame.splice(TAG_OFFSET..TAG_OFFSET, [a, b, c, d]);
+        }
         self.in_ring += 1;
         self.tx_frames += 1;
         self.tx_bytes += frame.len() as u64;
@@ -127,5 +152,23 @@ impl phy::TxToken for TxToken<'_> {
         let result = fill(&mut frame);
         self.0.send(frame);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_frames_of_the_vlan_are_received() {
+        let tagged = |vlan: u16| {
+            let [c, d] = vlan.to_be_bytes();
+            [&[7; 12][..], &[0x81, 0x00, c, d], &[8, 0, 1, 2]].concat()
+        };
+        let plain = [&[7; 12][..], &[8, 0, 1, 2]].concat();
+        assert_eq!(untagged(&tagged(0xa064), 100), Some(plain.clone().into()));
+        assert_eq!(untagged(&tagged(101), 100), None);
+        assert_eq!(untagged(&plain, 100), None);
+        assert_eq!(untagged(&[0; 9], 100), None);
     }
 }

@@ -57,7 +57,7 @@ pub(super) struct Stack {
 
 impl Stack {
     pub(super) fn new(config: &SmoltcpConfig) -> Self {
-        let mut device = Device::new(config.mtu, config.line_rate);
+        let mut device = Device::new(config.mtu, config.vlan, config.line_rate);
         let address = HardwareAddress::Ethernet(EthernetAddress(config.mac));
         let mut settings = Config::new(address);
         settings.random_seed = config

@@ -34,6 +34,8 @@ pub struct Config {
     pub rate: LineRate,
     /// Both ends of the wire.
     pub addresses: Addresses,
+    /// VLAN of all frames.
+    pub vlan: Option<u16>,
     /// Port of the server.
     pub port: u16,
     /// Connections.
@@ -268,6 +270,10 @@ impl Peer {
                 let frame = header.build(&self.config.addresses, length as usize, |payload| {
                     connection.fill(position, payload);
                 });
+                let frame = match self.config.vlan {
+                    Some(vlan) => frame::tagged(&frame, vlan),
+                    None => frame,
+                };
                 let at = self.line.transmit(now, frame.len());
                 io.send(0, at, Message::Frame(frame));
             }
@@ -308,7 +314,14 @@ impl Component for Peer {
             if let Some((at, _, message)) = io.pop_before(bound) {
                 if let Message::Frame(bytes) = message {
                     self.clock = at;
-                    self.receive(at, &bytes);
+                    match self.config.vlan {
+                        None => self.receive(at, &bytes),
+                        // What has another tag or none is not for the generator.
+                        Some(vlan) => {
+                            let bytes = frame::untagged(&bytes, vlan).unwrap_or_default();
+                            self.receive(at, &bytes);
+                        }
+                    }
                 }
             } else if own < horizon {
                 self.act(own, io);

@@ -3,6 +3,7 @@
 use super::area::Cost;
 use super::events;
 use super::latency::Latencies;
+use super::modules::ModuleRate;
 use super::recovery::Curve;
 use super::throughput::{Bulk, Figure, OneFlow, Paced, Point, Rpc, SmallSegments, Step};
 use comfy_table::{CellAlignment, Table, presets};
@@ -95,6 +96,7 @@ pub struct Figures {
     pub designs: Vec<DesignFigures>,
     pub ladder: Vec<Step>,
     pub recovery: Vec<Curve>,
+    pub modules: Vec<ModuleRate>,
     pub areas: Vec<Cost>,
 }
 
@@ -114,6 +116,12 @@ impl Figures {
         }
         if !self.recovery.is_empty() {
             top.insert("recovery_curve".into(), json!(self.recovery));
+        }
+        if !self.modules.is_empty() {
+            let worst = self.modules.iter().map(|module| module.lost);
+            let worst = worst.fold(f64::NEG_INFINITY, f64::max);
+            top.insert("modules_worst_loss_of_rate".into(), json!(worst));
+            top.insert("modules".into(), json!(self.modules));
         }
         if !self.areas.is_empty() {
             top.insert("area".into(), json!(self.areas));

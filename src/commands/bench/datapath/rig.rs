@@ -14,7 +14,7 @@ use super::peer::frame::Addresses;
 use super::peer::{self, FIRST_PORT, Peer, Seen, Work};
 use crate::output;
 use anyhow::{Context, Result, bail};
-use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
+use hallux_channel::{ClockPeriod, Component, LineRate, Probability, Seed, Time};
 use hallux_cosim::engine::{RunOptions, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::LinkParameters;
@@ -46,6 +46,10 @@ pub struct Subject {
     pub rate: LineRate,
     /// Print the stall matrix of each run.
     pub stalls: bool,
+    /// What the host's driver writes before the NIC takes frames.
+    pub registers: Vec<(u64, u64)>,
+    /// VLAN of the frames on the wire.
+    pub vlan: Option<u16>,
 }
 
 /// What flows in one measurement.
@@ -146,8 +150,72 @@ pub fn run_logged(subject: &Subject, load: &Load) -> Result<Measured> {
     with_log(subject, load, true)
 }
 
-fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
+const OPTIONS: RunOptions = RunOptions {
+    stop_quantum: Time::from_us(1),
+    max_time: Time::from_ms(2_000),
+    cancel: None,
+};
+
+/// The two ends of the wire, seen from the generator.
+pub fn addresses() -> Addresses {
+    Addresses {
+        local_mac: PEER_MAC,
+        remote_mac: HOST_MAC,
+        local_ip: PEER_IP.into(),
+        remote_ip: HOST_IP.into(),
+    }
+}
+
+fn nic_of(subject: &Subject, edges: bool) -> Result<RtlNic> {
     let point = &subject.point;
+    let clock = ClockPeriod::from_hz(point.clock.0).context("the clock has no period")?;
+    Ok(RtlNic::new(
+        RtlNicConfig {
+            pcie: LinkParameters {
+                max_payload: point.max_payload.into(),
+                max_read_request: point.max_read_request.into(),
+                ..LinkParameters::default()
+            },
+            mac: MacParameters {
+                rate: subject.rate,
+                ..MacParameters::default()
+            },
+            edges,
+            ..RtlNicConfig::new("nic", clock, SEED)
+        },
+        &subject.library,
+    )?)
+}
+
+/// Runs `traffic`, with a port `eth0`, against the NIC of `subject` and a host without work,
+/// whose driver makes these `registers`' writes. Gives it back with the NIC's report.
+///
+/// # Errors
+/// The run failed.
+pub fn run_with<T: Component + Clone + 'static>(
+    subject: &Subject,
+    registers: Vec<(u64, u64)>,
+    traffic: T,
+) -> Result<(T, NicReport)> {
+    let mut simulation = Simulation::new();
+    let host = simulation.add(Host::new(HostConfig {
+        cpu: CpuProfile::free(),
+        registers,
+        ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
+    })?)?;
+    let nic = simulation.add(nic_of(subject, false)?)?;
+    simulation.connect((nic, "pcie"), (host, "pcie"), PCIE_DELAY)?;
+    let traffic = simulation.add(traffic)?;
+    simulation.connect((nic, "eth"), (traffic, "eth0"), WIRE_DELAY)?;
+    simulation.run(&OPTIONS, &mut |_| {})?;
+    let nic: &RtlNic = simulation.component(nic).context("the NIC is gone")?;
+    let traffic: &T = simulation
+        .component(traffic)
+        .context("the traffic is gone")?;
+    Ok((traffic.clone(), nic.report()))
+}
+
+fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
     let mut simulation = Simulation::new();
     let host = Host::new(HostConfig {
         cpu: CpuProfile::free(),
@@ -157,6 +225,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         record_log2: 12,
         delayed_acks: load.delayed_acks,
         sack: load.sack,
+        registers: subject.registers.clone(),
         descriptor_log2: 12,
         ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
     })?;
@@ -172,24 +241,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         served.clone(),
     ));
     let host = simulation.add(host)?;
-    let clock = ClockPeriod::from_hz(point.clock.0).context("the clock has no period")?;
-    let nic = RtlNic::new(
-        RtlNicConfig {
-            pcie: LinkParameters {
-                max_payload: point.max_payload.into(),
-                max_read_request: point.max_read_request.into(),
-                ..LinkParameters::default()
-            },
-            mac: MacParameters {
-                rate: subject.rate,
-                ..MacParameters::default()
-            },
-            edges,
-            ..RtlNicConfig::new("nic", clock, SEED)
-        },
-        &subject.library,
-    )?;
-    let nic = simulation.add(nic)?;
+    let nic = simulation.add(nic_of(subject, edges)?)?;
     simulation.connect((nic, "pcie"), (host, "pcie"), PCIE_DELAY)?;
     let loss = Impairments {
         loss: Probability::new(load.loss).context("a loss is a probability")?,
@@ -200,12 +252,8 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
     simulation.connect((nic, "eth"), (wire, "a"), half)?;
     let config = peer::Config {
         rate: subject.rate,
-        addresses: Addresses {
-            local_mac: PEER_MAC,
-            remote_mac: HOST_MAC,
-            local_ip: PEER_IP.into(),
-            remote_ip: HOST_IP.into(),
-        },
+        addresses: addresses(),
+        vlan: subject.vlan,
         port: PORT,
         connections: load.connections,
         work: load.work,
@@ -216,14 +264,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
     };
     let peer = simulation.add(Peer::new(config, vec![bytes.clone()]))?;
     simulation.connect((peer, "eth0"), (wire, "b"), half)?;
-    simulation.run(
-        &RunOptions {
-            stop_quantum: Time::from_us(1),
-            max_time: Time::from_ms(2_000),
-            cancel: None,
-        },
-        &mut |_| {},
-    )?;
+    simulation.run(&OPTIONS, &mut |_| {})?;
 
     let served = served.get();
     let peer: &Peer = simulation

@@ -28,7 +28,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn new(value: f64, bound: Bound) -> Self {
+    /// `value` beside `bound`.
+    pub fn new(value: f64, bound: Bound) -> Self {
         Self {
             value,
             limit: bound.value,

@@ -103,6 +103,21 @@ impl Header {
     }
 }
 
+/// The frame with a VLAN tag (IEEE 802.1Q).
+pub fn tagged(frame: &[u8], vlan: u16) -> Bytes {
+    let [a, b] = vlan.to_be_bytes();
+    [&frame[..12], &[0x81, 0x00, a, b], &frame[12..]]
+        .concat()
+        .into()
+}
+
+/// The frame without its tag; `None` if it has not this one.
+pub fn untagged(frame: &[u8], vlan: u16) -> Option<Bytes> {
+    let [a, b] = vlan.to_be_bytes();
+    let rest = frame.get(12..)?.strip_prefix(&[0x81, 0x00, a, b])?;
+    Some([&frame[..12], rest].concat().into())
+}
+
 /// A received frame is not a TCP segment that the generator accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {

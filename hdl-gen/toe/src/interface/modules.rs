@@ -1,0 +1,330 @@
+//! Registers of the extension modules: what a driver writes and reads.
+//!
+//! Every module of a design point has a page of 4 KiB, in the order in which the design
+//! point lists them. All registers have 64 bits and take whole writes only. What is not
+//! listed reads 0.
+
+/// Page of the first module: byte offset in BAR 0.
+pub const MODULES: u64 = 0x8_0000;
+/// Bytes of a page.
+pub const MODULE_STRIDE: u64 = 0x1000;
+/// The most modules of a design point.
+pub const MAX_MODULES: usize = 16;
+/// First register of every page, read only: bits 7..0 the kind ([`Kind`]), 15..8 the slot
+/// ([`Slot`]), 63..32 "HXM1" as little-endian octets. A page without a module reads 0.
+pub const MODULE_ID: u64 = 0x00;
+/// Bits 63..32 of [`MODULE_ID`].
+pub const MODULE_MAGIC: u32 = u32::from_le_bytes(*b"HXM1");
+
+/// Byte offset in BAR 0 of a register of the module with this number.
+pub const fn module_register(number: usize, register: u64) -> u64 {
+    MODULES + MODULE_STRIDE * number as u64 + register
+}
+
+/// What a module does.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Kind {
+    /// Takes VLAN tags off at ingress, puts them on at egress.
+    Vlan = 1,
+    /// Passes, drops or redirects packets by their 5-tuple.
+    Firewall = 2,
+    /// Gives connections a class by their 5-tuple.
+    Classify = 3,
+    /// Turns segments of one connection into those of another and sends them on.
+    Splice = 4,
+    /// Counts what happens to each connection.
+    Trace = 5,
+}
+
+impl Kind {
+    /// The word in a design point.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Vlan => "vlan",
+            Self::Firewall => "firewall",
+            Self::Classify => "classify",
+            Self::Splice => "splice",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Where in the data path a module stands.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[repr(u8)]
+pub enum Slot {
+    /// Between the MAC and the parser: whole frames.
+    Ingress = 1,
+    /// Behind identification: headers with their flow.
+    BeforeProtocol = 2,
+    /// Behind the protocol stage: what became of each event.
+    AfterProtocol = 3,
+    /// Between assembly and the MAC: whole frames.
+    Egress = 4,
+}
+
+impl Slot {
+    /// The word in a design point.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::BeforeProtocol => "before_protocol",
+            Self::AfterProtocol => "after_protocol",
+            Self::Egress => "egress",
+        }
+    }
+}
+
+/// Value of [`MODULE_ID`].
+pub const fn module_id(kind: Kind, slot: Slot) -> u64 {
+    kind as u64 | (slot as u64) << 8 | (MODULE_MAGIC as u64) << 32
+}
+
+/// Registers of a `vlan` module (IEEE 802.1Q).
+pub mod vlan {
+    /// Bits 11..0 VLAN id, 15..13 priority of the tags put on; bit 16: untagged frames are
+    /// dropped too (ingress).
+    pub const TAG: u64 = 0x08;
+    /// Tags taken off, or put on. Read only.
+    pub const TAGS: u64 = 0x10;
+    /// Frames of other VLANs, or untagged ones, that were dropped (ingress). Read only.
+    pub const FOREIGN: u64 = 0x18;
+    /// Bit of [`TAG`]: drop untagged frames.
+    pub const TAGGED_ONLY: u64 = 1 << 16;
+}
+
+/// Registers of `firewall` and `classify`: a list of rules, of which the first decides that
+/// a packet meets.
+pub mod rules {
+    /// Bits 7..0: action of IPv4 packets that no rule meets.
+    pub const DEFAULT: u64 = 0x08;
+    /// Staging: bits 31..0 source address, 63..32 its mask.
+    pub const SOURCE: u64 = 0x10;
+    /// Staging: bits 31..0 destination address, 63..32 its mask.
+    pub const DESTINATION: u64 = 0x18;
+    /// Staging: bits 15..0 source port, 31..16 its mask, 47..32 destination port, 63..48 its
+    /// mask.
+    pub const PORTS: u64 = 0x20;
+    /// Staging: bits 7..0 protocol, bit 8 any protocol, 23..16 action, bit 31 in use.
+    pub const ACTION: u64 = 0x28;
+    /// Writing puts the staged rule at place 7..0 of the list.
+    pub const COMMIT: u64 = 0x30;
+    /// Places of the list. Read only.
+    pub const CAPACITY: u64 = 0x38;
+    /// Packets that no rule met. Read only.
+    pub const DEFAULT_HITS: u64 = 0x40;
+    /// Packets that rule *i* met, at `HITS + 8 * i`. Read only.
+    pub const HITS: u64 = 0x800;
+
+    /// Actions of `firewall`; those of `classify` are classes, 0 to 15.
+    pub mod action {
+        /// The packet goes on.
+        pub const PASS: u8 = 0;
+        /// The packet ends here.
+        pub const DROP: u8 = 1;
+        /// The packet goes to the control plane.
+        pub const REDIRECT: u8 = 2;
+    }
+}
+
+/// A rule of `firewall` or `classify`, as a driver writes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Source address and the bits of it that count.
+    pub source: (u32, u32),
+    /// Destination address and the bits of it that count.
+    pub destination: (u32, u32),
+    /// Source port; none: any.
+    pub source_port: Option<u16>,
+    /// Destination port; none: any.
+    pub destination_port: Option<u16>,
+    /// IPv4 protocol; none: any.
+    pub protocol: Option<u8>,
+    /// [`rules::action`], or a class.
+    pub action: u8,
+}
+
+impl Rule {
+    /// The register writes that put the rule at `place` of module `number`: offset in BAR 0
+    /// and value.
+    pub fn writes(&self, number: usize, place: u8) -> [(u64, u64); 5] {
+        let at = |register| module_register(number, register);
+        let masked = |(address, mask): (u32, u32)| u64::from(address) | u64::from(mask) << 32;
+        let port = |port: Option<u16>| port.map_or(0, |port| u64::from(port) | 0xffff_0000);
+        let protocol = self.protocol.map_or(1 << 8, u64::from);
+        [
+            (at(rules::SOURCE), masked(self.source)),
+            (at(rules::DESTINATION), masked(self.destination)),
+            (
+                at(rules::PORTS),
+                port(self.source_port) | port(self.destination_port) << 32,
+            ),
+            (
+                at(rules::ACTION),
+                protocol | u64::from(self.action) << 16 | 1 << 31,
+            ),
+            (at(rules::COMMIT), place.into()),
+        ]
+    }
+}
+
+/// Registers of a `splice` module: a table of 4-way buckets. The bucket of a key is the
+/// CRC-32C ([`super::flow_hashes`] says of what kind) of its 12 octets, modulo the buckets.
+pub mod splice {
+    /// Staging, key: bits 63..32 source address, 31..0 destination address.
+    pub const KEY_ADDRESSES: u64 = 0x08;
+    /// Staging, key: bits 31..16 source port, 15..0 destination port.
+    pub const KEY_PORTS: u64 = 0x10;
+    /// Places of the table, four to a bucket. Read only.
+    pub const PLACES: u64 = 0x18;
+    /// Segments sent on. Read only.
+    pub const TRANSMITTED: u64 = 0x20;
+    /// Entries taken out by SYN, FIN or RST. Read only.
+    pub const ENDED: u64 = 0x28;
+    /// Staging, value: the first of [`VALUE_WORDS`] words
+    /// ([`SpliceEntry::words`](super::SpliceEntry::words)).
+    pub const VALUE: u64 = 0x40;
+    /// Words of a value.
+    pub const VALUE_WORDS: usize = 6;
+    /// Writing puts the staged entry into bucket 15..0, way 17..16; bit 18: it is in use.
+    pub const COMMIT: u64 = 0x80;
+}
+
+/// Registers of a `trace` module: eight tracepoints of each connection, 32 bits each, which
+/// begin anew when the connection is opened and wrap.
+pub mod trace {
+    /// Bits 15..0: the flow whose tracepoints are read.
+    pub const SELECT: u64 = 0x08;
+    /// Tracepoint *i* of the selected flow, at `POINT + 8 * i`. Read only.
+    pub const POINT: u64 = 0x40;
+    /// Tracepoints.
+    pub const POINTS: usize = 8;
+    /// Segments received.
+    pub const RECEIVED: usize = 0;
+    /// Payload bytes placed in host memory.
+    pub const PLACED: usize = 1;
+    /// Segments placed out of order.
+    pub const OUT_OF_ORDER: usize = 2;
+    /// Segments with payload sent, again or for the first time.
+    pub const DATA_SENT: usize = 3;
+    /// Segments without payload sent.
+    pub const ACKS_SENT: usize = 4;
+    /// Fast retransmissions.
+    pub const FAST_RETRANSMITS: usize = 5;
+    /// Segments that acknowledged bytes with ECN echo.
+    pub const ECN_ECHOES: usize = 6;
+    /// The latest round-trip sample plus one, in 1.024 µs; 0: none yet. It does not count.
+    pub const RTT: usize = 7;
+}
+
+/// Addresses and ports of a segment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    /// IPv4 source.
+    pub source_ip: u32,
+    /// IPv4 destination.
+    pub destination_ip: u32,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+}
+
+/// An entry of `splice`: one direction of a spliced pair of connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpliceEntry {
+    /// What arrives.
+    pub from: Tuple,
+    /// What leaves.
+    pub to: Tuple,
+    /// MAC address of the next hop.
+    pub destination_mac: [u8; 6],
+    /// MAC address of this station.
+    pub source_mac: [u8; 6],
+    /// Added to sequence numbers.
+    pub seq: u32,
+    /// Added to acknowledgement numbers.
+    pub ack: u32,
+}
+
+impl SpliceEntry {
+    /// The bucket of the entry in a table of `places` places.
+    pub fn bucket(&self, places: u64) -> u64 {
+        let from = &self.from;
+        // Octet 0 of the key is the least significant of its 96 bits.
+        let key = u128::from(from.source_ip) << 64
+            | u128::from(from.destination_ip) << 32
+            | u128::from(from.source_port) << 16
+            | u128::from(from.destination_port);
+        let hash = super::crc(0x82f6_3b78, &key.to_le_bytes()[..12]);
+        u64::from(hash) % (places / 4)
+    }
+
+    /// The value in the order of [`splice::VALUE`].
+    ///
+    /// | word | bits |
+    /// |---|---|
+    /// | 0, 1 | 47..0 destination and source MAC address, first octet in 47..40 |
+    /// | 2 | 31..0 source address, 63..32 destination address |
+    /// | 3 | 15..0 source port, 31..16 destination port |
+    /// | 4 | 31..0 added to SEG.SEQ, 63..32 to SEG.ACK |
+    /// | 5 | 15..0 and 31..16: change of the sums of IP header and segment (RFC 1624) |
+    pub fn words(&self) -> [u64; splice::VALUE_WORDS] {
+        let mac = |mac: [u8; 6]| mac.iter().fold(0, |m, &b| m << 8 | u64::from(b));
+        let halves = |word: u32| [word >> 16, word & 0xffff];
+        let addresses = |t: &Tuple| [halves(t.source_ip), halves(t.destination_ip)].concat();
+        let ports = |t: &Tuple| [u32::from(t.source_port), u32::from(t.destination_port)];
+        // One's-complement sum of what is taken away and what is put in its place.
+        let change = |old: &[u32], new: &[u32]| {
+            let taken = old.iter().map(|word| 0xffff - word);
+            let mut sum: u32 = taken.chain(new.iter().copied()).sum();
+            while sum > 0xffff {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            u64::from(sum)
+        };
+        let (old, new) = (addresses(&self.from), addresses(&self.to));
+        let ip = change(&old, &new);
+        let tcp = change(
+            &[&old[..], &ports(&self.from)].concat(),
+            &[&new[..], &ports(&self.to)].concat(),
+        );
+        [
+            mac(self.destination_mac),
+            mac(self.source_mac),
+            u64::from(self.to.source_ip) | u64::from(self.to.destination_ip) << 32,
+            u64::from(self.to.source_port) | u64::from(self.to.destination_port) << 16,
+            u64::from(self.seq) | u64::from(self.ack) << 32,
+            ip | tcp << 16,
+        ]
+    }
+
+    /// The register writes that put the entry into way `way` of its bucket in module
+    /// `number` with `places` places, or take it out.
+    pub fn writes(&self, number: usize, places: u64, way: u8, in_use: bool) -> Vec<(u64, u64)> {
+        let at = |register| module_register(number, register);
+        let from = &self.from;
+        let mut writes = vec![
+            (
+                at(splice::KEY_ADDRESSES),
+                u64::from(from.source_ip) << 32 | u64::from(from.destination_ip),
+            ),
+            (
+                at(splice::KEY_PORTS),
+                u64::from(from.source_port) << 16 | u64::from(from.destination_port),
+            ),
+        ];
+        let words = self.words().into_iter().zip(0..);
+        writes.extend(words.map(|(word, i)| (at(splice::VALUE + 8 * i), word)));
+        let place = self.bucket(places) | u64::from(way) << 16 | u64::from(in_use) << 18;
+        writes.push((at(splice::COMMIT), place));
+        writes
+    }
+}

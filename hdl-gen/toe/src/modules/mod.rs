@@ -1,0 +1,23 @@
+//! Extension modules and the slots in which they stand; `docs/modules.md` says what each
+//! does and how to write another.
+//!
+//! ```text
+//!  eth_rx ─► [ingress] ─► parse ─► identify ─► [before protocol] ─► protocol
+//!                                                                      │
+//!  eth_tx ◄─ [egress] ◄─── assemble ◄──── post ◄── [after protocol] ◄──┘
+//! ```
+
+pub mod classify;
+pub mod egress;
+pub mod firewall;
+pub mod frame_module;
+pub mod ingress;
+pub mod inspect;
+pub mod pages;
+pub mod plan;
+pub mod port;
+pub mod rules;
+pub mod splice;
+pub mod trace;
+pub mod vlan_insert;
+pub mod vlan_strip;
