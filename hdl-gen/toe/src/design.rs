@@ -21,7 +21,7 @@ pub enum SameFlow {
 }
 
 /// How a connection sends again what is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Recovery {
     /// Everything from SND.UNA on (go-back-N).
