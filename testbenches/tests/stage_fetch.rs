@@ -330,8 +330,8 @@ fn bursts_end_at_the_ring_and_at_128_bytes() {
     insta::assert_snapshot!(requests.join("\n"), @r"
     read 0x200040+0x40 0
     read 0x200080+0x80 0
-    read 0x200100+0x20 0
     write 0x280040+8 2
+    read 0x200100+0x20 0
     write 0x280040+8 6
     read 0x200120+0x20 0
     read 0x200040+0x40 0

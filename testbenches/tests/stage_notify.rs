@@ -81,7 +81,7 @@ impl Hosts {
         let driver = self.s_context;
         self.bench
             .run_until(10_000, |bench| bench.pending(driver) == 0);
-        self.bench.run(3);
+        self.bench.run(4);
     }
 
     fn update(&mut self, ring: usize, flow: u64, rx: u64, tx: u64, flags: u8) {
@@ -213,7 +213,7 @@ fn records_side_by_side_leave_in_one_write() {
         ]
     );
     let alone = cycle_of(&hosts.bench, "m_up", 1) - cycle_of(&hosts.bench, "s", 2);
-    assert_eq!(alone, 4 + PATIENCE);
+    assert_eq!(alone, 5 + PATIENCE);
     hosts.absorb();
     assert_eq!(hosts.rings[1].posted + hosts.rings[2].posted, 6);
     assert!(hosts.idle());
@@ -272,7 +272,7 @@ fn an_interrupt_follows_its_record() {
     hosts.bench.run(5);
     assert_eq!(
         cycle_of(&hosts.bench, "m_up", 0) - cycle_of(&hosts.bench, "s", 0),
-        3
+        4
     );
     let seen: Vec<_> = hosts
         .bench

@@ -71,6 +71,12 @@ pub struct Frame {
     pub length: Bits<14>,
     /// Bytes of the frame.
     pub bytes: Bits<15>,
+    /// Its beats, less one.
+    pub beats: Bits<8>,
+    /// The beat in which its payload begins, and the one behind its last.
+    pub payload_begin: Bits<8>,
+    /// See `payload_begin`.
+    pub payload_end: Bits<8>,
     /// It stands for an acknowledgement as well: two events release it.
     pub merged: Bit,
 }
@@ -386,6 +392,9 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
                 long: header.ts_on,
                 length: header.length,
                 bytes: header_bytes + bit_cast::<15, 14>(header.length),
+                beats: bits::<8>(0),
+                payload_begin: bits::<8>(0),
+                payload_end: bits::<8>(0),
                 merged: waiting.merged,
             };
             self.built_sum.d.next = if has_payload {
@@ -428,11 +437,26 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             };
         }
 
-        // Total.
+        // Total. What becomes of each beat on the wire is known long before.
         let partial = self.partial.q.val();
         self.totals_valid.d.next = self.partial_valid.q.val();
         if self.partial_valid.q.val() {
-            self.totals_frame.d.next = self.partial_frame.q.val();
+            let frame = self.partial_frame.q.val();
+            let filled = if frame.raw {
+                bits::<8>(0)
+            } else if frame.long {
+                bits::<8>((LONG / K) as u64)
+            } else {
+                bits::<8>((SHORT / K) as u64)
+            };
+            let up = bits::<15>(K as u64 - 1);
+            let beat_log2 = K.trailing_zeros() as u64;
+            let payload_beats = (bit_cast::<15, 14>(frame.length) + up) >> beat_log2;
+            self.totals_frame.d.next = frame;
+            self.totals_frame.d.next.beats =
+                ((frame.bytes - bits::<15>(1)) >> beat_log2).get_bits::<8>(0);
+            self.totals_frame.d.next.payload_begin = filled;
+            self.totals_frame.d.next.payload_end = filled + payload_beats.get_bits::<8>(0);
             self.totals.d.next = Totals {
                 ip: partial.ip,
                 tcp: (bit_cast::<22, 20>(partial.pseudo) + bit_cast::<22, 20>(partial.tcp))
@@ -458,36 +482,30 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         // Emit: header and payload without a gap.
         let frame = self.frames.m.data.val();
         let first = !self.index.q.val().any();
-        let beat_shift = K.trailing_zeros() as u64;
-        let left = frame.bytes - (bit_cast::<15, 8>(self.index.q.val()) << beat_shift);
-        let last = left <= bits::<15>(K as u64);
-        // Beats that the headers fill; the payload starts in the one behind them.
-        let filled = if frame.raw {
-            bits::<8>(0)
-        } else if frame.long {
-            bits::<8>((LONG / K) as u64)
-        } else {
-            bits::<8>((SHORT / K) as u64)
-        };
-        let earlier = self.index.q.val() - filled;
-        let mut behind = true;
+        let index = self.index.q.val();
+        let last = index == frame.beats;
+        let rest = bit_cast::<8, 15>(frame.bytes) & bits::<8>(K as u64 - 1);
+        let mut consume = index < frame.payload_end;
         if LONG >= K {
-            behind = self.index.q.val() >= filled;
+            consume = consume & (index >= frame.payload_begin);
         }
-        let consume = behind
-            & ((bit_cast::<15, 8>(earlier) << beat_shift) < bit_cast::<15, 14>(frame.length));
         let payload_ready = !consume | self.store.m.valid.val();
         let released = self.releases.q.val();
         let one_is_enough = !frame.merged & released.any();
         let may_leave = !first | one_is_enough | released.get_bits::<11>(1).any();
         let leaves = self.frames.m.valid.val() & payload_ready & may_leave;
         let advance = leaves & self.out.s.ready.val();
-        let spent = if advance & first {
-            bits::<12>(1) + bit_cast::<12, 1>(bit(frame.merged))
+        // What is left is worked out for each case before it is known which it is.
+        let pulse = bit_cast::<12, 1>(bit(self.released.val()));
+        let spent_one = released + pulse - bits::<12>(1);
+        let spent_two = released + pulse - bits::<12>(2);
+        self.releases.d.next = if !(advance & first) {
+            released + pulse
+        } else if frame.merged {
+            spent_two
         } else {
-            bits::<12>(0)
+            spent_one
         };
-        self.releases.d.next = released + bit_cast::<12, 1>(bit(self.released.val())) - spent;
         let arriving = if consume {
             self.store.m.data.val().data
         } else {
@@ -502,7 +520,11 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             beat_behind::<N, K>(frame.header, self.index.q.val(), arriving, previous, SHORT)
         };
         let keep = if last {
-            first_bytes::<K>(left.get_bits::<8>(0))
+            first_bytes::<K>(if rest.any() {
+                rest
+            } else {
+                bits::<8>(K as u64)
+            })
         } else {
             !bits::<K>(0)
         };

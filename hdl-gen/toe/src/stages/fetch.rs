@@ -20,9 +20,9 @@
 //! multiple of [`REPORT`], or of a quarter of the ring where that is less: the host needs
 //! it to find room, and always has three quarters of the ring to fill.
 //!
-//! Reading or changing a context takes two cycles: `Select` chooses the work and reads
-//! the context, `Write` or `Issue` acts. Initiation interval: 2 cycles a burst, 1 cycle a
-//! descriptor. Latency from a doorbell to its read 2 cycles, from the last completion beat to
+//! Reading or changing a context takes three cycles: `Select` chooses the work and reads the
+//! context, `Write` or `Issue` acts, `Settle` finds where the ring's next burst begins and
+//! writes back. Initiation interval: 3 cycles a burst, 1 cycle a descriptor. Latency from a doorbell to its read 2 cycles, from the last completion beat to
 //! the first event 3. A doorbell starts a burst at once if a slot is free. Context writes are never held behind reads.
 //!
 //! An unknown kind, a frame of impossible length and a raw frame from an application's
@@ -35,6 +35,7 @@ use crate::channels::{
     UP_WRITE, Up,
 };
 use crate::interface::{DESCRIPTOR_SEND_FRAME, DESCRIPTOR_UPDATE, context};
+use crate::stages::cut::ring_mask;
 use hallux_hdl::prelude::*;
 
 /// Largest number of descriptors of one read.
@@ -67,21 +68,29 @@ pub enum State {
     Write,
     /// A burst: the context is read.
     Issue,
+    /// The context is written back.
+    Settle,
 }
 
-/// A context's descriptor ring.
+/// A context's descriptor ring, and where its next burst begins.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Ring {
     /// Bus address.
     pub base: Bits<64>,
-    /// log2 of its descriptors.
-    pub log2: Bits<5>,
+    /// Its descriptors, a power of two, less one.
+    pub mask: Bits<32>,
+    /// log2 of the descriptors between two writes of the consumed count.
+    pub report: Bits<3>,
     /// Descriptors written by the host.
     pub tail: Bits<32>,
     /// Descriptors read.
     pub fetched: Bits<32>,
     /// Bus address of the consumed count.
     pub consumed: Bits<64>,
+    /// Bus address of the descriptor that is read next.
+    pub address: Bits<64>,
+    /// Descriptors behind it to the ring's end.
+    pub to_end: Bits<32>,
 }
 
 /// A burst in flight.
@@ -138,10 +147,19 @@ pub struct Fetch<const N: usize> {
     state: DFF<State>,
     clear: DFF<Bits<6>>,
     write: DFF<ContextWrite>,
+    /// It is a doorbell.
+    doorbell: DFF<Bit>,
     /// Context served last.
     last: DFF<Bits<5>>,
     contexts: Ram<Ring, 5>,
     enabled: DFF<Bits<32>>,
+    /// The context in hand, its number, and the burst that was begun.
+    work: DFF<Ring>,
+    at: DFF<Bits<5>>,
+    burst: DFF<Burst>,
+    issued: DFF<Bit>,
+    /// It has more descriptors.
+    rests: DFF<Bit>,
     /// One bit a context: it has descriptors that are not read.
     pending: DFF<Bits<32>>,
     /// Next slot to use.
@@ -198,14 +216,14 @@ impl<const N: usize> Fetch<N> {
 /// log2 of the descriptors between two writes of the consumed count, for a ring of
 /// 2^`log2` descriptors.
 #[hdl_fn]
-fn report_log2(log2: Bits<5>) -> Bits<5> {
+fn report_log2(log2: Bits<5>) -> Bits<3> {
     let most = bits::<5>(REPORT.trailing_zeros() as u64);
     if log2 < bits::<5>(2) {
-        bits::<5>(0)
+        bits::<3>(0)
     } else if (log2 - bits::<5>(2)) < most {
-        log2 - bits::<5>(2)
+        (log2 - bits::<5>(2)).get_bits::<3>(0)
     } else {
-        most
+        most.get_bits::<3>(0)
     }
 }
 
@@ -213,8 +231,9 @@ impl<const N: usize> Logic for Fetch<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, write, last, enabled, pending, slot, used, done, cancelled,
-            step, decode, place, from, ticket, counting
+            self, clk, state, clear, write, doorbell, last, enabled, work, at, burst, issued,
+            rests, pending, slot, used, done, cancelled, step, decode, place, from, ticket,
+            counting
         );
         for i in 0..self.owners.len() {
             dff_setup!(self, clk, owners[i]);
@@ -258,8 +277,10 @@ impl<const N: usize> Logic for Fetch<N> {
             if self.s_context.valid.val() {
                 self.state.d.next = State::Write;
                 self.write.d.next = written;
+                self.doorbell.d.next = written.register.index() == TAIL;
             } else if ringing.any() & free {
                 self.state.d.next = State::Issue;
+                self.doorbell.d.next = false;
                 self.last.d.next = turn;
             }
         }
@@ -274,54 +295,64 @@ impl<const N: usize> Logic for Fetch<N> {
             self.last.q.val()
         };
         let place = bits::<32>(1) << at;
-        let mut ring_next = ring;
         let mut used_next = self.used.q.val();
         let mut done_next = self.done.q.val();
         let mut cancelled_next = self.cancelled.q.val();
         let mut enabled_next = self.enabled.q.val();
 
         // The burst: to the newest descriptor, the ring's end, the 128-byte boundary.
-        let mask = (bits::<32>(1) << ring.log2) - bits::<32>(1);
-        let index = ring.fetched & mask;
-        let address = ring.base + (bit_cast::<64, 32>(index) << 5);
         // A doorbell starts a burst of its own, if there is a slot for it.
-        let rings = writes & (write.register.index() == TAIL);
+        let rings = self.doorbell.q.val();
         let tail = if rings {
             write.value.get_bits::<32>(0)
         } else {
             ring.tail
         };
         let available = tail - ring.fetched;
-        let to_end = mask - index;
-        let to_line = !address.get_bits::<2>(5);
-        let mut more = to_line;
-        if to_end < bit_cast::<32, 2>(more) {
-            more = to_end.get_bits::<2>(0);
-        }
-        if available <= bit_cast::<32, 2>(more) {
-            more = available.get_bits::<2>(0) - bits::<2>(1);
-        }
-        let fetched = ring.fetched + (bit_cast::<32, 2>(more) + bits::<32>(1));
+        let many = (available >> 2).any();
+        let to_line = !ring.address.get_bits::<2>(5);
+        let ends_first = !(ring.to_end >> 2).any() & (ring.to_end.get_bits::<2>(0) < to_line);
+        let most = if ends_first {
+            ring.to_end.get_bits::<2>(0)
+        } else {
+            to_line
+        };
+        let beyond =
+            many | (bit_cast::<3, 32>(available) > (bit_cast::<3, 2>(most) + bits::<3>(1)));
+        let fewer = !many & (available.get_bits::<2>(0) <= most);
+        let more = if fewer {
+            available.get_bits::<2>(0) - bits::<2>(1)
+        } else {
+            most
+        };
         // A write of the tail may have gone back meanwhile: then there is nothing to read.
-        let starts = rings & free & (self.enabled.q.val() & place).any();
-        let issue = (starts | (self.state.q.val() == State::Issue)) & available.any();
+        let any = available.any();
+        let starts = writes & rings & free & (self.enabled.q.val() & place).any();
+        let issue = (starts | (self.state.q.val() == State::Issue)) & any;
         self.reads.s.valid.next = issue;
         self.reads.s.data.next = Request {
             write: false,
-            address,
+            address: ring.address,
             bytes: (bit_cast::<13, 2>(more) + bits::<13>(1)) << 5,
             slot: self.slot.q.val(),
             count: bits::<32>(0),
         };
-        self.bursts.s.valid.next = issue;
-        self.bursts.s.data.next = Burst {
-            ring: at,
-            slot: self.slot.q.val(),
-            more,
-            count: fetched,
-            report: ((fetched ^ ring.fetched) >> report_log2(ring.log2)).any(),
-            consumed: ring.consumed,
-        };
+
+        let acts = writes | (self.state.q.val() == State::Issue);
+        if acts {
+            self.work.d.next = ring;
+            self.at.d.next = at;
+            self.burst.d.next = Burst {
+                ring: at,
+                slot: self.slot.q.val(),
+                more,
+                count: bits::<32>(0),
+                report: false,
+                consumed: ring.consumed,
+            };
+            self.issued.d.next = issue;
+            self.rests.d.next = if issue { beyond } else { any };
+        }
 
         match self.state.q.val() {
             State::Clear => {
@@ -332,27 +363,30 @@ impl<const N: usize> Logic for Fetch<N> {
             }
             State::Select => {}
             State::Write => {
-                self.state.d.next = State::Select;
+                self.state.d.next = State::Settle;
                 match write.register.index() {
                     TAIL => {
-                        ring_next.tail = tail;
+                        self.work.d.next.tail = tail;
                     }
                     BASE => {
-                        ring_next.base = write.value;
+                        self.work.d.next.base = write.value;
                     }
                     LOG2 => {
-                        ring_next.log2 = write.value.get_bits::<5>(0);
+                        let log2 = write.value.get_bits::<5>(0);
+                        self.work.d.next.mask = ring_mask::<32>(log2);
+                        self.work.d.next.report = report_log2(log2);
                     }
                     CONSUMED => {
-                        ring_next.consumed = write.value;
+                        self.work.d.next.consumed = write.value;
                     }
                     ENABLE => {
                         if write.value.get_bit(0) {
                             enabled_next = enabled_next | place;
                         } else {
                             enabled_next = enabled_next & !place;
-                            ring_next.tail = bits::<32>(0);
-                            ring_next.fetched = bits::<32>(0);
+                            self.work.d.next.tail = bits::<32>(0);
+                            self.work.d.next.fetched = bits::<32>(0);
+                            self.rests.d.next = false;
                             for i in 0..self._slots {
                                 if self.owners[i].q.val() == at {
                                     cancelled_next = cancelled_next | bits::<16>(1 << i);
@@ -364,12 +398,22 @@ impl<const N: usize> Logic for Fetch<N> {
                 }
             }
             State::Issue => {
+                self.state.d.next = State::Settle;
+            }
+            State::Settle => {
                 self.state.d.next = State::Select;
             }
         }
-        if issue {
-            ring_next.fetched = fetched;
-            self.last.d.next = at;
+
+        // Settle: behind the burst. The count passes a multiple of a power of two when a
+        // bit above it changes, and of those the lowest five suffice.
+        let clearing = self.state.q.val() == State::Clear;
+        let settles = self.state.q.val() == State::Settle;
+        let work = self.work.q.val();
+        let begun = self.burst.q.val();
+        let issued = self.issued.q.val();
+        if settles & issued {
+            self.last.d.next = self.at.q.val();
             used_next = used_next + bits::<5>(1);
             self.slot.d.next = if self.slot.q.val() == bits::<4>(self._slots as u64 - 1) {
                 bits::<4>(0)
@@ -379,35 +423,58 @@ impl<const N: usize> Logic for Fetch<N> {
             cancelled_next = cancelled_next & !(bits::<16>(1) << self.slot.q.val());
             for i in 0..self._slots {
                 if self.slot.q.val() == bits::<4>(i as u64) {
-                    self.owners[i].d.next = at;
+                    self.owners[i].d.next = self.at.q.val();
                 }
             }
         }
-        let clearing = self.state.q.val() == State::Clear;
-        let acting = !clearing & !select;
-        if acting {
-            self.pending.d.next = if ring_next.tail == ring_next.fetched {
-                self.pending.q.val() & !place
+        let count = if issued {
+            bit_cast::<3, 2>(begun.more) + bits::<3>(1)
+        } else {
+            bits::<3>(0)
+        };
+        let fetched = work.fetched + bit_cast::<32, 3>(count);
+        let low = work.fetched.get_bits::<5>(0);
+        let changed = low ^ (low + bit_cast::<5, 3>(count));
+        self.bursts.s.valid.next = settles & issued;
+        self.bursts.s.data.next = Burst {
+            count: fetched,
+            report: (changed >> work.report).any(),
+            ..begun
+        };
+        let mine = bits::<32>(1) << self.at.q.val();
+        if settles {
+            self.pending.d.next = if self.rests.q.val() {
+                self.pending.q.val() | mine
             } else {
-                self.pending.q.val() | place
+                self.pending.q.val() & !mine
             };
         }
+        let index = fetched & work.mask;
+        let mut settled = Ring {
+            fetched,
+            address: work.base + (bit_cast::<64, 32>(index) << 5),
+            to_end: work.mask - index,
+            ..work
+        };
         if clearing {
-            ring_next = Ring {
+            settled = Ring {
                 base: bits::<64>(0),
-                log2: bits::<5>(0),
+                mask: bits::<32>(0),
+                report: bits::<3>(0),
                 tail: bits::<32>(0),
                 fetched: bits::<32>(0),
                 consumed: bits::<64>(0),
+                address: bits::<64>(0),
+                to_end: bits::<32>(0),
             };
         }
-        self.contexts.write_enable.next = clearing | acting;
+        self.contexts.write_enable.next = clearing | settles;
         self.contexts.write_address.next = if clearing {
             self.clear.q.val().get_bits::<5>(0)
         } else {
-            at
+            self.at.q.val()
         };
-        self.contexts.write_data.next = ring_next;
+        self.contexts.write_data.next = settled;
 
         // Completions go to the slot of their tag.
         let completion = self.s_cpl.data.val();
@@ -426,7 +493,7 @@ impl<const N: usize> Logic for Fetch<N> {
 
         // Take the oldest burst apart, one descriptor a cycle.
         let burst = self.bursts.m.data.val();
-        let dead = cancelled_next.get_bit(burst.slot.index());
+        let dead = self.cancelled.q.val().get_bit(burst.slot.index());
         let go = self.bursts.m.valid.val()
             & self.done.q.val().get_bit(burst.slot.index())
             & !self.events.almost_full.val()

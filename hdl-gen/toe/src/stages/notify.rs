@@ -11,10 +11,12 @@
 //!                └─────────┘
 //! ```
 //!
-//! One item of work takes two cycles: `Select` chooses it and reads its memories, `Act`
-//! decides and writes back. Context writes come first, records and drained flows
+//! A record takes two cycles: `Select` chooses it and reads its memories, `Record` decides and
+//! writes back. For that a context's word holds what its next record needs: its address, its
+//! phase, whether there is room. A write to a context register works these out anew, in four
+//! cycles; a drained flow and a record that adds up take three. Context writes come first, records and drained flows
 //! alternate. The [pair] unit sends two records that lie side by side in one write. Initiation
-//! interval: 2 cycles a record. Latency from `s` to `m_up`: 3 cycles for a record that does not
+//! interval: 2 cycles a record. Latency from `s` to `m_up`: 4 cycles for a record that does not
 //! wait for its neighbour.
 //!
 //! A record may be written while its ring has a free slot. When there is none, an update
@@ -37,6 +39,7 @@ mod pair;
 
 use crate::channels::{ContextWrite, Notice, Up};
 use crate::interface::{RecordKind, context};
+use crate::stages::cut::ring_mask;
 use hallux_hdl::prelude::*;
 use pair::{Pair, Posting};
 
@@ -58,25 +61,45 @@ pub enum State {
     Select,
     /// A context write: memories are read.
     Write,
+    /// Its ring is measured.
+    Measure,
+    /// Its ring's room is found.
+    Settle,
     /// A record: memories are read.
     Record,
+    /// It adds up.
+    Add,
     /// A waiting flow: memories are read.
     Drain,
+    /// Its record leaves, or it goes back to the end.
+    Resume,
 }
 
-/// A context's notification ring.
+/// A context's notification ring, and what its next record needs.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Ring {
     /// Bus address.
     pub base: Bits<64>,
-    /// log2 of its records.
-    pub log2: Bits<5>,
+    /// Number of its records, a power of two.
+    pub size: Bits<18>,
     /// Records consumed by the host.
     pub head: Bits<32>,
     /// Records written.
     pub posted: Bits<32>,
+    /// It takes records.
+    pub enabled: Bit,
     /// The next record raises an interrupt.
     pub armed: Bit,
+    /// Bus address of the next record.
+    pub address: Bits<64>,
+    /// Phase of the next record.
+    pub phase: Bit,
+    /// Free records.
+    pub free: Bits<18>,
+    /// There is one.
+    pub room: Bit,
+    /// There is one for an update.
+    pub update_room: Bit,
 }
 
 /// What adds up for a flow while its ring is full.
@@ -151,10 +174,23 @@ pub struct Notify<const N: usize> {
     clear: DFF<Bits<17>>,
     write: DFF<ContextWrite>,
     notice: DFF<Notice>,
-    enabled: DFF<Bits<32>>,
+    /// The notice is an update.
+    update: DFF<Bit>,
+    /// The ring that a context write changes.
+    work: DFF<Ring>,
+    /// Records in that ring.
+    used: DFF<Bits<32>>,
+    /// The flow that drains waits for another context by now.
+    moved: DFF<Bit>,
+    /// The flow waits, with this notice's generation; or with another.
+    same: DFF<Bit>,
+    differs: DFF<Bit>,
     contexts: Ram<Ring, 5>,
     bumps: Ram<Bumps, 16>,
     waiting: Fifo<Waiting>,
+    /// A flow that enters `waiting`.
+    entering: DFF<Bit>,
+    entry: DFF<Waiting>,
     /// Flows in `waiting`.
     queued: DFF<Bits<17>>,
     /// Flows that this pass over `waiting` still visits.
@@ -163,6 +199,8 @@ pub struct Notify<const N: usize> {
     drained: DFF<Bit>,
     /// Context 0 takes another slow-path frame.
     frames_fit: DFF<Bit>,
+    posting: DFF<Posting>,
+    posts: DFF<Bit>,
     pair: Pair<N>,
     postings_fit: Assert,
     record_fits: Assert,
@@ -188,11 +226,37 @@ impl<const N: usize> Notify<N> {
     }
 }
 
+/// The ring behind its next record.
+#[hdl_fn]
+pub fn advanced(ring: Ring, is_zero: Bit) -> Ring {
+    let mask = (ring.size - bits::<18>(1)).get_bits::<17>(0);
+    let wraps = (ring.posted.get_bits::<17>(0) & mask) == mask;
+    Ring {
+        posted: ring.posted + bits::<32>(1),
+        armed: false,
+        address: if wraps {
+            ring.base
+        } else {
+            ring.address + bits::<64>(32)
+        },
+        phase: ring.phase ^ wraps,
+        free: ring.free - bits::<18>(1),
+        room: ring.free.get_bits::<17>(1).any(),
+        update_room: if is_zero {
+            ring.free > bits::<18>(RESERVE + 1)
+        } else {
+            ring.free.get_bits::<17>(1).any()
+        },
+        ..ring
+    }
+}
+
 impl<const N: usize> Logic for Notify<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, write, notice, enabled, queued, visit, drained, frames_fit
+            self, clk, state, clear, write, notice, update, work, used, moved, same, differs,
+            entering, entry, queued, visit, drained, frames_fit, posting, posts
         );
         self.contexts.clk.next = self.clk.val();
         self.bumps.clk.next = self.clk.val();
@@ -218,68 +282,118 @@ impl<const N: usize> Logic for Notify<N> {
         if record & self.s.valid.val() {
             self.state.d.next = State::Record;
             self.notice.d.next = self.s.data.val();
+            self.update.d.next = self.s.data.val().kind == bits::<8>(RecordKind::Update as u64);
             self.drained.d.next = false;
         }
         if drain {
             self.state.d.next = State::Drain;
             self.notice.d.next.flow = entry.flow;
             self.notice.d.next.context = entry.ring;
+            self.update.d.next = true;
             self.drained.d.next = true;
         }
-        self.contexts.read_address.next = if wanted {
+        // A flow that drains or adds up has its words for two cycles.
+        let stays = (self.state.q.val() == State::Drain) | (self.state.q.val() == State::Record);
+        let notice = self.notice.q.val();
+        self.contexts.read_address.next = if stays {
+            notice.context.get_bits::<5>(0)
+        } else if wanted {
             self.s_context.data.val().context.get_bits::<5>(0)
         } else if drain {
             entry.ring.get_bits::<5>(0)
         } else {
             self.s.data.val().context.get_bits::<5>(0)
         };
-        self.bumps.read_address.next = if drain {
+        self.bumps.read_address.next = if stays {
+            notice.flow
+        } else if drain {
             entry.flow
         } else {
             self.s.data.val().flow
         };
 
-        // Act. Defaults: nothing is written back.
+        // A context write, in three cycles: the register, what lies in the ring, its room.
         let ring = self.contexts.read_data.val();
         let held = self.bumps.read_data.val();
         let write = self.write.q.val();
-        let notice = self.notice.q.val();
-        let acts_on_write = self.state.q.val() == State::Write;
-        let at = if acts_on_write {
-            write.context.get_bits::<5>(0)
-        } else {
-            notice.context.get_bits::<5>(0)
-        };
-        let is_enabled = self.enabled.q.val().get_bit(at.index());
-        let mut ring_next = ring;
-        let mut enabled_next = is_enabled;
-        let mut bumps_next = held;
-        let mut bumps_write = false;
-        let mut posting = Posting {
-            write: false,
-            interrupt: false,
-            vector: bit_cast::<8, 5>(at),
-            address: bits::<64>(0),
-            record: bits::<256>(0),
-        };
-        let mut enqueue = false;
-
-        // Room, for a record of this kind.
-        let used = ring.posted - ring.head;
-        let size = bits::<18>(1) << ring.log2;
-        let update = (self.state.q.val() == State::Drain)
-            | (notice.kind == bits::<8>(RecordKind::Update as u64));
-        let reserved = if update & !at.any() {
-            bits::<18>(RESERVE)
-        } else {
+        let work = self.work.q.val();
+        let writes = self.state.q.val() == State::Write;
+        let measures = self.state.q.val() == State::Measure;
+        let settles = self.state.q.val() == State::Settle;
+        let differs = ring.posted != write.value.get_bits::<32>(0);
+        let mut rings = false;
+        if writes {
+            self.work.d.next = ring;
+            match write.register.index() {
+                HEAD => {
+                    self.work.d.next.head = write.value.get_bits::<32>(0);
+                }
+                ARM => {
+                    self.work.d.next.armed = ring.enabled & !differs;
+                    rings = ring.enabled & differs;
+                }
+                BASE => {
+                    self.work.d.next.base = write.value;
+                }
+                LOG2 => {
+                    self.work.d.next.size =
+                        bit_cast::<18, 17>(ring_mask::<17>(write.value.get_bits::<5>(0)))
+                            + bits::<18>(1);
+                }
+                ENABLE => {
+                    self.work.d.next.enabled = write.value.get_bit(0);
+                    if !write.value.get_bit(0) {
+                        self.work.d.next.head = bits::<32>(0);
+                        self.work.d.next.posted = bits::<32>(0);
+                        self.work.d.next.armed = false;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let mask = (work.size - bits::<18>(1)).get_bits::<17>(0);
+        let slot = work.posted.get_bits::<17>(0) & mask;
+        if measures {
+            self.used.d.next = work.posted - work.head;
+            self.work.d.next.address = work.base + (bit_cast::<64, 17>(slot) << 5);
+            self.work.d.next.phase = !(work.posted.get_bits::<18>(0) & work.size).any();
+        }
+        let used = self.used.q.val();
+        let least = bit_cast::<19, 18>(work.size) - bit_cast::<19, 18>(used.get_bits::<18>(0));
+        let overfull = used.get_bits::<14>(18).any() | least.get_bit(18);
+        let free = if overfull {
             bits::<18>(0)
+        } else {
+            least.get_bits::<18>(0)
         };
-        let room = !used.get_bits::<15>(17).any()
-            & ((bit_cast::<18, 17>(used.get_bits::<17>(0)) + reserved) < size);
+        let settled_zero = !write.context.get_bits::<5>(0).any();
+        let beyond_reserve = least.get_bits::<18>(0) > bits::<18>(RESERVE);
+        let settled = Ring {
+            free,
+            room: !overfull & least.any(),
+            update_room: !overfull
+                & if settled_zero {
+                    beyond_reserve
+                } else {
+                    least.any()
+                },
+            ..work
+        };
 
-        // The record: a fresh one, or what has added up.
+        // A record, or what has added up. A record that may not leave adds up.
+        let records = self.state.q.val() == State::Record;
+        let resumes = self.state.q.val() == State::Resume;
+        let update = self.update.q.val();
+        let is_zero = !notice.context.get_bits::<5>(0).any();
+        let room = if update { ring.update_room } else { ring.room };
+        let adds_up = records & ring.enabled & update & (held.waiting | !room);
+        let moved = held.ring != notice.context;
+        self.moved.d.next = moved;
+        let leaves = ring.enabled
+            & room
+            & ((records & !(update & held.waiting)) | (resumes & !self.moved.q.val()));
         let mut fresh = notice;
-        if self.state.q.val() == State::Drain {
+        if resumes {
             fresh = Notice {
                 context: notice.context,
                 kind: bits::<8>(RecordKind::Update as u64),
@@ -296,11 +410,45 @@ impl<const N: usize> Logic for Notify<N> {
                 ticket: bits::<24>(0),
             };
         }
-        let mask = (bits::<32>(1) << ring.log2) - bits::<32>(1);
-        let slot = ring.posted & mask;
-        let phase = !(ring.posted >> ring.log2).get_bit(0);
-        posting.address = ring.base + (bit_cast::<64, 32>(slot) << 5);
-        posting.record = record_bytes(fresh, phase);
+        let at = if settles {
+            write.context.get_bits::<5>(0)
+        } else if writes {
+            write.context.get_bits::<5>(0)
+        } else {
+            notice.context.get_bits::<5>(0)
+        };
+        self.posts.d.next = leaves | (writes & rings);
+        self.posting.d.next = Posting {
+            write: leaves,
+            interrupt: if writes { rings } else { ring.armed },
+            vector: bit_cast::<8, 5>(at),
+            address: ring.address,
+            record: record_bytes(fresh, ring.phase),
+        };
+
+        // What adds up.
+        let matches = held.generation == notice.generation;
+        self.same.d.next = held.waiting & matches;
+        self.differs.d.next = held.waiting & !matches;
+        let same = self.same.q.val();
+        let adds = self.state.q.val() == State::Add;
+        let returns = resumes & (self.moved.q.val() | (ring.enabled & !room));
+        let enqueue = (adds_up & !held.waiting) | returns;
+        let bumps_write = adds | (resumes & !returns);
+        self.bumps.write_data.next = Bumps {
+            waiting: adds,
+            ring: notice.context,
+            generation: notice.generation,
+            flags: notice.flags | if same { held.flags } else { bits::<8>(0) },
+            rx_bump: notice.rx_bump + if same { held.rx_bump } else { bits::<32>(0) },
+            tx_bump: notice.tx_bump + if same { held.tx_bump } else { bits::<32>(0) },
+            opaque: notice.opaque,
+            value: if same & !notice.value.any() {
+                held.value
+            } else {
+                notice.value
+            },
+        };
 
         match self.state.q.val() {
             State::Clear => {
@@ -311,103 +459,46 @@ impl<const N: usize> Logic for Notify<N> {
             }
             State::Select => {}
             State::Write => {
+                self.state.d.next = State::Measure;
+            }
+            State::Measure => {
+                self.state.d.next = State::Settle;
+            }
+            State::Settle => {
                 self.state.d.next = State::Select;
-                match write.register.index() {
-                    HEAD => {
-                        ring_next.head = write.value.get_bits::<32>(0);
-                    }
-                    ARM => {
-                        let differs = ring.posted != write.value.get_bits::<32>(0);
-                        ring_next.armed = is_enabled & !differs;
-                        posting.interrupt = is_enabled & differs;
-                    }
-                    BASE => {
-                        ring_next.base = write.value;
-                    }
-                    LOG2 => {
-                        ring_next.log2 = write.value.get_bits::<5>(0);
-                    }
-                    ENABLE => {
-                        enabled_next = write.value.get_bit(0);
-                        if !write.value.get_bit(0) {
-                            ring_next.head = bits::<32>(0);
-                            ring_next.posted = bits::<32>(0);
-                            ring_next.armed = false;
-                        }
-                    }
-                    _ => {}
-                }
                 // Where the write may have made room: visit all waiting flows.
                 if (write.register.index() == HEAD) | (write.register.index() == ENABLE) {
                     self.visit.d.next = self.queued.q.val();
                 }
             }
             State::Record => {
+                self.state.d.next = if adds_up { State::Add } else { State::Select };
+            }
+            State::Add => {
                 self.state.d.next = State::Select;
-                if is_enabled & update & (held.waiting | !room) {
-                    let same = held.waiting & (held.generation == notice.generation);
-                    bumps_write = true;
-                    bumps_next = Bumps {
-                        waiting: true,
-                        ring: notice.context,
-                        generation: notice.generation,
-                        flags: if same {
-                            held.flags | notice.flags
-                        } else {
-                            notice.flags
-                        },
-                        rx_bump: if same {
-                            held.rx_bump + notice.rx_bump
-                        } else {
-                            notice.rx_bump
-                        },
-                        tx_bump: if same {
-                            held.tx_bump + notice.tx_bump
-                        } else {
-                            notice.tx_bump
-                        },
-                        opaque: notice.opaque,
-                        value: if same & !notice.value.any() {
-                            held.value
-                        } else {
-                            notice.value
-                        },
-                    };
-                    enqueue = !held.waiting;
-                    if held.waiting & !same {
-                        // A new connection need not wait for the old one's context.
-                        self.visit.d.next = self.queued.q.val();
-                    }
-                } else {
-                    posting.write = is_enabled & room;
+                if self.differs.q.val() {
+                    // A new connection need not wait for the old one's context.
+                    self.visit.d.next = self.queued.q.val();
                 }
             }
             State::Drain => {
+                self.state.d.next = State::Resume;
+            }
+            State::Resume => {
                 self.state.d.next = State::Select;
                 // The flow id may have been opened again for another context: then the flow
                 // goes to the end of the queue, and the pass goes on until it is there.
-                let moved = held.ring != notice.context;
-                self.visit.d.next = if moved {
+                self.visit.d.next = if self.moved.q.val() {
                     self.queued.q.val() + bits::<17>(1)
                 } else {
                     self.visit.q.val() - bits::<17>(1)
                 };
-                posting.write = is_enabled & room & !moved;
-                enqueue = moved | (is_enabled & !room);
-                bumps_write = !enqueue;
-                bumps_next.waiting = false;
             }
-        }
-        if posting.write {
-            ring_next.posted = ring.posted + bits::<32>(1);
-            ring_next.armed = false;
-            posting.interrupt = ring.armed;
         }
 
         // Write back.
         let clearing = self.state.q.val() == State::Clear;
-        let acting = !clearing & (self.state.q.val() != State::Select);
-        self.contexts.write_enable.next = clearing | acting;
+        self.contexts.write_enable.next = clearing | settles | leaves;
         self.contexts.write_address.next = if clearing {
             self.clear.q.val().get_bits::<5>(0)
         } else {
@@ -419,34 +510,32 @@ impl<const N: usize> Logic for Notify<N> {
         } else {
             notice.flow
         };
-        if clearing {
-            ring_next = Ring {
+        let next = advanced(ring, is_zero);
+        self.contexts.write_data.next = if clearing {
+            Ring {
                 base: bits::<64>(0),
-                log2: bits::<5>(0),
+                size: bits::<18>(1),
                 head: bits::<32>(0),
                 posted: bits::<32>(0),
+                enabled: false,
                 armed: false,
-            };
-            bumps_next.waiting = false;
-        }
-        self.contexts.write_data.next = ring_next;
-        self.bumps.write_data.next = bumps_next;
-        let place = bits::<32>(1) << at;
-        if acting {
-            self.enabled.d.next = if enabled_next {
-                self.enabled.q.val() | place
-            } else {
-                self.enabled.q.val() & !place
-            };
-        }
-        self.waiting.s.valid.next = enqueue;
-        self.waiting.s.data.next = Waiting {
+                address: bits::<64>(0),
+                phase: true,
+                free: bits::<18>(1),
+                room: true,
+                update_room: false,
+            }
+        } else if settles {
+            settled
+        } else {
+            next
+        };
+        self.entering.d.next = enqueue;
+        self.waiting.s.valid.next = self.entering.q.val();
+        self.waiting.s.data.next = self.entry.q.val();
+        self.entry.d.next = Waiting {
             flow: notice.flow,
-            ring: if self.state.q.val() == State::Drain {
-                held.ring
-            } else {
-                notice.context
-            },
+            ring: if resumes { held.ring } else { notice.context },
         };
         if drain {
             self.queued.d.next = self.queued.q.val() - bits::<17>(1);
@@ -454,25 +543,22 @@ impl<const N: usize> Logic for Notify<N> {
         if enqueue {
             self.queued.d.next = self.queued.q.val() + bits::<17>(1);
         }
-        self.pair.s.valid.next = acting & (posting.write | posting.interrupt);
-        self.pair.s.data.next = posting;
+        self.pair.s.valid.next = self.posts.q.val();
+        self.pair.s.data.next = self.posting.q.val();
         self.postings_fit.clk.next = self.clk.val();
-        self.postings_fit.holds.next = self.rst.val()
-            | !(acting & (posting.write | posting.interrupt))
-            | self.pair.s.ready.val();
+        self.postings_fit.holds.next =
+            self.rst.val() | !self.posts.q.val() | self.pair.s.ready.val();
         // Updates add up; the others rely on the reserve of context 0.
         self.record_fits.clk.next = self.clk.val();
-        self.record_fits.holds.next =
-            self.rst.val() | (self.state.q.val() != State::Record) | !is_enabled | update | room;
+        self.record_fits.holds.next = self.rst.val() | !records | !ring.enabled | update | room;
 
         // Room for a slow-path frame in context 0.
-        let used_next = ring_next.posted - ring_next.head;
-        let size_next = bits::<18>(1) << ring_next.log2;
-        if acting & !at.any() {
-            self.frames_fit.d.next = enabled_next
-                & !used_next.get_bits::<15>(17).any()
-                & ((bit_cast::<18, 17>(used_next.get_bits::<17>(0)) + bits::<18>(RESERVE))
-                    <= size_next);
+        if settles & settled_zero {
+            self.frames_fit.d.next =
+                work.enabled & !overfull & (least.get_bits::<18>(0) >= bits::<18>(RESERVE));
+        }
+        if leaves & is_zero {
+            self.frames_fit.d.next = ring.free > bits::<18>(RESERVE);
         }
         self.slow_room.next = self.frames_fit.q.val();
 
@@ -481,16 +567,19 @@ impl<const N: usize> Logic for Notify<N> {
 
         self.idle.next = (self.state.q.val() == State::Select)
             & !self.visit.q.val().any()
+            & !self.posts.q.val()
+            & !self.entering.q.val()
             & self.pair.idle.val();
 
         if self.rst.val() {
             self.state.d.next = State::Clear;
             self.clear.d.next = bits::<17>(0);
-            self.enabled.d.next = bits::<32>(0);
             self.queued.d.next = bits::<17>(0);
             self.visit.d.next = bits::<17>(0);
             self.drained.d.next = false;
             self.frames_fit.d.next = false;
+            self.posts.d.next = false;
+            self.entering.d.next = false;
         }
     }
 }

@@ -311,6 +311,7 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
         if ends {
             self.arrival.d.next = Arrival {
                 head,
+                option_words: option_words(head),
                 frame_len,
                 oversize: frame_len > bits::<11>(MAX_FRAME),
                 refused: !admit,
@@ -371,7 +372,10 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
         if occupied.get_bit(0) {
             self.frames[0].d.next = decode(self.arrival.q.val(), self.mac.val());
         }
-        self.walks[0].walk.next = start_walk(head.get_bits::<320>(8 * 54), option_words(head));
+        self.walks[0].walk.next = start_walk(
+            head.get_bits::<320>(8 * 54),
+            self.arrival.q.val().option_words,
+        );
         for i in 1..WALK_STEPS {
             if occupied.get_bit(i) {
                 self.frames[i].d.next = self.frames[i - 1].q.val();

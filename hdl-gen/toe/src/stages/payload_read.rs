@@ -27,10 +27,11 @@
 //! own at the end, one extra cycle flushes them. The rest is a pipeline that never
 //! stalls: the plan stops while fewer than [`MARGIN`] beats are free in the output FIFO.
 //!
-//! Initiation interval: one read per cycle issued, one beat per cycle delivered, so a
+//! Initiation interval: a segment's first read in one cycle, each further one in two; one beat per cycle delivered, so a
 //! segment of up to a beat per cycle when tags suffice. Latency from the last completion beat
 //! of a read to `m`: 4 cycles; from `s` to `m_up`: 2.
 
+use super::cut::{Cut, cut};
 use super::octets::{first_bytes, spread};
 use crate::channels::{Completion, PayloadBeat, RECORD_BITS, ReadRequest, UP_READ, Up};
 use hallux_hdl::prelude::*;
@@ -67,13 +68,14 @@ pub struct Read {
     pub tag: Bits<7>,
 }
 
-/// A read whose data is to be delivered.
+/// A read whose data is to be delivered. Its tag, also the slot of the buffer, follows that
+/// of the read before it.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Piece {
-    /// Bytes of the read.
-    pub bytes: Bits<13>,
-    /// Tag, also the slot of the buffer.
-    pub tag: Bits<7>,
+    /// Its beats, less one.
+    pub beats: Bits<8>,
+    /// Bytes of the last of them.
+    pub tail: Bits<8>,
     /// Last read of its segment.
     pub last: Bit,
 }
@@ -87,6 +89,8 @@ pub struct Plan {
     pub bytes: Bits<8>,
     /// Bytes carried over from before.
     pub carried: Bits<7>,
+    /// Bits by which the beat is shifted to what is carried over from it.
+    pub back: Bits<11>,
     /// An output beat leaves.
     pub emit: Bit,
     /// It is the segment's last.
@@ -111,7 +115,11 @@ pub struct PayloadRead<const N: usize, const K: usize> {
     /// No request is held and no read is in flight.
     pub idle: Signal<Out, Bit>,
     busy: DFF<Bit>,
+    /// The next read of the rest is to be found yet.
+    uncut: DFF<Bit>,
     rest: DFF<Rest>,
+    /// The next read of the rest.
+    cut: DFF<Cut>,
     reads: StreamRegister<Read>,
     /// Next tag to hand out.
     tag: DFF<Bits<7>>,
@@ -121,6 +129,11 @@ pub struct PayloadRead<const N: usize, const K: usize> {
     buffer: Ram<Bits<N>, 14>,
     /// One bit a tag: its data is complete.
     done: DFF<Bits<128>>,
+    /// Tag of the oldest read, and the one after it.
+    oldest: DFF<Bits<7>>,
+    after: DFF<Bits<7>>,
+    /// The data of the oldest read is complete.
+    complete: DFF<Bit>,
     /// Beats of the oldest read that are planned.
     planned: DFF<Bits<8>>,
     /// Bytes carried over behind the beats planned so far.
@@ -155,12 +168,22 @@ impl<const N: usize, const K: usize> PayloadRead<N, K> {
     }
 }
 
+/// The tag after `tag`.
+#[hdl_fn]
+fn following(tag: Bits<7>, last: u64) -> Bits<7> {
+    if tag == bits::<7>(last) {
+        bits::<7>(0)
+    } else {
+        tag + bits::<7>(1)
+    }
+}
+
 impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, busy, rest, tag, used, done, planned, carried, flush, plan1, plan2, beat,
-            carry
+            self, clk, busy, uncut, rest, cut, tag, used, done, oldest, after, complete, planned,
+            carried, flush, plan1, plan2, beat, carry
         );
         self.reads.clk.next = self.clk.val();
         self.reads.rst.next = self.rst.val();
@@ -170,25 +193,14 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
 
-        // Split: one read a cycle.
+        // Split: a segment's first read is found as it is taken, each further one in two cycles.
         let rest = self.rest.q.val();
-        let to_page = bits::<13>(4096) - bit_cast::<13, 12>(rest.address.get_bits::<12>(0));
-        let largest = bits::<13>(self._max_read_request as u64);
-        let whole = if to_page < largest { to_page } else { largest };
-        let limit = if rest.length < bit_cast::<14, 13>(whole) {
-            bit_cast::<13, 14>(rest.length)
-        } else {
-            whole
-        };
-        let wrap = rest.room <= bit_cast::<25, 13>(limit);
-        let bytes = if wrap {
-            bit_cast::<13, 25>(rest.room)
-        } else {
-            limit
-        };
-        let left = rest.length - bit_cast::<14, 13>(bytes);
-        let finished = !left.any();
+        let next_cut = self.cut.q.val();
+        let bytes = next_cut.length;
+        let finished = next_cut.last;
+        let uncut = self.uncut.q.val();
         let issue = self.busy.q.val()
+            & !uncut
             & self.reads.s.ready.val()
             & self.order.s.ready.val()
             & (self.used.q.val() != bits::<8>(self._tags as u64));
@@ -199,38 +211,64 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             tag: self.tag.q.val(),
         };
         self.order.s.valid.next = issue;
+        let beat_shift = K.trailing_zeros() as u64;
+        let over = bit_cast::<8, 13>(bytes) & bits::<8>(K as u64 - 1);
         self.order.s.data.next = Piece {
-            bytes,
-            tag: self.tag.q.val(),
+            beats: ((bytes - bits::<13>(1)) >> beat_shift).get_bits::<8>(0),
+            tail: if over.any() {
+                over
+            } else {
+                bits::<8>(K as u64)
+            },
             last: finished,
         };
+        let last_tag = self._tags as u64 - 1;
         if issue {
-            self.rest.d.next.length = left;
-            if wrap {
-                self.rest.d.next.address = rest.ring;
-                self.rest.d.next.room = bits::<25>(0x1ff_ffff);
-            } else {
-                self.rest.d.next.address = rest.address + bit_cast::<64, 13>(bytes);
-                self.rest.d.next.room = rest.room - bit_cast::<25, 13>(bytes);
-            }
-            self.tag.d.next = if self.tag.q.val() == bits::<7>(self._tags as u64 - 1) {
-                bits::<7>(0)
-            } else {
-                self.tag.q.val() + bits::<7>(1)
-            };
+            self.tag.d.next = following(self.tag.q.val(), last_tag);
             self.busy.d.next = !finished;
         }
         let take = !self.busy.q.val() | (issue & finished);
         self.s.ready.next = take;
-        if take & self.s.valid.val() {
-            let request = self.s.data.val();
-            self.busy.d.next = true;
-            self.rest.d.next = Rest {
+        let request = self.s.data.val();
+        let next = if uncut {
+            rest
+        } else {
+            Rest {
                 address: request.address,
                 room: request.room,
                 ring: request.ring,
                 length: request.length,
+            }
+        };
+        let taken = take & self.s.valid.val();
+        if taken {
+            self.busy.d.next = true;
+        }
+        if taken | uncut {
+            self.rest.d.next = next;
+            self.cut.d.next = cut(
+                next.address,
+                next.length,
+                next.room,
+                self._max_read_request as u64,
+            );
+            self.uncut.d.next = false;
+        } else if issue {
+            self.rest.d.next = Rest {
+                address: if next_cut.wraps {
+                    rest.ring
+                } else {
+                    rest.address + bit_cast::<64, 13>(bytes)
+                },
+                room: if next_cut.wraps {
+                    bits::<25>(0x1ff_ffff)
+                } else {
+                    rest.room - bit_cast::<25, 13>(bytes)
+                },
+                ring: rest.ring,
+                length: rest.length - bit_cast::<14, 13>(bytes),
             };
+            self.uncut.d.next = !finished;
         }
         let read = self.reads.m.data.val();
         self.m_up.valid.next = self.reads.m.valid.val();
@@ -249,43 +287,41 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         let slot_shift = (self._max_read_request / K).trailing_zeros() as u64;
         let completion = self.s_cpl.data.val();
         let arrive = self.s_cpl.valid.val() & !completion.tag.get_bit(7);
-        let beat_shift = K.trailing_zeros() as u64;
         let slot = bit_cast::<14, 7>(completion.tag.get_bits::<7>(0)) << slot_shift;
         self.s_cpl.ready.next = true;
         self.buffer.write_enable.next = arrive;
         self.buffer.write_address.next = slot | bit_cast::<14, 13>(completion.offset >> beat_shift);
         self.buffer.write_data.next = completion.data;
+        let arrived = completion.tag.get_bits::<7>(0);
+        let completes = arrive & completion.last;
         let mut done_next = self.done.q.val();
-        if arrive & completion.last {
-            done_next = done_next | (bits::<128>(1) << completion.tag.get_bits::<7>(0));
+        if completes {
+            done_next = done_next | (bits::<128>(1) << arrived);
         }
 
         // Plan: one beat of the oldest read a cycle, once the read is complete.
-        let oldest = self.order.m.data.val();
+        let piece = self.order.m.data.val();
+        let oldest = self.oldest.q.val();
+        let after = self.after.q.val();
         let room = !self.out.almost_full.val();
         let flushes = self.flush.q.val() & room;
-        let fetch = self.order.m.valid.val()
-            & self.done.q.val().get_bit(oldest.tag.index())
-            & !self.flush.q.val()
-            & room;
-        let unplanned = oldest.bytes - (bit_cast::<13, 8>(self.planned.q.val()) << beat_shift);
-        let last_of_read = unplanned <= bits::<13>(K as u64);
+        let fetch = self.order.m.valid.val() & self.complete.q.val() & !self.flush.q.val() & room;
+        let last_of_read = self.planned.q.val() == piece.beats;
         let whole_beat = bits::<8>(K as u64);
-        let count = if last_of_read {
-            bit_cast::<8, 13>(unplanned)
-        } else {
-            whole_beat
-        };
-        let total = bit_cast::<8, 7>(self.carried.q.val()) + count;
-        let closes = last_of_read & oldest.last;
+        let count = if last_of_read { piece.tail } else { whole_beat };
+        let carried = self.carried.q.val();
+        let total = bit_cast::<8, 7>(carried) + piece.tail;
+        let closes = last_of_read & piece.last;
         let spills = total > whole_beat;
+        let fills = !last_of_read | (total >= whole_beat);
         self.buffer.read_address.next =
-            (bit_cast::<14, 7>(oldest.tag) << slot_shift) | bit_cast::<14, 8>(self.planned.q.val());
+            (bit_cast::<14, 7>(oldest) << slot_shift) | bit_cast::<14, 8>(self.planned.q.val());
         self.plan1.d.next = Plan {
             valid: fetch | flushes,
             bytes: if flushes { bits::<8>(0) } else { count },
-            carried: self.carried.q.val(),
-            emit: flushes | closes | (total >= whole_beat),
+            carried,
+            back: bits::<11>(N as u64) - (bit_cast::<11, 7>(carried) << 3),
+            emit: flushes | closes | fills,
             last: flushes | (closes & !spills),
         };
         if flushes {
@@ -294,19 +330,31 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         }
         if fetch {
             self.flush.d.next = closes & spills;
-            self.carried.d.next = if closes & !spills {
-                bits::<7>(0)
-            } else {
-                total.get_bits::<7>(0) & bits::<7>(K as u64 - 1)
-            };
+            if closes & !spills {
+                self.carried.d.next = bits::<7>(0);
+            } else if last_of_read {
+                self.carried.d.next = total.get_bits::<7>(0) & bits::<7>(K as u64 - 1);
+            }
             self.planned.d.next = self.planned.q.val() + bits::<8>(1);
             if last_of_read {
                 self.planned.d.next = bits::<8>(0);
-                done_next = done_next & !(bits::<128>(1) << oldest.tag);
+                done_next = done_next & !(bits::<128>(1) << oldest);
             }
         }
         let retire = fetch & last_of_read;
         self.order.m.ready.next = retire;
+        // Whether the oldest read is complete is known in the clock before it is asked.
+        let this_completes = completes & (arrived == oldest);
+        let after_completes = completes & (arrived == after);
+        self.complete.d.next = if retire {
+            after_completes | (self.done.q.val().get_bit(after.index()) & (after != oldest))
+        } else {
+            this_completes | self.done.q.val().get_bit(oldest.index())
+        };
+        if retire {
+            self.oldest.d.next = after;
+            self.after.d.next = following(after, last_tag);
+        }
         self.done.d.next = done_next;
         if issue & !retire {
             self.used.d.next = self.used.q.val() + bits::<8>(1);
@@ -324,7 +372,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         let plan = self.plan2.q.val();
         let distance = bit_cast::<11, 7>(plan.carried) << 3;
         let front = self.carry.q.val() | (self.beat.q.val() << distance);
-        let back = self.beat.q.val() >> (bits::<11>(N as u64) - distance);
+        let back = self.beat.q.val() >> plan.back;
         if plan.valid {
             self.carry.d.next = if plan.last {
                 bits::<N>(0)
@@ -356,9 +404,13 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
 
         if self.rst.val() {
             self.busy.d.next = false;
+            self.uncut.d.next = false;
             self.tag.d.next = bits::<7>(0);
             self.used.d.next = bits::<8>(0);
             self.done.d.next = bits::<128>(0);
+            self.oldest.d.next = bits::<7>(0);
+            self.after.d.next = following(bits::<7>(0), last_tag);
+            self.complete.d.next = false;
             self.planned.d.next = bits::<8>(0);
             self.carried.d.next = bits::<7>(0);
             self.flush.d.next = false;

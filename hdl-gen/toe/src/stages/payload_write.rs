@@ -73,7 +73,7 @@ pub struct PayloadWrite<const N: usize, const K: usize> {
     pub placed: Signal<Out, Bit>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
-    planner: Planner,
+    planner: Planner<K>,
     chunks: Fifo<Chunk>,
     engine: Engine<N, K>,
     tails: Fifo<Tail>,

@@ -25,6 +25,7 @@ use crate::channels::{
     ReadRequest, Update,
 };
 use crate::interface::{CONTROL_CONTEXT, RecordKind};
+use crate::stages::cut::ring_mask;
 use crate::stages::protocol::flow::ACK;
 use hallux_hdl::prelude::*;
 
@@ -83,17 +84,16 @@ impl Post {
     }
 }
 
-/// A free-running position in a ring of 2^`log2` bytes: bytes from the ring's start.
+/// A free-running position in a ring: bytes from the ring's start.
 #[hdl_fn]
-fn ring_offset(position: Bits<32>, log2: Bits<5>) -> Bits<25> {
-    let mask = (bits::<25>(1) << log2) - bits::<25>(1);
+fn ring_offset(position: Bits<32>, mask: Bits<25>) -> Bits<25> {
     bit_cast::<25, 32>(position) & mask
 }
 
-/// Bytes from `offset` to the end of the ring.
+/// Bytes from a position to the end of the ring.
 #[hdl_fn]
-fn ring_room(offset: Bits<25>, log2: Bits<5>) -> Bits<25> {
-    (bits::<25>(1) << log2) - offset
+fn ring_room(position: Bits<32>, mask: Bits<25>) -> Bits<25> {
+    (!bit_cast::<25, 32>(position) & mask) + bits::<25>(1)
 }
 
 /// The outcome has something for payload write.
@@ -222,7 +222,8 @@ impl Logic for Post {
         let raw = (outcome.kind == bits::<2>(KIND_HC)) & is_slow;
         let records = outcome.notify | outcome.done;
 
-        let rx_offset = ring_offset(outcome.rx_pos, connection.rx_log2);
+        let rx_mask = ring_mask::<25>(connection.rx_log2);
+        let rx_offset = ring_offset(outcome.rx_pos, rx_mask);
         self.actions.s.data.next = Action {
             ticket: outcome.ticket,
             flow: outcome.flow,
@@ -233,7 +234,7 @@ impl Logic for Post {
             place_offset: outcome.place_offset,
             place_len: outcome.place_len,
             address: connection.rx_base + bit_cast::<64, 25>(rx_offset),
-            room: ring_room(rx_offset, connection.rx_log2),
+            room: ring_room(outcome.rx_pos, rx_mask),
             ring: connection.rx_base,
             notify: records,
             notice: notice(outcome, connection),
@@ -242,20 +243,28 @@ impl Logic for Post {
         };
         self.actions.s.valid.next = valid & makes_action(outcome);
 
-        let tx_offset = ring_offset(outcome.tx_pos, connection.tx_log2);
+        // A raw frame lies where its descriptor says, in no ring.
+        let tx_mask = if raw {
+            bits::<25>(0)
+        } else {
+            ring_mask::<25>(connection.tx_log2)
+        };
+        let tx_base = if raw {
+            outcome.address
+        } else {
+            connection.tx_base
+        };
+        let tx_offset = ring_offset(outcome.tx_pos, tx_mask);
+        let behind = if raw {
+            bits::<25>(0x1ff_fffe)
+        } else {
+            !bit_cast::<25, 32>(outcome.tx_pos) & tx_mask
+        };
         self.reads.s.data.next = ReadRequest {
             ticket: outcome.ticket,
             flow: outcome.flow,
-            address: if raw {
-                outcome.address
-            } else {
-                connection.tx_base + bit_cast::<64, 25>(tx_offset)
-            },
-            room: if raw {
-                bits::<25>(0x1ff_ffff)
-            } else {
-                ring_room(tx_offset, connection.tx_log2)
-            },
+            address: tx_base + bit_cast::<64, 25>(tx_offset),
+            room: behind + bits::<25>(1),
             ring: connection.tx_base,
             length: outcome.length,
         };

@@ -24,7 +24,7 @@ use hallux_hdl::prelude::*;
 /// Records that may wait for the upstream queue.
 const POSTINGS: usize = 8;
 /// Places that are left when the queue says that it is almost full.
-const MARGIN: usize = 2;
+const MARGIN: usize = 3;
 
 /// A record, an interrupt, or a record and its interrupt.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
@@ -67,7 +67,7 @@ pub struct Pair<const N: usize> {
     pub rst: Signal<In, Bit>,
     /// Records and interrupts.
     pub s: StreamSink<Posting>,
-    /// Fewer than three more fit.
+    /// At most three more fit.
     pub almost_full: Signal<Out, Bit>,
     /// Write requests and interrupts.
     pub m: StreamSource<Up<N>>,

@@ -24,6 +24,8 @@ pub struct Arrival {
     /// Its first bytes, as many as the headers have at most. What lies behind its end is
     /// undefined.
     pub head: Bits<HEAD_BITS>,
+    /// Words of TCP options as the header claims.
+    pub option_words: Bits<4>,
     /// Bytes stored, at most 1536.
     pub frame_len: Bits<11>,
     /// It was longer than [`MAX_FRAME`].

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `held` is the last beat taken of the frame. A window of up to a beat's bytes begins in the
-//! held beat and may reach into the arriving one, or lies wholly in the arriving one; it
+//! held beat and may reach into the arriving one, or lies wholly in the arriving one; which of
+//! them is compared at a chunk's first window only, the others follow from the one before. It
 //! is emitted, and the arriving beat taken, in the same clock. Beats in front of the
 //! placement are taken as they arrive. Behind the event's last window the rest of its
 //! frame is drained. One window per clock and one beat per clock.
@@ -27,8 +28,10 @@ use hallux_hdl::prelude::*;
 pub struct Window<const N: usize> {
     /// Held and arriving bytes, merged.
     pub data: Bits<N>,
-    /// Bytes to rotate right, less than those of a beat.
-    pub shift: Bits<7>,
+    /// Bits to rotate right, less than those of a beat.
+    pub right: Bits<10>,
+    /// Bits to rotate left for the same.
+    pub left: Bits<11>,
     /// Bytes in use, 1 to those of a beat.
     pub bytes: Bits<8>,
     /// Address of the request.
@@ -40,7 +43,7 @@ pub struct Window<const N: usize> {
 }
 
 /// See the [module](self).
-#[derive(LogicBlock, Default)]
+#[derive(LogicBlock)]
 pub struct Engine<const N: usize, const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
@@ -57,25 +60,63 @@ pub struct Engine<const N: usize, const K: usize> {
     pub s_beats: StreamSink<Beat<N, K>>,
     /// Write requests.
     pub m_up: StreamSource<Up<N>>,
-    /// At the end of each event: write beats emitted so far, modulo 2^16.
+    /// In the clock after the end of each event, and never waiting: write beats emitted so
+    /// far, modulo 2^16.
     pub m_mark: StreamSource<Bits<16>>,
     /// A placement ends behind its frame: a mistake upstream, and the stage hangs.
     pub overrun: Signal<Out, Bit>,
     /// Nothing is held; a taken beat of a finished frame does not count.
     pub idle: Signal<Out, Bit>,
     held: DFF<Bits<N>>,
-    // Beats taken of the frame; the held one is the last of them.
-    taken: DFF<Bits<6>>,
+    // Beats taken of the frame.
+    taken: DFF<Bits<7>>,
+    // Number of the last of them, the held one; all ones if there is none.
+    last_taken: DFF<Bits<7>>,
     // The last beat of the frame is taken.
     over: DFF<Bit>,
-    // Bytes of the chunk written.
-    written: DFF<Bits<10>>,
+    // Windows of the chunk emitted.
+    index: DFF<Bits<4>>,
+    // Behind the first window: the next one begins in the held beat.
+    follows: DFF<Bit>,
     // All windows of the event are emitted, its frame is not over.
     draining: DFF<Bit>,
     emitted: DFF<Bits<16>>,
+    // An event ended.
+    ended: DFF<Bit>,
+    mark_fits: Assert,
     window: DFF<Window<N>>,
     window_valid: DFF<Bit>,
     outgoing: StreamRegister<Up<N>>,
+}
+
+impl<const N: usize, const K: usize> Default for Engine<N, K> {
+    fn default() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s_chunk: Default::default(),
+            ahead_valid: Default::default(),
+            ahead: Default::default(),
+            s_beats: Default::default(),
+            m_up: Default::default(),
+            m_mark: Default::default(),
+            overrun: Default::default(),
+            idle: Default::default(),
+            held: Default::default(),
+            taken: Default::default(),
+            last_taken: Default::default(),
+            over: Default::default(),
+            index: Default::default(),
+            follows: Default::default(),
+            draining: Default::default(),
+            emitted: Default::default(),
+            ended: Default::default(),
+            mark_fits: Assert::new("an event's mark finds no place behind the engine"),
+            window: Default::default(),
+            window_valid: Default::default(),
+            outgoing: Default::default(),
+        }
+    }
 }
 
 impl<const N: usize, const K: usize> Logic for Engine<N, K> {
@@ -86,37 +127,46 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
             clk,
             held,
             taken,
+            last_taken,
             over,
-            written,
+            index,
+            follows,
             draining,
             emitted,
+            ended,
             window,
             window_valid
         );
         self.outgoing.clk.next = self.clk.val();
         self.outgoing.rst.next = self.rst.val();
 
-        // Where the next window lies.
+        // Where the next window lies. Behind a chunk's first window one that does not begin
+        // in the held beat begins with the arriving one.
         let chunk = self.s_chunk.data.val();
-        let position = chunk.offset + bit_cast::<11, 10>(self.written.q.val());
-        let beat = (position >> K.trailing_zeros() as u64).get_bits::<6>(0);
-        let shift = position.get_bits::<7>(0) & bits::<7>(K as u64 - 1);
-        let left = chunk.length - self.written.q.val();
+        let beat = bit_cast::<7, 6>(chunk.beat);
+        let first = !self.index.q.val().any();
+        let final_window = self.index.q.val() == chunk.windows;
         let whole = bits::<8>(K as u64);
-        let final_window = left <= bits::<10>(K as u64);
-        let bytes = if final_window {
-            left.get_bits::<8>(0)
+        let reaches_next = if final_window {
+            chunk.tail_reaches
         } else {
-            whole
+            chunk.shift.any()
         };
-        let end = bit_cast::<8, 7>(shift) + bytes;
-        let reaches_next = end > whole;
-        let ends_beat = end >= whole;
+        let ends_beat = !final_window | chunk.tail_ends;
+        let starts_held = if first {
+            self.last_taken.q.val() == beat
+        } else {
+            self.follows.q.val()
+        };
+        let in_arriving = if first {
+            self.taken.q.val() == beat
+        } else {
+            !self.follows.q.val()
+        };
 
         // Where its bytes are.
         let offered = self.s_beats.valid.val() & !self.over.q.val();
-        let starts_held = self.taken.q.val() == beat + bits::<6>(1);
-        let starts_arriving = (self.taken.q.val() == beat) & !reaches_next;
+        let starts_arriving = in_arriving & !reaches_next;
         let present = if starts_held {
             offered | !reaches_next
         } else {
@@ -124,7 +174,7 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         };
 
         // Emit, take, finish.
-        let active = self.s_chunk.valid.val() & self.m_mark.ready.val();
+        let active = self.s_chunk.valid.val();
         let writing = chunk.write & !self.draining.q.val();
         let free = !self.window_valid.q.val() | self.outgoing.s.ready.val();
         let emits = active & writing & present & free;
@@ -141,7 +191,7 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
             & self.ahead_valid.val()
             & offered
             & (self.taken.q.val()
-                <= (self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<6>(0));
+                <= (self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<7>(0));
         let takes = takes | early;
         self.s_beats.ready.next = takes;
         let frame_over = self.over.q.val() | (takes & self.s_beats.data.val().last);
@@ -152,20 +202,23 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
 
         if takes {
             self.held.d.next = self.s_beats.data.val().data;
-            self.taken.d.next = self.taken.q.val() + bits::<6>(1);
+            self.taken.d.next = self.taken.q.val() + bits::<7>(1);
+            self.last_taken.d.next = self.taken.q.val();
             self.over.d.next = self.s_beats.data.val().last;
         }
         if emits {
-            self.written.d.next = self.written.q.val() + bit_cast::<10, 8>(bytes);
+            self.index.d.next = self.index.q.val() + bits::<4>(1);
+            self.follows.d.next = starts_held & takes;
         }
         if chunk_written {
-            self.written.d.next = bits::<10>(0);
+            self.index.d.next = bits::<4>(0);
         }
         if event_written {
             self.draining.d.next = !frame_over;
         }
         if event_over {
-            self.taken.d.next = bits::<6>(0);
+            self.taken.d.next = bits::<7>(0);
+            self.last_taken.d.next = !bits::<7>(0);
             self.over.d.next = false;
         }
 
@@ -175,24 +228,24 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         }
         if emits {
             let from_arriving = if starts_held {
-                bit_cast::<8, 7>(shift)
+                bit_cast::<8, 7>(chunk.shift)
             } else {
                 whole
             };
             let arriving = first_bits::<N>(from_arriving);
+            let right = cat::<7, 3, 10>(chunk.shift, bits::<3>(0));
             self.window.d.next = Window::<N> {
                 data: (self.s_beats.data.val().data & arriving) | (self.held.q.val() & !arriving),
-                shift,
-                bytes,
+                right,
+                left: bits::<11>(N as u64) - bit_cast::<11, 10>(right),
+                bytes: if final_window { chunk.tail } else { whole },
                 address: chunk.address,
                 length: chunk.length,
                 last: final_window,
             };
         }
         let window = self.window.q.val();
-        let right = cat::<7, 3, 10>(window.shift, bits::<3>(0));
-        let wrapped = bits::<11>(N as u64) - bit_cast::<11, 10>(right);
-        let rotated = (window.data >> right) | (window.data << wrapped);
+        let rotated = (window.data >> window.right) | (window.data << window.left);
         self.outgoing.s.data.next = Up::<N> {
             kind: bits::<2>(UP_WRITE),
             address: window.address,
@@ -205,22 +258,26 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         self.outgoing.s.valid.next = self.window_valid.q.val();
         StreamSource::<Up<N>>::link(&mut self.m_up, &mut self.outgoing.m);
 
-        let emitted = if emits {
-            self.emitted.q.val() + bits::<16>(1)
-        } else {
-            self.emitted.q.val()
-        };
-        self.emitted.d.next = emitted;
-        self.m_mark.data.next = emitted;
-        self.m_mark.valid.next = event_over;
+        if emits {
+            self.emitted.d.next = self.emitted.q.val() + bits::<16>(1);
+        }
+        self.ended.d.next = event_over;
+        self.m_mark.data.next = self.emitted.q.val();
+        self.m_mark.valid.next = self.ended.q.val();
+        // Each mark belongs to a tail, and there are as many places for one as for the other.
+        self.mark_fits.clk.next = self.clk.val();
+        self.mark_fits.holds.next = self.rst.val() | !self.ended.q.val() | self.m_mark.ready.val();
         self.overrun.next = active & writing & self.over.q.val() & !present;
         self.idle.next =
             !self.s_chunk.valid.val() & !self.window_valid.q.val() & !self.outgoing.m.valid.val();
 
         if self.rst.val() {
-            self.taken.d.next = bits::<6>(0);
+            self.taken.d.next = bits::<7>(0);
+            self.last_taken.d.next = !bits::<7>(0);
             self.over.d.next = false;
-            self.written.d.next = bits::<10>(0);
+            self.index.d.next = bits::<4>(0);
+            self.follows.d.next = false;
+            self.ended.d.next = false;
             self.draining.d.next = false;
             self.emitted.d.next = bits::<16>(0);
             self.window_valid.d.next = false;

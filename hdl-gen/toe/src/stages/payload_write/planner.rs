@@ -2,7 +2,7 @@
 //!
 //! A chunk ends at the ring's end, at a 4 KiB boundary of the bus address (PCIe 4.0
 //! §2.2.7), after the maximum payload size, or with the placement, whichever comes first.
-//! One chunk per clock. A frame of which nothing is placed is one chunk too, so that it is
+//! The first chunk of a frame is found as its plan is made, each further one in two clocks. A frame of which nothing is placed is one chunk too, so that it is
 //! consumed in its turn; an event without a frame is none. What follows the payload waits as a [`Tail`].
 //!
 //! A slow frame goes to the control plane's next slot, with a record on context 0, when
@@ -10,25 +10,35 @@
 
 use crate::channels::{Action, Header, Notice};
 use crate::interface::{CONTROL_CONTEXT, RecordKind, SLOW_SLOT_BYTES};
+use crate::stages::cut::{Cut, cut};
 use hallux_hdl::prelude::*;
 
 /// Records of slow frames that may be on their way to `m_notice`; `slow_room` is to be
 /// low when context 0 has no room for so many.
 pub const SLOW_PENDING: u64 = 8;
-/// Bus addresses of one write request share these upper bits (PCIe 4.0 §2.2.7).
-const PAGE: u64 = 4096;
 /// log2 of the bytes of a slow-path slot.
 const SLOT_LOG2: u64 = SLOW_SLOT_BYTES.trailing_zeros() as u64;
 
-/// One write request, or a frame that needs none.
+/// One write request, or a frame that needs none. The engine cuts it into windows of a
+/// beat's bytes, the last of which may be shorter.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Chunk {
     /// Write `length` bytes.
     pub write: Bit,
-    /// Byte offset in the frame.
-    pub offset: Bits<11>,
+    /// Beat of the frame in which it begins.
+    pub beat: Bits<6>,
+    /// Byte of that beat.
+    pub shift: Bits<7>,
     /// Bytes, at most the maximum payload size.
     pub length: Bits<10>,
+    /// Windows, less one.
+    pub windows: Bits<4>,
+    /// Bytes of the last window, 1 to those of a beat.
+    pub tail: Bits<8>,
+    /// The last window ends behind the beat in which it begins.
+    pub tail_reaches: Bit,
+    /// It takes the last byte of the beat in which it begins.
+    pub tail_ends: Bit,
     /// Bus address.
     pub address: Bits<64>,
     /// The event's last chunk.
@@ -67,7 +77,7 @@ pub struct Plan {
 
 /// See the [module](self).
 #[derive(LogicBlock, Default)]
-pub struct Planner {
+pub struct Planner<const K: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset.
@@ -95,15 +105,21 @@ pub struct Planner {
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
     active: DFF<Bit>,
+    /// The plan's next chunk is to be found yet.
+    uncut: DFF<Bit>,
     plan: DFF<Plan>,
+    /// The plan's next chunk.
+    cut: DFF<Cut>,
     slot: DFF<Bits<32>>,
+    /// Bus address of the next slow-path slot.
+    slow_address: DFF<Bits<64>>,
     pending: DFF<Bits<4>>,
     full: DFF<Bit>,
     placing: DFF<Bit>,
     _max_payload: usize,
 }
 
-impl Planner {
+impl<const K: usize> Planner<K> {
     /// See [`PayloadWrite::new`](super::PayloadWrite::new).
     pub fn new(max_payload: usize) -> Self {
         Self {
@@ -113,65 +129,73 @@ impl Planner {
     }
 }
 
-/// Bytes of the next chunk.
+/// What remains after a chunk.
 #[hdl_fn]
-fn chunk_length(plan: Plan, max_payload: Bits<13>) -> Bits<10> {
-    let to_page = bits::<13>(PAGE) - bit_cast::<13, 12>(plan.address.get_bits::<12>(0));
-    let request = if to_page < max_payload {
-        to_page
-    } else {
-        max_payload
-    };
-    let left = bit_cast::<25, 14>(plan.left);
-    let extent = if left < plan.room { left } else { plan.room };
-    if extent < bit_cast::<25, 13>(request) {
-        extent.get_bits::<10>(0)
-    } else {
-        request.get_bits::<10>(0)
+fn advance(plan: Plan, cut: Cut) -> Plan {
+    let length = cut.length.get_bits::<10>(0);
+    Plan {
+        left: plan.left - bit_cast::<14, 10>(length),
+        offset: plan.offset + bit_cast::<11, 10>(length),
+        address: if cut.wraps {
+            plan.ring
+        } else {
+            plan.address + bit_cast::<64, 10>(length)
+        },
+        room: if cut.wraps {
+            !bits::<25>(0)
+        } else {
+            plan.room - bit_cast::<25, 10>(length)
+        },
+        ..plan
     }
 }
 
-/// What remains after a chunk of `length` bytes.
-#[hdl_fn]
-fn advance(plan: Plan, length: Bits<10>) -> Plan {
-    let mut next = plan;
-    next.left = plan.left - bit_cast::<14, 10>(length);
-    next.offset = plan.offset + bit_cast::<11, 10>(length);
-    if plan.room == bit_cast::<25, 10>(length) {
-        next.address = plan.ring;
-        next.room = !bits::<25>(0);
-    } else {
-        next.address = plan.address + bit_cast::<64, 10>(length);
-        next.room = plan.room - bit_cast::<25, 10>(length);
-    }
-    next
-}
-
-impl Logic for Planner {
+impl<const K: usize> Logic for Planner<K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, active, plan, slot, pending, full, placing);
+        dff_setup!(
+            self,
+            clk,
+            active,
+            uncut,
+            plan,
+            cut,
+            slot,
+            slow_address,
+            pending,
+            full,
+            placing
+        );
 
         let plan = self.plan.q.val();
-        let length = chunk_length(plan, bits::<13>(self._max_payload as u64));
-        let last = !plan.write | (plan.left == bit_cast::<14, 10>(length));
+        let length = self.cut.q.val().length.get_bits::<10>(0);
+        let last = !plan.write | self.cut.q.val().last;
+        let beat_log2 = K.trailing_zeros() as u64;
+        let shift = plan.offset.get_bits::<7>(0) & bits::<7>(K as u64 - 1);
+        let rest = bit_cast::<8, 10>(length) & bits::<8>(K as u64 - 1);
+        let whole = !rest.any();
+        let end = bit_cast::<9, 7>(shift) + bit_cast::<9, 8>(rest);
         self.m_chunk.data.next = Chunk {
             write: plan.write,
-            offset: plan.offset,
+            beat: (plan.offset >> beat_log2).get_bits::<6>(0),
+            shift,
             length,
+            windows: ((length - bits::<10>(1)) >> beat_log2).get_bits::<4>(0),
+            tail: if whole { bits::<8>(K as u64) } else { rest },
+            tail_reaches: if whole {
+                shift.any()
+            } else {
+                end > bits::<9>(K as u64)
+            },
+            tail_ends: whole | (end >= bits::<9>(K as u64)),
             address: plan.address,
             last,
         };
-        self.m_chunk.valid.next = self.active.q.val();
-        let cut = self.active.q.val() & self.m_chunk.ready.val();
-        if cut {
-            self.plan.d.next = advance(plan, length);
-            if last {
-                self.active.d.next = false;
-            }
-        }
+        let uncut = self.uncut.q.val();
+        self.m_chunk.valid.next = self.active.q.val() & !uncut;
+        let cuts = self.active.q.val() & !uncut & self.m_chunk.ready.val();
 
-        let free = !self.active.q.val() | (cut & last);
+        let free = !self.active.q.val() | (cuts & last);
         let takes = free
             & self.m_tail.ready.val()
             & self.m_header.ready.val()
@@ -184,8 +208,11 @@ impl Logic for Planner {
 
         let slots = (bits::<32>(1) << self.slow_log2.val()) - bits::<32>(1);
         let slot = self.slot.q.val() & slots;
-        let slow_address =
+        let following = (self.slot.q.val() + bits::<32>(1)) & slots;
+        let this_address =
             self.slow_base.val() + (bit_cast::<64, 32>(slot) << bits::<4>(SLOT_LOG2));
+        let following_address =
+            self.slow_base.val() + (bit_cast::<64, 32>(following) << bits::<4>(SLOT_LOG2));
         let mut tail = Tail {
             notify: action.notify,
             notice: action.notice,
@@ -216,14 +243,16 @@ impl Logic for Planner {
         self.m_header.valid.next = taken & action.send;
         self.full.d.next = taken & action.slow & !self.slow_room.val();
         self.placing.d.next = taken & places;
-        if taken & action.frame {
-            self.active.d.next = true;
-            self.plan.d.next = if action.slow {
+        let starts = taken & action.frame;
+        let next = if uncut {
+            plan
+        } else {
+            if action.slow {
                 Plan {
                     write: record,
                     offset: bits::<11>(0),
                     left: action.frame_len,
-                    address: slow_address,
+                    address: self.slow_address.q.val(),
                     room: !bits::<25>(0),
                     ring: action.ring,
                 }
@@ -236,12 +265,30 @@ impl Logic for Planner {
                     room: action.room,
                     ring: action.ring,
                 }
-            };
+            }
+        };
+        if starts | uncut {
+            self.plan.d.next = next;
+            self.cut.d.next = cut(next.address, next.left, next.room, self._max_payload as u64);
+            self.uncut.d.next = false;
+        } else if cuts {
+            self.plan.d.next = advance(plan, self.cut.q.val());
+            self.uncut.d.next = !last;
+        }
+        if starts {
+            self.active.d.next = true;
+        } else if cuts & last {
+            self.active.d.next = false;
         }
         let planned = taken & record;
         if planned {
             self.slot.d.next = self.slot.q.val() + bits::<32>(1);
         }
+        self.slow_address.d.next = if planned {
+            following_address
+        } else {
+            this_address
+        };
         if planned & !self.record_left.val() {
             self.pending.d.next = self.pending.q.val() + bits::<4>(1);
         } else if self.record_left.val() & !planned {
@@ -253,6 +300,7 @@ impl Logic for Planner {
 
         if self.rst.val() {
             self.active.d.next = false;
+            self.uncut.d.next = false;
             self.slot.d.next = bits::<32>(0);
             self.pending.d.next = bits::<4>(0);
             self.full.d.next = false;
