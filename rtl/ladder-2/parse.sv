@@ -88,7 +88,7 @@ module parse (
     logic header_good_1;
     logic header_good_2;
     logic [5:0] occupied;
-    logic [765:0] arrival;
+    logic [769:0] arrival;
     logic [339:0] frames_0;
     logic [339:0] frames_1;
     logic [339:0] frames_2;
@@ -124,10 +124,11 @@ module parse (
     wire shares_2_valid = shares_2[0];
     wire shares_2_first = shares_2[1];
     wire [751:0] arrival_head = arrival[751:0];
-    wire [10:0] arrival_frame_len = arrival[762:752];
-    wire arrival_oversize = arrival[763];
-    wire arrival_refused = arrival[764];
-    wire arrival_disabled = arrival[765];
+    wire [3:0] arrival_option_words = arrival[755:752];
+    wire [10:0] arrival_frame_len = arrival[766:756];
+    wire arrival_oversize = arrival[767];
+    wire arrival_refused = arrival[768];
+    wire arrival_disabled = arrival[769];
     wire [18:0] frames_2_pseudo = frames_2[339:321];
     wire frames_4_dropped = frames_4[313];
     wire frames_4_slow = frames_4[318];
@@ -316,7 +317,7 @@ module parse (
             };
         end
     end
-    assign walks_0_walk = {102'd1, head_2[375:372] - 4'd5, 2'd0, head_2[751:432]};
+    assign walks_0_walk = {102'd1, arrival_option_words, 2'd0, head_2[751:432]};
     always_comb begin
         judge_judged = frames_4;
         if (!frames_4_dropped) begin
@@ -442,7 +443,14 @@ module parse (
         end
         stored_valid <= beat_valid & admit & fits;
         if (ends) begin
-            arrival <= {refused_disabled, !admit, frame_len > 11'h5ee, frame_len, head_1};
+            arrival <= {
+                refused_disabled,
+                !admit,
+                frame_len > 11'h5ee,
+                frame_len,
+                head_1[375:372] - 4'd5,
+                head_1
+            };
         end
         header_good_0 <= sums_to_zero_folded == 17'hffff;
         header_good_1 <= header_good_0;

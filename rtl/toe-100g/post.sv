@@ -163,14 +163,64 @@ module post (
     logic [15:0] updates_level;
     logic updates_almost_full;
     logic room_holds;
+    logic [24:0] ring_mask_mask;
+    logic ring_mask_above_0;
+    logic ring_mask_above_1;
+    logic ring_mask_above_2;
+    logic ring_mask_above_3;
+    logic ring_mask_above_4;
+    logic ring_mask_above_5;
+    logic ring_mask_above_6;
+    logic ring_mask_above_7;
+    logic ring_mask_above_8;
+    logic ring_mask_above_9;
+    logic ring_mask_above_10;
+    logic ring_mask_above_11;
+    logic ring_mask_above_12;
+    logic ring_mask_above_13;
+    logic ring_mask_above_14;
+    logic ring_mask_above_15;
+    logic ring_mask_above_16;
+    logic ring_mask_above_17;
+    logic ring_mask_above_18;
+    logic ring_mask_above_19;
+    logic ring_mask_above_20;
+    logic ring_mask_above_21;
+    logic ring_mask_above_22;
+    logic ring_mask_above_23;
+    logic ring_mask_above_24;
+    logic [24:0] ring_mask_mask_1;
+    logic ring_mask_above_0_1;
+    logic ring_mask_above_1_1;
+    logic ring_mask_above_2_1;
+    logic ring_mask_above_3_1;
+    logic ring_mask_above_4_1;
+    logic ring_mask_above_5_1;
+    logic ring_mask_above_6_1;
+    logic ring_mask_above_7_1;
+    logic ring_mask_above_8_1;
+    logic ring_mask_above_9_1;
+    logic ring_mask_above_10_1;
+    logic ring_mask_above_11_1;
+    logic ring_mask_above_12_1;
+    logic ring_mask_above_13_1;
+    logic ring_mask_above_14_1;
+    logic ring_mask_above_15_1;
+    logic ring_mask_above_16_1;
+    logic ring_mask_above_17_1;
+    logic ring_mask_above_18_1;
+    logic ring_mask_above_19_1;
+    logic ring_mask_above_20_1;
+    logic ring_mask_above_21_1;
+    logic ring_mask_above_22_1;
+    logic ring_mask_above_23_1;
+    logic ring_mask_above_24_1;
 
     wire [15:0] s_data_flow = s_data[41:26];
     wire [15:0] s_connection_data_flow = s_connection_data[15:0];
     wire [354:0] s_connection_data_connection = s_connection_data[370:16];
     wire [7:0] connections_read_data_context = connections_read_data[7:0];
     wire connections_read_data_ecn = connections_read_data[8];
-    wire [4:0] connections_read_data_rx_log2 = connections_read_data[13:9];
-    wire [4:0] connections_read_data_tx_log2 = connections_read_data[18:14];
     wire [47:0] connections_read_data_remote_mac = connections_read_data[66:19];
     wire [31:0] connections_read_data_local_ip = connections_read_data[98:67];
     wire [31:0] connections_read_data_remote_ip = connections_read_data[130:99];
@@ -218,8 +268,222 @@ module post (
     wire is_slow = outcome_class == 2'd1;
     wire raw = (outcome_kind == 2'd2) & is_slow;
     wire records = outcome_notify | outcome_done;
-    wire [24:0] ring_offset_mask = (25'd1 << connections_read_data_rx_log2) - 25'd1;
-    wire [24:0] rx_offset = outcome[277:253] /* rx_pos[24:0] */ & ring_offset_mask;
+    always_comb begin
+        ring_mask_above_0 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_1 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_1 = 1'b0;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_2 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_2 = ring_mask_above_2 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_3 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_3 = 1'b0;
+        ring_mask_above_3 = ring_mask_above_3 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_4 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_4 = ring_mask_above_4 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_5 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_5 = 1'b0;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_5 = ring_mask_above_5 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_6 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_7 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_7 = 1'b0;
+        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_8 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_8 = ring_mask_above_8 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_9 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_9 = 1'b0;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_9 = ring_mask_above_9 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_10 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_11 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_11 = 1'b0;
+        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_12 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_13 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_13 = 1'b0;
+        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_14 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_14 = ring_mask_above_14 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_15 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_15 = 1'b0;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_15 = ring_mask_above_15 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_16 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_16 = ring_mask_above_16 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_17 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_17 = 1'b0;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_17 = ring_mask_above_17 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_18 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_19 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_19 = 1'b0;
+        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_20 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_21 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_21 = 1'b0;
+        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_22 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_22 = ring_mask_above_22 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_23 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_23 = 1'b0;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_23 = ring_mask_above_23 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_24 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_mask = 25'd0;
+        ring_mask_mask[0] = ring_mask_above_0;
+        ring_mask_mask[1] = ring_mask_above_1;
+        ring_mask_mask[2] = ring_mask_above_2;
+        ring_mask_mask[3] = ring_mask_above_3;
+        ring_mask_mask[4] = ring_mask_above_4;
+        ring_mask_mask[5] = ring_mask_above_5;
+        ring_mask_mask[6] = ring_mask_above_6;
+        ring_mask_mask[7] = ring_mask_above_7;
+        ring_mask_mask[8] = ring_mask_above_8;
+        ring_mask_mask[9] = ring_mask_above_9;
+        ring_mask_mask[10] = ring_mask_above_10;
+        ring_mask_mask[11] = ring_mask_above_11;
+        ring_mask_mask[12] = ring_mask_above_12;
+        ring_mask_mask[13] = ring_mask_above_13;
+        ring_mask_mask[14] = ring_mask_above_14;
+        ring_mask_mask[15] = ring_mask_above_15;
+        ring_mask_mask[16] = ring_mask_above_16;
+        ring_mask_mask[17] = ring_mask_above_17;
+        ring_mask_mask[18] = ring_mask_above_18;
+        ring_mask_mask[19] = ring_mask_above_19;
+        ring_mask_mask[20] = ring_mask_above_20;
+        ring_mask_mask[21] = ring_mask_above_21;
+        ring_mask_mask[22] = ring_mask_above_22;
+        ring_mask_mask[23] = ring_mask_above_23;
+        ring_mask_mask[24] = ring_mask_above_24;
+    end
+    wire [24:0] rx_offset = outcome[277:253] /* rx_pos[24:0] */ & ring_mask_mask;
     wire [31:0] notice_snd_nxt = outcome_rx_pos + outcome_rx_bump;
     wire header_capable = connections_read_data_ecn & (|outcome_length) & !raw;
     assign actions_s_data = {
@@ -257,7 +521,7 @@ module post (
         outcome_done ? 8'd0 : connections_read_data_context,
         records,
         connections_read_data_rx_base,
-        (25'd1 << connections_read_data_rx_log2) - rx_offset,
+        (~outcome[277:253] /* rx_pos[24:0] */ & ring_mask_mask) + 25'd1,
         connections_read_data_rx_base + {39'd0, rx_offset},
         outcome_place_len,
         outcome_place_offset,
@@ -271,13 +535,230 @@ module post (
     assign actions_s_valid =
         outcome_valid
         & ((outcome_kind == 2'd0) | outcome_notify | outcome_done | outcome_send);
-    wire [24:0] ring_offset_mask_1 = (25'd1 << connections_read_data_tx_log2) - 25'd1;
-    wire [24:0] tx_offset = outcome[244:220] /* tx_pos[24:0] */ & ring_offset_mask_1;
+    always_comb begin
+        ring_mask_above_0_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_1_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_1_1 = 1'b0;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_2_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_3_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_3_1 = 1'b0;
+        ring_mask_above_3_1 = ring_mask_above_3_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_4_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_5_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_5_1 = 1'b0;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_6_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_7_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_7_1 = 1'b0;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_8_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_9_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_9_1 = 1'b0;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_10_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_11_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_11_1 = 1'b0;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_12_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_13_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_13_1 = 1'b0;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_14_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_15_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_15_1 = 1'b0;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_16_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_17_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_17_1 = 1'b0;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_18_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_19_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_19_1 = 1'b0;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_20_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_21_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_21_1 = 1'b0;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_22_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_23_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_23_1 = 1'b0;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_24_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_mask_1 = 25'd0;
+        ring_mask_mask_1[0] = ring_mask_above_0_1;
+        ring_mask_mask_1[1] = ring_mask_above_1_1;
+        ring_mask_mask_1[2] = ring_mask_above_2_1;
+        ring_mask_mask_1[3] = ring_mask_above_3_1;
+        ring_mask_mask_1[4] = ring_mask_above_4_1;
+        ring_mask_mask_1[5] = ring_mask_above_5_1;
+        ring_mask_mask_1[6] = ring_mask_above_6_1;
+        ring_mask_mask_1[7] = ring_mask_above_7_1;
+        ring_mask_mask_1[8] = ring_mask_above_8_1;
+        ring_mask_mask_1[9] = ring_mask_above_9_1;
+        ring_mask_mask_1[10] = ring_mask_above_10_1;
+        ring_mask_mask_1[11] = ring_mask_above_11_1;
+        ring_mask_mask_1[12] = ring_mask_above_12_1;
+        ring_mask_mask_1[13] = ring_mask_above_13_1;
+        ring_mask_mask_1[14] = ring_mask_above_14_1;
+        ring_mask_mask_1[15] = ring_mask_above_15_1;
+        ring_mask_mask_1[16] = ring_mask_above_16_1;
+        ring_mask_mask_1[17] = ring_mask_above_17_1;
+        ring_mask_mask_1[18] = ring_mask_above_18_1;
+        ring_mask_mask_1[19] = ring_mask_above_19_1;
+        ring_mask_mask_1[20] = ring_mask_above_20_1;
+        ring_mask_mask_1[21] = ring_mask_above_21_1;
+        ring_mask_mask_1[22] = ring_mask_above_22_1;
+        ring_mask_mask_1[23] = ring_mask_above_23_1;
+        ring_mask_mask_1[24] = ring_mask_above_24_1;
+    end
+    wire [24:0] tx_mask = raw ? 25'd0 : ring_mask_mask_1;
+    wire [63:0] tx_base = raw ? outcome_address : connections_read_data_tx_base;
+    wire [24:0] tx_offset = outcome[244:220] /* tx_pos[24:0] */ & tx_mask;
+    wire [24:0] behind = raw ? 25'h1fffffe : (~outcome[244:220] /* tx_pos[24:0] */ & tx_mask);
     assign reads_s_data = {
         outcome_length,
         connections_read_data_tx_base,
-        raw ? 25'h1ffffff : ((25'd1 << connections_read_data_tx_log2) - tx_offset),
-        raw ? outcome_address : (connections_read_data_tx_base + {39'd0, tx_offset}),
+        behind + 25'd1,
+        tx_base + {39'd0, tx_offset},
         outcome_flow,
         outcome_ticket
     };

@@ -96,16 +96,16 @@ module assemble (
     logic [15:0] sums_level;
     logic sums_almost_full;
     logic built_valid;
-    logic [559:0] built;
+    logic [583:0] built;
     logic [15:0] built_sum;
     logic partial_valid;
-    logic [559:0] partial_frame;
+    logic [583:0] partial_frame;
     logic [79:0] partial;
     logic totals_valid;
-    logic [559:0] totals_frame;
+    logic [583:0] totals_frame;
     logic [41:0] totals;
     logic frames_s_ready;
-    logic [559:0] frames_m_data;
+    logic [583:0] frames_m_data;
     logic frames_m_valid;
     logic frames_m_ready;
     logic [15:0] frames_level;
@@ -125,8 +125,8 @@ module assemble (
     logic [19:0] pseudo;
     logic [19:0] tcp;
     logic [19:0] options;
-    logic [559:0] finished;
-    logic behind;
+    logic [583:0] finished;
+    logic consume;
     logic [511:0] beat_behind_head;
     logic [511:0] beat_behind_head_1;
 
@@ -141,6 +141,10 @@ module assemble (
     wire egress_m_data_merged = egress_m_data[355];
     wire [511:0] store_m_data_data = store_m_data[511:0];
     wire [14:0] built_bytes = built[558:544];
+    wire partial_frame_raw = partial_frame[528];
+    wire partial_frame_long = partial_frame[529];
+    wire [13:0] partial_frame_length = partial_frame[543:530];
+    wire [14:0] partial_frame_bytes = partial_frame[558:544];
     wire [19:0] partial_ip = partial[19:0];
     wire [19:0] partial_pseudo = partial[39:20];
     wire [19:0] partial_tcp = partial[59:40];
@@ -149,9 +153,10 @@ module assemble (
     wire [21:0] totals_tcp = totals[41:20];
     wire frames_m_data_raw = frames_m_data[528];
     wire frames_m_data_long = frames_m_data[529];
-    wire [13:0] frames_m_data_length = frames_m_data[543:530];
-    wire [14:0] frames_m_data_bytes = frames_m_data[558:544];
-    wire frames_m_data_merged = frames_m_data[559];
+    wire [7:0] frames_m_data_beats = frames_m_data[566:559];
+    wire [7:0] frames_m_data_payload_begin = frames_m_data[574:567];
+    wire [7:0] frames_m_data_payload_end = frames_m_data[582:575];
+    wire frames_m_data_merged = frames_m_data[583];
 
     wire stored = s_payload_valid & store_s_ready;
     assign s_payload_ready = store_s_ready;
@@ -371,6 +376,10 @@ module assemble (
         options = options + {4'd0, built[511:496] /* header[511:496] */};
         options = options + {4'd0, built[527:512] /* header[527:512] */};
     end
+    wire [7:0] filled = partial_frame_raw ? 8'd0 : partial_frame_long ? 8'd1 : 8'd0;
+    wire [14:0] payload_beats_whole = {1'b0, partial_frame_length} + 15'd63;
+    wire [14:0] payload_beats = {6'd0, payload_beats_whole[14:6]};
+    wire [14:0] totals_frame_whole = partial_frame_bytes - 15'd1;
     wire [22:0] fold_x_1 = {3'd0, totals_ip};
     wire [16:0] fold_once_1 = {1'b0, fold_x_1[15:0]} + {10'd0, fold_x_1[22:16]};
     wire [22:0] fold_x_2 = {1'b0, totals_tcp};
@@ -382,23 +391,20 @@ module assemble (
     end
     assign headers_fit_holds = rst | !totals_valid | frames_s_ready;
     wire first = !(|index);
-    wire [14:0] left_whole = {7'd0, index};
-    wire [14:0] left = frames_m_data_bytes - {left_whole[8:0], 6'd0};
-    wire last = left <= 15'd64;
-    wire [7:0] filled = frames_m_data_raw ? 8'd0 : frames_m_data_long ? 8'd1 : 8'd0;
-    wire [7:0] earlier = index - filled;
+    wire last = index == frames_m_data_beats;
+    wire [7:0] rest = frames_m_data[551:544] /* bytes[7:0] */ & 8'h3f;
     always_comb begin
-        behind = 1'b1;
-        behind = index >= filled;
+        consume = index < frames_m_data_payload_end;
+        consume = consume & (index >= frames_m_data_payload_begin);
     end
-    wire [14:0] consume_whole = {7'd0, earlier};
-    wire consume = behind & ({consume_whole[8:0], 6'd0} < {1'b0, frames_m_data_length});
     wire payload_ready = !consume | store_m_valid;
     wire one_is_enough = !frames_m_data_merged & (|releases);
     wire may_leave = !first | one_is_enough | (|releases[11:1]);
     wire leaves = frames_m_valid & payload_ready & may_leave;
     wire advance = leaves & out_s_ready;
-    wire [11:0] spent = (advance & first) ? (12'd1 + {11'd0, frames_m_data_merged}) : 12'd0;
+    wire [11:0] pulse = {11'd0, released};
+    wire [11:0] spent_one = (releases + pulse) - 12'd1;
+    wire [11:0] spent_two = (releases + pulse) - 12'd2;
     wire [511:0] arriving = consume ? store_m_data_data : 512'd0;
     wire [527:0] beat_behind_head_whole = {512'd0, frames_m_data[527:512] /* header[527:512] */};
     always_comb begin
@@ -420,7 +426,9 @@ module assemble (
         frames_m_data_raw ? arriving :
         frames_m_data_long ? (beat_behind_head | {arriving[495:0], 16'd0}) :
         (beat_behind_head_1 | {arriving[79:0], 432'd0});
-    wire [63:0] keep = last ? ~(64'hffffffffffffffff << left[7:0]) : 64'hffffffffffffffff;
+    wire [63:0] keep =
+        last ? ~(64'hffffffffffffffff << ((|rest) ? rest : 8'd64)) :
+        64'hffffffffffffffff;
     assign out_s_data = {last, keep, data};
     assign no_gap_holds = rst | !frames_m_valid | payload_ready;
     assign store_m_ready = advance & consume;
@@ -476,7 +484,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_560x16_forward_margin_5 u_frames (
+    fifo_584x16_forward_margin_5 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),
@@ -562,6 +570,7 @@ module assemble (
         if (enter) begin
             built <= {
                 egress_m_data_merged,
+                24'd0,
                 header_bytes + {1'b0, header_length},
                 header_length,
                 header_ts_on,
@@ -578,12 +587,18 @@ module assemble (
         totals_valid <= partial_valid;
         if (partial_valid) begin
             totals_frame <= partial_frame;
+            totals_frame[566:559] /* beats */ <= totals_frame_whole[13:6];
+            totals_frame[574:567] /* payload_begin */ <= filled;
+            totals_frame[582:575] /* payload_end */ <= filled + payload_beats[7:0];
             totals <= {
                 {2'd0, partial_pseudo} + {2'd0, partial_tcp} + {2'd0, partial_options},
                 partial_ip
             };
         end
-        releases <= (releases + {11'd0, released}) - spent;
+        releases <=
+            !(advance & first) ? (releases + pulse) :
+            frames_m_data_merged ? spent_two :
+            spent_one;
         if (advance) begin
             previous <= arriving;
             index <= last ? 8'd0 : (index + 8'd1);
@@ -604,8 +619,9 @@ module assemble (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, now[9:0], now[63:42], egress_almost_full, store_m_data[512], store_almost_full,
-        sums_almost_full, previous[79:0], header[39:0], header[354], left_whole[14:9],
-        consume_whole[14:9], beat_behind_head_whole[527:512]
+        sums_almost_full, frames_m_data[543:530], frames_m_data[558:552], previous[79:0],
+        header[39:0], header[354], payload_beats[14:8], payload_beats_whole[5:0],
+        totals_frame_whole[5:0], totals_frame_whole[14], beat_behind_head_whole[527:512]
     };
 
 endmodule

@@ -142,7 +142,7 @@ module payload_write (
 );
     logic planner_s_ready;
     logic planner_record_left;
-    logic [86:0] planner_m_chunk_data;
+    logic [102:0] planner_m_chunk_data;
     logic planner_m_chunk_valid;
     logic [266:0] planner_m_tail_data;
     logic planner_m_tail_valid;
@@ -152,7 +152,7 @@ module payload_write (
     logic planner_placed;
     logic planner_idle;
     logic chunks_s_ready;
-    logic [86:0] chunks_m_data;
+    logic [102:0] chunks_m_data;
     logic chunks_m_valid;
     logic [15:0] chunks_level;
     logic chunks_almost_full;
@@ -258,7 +258,7 @@ module payload_write (
         .placed(planner_placed),
         .idle(planner_idle)
     );
-    fifo_87x8_forward u_chunks (
+    fifo_103x8_forward u_chunks (
         .clk(clk),
         .rst(rst),
         .s_data(planner_m_chunk_data),
