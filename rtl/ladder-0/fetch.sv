@@ -27,7 +27,7 @@
 //         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
-// out   322  m_data
+// out   387  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -40,11 +40,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // out     1  m_valid
 // in      1  m_ready
 // out     1  skipped
@@ -63,7 +66,7 @@ module fetch (
     output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
-    output logic [321:0] m_data,
+    output logic [386:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         skipped,
@@ -112,7 +115,7 @@ module fetch (
     logic [4:0] from;
     logic [21:0] ticket;
     logic events_s_ready;
-    logic [321:0] events_m_data;
+    logic [386:0] events_m_data;
     logic events_m_valid;
     logic [15:0] events_level;
     logic events_almost_full;
@@ -173,7 +176,7 @@ module fetch (
     logic ring_mask_above_31;
     logic [322:0] settled;
     logic [255:0] descriptor;
-    logic [321:0] work_2;
+    logic [386:0] work_2;
     logic [31:0] work_next;
 
     wire [4:0] s_context_data_register = s_context_data[12:8];
@@ -621,7 +624,7 @@ module fetch (
     wire update = kind == 8'd1;
     wire frame = (kind == 8'd2) & !(|from) & (frame_len >= 16'd14) & (frame_len <= 16'h5ea);
     always_comb begin
-        work_2 = {descriptor[191:128], frame_len[13:0], 220'h4000002, ticket, 2'd2};
+        work_2 = {descriptor[191:128], frame_len[13:0], 285'h4000002, ticket, 2'd2};
         if (update) begin
             work_2[51:50] /* class */ = 2'd0;
             work_2[41:26] /* flow */ = descriptor[79:64];
@@ -629,8 +632,8 @@ module fetch (
             work_2[59:52] /* flags */ = descriptor[95:88] & 8'h1;
             work_2[91:60] /* seq */ = descriptor[31:0];
             work_2[123:92] /* ack */ = descriptor[63:32];
-            work_2[257:244] /* frame_len */ = 14'd0;
-            work_2[321:258] /* address */ = 64'd0;
+            work_2[322:309] /* frame_len */ = 14'd0;
+            work_2[386:323] /* address */ = 64'd0;
         end
     end
     wire known = decode & (update | frame);
@@ -694,7 +697,7 @@ module fetch (
         .level(bursts_level),
         .almost_full(bursts_almost_full)
     );
-    fifo_322x16_forward_margin_2 u_events (
+    fifo_387x16_forward_margin_2 u_events (
         .clk(clk),
         .rst(rst),
         .s_data(work_2),

@@ -82,9 +82,9 @@ module notify (
     logic [232:0] contexts_read_data;
     logic bumps_write_enable;
     logic [15:0] bumps_write_address;
-    logic [184:0] bumps_write_data;
+    logic [216:0] bumps_write_data;
     logic [15:0] bumps_read_address;
-    logic [184:0] bumps_read_data;
+    logic [216:0] bumps_read_data;
     logic waiting_s_ready;
     logic [23:0] waiting_m_data;
     logic waiting_m_valid;
@@ -140,6 +140,9 @@ module notify (
     wire [15:0] notice_flow = notice[159:144];
     wire [7:0] notice_generation = notice[167:160];
     wire [7:0] notice_flags = notice[175:168];
+    wire [15:0] notice_length = notice[191:176];
+    wire [7:0] notice_opcode = notice[199:192];
+    wire [7:0] notice_status = notice[207:200];
     wire [31:0] notice_value = notice[239:208];
     wire [63:0] work_base = work[63:0];
     wire [17:0] work_size = work[81:64];
@@ -162,8 +165,9 @@ module notify (
     wire [7:0] bumps_read_data_flags = bumps_read_data[24:17];
     wire [31:0] bumps_read_data_rx_bump = bumps_read_data[56:25];
     wire [31:0] bumps_read_data_tx_bump = bumps_read_data[88:57];
-    wire [63:0] bumps_read_data_opaque = bumps_read_data[152:89];
-    wire [31:0] bumps_read_data_value = bumps_read_data[184:153];
+    wire [31:0] bumps_read_data_marked = bumps_read_data[120:89];
+    wire [63:0] bumps_read_data_opaque = bumps_read_data[184:121];
+    wire [31:0] bumps_read_data_value = bumps_read_data[216:185];
     wire [15:0] waiting_m_data_flow = waiting_m_data[15:0];
     wire [7:0] waiting_m_data_ring = waiting_m_data[23:16];
     wire [7:0] fresh_kind = fresh[15:8];
@@ -377,7 +381,9 @@ module notify (
             fresh = {
                 24'd0,
                 bumps_read_data_value,
-                32'd0,
+                bumps_read_data[120:113] /* marked[31:24] */,
+                bumps_read_data[112:105] /* marked[23:16] */,
+                bumps_read_data[104:89] /* marked[15:0] */,
                 bumps_read_data_flags,
                 bumps_read_data_generation,
                 notice_flow,
@@ -416,6 +422,7 @@ module notify (
     assign bumps_write_data = {
         (same & !(|notice_value)) ? bumps_read_data_value : notice_value,
         notice_opaque,
+        {notice_status, notice_opcode, notice_length} + (same ? bumps_read_data_marked : 32'd0),
         notice_tx_bump + (same ? bumps_read_data_tx_bump : 32'd0),
         notice_rx_bump + (same ? bumps_read_data_rx_bump : 32'd0),
         notice_flags | (same ? bumps_read_data_flags : 8'd0),
@@ -463,7 +470,7 @@ module notify (
         .read_address(contexts_read_address),
         .read_data(contexts_read_data)
     );
-    ram_185x256 u_bumps (
+    ram_217x256 u_bumps (
         .clk(clk),
         .write_enable(bumps_write_enable),
         .write_address(bumps_write_address),

@@ -18,7 +18,7 @@
 //         1    [576]       last
 // out     1  m_beats_valid
 // in      1  m_beats_ready
-// out   312  m_data
+// out   377  m_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -33,9 +33,12 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//         1    [289]       ce
-//         8    [297:290]   payload_offset
-//        14    [311:298]   payload_len
+//        32    [320:289]   sack.left
+//        32    [352:321]   sack.right
+//         1    [353]       sack_present
+//         1    [354]       ce
+//         8    [362:355]   payload_offset
+//        14    [376:363]   payload_len
 // out     1  m_valid
 // in      1  m_ready
 // out     1  drop_valid
@@ -55,7 +58,7 @@ module parse (
     output logic [576:0] m_beats_data,
     output logic         m_beats_valid,
     input  wire          m_beats_ready,
-    output logic [311:0] m_data,
+    output logic [376:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         drop_valid,
@@ -89,20 +92,20 @@ module parse (
     logic header_good_2;
     logic [5:0] occupied;
     logic [769:0] arrival;
-    logic [339:0] frames_0;
-    logic [339:0] frames_1;
-    logic [339:0] frames_2;
-    logic [339:0] frames_3;
-    logic [339:0] frames_4;
-    logic [427:0] walks_0_walk;
-    logic [427:0] walks_0_walked;
-    logic [427:0] walks_1_walked;
-    logic [427:0] walks_2_walked;
-    logic [427:0] walks_3_walked;
-    logic [427:0] walks_4_walked;
+    logic [404:0] frames_0;
+    logic [404:0] frames_1;
+    logic [404:0] frames_2;
+    logic [404:0] frames_3;
+    logic [404:0] frames_4;
+    logic [492:0] walks_0_walk;
+    logic [492:0] walks_0_walked;
+    logic [492:0] walks_1_walked;
+    logic [492:0] walks_2_walked;
+    logic [492:0] walks_3_walked;
+    logic [492:0] walks_4_walked;
     logic summaries_s_valid;
     logic summaries_s_ready;
-    logic [311:0] summaries_m_data;
+    logic [376:0] summaries_m_data;
     logic summaries_m_valid;
     logic [15:0] summaries_level;
     logic summaries_almost_full;
@@ -114,8 +117,8 @@ module parse (
     logic [63:0] count_bytes_rest;
     logic [7:0] count_bytes_count;
     logic [3:0] decode_reason;
-    logic [339:0] judge_judged;
-    logic [339:0] frames_0_next;
+    logic [404:0] judge_judged;
+    logic [404:0] frames_0_next;
 
     wire [511:0] beat_data = beat[511:0];
     wire [63:0] beat_keep = beat[575:512];
@@ -129,21 +132,23 @@ module parse (
     wire arrival_oversize = arrival[767];
     wire arrival_refused = arrival[768];
     wire arrival_disabled = arrival[769];
-    wire [18:0] frames_2_pseudo = frames_2[339:321];
-    wire frames_4_dropped = frames_4[313];
-    wire frames_4_slow = frames_4[318];
-    wire frames_4_ipv4 = frames_4[319];
-    wire frames_4_tcp = frames_4[320];
+    wire [18:0] frames_2_pseudo = frames_2[404:386];
+    wire frames_4_dropped = frames_4[378];
+    wire frames_4_slow = frames_4[383];
+    wire frames_4_ipv4 = frames_4[384];
+    wire frames_4_tcp = frames_4[385];
     wire walks_4_walked_closed = walks_4_walked[360];
     wire walks_4_walked_complete = walks_4_walked[361];
     wire walks_4_walked_ts_present = walks_4_walked[362];
     wire walks_4_walked_ts_repeated = walks_4_walked[363];
     wire [31:0] walks_4_walked_ts_val = walks_4_walked[395:364];
     wire [31:0] walks_4_walked_ts_ecr = walks_4_walked[427:396];
-    wire [311:0] judge_judged_summary = judge_judged[311:0];
-    wire judge_judged_refused = judge_judged[312];
-    wire judge_judged_dropped = judge_judged[313];
-    wire [3:0] judge_judged_reason = judge_judged[317:314];
+    wire walks_4_walked_sack_present = walks_4_walked[428];
+    wire [63:0] walks_4_walked_sack = walks_4_walked[492:429];
+    wire [376:0] judge_judged_summary = judge_judged[376:0];
+    wire judge_judged_refused = judge_judged[377];
+    wire judge_judged_dropped = judge_judged[378];
+    wire [3:0] judge_judged_reason = judge_judged[382:379];
 
     assign s_ready = 1'b1;
     wire is_first = !midway;
@@ -276,7 +281,7 @@ module parse (
     wire [15:0] frames_0_whole = decode_segment - decode_tcp_header;
     always_comb begin
         decode_reason = 4'd0;
-        frames_0_next = 340'd0;
+        frames_0_next = 405'd0;
         if (occupied[0]) begin
             decode_reason = 4'd3;
             if (arrival_refused) begin
@@ -297,7 +302,7 @@ module parse (
                 frames_0_whole[13:0],
                 decode_tcp_header[7:0] + 8'd34,
                 decode_head[121:120] == 2'd3,
-                65'd0,
+                130'd0,
                 decode_head[391:384],
                 decode_head[399:392],
                 decode_flags,
@@ -317,19 +322,19 @@ module parse (
             };
         end
     end
-    assign walks_0_walk = {102'd1, arrival_option_words, 2'd0, head_2[751:432]};
+    assign walks_0_walk = {167'd1, arrival_option_words, 2'd0, head_2[751:432]};
     always_comb begin
         judge_judged = frames_4;
         if (!frames_4_dropped) begin
             if (frames_4_ipv4 & !header_good_2) begin
-                judge_judged[313] /* dropped */ = 1'b1;
-                judge_judged[317:314] /* reason */ = 4'd5;
+                judge_judged[378] /* dropped */ = 1'b1;
+                judge_judged[382:379] /* reason */ = 4'd5;
             end else if (frames_4_tcp & !segment_good) begin
-                judge_judged[313] /* dropped */ = 1'b1;
-                judge_judged[317:314] /* reason */ = 4'd6;
+                judge_judged[378] /* dropped */ = 1'b1;
+                judge_judged[382:379] /* reason */ = 4'd6;
             end
         end
-        if (judge_judged[313] /* dropped */) begin
+        if (judge_judged[378] /* dropped */) begin
             judge_judged[25:24] /* summary.class */ = 2'd2;
         end else if (frames_4_slow | !((walks_4_walked_complete | (!walks_4_walked_closed & walks_4_walked[326] /* starts[0] */)) & !walks_4_walked_ts_repeated)) begin
             judge_judged[25:24] /* summary.class */ = 2'd1;
@@ -337,6 +342,8 @@ module parse (
         judge_judged[288] /* summary.ts_present */ = walks_4_walked_ts_present;
         judge_judged[255:224] /* summary.ts_val */ = walks_4_walked_ts_val;
         judge_judged[287:256] /* summary.ts_ecr */ = walks_4_walked_ts_ecr;
+        judge_judged[353] /* summary.sack_present */ = walks_4_walked_sack_present;
+        judge_judged[352:289] /* summary.sack */ = walks_4_walked_sack;
     end
     wire leaves = occupied[5];
     assign summaries_s_valid = leaves & !judge_judged_refused;
@@ -398,7 +405,7 @@ module parse (
         .walk(walks_3_walked),
         .walked(walks_4_walked)
     );
-    fifo_312x256 u_summaries (
+    fifo_377x256 u_summaries (
         .clk(clk),
         .rst(rst),
         .s_data(judge_judged_summary),
@@ -506,7 +513,7 @@ module parse (
         1'b0, walks_4_walked[325:0], walks_4_walked[359:327], summaries_level,
         summaries_almost_full, head_2[111:0], decode_head[95:48], decode_head[127:122],
         decode_head[159:144], decode_head[183:176], decode_head[207:192], decode_head[371:368],
-        decode_head[751:400], judge_judged[339:318], decode_fragment_whole[15:14],
+        decode_head[751:400], judge_judged[404:383], decode_fragment_whole[15:14],
         frames_0_whole[15:14]
     };
 

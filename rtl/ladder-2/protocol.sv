@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    322  s_data
+// in    387  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -16,14 +16,17 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   516  m_data
+// out   710  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -37,25 +40,32 @@
 //         1    [141]       ts_on
 //        32    [173:142]   ts_offset
 //        32    [205:174]   ts_ecr
-//        14    [219:206]   length
-//        32    [251:220]   tx_pos
-//         1    [252]       place
-//        32    [284:253]   rx_pos
-//        14    [298:285]   place_offset
-//        14    [312:299]   place_len
-//        14    [326:313]   frame_len
-//         1    [327]       notify
-//        32    [359:328]   rx_bump
-//        32    [391:360]   tx_bump
-//         8    [399:392]   notice_flags
-//        32    [431:400]   rtt
-//         1    [432]       owes
-//         1    [433]       update
-//         1    [434]       ready
-//         1    [435]       done
-//         8    [443:436]   opcode
-//         8    [451:444]   status
-//        64    [515:452]   address
+//         2    [207:206]   sack.count
+//        32    [239:208]   sack.first.left
+//        32    [271:240]   sack.first.right
+//        32    [303:272]   sack.second.left
+//        32    [335:304]   sack.second.right
+//        32    [367:336]   sack.third.left
+//        32    [399:368]   sack.third.right
+//        14    [413:400]   length
+//        32    [445:414]   tx_pos
+//         1    [446]       place
+//        32    [478:447]   rx_pos
+//        14    [492:479]   place_offset
+//        14    [506:493]   place_len
+//        14    [520:507]   frame_len
+//         1    [521]       notify
+//        32    [553:522]   rx_bump
+//        32    [585:554]   tx_bump
+//         8    [593:586]   notice_flags
+//        32    [625:594]   rtt
+//         1    [626]       owes
+//         1    [627]       update
+//         1    [628]       ready
+//         1    [629]       done
+//         8    [637:630]   opcode
+//         8    [645:638]   status
+//        64    [709:646]   address
 // out     1  m_valid
 // in      1  m_ready
 // in     64  now
@@ -71,10 +81,10 @@
 module protocol (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [321:0] s_data,
+    input  wire  [386:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [515:0] m_data,
+    output logic [709:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [63:0]  now,
@@ -86,64 +96,71 @@ module protocol (
     output logic         count_fast_retransmit,
     output logic         count_stale
 );
-    logic [461:0] states_read_data;
+    logic [496:0] states_read_data;
     logic [31:0] edges_read_data;
     logic [64:0] slots_0_read_data;
     logic outcomes_s_ready;
-    logic [515:0] outcomes_m_data;
+    logic [709:0] outcomes_m_data;
     logic outcomes_m_valid;
     logic [15:0] outcomes_level;
     logic outcomes_almost_full;
-    logic [321:0] held;
+    logic [386:0] held;
     logic held_valid;
-    logic [321:0] read;
+    logic [386:0] read;
     logic read_valid;
-    logic [364:0] decoded;
+    logic [430:0] decoded;
     logic decoded_valid;
-    logic [461:0] stored;
-    logic [513:0] work;
+    logic [496:0] stored;
+    logic [579:0] work;
     logic work_valid;
-    logic [550:0] live;
-    logic [513:0] judge_work;
+    logic [585:0] live;
+    logic [579:0] judge_work;
     logic judge_valid;
-    logic [550:0] judge_live;
-    logic [554:0] judge_next;
-    logic [227:0] relations;
-    logic [513:0] measure_work;
+    logic [585:0] judge_live;
+    logic [590:0] judge_next;
+    logic [279:0] relations;
+    logic [579:0] measure_work;
     logic measure_valid;
-    logic [550:0] measure_live;
-    logic [554:0] measure_next;
-    logic [227:0] measure_relations;
+    logic [585:0] measure_live;
+    logic [590:0] measure_next;
+    logic [279:0] measure_relations;
     logic [259:0] measure_slots;
+    logic [259:0] measure_board;
+    logic [211:0] measure_view;
     logic [203:0] measure_spans;
     logic [189:0] verdict;
-    logic [513:0] settle_work;
+    logic [579:0] settle_work;
     logic settle_valid;
-    logic [550:0] settle_live;
-    logic [554:0] settle_next;
-    logic [227:0] settle_relations;
+    logic [585:0] settle_live;
+    logic [590:0] settle_next;
+    logic [279:0] settle_relations;
     logic [259:0] settle_slots;
+    logic [259:0] settle_board;
+    logic [211:0] settle_view;
     logic [189:0] settle_verdict;
-    logic [174:0] extent;
-    logic [1075:0] settled;
-    logic [364:0] settled_event;
+    logic [287:0] extent;
+    logic [1371:0] settled;
+    logic [430:0] settled_event;
     logic settled_valid;
-    logic [461:0] written;
+    logic [496:0] written;
     logic [15:0] written_flow;
     logic written_valid;
     logic [259:0] last_slots;
     logic [15:0] last_slots_flow;
     logic last_slots_valid;
-    logic [1397:0] surveyed;
+    logic [259:0] last_board;
+    logic [15:0] last_board_flow;
+    logic last_board_valid;
+    logic [1693:0] surveyed;
     logic surveyed_valid;
-    logic [711:0] drafted;
+    logic [905:0] drafted;
     logic drafted_valid;
     logic drafted_writes;
     logic [31:0] edge_;
     logic [31:0] last_edge;
     logic [15:0] last_edge_flow;
     logic last_edge_valid;
-    logic [515:0] outcome;
+    logic [709:0] outcome;
     logic outcome_valid;
     logic stale;
     logic sweeping;
@@ -201,6 +218,7 @@ module protocol (
     logic widest_window_inside_28;
     logic widest_window_inside_29;
     logic widest_window_inside_30;
+    logic [1371:0] settled_1;
     logic [24:0] rest_of_ring_rest;
     logic rest_of_ring_inside_0;
     logic rest_of_ring_inside_1;
@@ -226,18 +244,23 @@ module protocol (
     logic rest_of_ring_inside_21;
     logic rest_of_ring_inside_22;
     logic rest_of_ring_inside_23;
-    logic [550:0] newest;
+    logic [585:0] newest;
     logic blocked;
     logic corrects;
     logic stays;
-    logic [550:0] old;
-    logic [550:0] recent;
+    logic [585:0] old;
+    logic [585:0] recent;
     logic [24:0] ring_bytes_bytes_2;
     logic [259:0] stored_slots;
     logic meet_a_free;
     logic meet_b_free;
     logic meet_c_free;
     logic meet_d_free;
+    logic [61:0] measure_reported;
+    logic meet_a_free_1;
+    logic meet_b_free_1;
+    logic meet_c_free_1;
+    logic meet_d_free_1;
     logic [61:0] measure_meeting;
     logic [24:0] rest_of_ring_rest_1;
     logic rest_of_ring_inside_0_1;
@@ -284,99 +307,134 @@ module protocol (
     logic fits_half_ring_reaches_12;
     logic fits_half_ring_reaches_13;
     logic survey_choice_2;
-    logic [513:0] work_next;
-    logic [174:0] extent_next;
-    logic [1397:0] surveyed_next;
+    logic [579:0] work_next;
+    logic [287:0] extent_next;
+    logic [1693:0] surveyed_next;
 
     wire [1:0] read_kind = read[1:0];
     wire [15:0] read_flow = read[41:26];
     wire [1:0] read_class = read[51:50];
     wire [7:0] read_flags = read[59:52];
     wire [31:0] read_seq = read[91:60];
-    wire [13:0] read_payload_len = read[243:230];
-    wire [321:0] decoded_event = decoded[321:0];
+    wire read_sack_present = read[285];
+    wire [13:0] read_payload_len = read[308:295];
+    wire [386:0] decoded_event = decoded[386:0];
     wire [15:0] decoded_event_flow = decoded[41:26];
-    wire decoded_writes = decoded[323];
-    wire decoded_receives = decoded[324];
-    wire decoded_controls = decoded[327];
+    wire decoded_writes = decoded[388];
+    wire decoded_receives = decoded[389];
+    wire decoded_controls = decoded[393];
     wire [31:0] stored_snd_nxt = stored[73:42];
     wire [31:0] stored_edge = stored[105:74];
     wire [24:0] stored_tx_avail = stored[130:106];
     wire [24:0] stored_rx_avail = stored[219:195];
-    wire [3:0] stored_send_shift = stored[382:379];
-    wire [13:0] stored_mss = stored[400:387];
-    wire stored_ts_on = stored[401];
-    wire stored_ecn = stored[434];
-    wire [4:0] stored_rx_log2 = stored[456:452];
-    wire [4:0] stored_tx_log2 = stored[461:457];
-    wire [321:0] work_decoded_event = work[321:0];
+    wire [3:0] stored_send_shift = stored[416:413];
+    wire [13:0] stored_mss = stored[434:421];
+    wire stored_ts_on = stored[435];
+    wire stored_ecn = stored[468];
+    wire [4:0] stored_rx_log2 = stored[491:487];
+    wire [4:0] stored_tx_log2 = stored[496:492];
+    wire [386:0] work_decoded_event = work[386:0];
     wire [15:0] work_decoded_event_flow = work[41:26];
-    wire work_decoded_writes = work[323];
-    wire work_decoded_receives = work[324];
-    wire work_decoded_grants = work[325];
-    wire work_decoded_controls = work[327];
-    wire work_decoded_installs = work[329];
-    wire work_decoded_fin = work[330];
-    wire work_decoded_has_text = work[331];
-    wire [31:0] work_decoded_end = work[363:332];
-    wire work_decoded_plain_bumps = work[364];
-    wire work_timed = work[365];
-    wire work_marked = work[366];
-    wire work_sends_bytes = work[367];
-    wire [31:0] work_edge = work[431:400];
-    wire [31:0] work_limit = work[463:432];
-    wire [24:0] work_rx_delta = work[488:464];
-    wire [24:0] work_tx_delta = work[513:489];
-    wire [461:0] live_flow = live[461:0];
-    wire [31:0] live_room = live[493:462];
-    wire [31:0] live_released = live[525:494];
-    wire [24:0] live_unread = live[550:526];
-    wire [321:0] judge_work_decoded_event = judge_work[321:0];
+    wire work_decoded_writes = work[388];
+    wire work_decoded_receives = work[389];
+    wire work_decoded_reports = work[390];
+    wire work_decoded_grants = work[391];
+    wire work_decoded_controls = work[393];
+    wire work_decoded_installs = work[395];
+    wire work_decoded_fin = work[396];
+    wire work_decoded_has_text = work[397];
+    wire [31:0] work_decoded_end = work[429:398];
+    wire work_decoded_plain_bumps = work[430];
+    wire work_timed = work[431];
+    wire work_marked = work[432];
+    wire work_sends_bytes = work[433];
+    wire [31:0] work_edge = work[497:466];
+    wire [31:0] work_limit = work[529:498];
+    wire [24:0] work_rx_delta = work[554:530];
+    wire [24:0] work_tx_delta = work[579:555];
+    wire [496:0] live_flow = live[496:0];
+    wire [31:0] live_room = live[528:497];
+    wire [31:0] live_released = live[560:529];
+    wire [24:0] live_unread = live[585:561];
+    wire [386:0] judge_work_decoded_event = judge_work[386:0];
     wire [15:0] judge_work_decoded_event_flow = judge_work[41:26];
-    wire [13:0] judge_work_decoded_event_payload_len = judge_work[243:230];
-    wire judge_work_decoded_exists = judge_work[322];
-    wire judge_work_decoded_writes = judge_work[323];
-    wire judge_work_decoded_receives = judge_work[324];
-    wire judge_work_decoded_commands = judge_work[328];
-    wire judge_work_decoded_installs = judge_work[329];
-    wire judge_work_decoded_fin = judge_work[330];
-    wire judge_work_decoded_has_text = judge_work[331];
-    wire [31:0] judge_work_window = judge_work[399:368];
-    wire [461:0] judge_live_flow = judge_live[461:0];
+    wire [31:0] judge_work_decoded_event_ack = judge_work[123:92];
+    wire [13:0] judge_work_decoded_event_payload_len = judge_work[308:295];
+    wire judge_work_decoded_exists = judge_work[387];
+    wire judge_work_decoded_writes = judge_work[388];
+    wire judge_work_decoded_receives = judge_work[389];
+    wire judge_work_decoded_grants = judge_work[391];
+    wire judge_work_decoded_commands = judge_work[394];
+    wire judge_work_decoded_installs = judge_work[395];
+    wire judge_work_decoded_fin = judge_work[396];
+    wire judge_work_decoded_has_text = judge_work[397];
+    wire [31:0] judge_work_window = judge_work[465:434];
+    wire [496:0] judge_live_flow = judge_live[496:0];
     wire [31:0] judge_live_flow_rcv_nxt = judge_live[194:163];
     wire judge_live_flow_gaps = judge_live[245];
-    wire [24:0] judge_live_unread = judge_live[550:526];
+    wire [24:0] judge_live_unread = judge_live[585:561];
     wire judge_next_follows = judge_next[0];
     wire judge_next_acknowledges = judge_next[1];
-    wire judge_next_sends = judge_next[2];
-    wire judge_next_bumps = judge_next[3];
-    wire [550:0] judge_next_live = judge_next[554:4];
+    wire judge_next_reports = judge_next[2];
+    wire judge_next_sends = judge_next[3];
+    wire judge_next_bumps = judge_next[4];
+    wire [585:0] judge_next_live = judge_next[590:5];
     wire [31:0] relations_acked = relations[31:0];
     wire [31:0] relations_ahead = relations[95:64];
     wire [31:0] relations_outstanding = relations[127:96];
     wire [31:0] relations_in_flight = relations[159:128];
     wire [31:0] relations_snd_wnd = relations[191:160];
     wire relations_old_stamp = relations[224];
-    wire relations_same_generation = relations[227];
+    wire relations_reports = relations[277];
+    wire relations_same_generation = relations[279];
     wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
-    wire measure_work_decoded_writes = measure_work[323];
-    wire measure_work_decoded_installs = measure_work[329];
-    wire measure_work_decoded_fin = measure_work[330];
-    wire measure_work_decoded_has_text = measure_work[331];
-    wire measure_work_marked = measure_work[366];
-    wire [31:0] measure_work_edge = measure_work[431:400];
-    wire [461:0] measure_live_flow = measure_live[461:0];
+    wire measure_work_decoded_writes = measure_work[388];
+    wire measure_work_decoded_grants = measure_work[391];
+    wire measure_work_decoded_installs = measure_work[395];
+    wire measure_work_decoded_fin = measure_work[396];
+    wire measure_work_decoded_has_text = measure_work[397];
+    wire measure_work_marked = measure_work[432];
+    wire [31:0] measure_work_edge = measure_work[497:466];
+    wire [496:0] measure_live_flow = measure_live[496:0];
     wire measure_next_follows = measure_next[0];
     wire measure_next_acknowledges = measure_next[1];
-    wire measure_next_sends = measure_next[2];
-    wire measure_next_bumps = measure_next[3];
-    wire [550:0] measure_next_live = measure_next[554:4];
+    wire measure_next_reports = measure_next[2];
+    wire measure_next_sends = measure_next[3];
+    wire measure_next_bumps = measure_next[4];
+    wire [585:0] measure_next_live = measure_next[590:5];
     wire [31:0] measure_relations_skipped = measure_relations[63:32];
     wire [31:0] measure_relations_ahead = measure_relations[95:64];
     wire [31:0] measure_relations_outstanding = measure_relations[127:96];
     wire [31:0] measure_relations_snd_wnd = measure_relations[191:160];
     wire [31:0] measure_relations_set_edge = measure_relations[223:192];
     wire measure_relations_old_window = measure_relations[225];
+    wire [24:0] measure_relations_sack_start = measure_relations[251:227];
+    wire [24:0] measure_relations_sack_end = measure_relations[276:252];
+    wire measure_relations_reports = measure_relations[277];
+    wire [31:0] measure_board_a_end = measure_board[64:33];
+    wire [31:0] measure_board_b_end = measure_board[129:98];
+    wire [31:0] measure_board_c_end = measure_board[194:163];
+    wire [31:0] measure_board_d_end = measure_board[259:228];
+    wire measure_view_a_valid = measure_view[0];
+    wire measure_view_a_behind = measure_view[1];
+    wire measure_view_a_covers = measure_view[2];
+    wire [24:0] measure_view_a_start = measure_view[27:3];
+    wire [24:0] measure_view_a_end = measure_view[52:28];
+    wire measure_view_b_valid = measure_view[53];
+    wire measure_view_b_behind = measure_view[54];
+    wire measure_view_b_covers = measure_view[55];
+    wire [24:0] measure_view_b_start = measure_view[80:56];
+    wire [24:0] measure_view_b_end = measure_view[105:81];
+    wire measure_view_c_valid = measure_view[106];
+    wire measure_view_c_behind = measure_view[107];
+    wire measure_view_c_covers = measure_view[108];
+    wire [24:0] measure_view_c_start = measure_view[133:109];
+    wire [24:0] measure_view_c_end = measure_view[158:134];
+    wire measure_view_d_valid = measure_view[159];
+    wire measure_view_d_behind = measure_view[160];
+    wire measure_view_d_covers = measure_view[161];
+    wire [24:0] measure_view_d_start = measure_view[186:162];
+    wire [24:0] measure_view_d_end = measure_view[211:187];
     wire measure_spans_a_valid = measure_spans[0];
     wire [24:0] measure_spans_a_start = measure_spans[25:1];
     wire [24:0] measure_spans_a_end = measure_spans[50:26];
@@ -401,39 +459,49 @@ module protocol (
     wire verdict_last = verdict[126];
     wire verdict_sets = verdict[187];
     wire verdict_times_out = verdict[188];
-    wire [321:0] settle_work_decoded_event = settle_work[321:0];
-    wire [364:0] settle_work_decoded = settle_work[364:0];
+    wire [386:0] settle_work_decoded_event = settle_work[386:0];
+    wire [430:0] settle_work_decoded = settle_work[430:0];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
-    wire settle_work_decoded_writes = settle_work[323];
-    wire settle_work_decoded_receives = settle_work[324];
-    wire settle_work_decoded_grants = settle_work[325];
-    wire settle_work_decoded_reminds = settle_work[326];
-    wire settle_work_decoded_controls = settle_work[327];
-    wire settle_work_decoded_commands = settle_work[328];
-    wire settle_work_decoded_installs = settle_work[329];
-    wire settle_work_decoded_has_text = settle_work[331];
-    wire settle_work_timed = settle_work[365];
-    wire settle_work_marked = settle_work[366];
-    wire [31:0] settle_work_window = settle_work[399:368];
-    wire [31:0] settle_work_limit = settle_work[463:432];
-    wire [461:0] settle_live_flow = settle_live[461:0];
-    wire [31:0] settle_live_room = settle_live[493:462];
-    wire [31:0] settle_live_released = settle_live[525:494];
-    wire [24:0] settle_live_unread = settle_live[550:526];
+    wire settle_work_decoded_writes = settle_work[388];
+    wire settle_work_decoded_receives = settle_work[389];
+    wire settle_work_decoded_grants = settle_work[391];
+    wire settle_work_decoded_reminds = settle_work[392];
+    wire settle_work_decoded_controls = settle_work[393];
+    wire settle_work_decoded_commands = settle_work[394];
+    wire settle_work_decoded_installs = settle_work[395];
+    wire settle_work_decoded_has_text = settle_work[397];
+    wire settle_work_timed = settle_work[431];
+    wire settle_work_marked = settle_work[432];
+    wire [31:0] settle_work_window = settle_work[465:434];
+    wire [31:0] settle_work_limit = settle_work[529:498];
+    wire [496:0] settle_live_flow = settle_live[496:0];
+    wire [31:0] settle_live_room = settle_live[528:497];
+    wire [31:0] settle_live_released = settle_live[560:529];
+    wire [24:0] settle_live_unread = settle_live[585:561];
     wire settle_next_follows = settle_next[0];
     wire settle_next_acknowledges = settle_next[1];
-    wire settle_next_sends = settle_next[2];
-    wire settle_next_bumps = settle_next[3];
-    wire [550:0] settle_next_live = settle_next[554:4];
+    wire settle_next_reports = settle_next[2];
+    wire settle_next_sends = settle_next[3];
+    wire settle_next_bumps = settle_next[4];
+    wire [585:0] settle_next_live = settle_next[590:5];
     wire [31:0] settle_relations_acked = settle_relations[31:0];
     wire [31:0] settle_relations_outstanding = settle_relations[127:96];
     wire [31:0] settle_relations_snd_wnd = settle_relations[191:160];
     wire settle_relations_recovers = settle_relations[226];
-    wire settle_relations_same_generation = settle_relations[227];
+    wire settle_relations_passes = settle_relations[278];
+    wire settle_relations_same_generation = settle_relations[279];
     wire settle_slots_a_valid = settle_slots[0];
     wire settle_slots_b_valid = settle_slots[65];
     wire settle_slots_c_valid = settle_slots[130];
     wire settle_slots_d_valid = settle_slots[195];
+    wire settle_board_a_valid = settle_board[0];
+    wire settle_board_b_valid = settle_board[65];
+    wire settle_board_c_valid = settle_board[130];
+    wire settle_board_d_valid = settle_board[195];
+    wire settle_view_a_behind = settle_view[1];
+    wire settle_view_b_behind = settle_view[54];
+    wire settle_view_c_behind = settle_view[107];
+    wire settle_view_d_behind = settle_view[160];
     wire settle_verdict_fresh = settle_verdict[0];
     wire settle_verdict_acceptable = settle_verdict[1];
     wire settle_verdict_takes_ack = settle_verdict[2];
@@ -449,7 +517,6 @@ module protocol (
     wire extent_takes_text = extent[0];
     wire [13:0] extent_length = extent[14:1];
     wire extent_meeting_a_touches = extent[15];
-    wire extent_meeting_a_takes = extent[16];
     wire extent_meeting_b_touches = extent[17];
     wire extent_meeting_b_takes = extent[18];
     wire extent_meeting_c_touches = extent[19];
@@ -468,67 +535,123 @@ module protocol (
     wire extent_jumps = extent[81];
     wire extent_updates = extent[82];
     wire extent_rewinds = extent[83];
-    wire [24:0] extent_bytes = extent[108:84];
-    wire extent_all = extent[109];
-    wire extent_probes = extent[110];
-    wire [31:0] extent_edge = extent[142:111];
-    wire [31:0] extent_room = extent[174:143];
-    wire [461:0] settled_live_flow = settled[461:0];
-    wire [550:0] settled_live = settled[550:0];
+    wire extent_mends = extent[84];
+    wire extent_reports = extent[85];
+    wire extent_reported_a_touches = extent[86];
+    wire extent_reported_a_takes = extent[87];
+    wire extent_reported_b_touches = extent[88];
+    wire extent_reported_b_takes = extent[89];
+    wire extent_reported_c_touches = extent[90];
+    wire extent_reported_c_takes = extent[91];
+    wire extent_reported_d_touches = extent[92];
+    wire extent_reported_d_takes = extent[93];
+    wire [24:0] extent_reported_low = extent[122:98];
+    wire [24:0] extent_reported_high = extent[147:123];
+    wire extent_remain = extent[148];
+    wire extent_hole_fills = extent[149];
+    wire extent_hole_skips = extent[150];
+    wire [31:0] extent_hole_to = extent[182:151];
+    wire [13:0] extent_hole_bytes = extent[196:183];
+    wire [24:0] extent_bytes = extent[221:197];
+    wire extent_all = extent[222];
+    wire extent_probes = extent[223];
+    wire [31:0] extent_edge = extent[255:224];
+    wire [31:0] extent_room = extent[287:256];
+    wire [496:0] settled_live_flow = settled[496:0];
+    wire [585:0] settled_live = settled[585:0];
     wire [31:0] settled_live_flow_snd_una = settled[41:10];
     wire [31:0] settled_live_flow_snd_nxt = settled[73:42];
     wire [31:0] settled_live_flow_edge = settled[105:74];
     wire [24:0] settled_live_flow_rx_avail = settled[219:195];
     wire settled_live_flow_recovering = settled[280];
     wire [31:0] settled_live_flow_recover = settled[312:281];
-    wire [31:0] settled_live_flow_iss = settled[346:315];
-    wire [31:0] settled_live_flow_irs = settled[378:347];
-    wire [13:0] settled_live_flow_mss = settled[400:387];
-    wire [31:0] settled_live_flow_ts_offset = settled[433:402];
-    wire [4:0] settled_live_flow_rx_log2 = settled[456:452];
-    wire [263:0] settled_step = settled[814:551];
-    wire [31:0] settled_step_seq = settled[594:563];
-    wire [31:0] settled_step_place_seq = settled[649:618];
-    wire [24:0] settled_step_unit = settled[772:748];
-    wire [31:0] settled_step_most = settled[804:773];
-    wire [259:0] settled_slots = settled[1074:815];
-    wire settled_moves_slots = settled[1075];
+    wire settled_live_flow_mends = settled[313];
+    wire [31:0] settled_live_flow_high_rxt = settled[345:314];
+    wire [31:0] settled_live_flow_iss = settled[380:349];
+    wire [31:0] settled_live_flow_irs = settled[412:381];
+    wire [13:0] settled_live_flow_mss = settled[434:421];
+    wire [31:0] settled_live_flow_ts_offset = settled[467:436];
+    wire [4:0] settled_live_flow_rx_log2 = settled[491:487];
+    wire [263:0] settled_step = settled[849:586];
+    wire [31:0] settled_step_seq = settled[629:598];
+    wire [31:0] settled_step_place_seq = settled[684:653];
+    wire [24:0] settled_step_unit = settled[807:783];
+    wire [31:0] settled_step_most = settled[839:808];
+    wire settled_slots_a_valid = settled[850];
+    wire [64:0] settled_slots_a = settled[914:850];
+    wire [259:0] settled_slots = settled[1109:850];
+    wire settled_slots_b_valid = settled[915];
+    wire [64:0] settled_slots_b = settled[979:915];
+    wire settled_slots_c_valid = settled[980];
+    wire [64:0] settled_slots_c = settled[1044:980];
+    wire settled_slots_d_valid = settled[1045];
+    wire [64:0] settled_slots_d = settled[1109:1045];
+    wire settled_moves_slots = settled[1110];
+    wire settled_board_a_valid = settled[1111];
+    wire [259:0] settled_board = settled[1370:1111];
+    wire [31:0] settled_board_a_start = settled[1143:1112];
+    wire settled_board_b_valid = settled[1176];
+    wire [31:0] settled_board_b_start = settled[1208:1177];
+    wire settled_board_c_valid = settled[1241];
+    wire [31:0] settled_board_c_start = settled[1273:1242];
+    wire settled_board_d_valid = settled[1306];
+    wire [31:0] settled_board_d_start = settled[1338:1307];
+    wire settled_moves_board = settled[1371];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
-    wire settled_event_writes = settled_event[323];
-    wire settled_event_installs = settled_event[329];
-    wire [321:0] surveyed_decoded_event = surveyed[321:0];
+    wire settled_event_writes = settled_event[388];
+    wire settled_event_installs = settled_event[395];
+    wire [386:0] surveyed_decoded_event = surveyed[386:0];
     wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
-    wire surveyed_decoded_writes = surveyed[323];
-    wire surveyed_decoded_receives = surveyed[324];
-    wire surveyed_decoded_commands = surveyed[328];
-    wire [263:0] surveyed_step = surveyed[628:365];
-    wire [461:0] surveyed_flow = surveyed[1090:629];
-    wire [24:0] surveyed_free = surveyed[1115:1091];
-    wire [24:0] surveyed_whole = surveyed[1140:1116];
-    wire [31:0] surveyed_most = surveyed[1172:1141];
-    wire surveyed_widest = surveyed[1173];
-    wire [31:0] surveyed_worth = surveyed[1205:1174];
-    wire [31:0] surveyed_in_flight = surveyed[1237:1206];
-    wire [31:0] surveyed_outstanding = surveyed[1269:1238];
-    wire [31:0] surveyed_snd_wnd = surveyed[1301:1270];
-    wire [31:0] surveyed_rx_pos = surveyed[1333:1302];
-    wire [31:0] surveyed_tx_pos = surveyed[1365:1334];
-    wire [31:0] surveyed_clock = surveyed[1397:1366];
-    wire [515:0] drafted_outcome = drafted[515:0];
-    wire drafted_stale = drafted[516];
-    wire drafted_send_if_opened = drafted[517];
-    wire drafted_opens = drafted[518];
-    wire [31:0] drafted_whole = drafted[550:519];
-    wire drafted_widest = drafted[551];
-    wire [31:0] drafted_down_edge = drafted[583:552];
-    wire [31:0] drafted_down_reach = drafted[615:584];
-    wire [31:0] drafted_up_edge = drafted[647:616];
-    wire [31:0] drafted_up_reach = drafted[679:648];
-    wire [31:0] drafted_enough = drafted[711:680];
+    wire surveyed_decoded_writes = surveyed[388];
+    wire surveyed_decoded_receives = surveyed[389];
+    wire surveyed_decoded_commands = surveyed[394];
+    wire [263:0] surveyed_step = surveyed[694:431];
+    wire [496:0] surveyed_flow = surveyed[1191:695];
+    wire [24:0] surveyed_free = surveyed[1216:1192];
+    wire [24:0] surveyed_whole_4 = surveyed[1241:1217];
+    wire [31:0] surveyed_most = surveyed[1273:1242];
+    wire surveyed_widest = surveyed[1274];
+    wire [31:0] surveyed_worth = surveyed[1306:1275];
+    wire [31:0] surveyed_in_flight = surveyed[1338:1307];
+    wire [31:0] surveyed_outstanding = surveyed[1370:1339];
+    wire [31:0] surveyed_snd_wnd = surveyed[1402:1371];
+    wire [31:0] surveyed_rx_pos = surveyed[1434:1403];
+    wire [31:0] surveyed_tx_pos = surveyed[1466:1435];
+    wire [31:0] surveyed_clock = surveyed[1498:1467];
+    wire [1:0] surveyed_sack_count = surveyed[1500:1499];
+    wire [63:0] surveyed_sack_first = surveyed[1564:1501];
+    wire [63:0] surveyed_sack_second = surveyed[1628:1565];
+    wire [63:0] surveyed_sack_third = surveyed[1692:1629];
+    wire surveyed_mends = surveyed[1693];
+    wire [709:0] drafted_outcome = drafted[709:0];
+    wire drafted_stale = drafted[710];
+    wire drafted_send_if_opened = drafted[711];
+    wire drafted_opens = drafted[712];
+    wire [31:0] drafted_whole = drafted[744:713];
+    wire drafted_widest = drafted[745];
+    wire [31:0] drafted_down_edge = drafted[777:746];
+    wire [31:0] drafted_down_reach = drafted[809:778];
+    wire [31:0] drafted_up_edge = drafted[841:810];
+    wire [31:0] drafted_up_reach = drafted[873:842];
+    wire [31:0] drafted_enough = drafted[905:874];
     wire [1:0] outcome_kind = outcome[1:0];
-    wire [7:0] outcome_notice_flags = outcome[399:392];
+    wire [7:0] outcome_notice_flags = outcome[593:586];
+    wire settled_1_live_flow_open = settled_1[0];
+    wire [496:0] settled_1_live_flow = settled_1[496:0];
+    wire [585:0] settled_1_live = settled_1[585:0];
+    wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
+    wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
+    wire [31:0] settled_1_live_flow_edge = settled_1[105:74];
+    wire [24:0] settled_1_live_flow_tx_avail = settled_1[130:106];
+    wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
+    wire [24:0] settled_1_live_flow_free = settled_1[244:220];
+    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[491:487];
+    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[496:492];
+    wire [31:0] settled_1_live_room = settled_1[528:497];
+    wire [31:0] settled_1_live_released = settled_1[560:529];
+    wire [24:0] settled_1_live_unread = settled_1[585:561];
 
-    wire [461:0] settle_flow = settle_live_flow;
+    wire [496:0] settle_flow = settle_live_flow;
     wire settle_flow_open = settle_flow[0];
     wire settle_flow_opening = settle_flow[1];
     wire [7:0] settle_flow_generation = settle_flow[9:2];
@@ -536,26 +659,28 @@ module protocol (
     wire [31:0] settle_flow_snd_nxt = settle_flow[73:42];
     wire [31:0] settle_flow_rcv_nxt = settle_flow[194:163];
     wire settle_flow_gaps = settle_flow[245];
-    wire settle_flow_tx_fin = settle_flow[313];
-    wire settle_flow_rx_fin = settle_flow[314];
-    wire [3:0] settle_flow_receive_shift = settle_flow[386:383];
-    wire settle_flow_ecn = settle_flow[434];
-    wire settle_flow_owes = settle_flow[436];
-    wire settle_flow_ce = settle_flow[451];
-    wire [321:0] settle_event = settle_work_decoded_event;
+    wire [31:0] settle_flow_high_rxt = settle_flow[345:314];
+    wire settle_flow_sacked = settle_flow[346];
+    wire settle_flow_tx_fin = settle_flow[347];
+    wire settle_flow_rx_fin = settle_flow[348];
+    wire [3:0] settle_flow_receive_shift = settle_flow[420:417];
+    wire settle_flow_ecn = settle_flow[468];
+    wire settle_flow_owes = settle_flow[471];
+    wire settle_flow_ce = settle_flow[486];
+    wire [386:0] settle_event = settle_work_decoded_event;
     wire [7:0] settle_event_generation = settle_event[49:42];
     wire [31:0] settle_event_seq = settle_event[91:60];
     wire [31:0] settle_event_ack = settle_event[123:92];
     wire [31:0] settle_event_window = settle_event[155:124];
     wire [31:0] settle_event_ts_val = settle_event[187:156];
     wire [31:0] settle_event_ts_ecr = settle_event[219:188];
-    wire [7:0] settle_event_payload_offset = settle_event[229:222];
-    wire [63:0] settle_event_address = settle_event[321:258];
+    wire [7:0] settle_event_payload_offset = settle_event[294:287];
+    wire [63:0] settle_event_address = settle_event[386:323];
     wire settle_receives = settle_work_decoded_receives;
     wire settle_grants = settle_work_decoded_grants;
     wire settle_controls = settle_work_decoded_controls;
     wire settle_commands = settle_work_decoded_commands;
-    wire [461:0] moved_flow = settle_live_flow;
+    wire [496:0] moved_flow = settle_live_flow;
     wire moved_flow_open = moved_flow[0];
     wire moved_flow_opening = moved_flow[1];
     wire [7:0] moved_flow_generation = moved_flow[9:2];
@@ -572,17 +697,20 @@ module protocol (
     wire [1:0] moved_flow_dupacks = moved_flow[279:278];
     wire moved_flow_recovering = moved_flow[280];
     wire [31:0] moved_flow_recover = moved_flow[312:281];
-    wire moved_flow_tx_fin = moved_flow[313];
-    wire moved_flow_rx_fin = moved_flow[314];
-    wire [3:0] moved_flow_send_shift = moved_flow[382:379];
-    wire moved_flow_owes = moved_flow[436];
-    wire [13:0] moved_flow_owed = moved_flow[450:437];
-    wire moved_flow_ce = moved_flow[451];
-    wire [321:0] moved_event = settle_work_decoded_event;
+    wire moved_flow_mends = moved_flow[313];
+    wire [31:0] moved_flow_high_rxt = moved_flow[345:314];
+    wire moved_flow_sacked = moved_flow[346];
+    wire moved_flow_tx_fin = moved_flow[347];
+    wire moved_flow_rx_fin = moved_flow[348];
+    wire [3:0] moved_flow_send_shift = moved_flow[416:413];
+    wire moved_flow_owes = moved_flow[471];
+    wire [13:0] moved_flow_owed = moved_flow[485:472];
+    wire moved_flow_ce = moved_flow[486];
+    wire [386:0] moved_event = settle_work_decoded_event;
     wire [31:0] moved_event_seq = moved_event[91:60];
     wire [31:0] moved_event_ack = moved_event[123:92];
     wire [31:0] moved_event_ts_val = moved_event[187:156];
-    wire [13:0] moved_event_payload_len = moved_event[243:230];
+    wire [13:0] moved_event_payload_len = moved_event[308:295];
     wire moved_advances = settle_verdict_takes_ack & settle_verdict_fresh;
     wire moved_sends = settle_work_decoded_grants & moved_flow_open;
     wire moved_bumps =
@@ -602,23 +730,27 @@ module protocol (
     wire moved_stamps = settle_verdict_acceptable & settle_work_timed & extent_renews;
     wire moved_pays =
         (settle_work_decoded_receives & (settle_work_decoded_has_text | !settle_verdict_acceptable) & !extent_waits)
-        | (settle_work_decoded_grants & (|extent_bytes))
+        | (settle_work_decoded_grants & ((|extent_bytes) | extent_hole_fills))
         | (settle_work_decoded_reminds & moved_flow_owes)
         | extent_probes;
+    wire moved_goes_on = moved_flow_recovering & !(moved_advances & settle_relations_recovers);
     wire [31:0] moved_after_whole = settle_work_limit - settle_live_released;
-    wire [461:0] moved_after = {
-        moved_flow[461:452],
+    wire [496:0] moved_after = {
+        moved_flow[496:487],
         extent_takes_text ? settle_work_marked : moved_flow_ce,
         extent_waits ? moved_event_payload_len : moved_pays ? 14'd0 : moved_flow_owed,
         extent_waits | (moved_flow_owes & !moved_pays),
-        moved_flow[435:383],
-        settle_verdict_sets ? moved_event[277:274] /* address[19:16] */ : moved_flow_send_shift,
-        moved_flow[378:315],
+        moved_flow[470:417],
+        settle_verdict_sets ? moved_event[342:339] /* address[19:16] */ : moved_flow_send_shift,
+        moved_flow[412:349],
         moved_flow_rx_fin | extent_finished,
         moved_flow_tx_fin | (moved_bumps & moved_event[52] /* flags[0] */ & (|settle_verdict_released)),
-        extent_rewinds ? (moved_flow_snd_una + settle_relations_outstanding) : moved_flow_recover,
-        (moved_flow_recovering & !(moved_advances & settle_relations_recovers)) | extent_rewinds,
-        (moved_advances | extent_rewinds) ? 2'd0 : (settle_verdict_takes_ack & settle_verdict_duplicate) ? (moved_flow_dupacks + 2'd1) : moved_flow_dupacks,
+        extent_rewinds ? 1'b0 : moved_advances ? (extent_reports | (moved_flow_sacked & extent_remain)) : (extent_reports | moved_flow_sacked),
+        extent_mends ? moved_flow_snd_una : (moved_flow_mends & moved_advances & settle_relations_passes) ? moved_event_ack : extent_hole_skips ? extent_hole_to : extent_hole_fills ? (moved_flow_high_rxt + {18'd0, extent_hole_bytes}) : moved_flow_high_rxt,
+        (moved_goes_on & moved_flow_mends & !extent_rewinds) | extent_mends,
+        (extent_rewinds | extent_mends) ? (moved_flow_snd_una + settle_relations_outstanding) : moved_flow_recover,
+        moved_goes_on | extent_rewinds | extent_mends,
+        (moved_advances | extent_rewinds | extent_mends) ? 2'd0 : (settle_verdict_takes_ack & settle_verdict_duplicate) ? (moved_flow_dupacks + 2'd1) : moved_flow_dupacks,
         moved_stamps ? moved_event_ts_val : moved_flow_ts_recent,
         moved_holds,
         moved_advances ? moved_after_whole[24:0] : moved_bumps ? (moved_flow_free - settle_verdict_released) : moved_flow_free,
@@ -633,18 +765,19 @@ module protocol (
         moved_flow_opening & !settle_verdict_acceptable,
         moved_flow_open
     };
-    wire [550:0] settle_stays = {
+    wire [585:0] settle_stays = {
         moved_arrives ? (settle_live_unread + moved_furthest) : moved_bumps ? (settle_live_unread - settle_verdict_consumed) : settle_live_unread,
         moved_bumps ? (settle_live_released + {7'd0, settle_verdict_released}) : settle_live_released,
         extent_rewinds ? settle_relations_snd_wnd : extent_jumps ? settle_work_window : (extent_updates | settle_verdict_sets) ? extent_room : moved_sends ? (settle_live_room - {7'd0, extent_bytes}) : settle_live_room,
         moved_after
     };
-    wire [550:0] settle_closed = {
-        settle_stays[550:462],
-        settle_stays[461:1] /* flow[461:1] */,
+    wire [585:0] settle_closed = {
+        settle_stays[585:497],
+        settle_stays[496:1] /* flow[496:1] */,
         1'b0
     };
     wire [63:0] opened_options = settle_event_address;
+    wire opened_sack = 1'b0;
     wire [4:0] opened_rx_log2 = opened_options[36:32];
     wire [4:0] opened_tx_log2 = opened_options[44:40];
     always_comb begin
@@ -847,8 +980,8 @@ module protocol (
         };
         ring_bytes_bytes_1 = {opened_tx_log2 == 5'd24, ring_bytes_bytes_1[23:0]};
     end
-    wire [550:0] settle_next_1 =
-        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, 16'd0, opened_options[27], opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 37'd0, settle_event_ts_val, 1'b0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
+    wire [585:0] settle_next_1 =
+        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, 16'd0, opened_sack, opened_options[27], opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 71'd0, settle_event_ts_val, 1'b0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
         settle_verdict_closes ? settle_closed :
         settle_stays;
     wire settle_advances = settle_verdict_takes_ack & settle_verdict_fresh;
@@ -869,10 +1002,14 @@ module protocol (
     wire settle_stale =
         ((settle_receives | settle_grants | settle_work_decoded_reminds) & !settle_flow_open)
         | (settle_controls & !settle_bumps);
-    wire settle_sends = settle_grants & settle_flow_open & (|extent_bytes);
+    wire settle_again = settle_grants & settle_flow_open & extent_hole_fills;
+    wire settle_sends = settle_again | (settle_grants & settle_flow_open & (|extent_bytes));
     wire settle_fin = extent_all & settle_flow_tx_fin;
-    wire [13:0] settle_length = extent[97:84] /* bytes[13:0] */ - {13'd0, settle_fin};
+    wire [13:0] settle_length =
+        settle_again ? extent_hole_bytes :
+        (extent[210:197] /* bytes[13:0] */ - {13'd0, settle_fin});
     wire settle_push = extent_all & (|settle_length);
+    wire settle_recovers = settle_receives & (extent_rewinds | extent_mends);
     wire settle_connected =
         settle_receives
         | settle_grants
@@ -881,7 +1018,7 @@ module protocol (
         | settle_commands;
     wire settle_good = settle_commands & !(|settle_verdict_status);
     wire [3:0] settle_shift =
-        settle_verdict_opens ? settle_event[281:278] /* address[23:20] */ :
+        settle_verdict_opens ? settle_event[346:343] /* address[23:20] */ :
         settle_flow_receive_shift;
     always_comb begin
         unit_mask_above_0 = 1'b0;
@@ -1579,17 +1716,17 @@ module protocol (
         (settle_receives & settle_flow_open) | (settle_grants & settle_flow_open) | (settle_controls & settle_bumps) | (settle_good & !settle_verdict_reads & !settle_verdict_closes),
         extent_waits,
         settle_advances & settle_work_timed,
-        (extent_finished ? 8'd1 : 8'd0) | (settle_established ? 8'd2 : 8'd0) | ((settle_receives & extent_rewinds) ? 8'd4 : 8'd0) | ((settle_advances & settle_event[58] /* flags[6] */ & settle_flow_ecn) ? 8'd8 : 8'd0),
+        (extent_finished ? 8'd1 : 8'd0) | (settle_established ? 8'd2 : 8'd0) | (settle_recovers ? 8'd4 : 8'd0) | ((settle_advances & settle_event[58] /* flags[6] */ & settle_flow_ecn) ? 8'd8 : 8'd0),
         settle_advances ? settle_relations_acked : 32'd0,
         settle_arrives ? settle_furthest : 25'd0,
-        settle_advances | settle_established | (settle_receives & extent_rewinds) | extent_finished | (settle_arrives & (|settle_furthest)),
+        settle_advances | settle_established | settle_recovers | extent_finished | (settle_arrives & (|settle_furthest)),
         extent_length,
         {6'd0, settle_event_payload_offset} + settle_verdict_front,
         settle_relations[95] /* ahead[31] */ ? settle_flow_rcv_nxt : settle_event_seq,
         settle_places,
         settle_sends ? settle_length : 14'd0,
         8'h10 | (((settle_answers & settle_work_marked) | (settle_flow_owes & settle_flow_ce)) ? 8'd64 : 8'd0) | ((settle_sends & settle_fin) ? 8'd1 : 8'd0) | ((settle_sends & settle_push) ? 8'd8 : 8'd0),
-        settle_grants ? settle_flow_snd_nxt : (settle_flow_snd_una - 32'd1),
+        settle_again ? settle_flow_high_rxt : settle_grants ? settle_flow_snd_nxt : (settle_flow_snd_una - 32'd1),
         settle_grants | settle_commands,
         settle_controls & settle_bumps & !settle_flow_opening & !settle_flow_rx_fin,
         settle_answers | settle_sends | settle_reminded | extent_probes,
@@ -1601,35 +1738,65 @@ module protocol (
         & !extent_in_order
         & (|extent_length)
         & extent_meeting_room;
+    wire follow_joins = settle_keeps | settle_arrives;
     wire [64:0] follow_union = {
         settle_flow_rcv_nxt + {7'd0, extent_meeting_high},
         settle_flow_rcv_nxt + {7'd0, extent_meeting_low},
         1'b1
     };
-    wire [1075:0] settled_1 = {
-        settle_keeps | extent_finished | (settle_arrives & extent_meeting_touches),
-        (settle_keeps & extent_meeting_d_takes) ? follow_union : {settle_slots[259:196] /* d[64:1] */, settle_slots_d_valid & settle_flow_gaps & !extent_meeting_d_touches & !extent_finished},
-        (settle_keeps & extent_meeting_c_takes) ? follow_union : {settle_slots[194:131] /* c[64:1] */, settle_slots_c_valid & settle_flow_gaps & !extent_meeting_c_touches & !extent_finished},
-        (settle_keeps & extent_meeting_b_takes) ? follow_union : {settle_slots[129:66] /* b[64:1] */, settle_slots_b_valid & settle_flow_gaps & !extent_meeting_b_touches & !extent_finished},
-        (settle_keeps & extent_meeting_a_takes) ? follow_union : {settle_slots[64:1] /* a[64:1] */, settle_slots_a_valid & settle_flow_gaps & !extent_meeting_a_touches & !extent_finished},
-        settle_step,
-        settle_next_1
+    wire [64:0] follow_a = {
+        settle_slots[64:1] /* a[64:1] */,
+        settle_slots_a_valid & settle_flow_gaps & !(follow_joins & extent_meeting_a_touches) & !extent_finished
     };
-    wire settled_1_live_flow_open = settled_1[0];
-    wire [461:0] settled_1_live_flow = settled_1[461:0];
-    wire [550:0] settled_1_live = settled_1[550:0];
-    wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
-    wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
-    wire [31:0] settled_1_live_flow_edge = settled_1[105:74];
-    wire [24:0] settled_1_live_flow_tx_avail = settled_1[130:106];
-    wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
-    wire [24:0] settled_1_live_flow_free = settled_1[244:220];
-    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[456:452];
-    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[461:457];
-    wire [31:0] settled_1_live_room = settled_1[493:462];
-    wire [31:0] settled_1_live_released = settled_1[525:494];
-    wire [24:0] settled_1_live_unread = settled_1[550:526];
-    wire [461:0] shortcut_flow = live_flow;
+    wire [64:0] follow_b = {
+        settle_slots[129:66] /* b[64:1] */,
+        settle_slots_b_valid & settle_flow_gaps & !(follow_joins & extent_meeting_b_touches) & !extent_finished
+    };
+    wire [64:0] follow_c = {
+        settle_slots[194:131] /* c[64:1] */,
+        settle_slots_c_valid & settle_flow_gaps & !(follow_joins & extent_meeting_c_touches) & !extent_finished
+    };
+    wire [64:0] follow_d = {
+        settle_slots[259:196] /* d[64:1] */,
+        settle_slots_d_valid & settle_flow_gaps & !(follow_joins & extent_meeting_d_touches) & !extent_finished
+    };
+    wire follow_moves_d = settle_keeps & extent_meeting_d_takes;
+    wire follow_moves_c = follow_moves_d | (settle_keeps & extent_meeting_c_takes);
+    wire follow_moves_b = follow_moves_c | (settle_keeps & extent_meeting_b_takes);
+    wire [64:0] follow_union_1 = {
+        settle_event_ack + {7'd0, extent_reported_high},
+        settle_event_ack + {7'd0, extent_reported_low},
+        1'b1
+    };
+    always_comb begin
+        settled_1 = {
+            extent_reports | (settle_advances & settle_flow_sacked),
+            (extent_reports & extent_reported_d_takes) ? follow_union_1 : {settle_board[259:196] /* d[64:1] */, settle_board_d_valid & (settle_view_d_behind | !settle_advances) & !(extent_reports & extent_reported_d_touches)},
+            (extent_reports & extent_reported_c_takes) ? follow_union_1 : {settle_board[194:131] /* c[64:1] */, settle_board_c_valid & (settle_view_c_behind | !settle_advances) & !(extent_reports & extent_reported_c_touches)},
+            (extent_reports & extent_reported_b_takes) ? follow_union_1 : {settle_board[129:66] /* b[64:1] */, settle_board_b_valid & (settle_view_b_behind | !settle_advances) & !(extent_reports & extent_reported_b_touches)},
+            (extent_reports & extent_reported_a_takes) ? follow_union_1 : {settle_board[64:1] /* a[64:1] */, settle_board_a_valid & (settle_view_a_behind | !settle_advances) & !(extent_reports & extent_reported_a_touches)},
+            settle_keeps | extent_finished | (settle_arrives & extent_meeting_touches),
+            follow_moves_d ? follow_c : follow_d,
+            follow_moves_c ? follow_b : follow_c,
+            follow_moves_b ? follow_a : follow_b,
+            settle_keeps ? follow_union : follow_a,
+            settle_step,
+            settle_next_1
+        };
+        settled_1[585:0] /* live */ = {
+            settled_1[585:497] /* live[585:497] */,
+            settled_1[496:347] /* live.flow[496:347] */,
+            34'd0,
+            settled_1[312:0] /* live.flow[312:0] */
+        };
+        settled_1[585:0] /* live */ = {
+            settled_1[585:497] /* live[585:497] */,
+            settled_1[496:471] /* live.flow[496:471] */,
+            1'b0,
+            settled_1[469:0] /* live.flow[469:0] */
+        };
+    end
+    wire [496:0] shortcut_flow = live_flow;
     wire shortcut_flow_open = shortcut_flow[0];
     wire shortcut_flow_opening = shortcut_flow[1];
     wire [7:0] shortcut_flow_generation = shortcut_flow[9:2];
@@ -1645,18 +1812,18 @@ module protocol (
     wire [31:0] shortcut_flow_ts_recent = shortcut_flow[277:246];
     wire [1:0] shortcut_flow_dupacks = shortcut_flow[279:278];
     wire shortcut_flow_recovering = shortcut_flow[280];
-    wire shortcut_flow_tx_fin = shortcut_flow[313];
-    wire [13:0] shortcut_flow_mss = shortcut_flow[400:387];
-    wire shortcut_flow_delays = shortcut_flow[435];
-    wire shortcut_flow_owes = shortcut_flow[436];
-    wire [13:0] shortcut_flow_owed = shortcut_flow[450:437];
-    wire shortcut_flow_ce = shortcut_flow[451];
-    wire [321:0] shortcut_event = work_decoded_event;
+    wire shortcut_flow_tx_fin = shortcut_flow[347];
+    wire [13:0] shortcut_flow_mss = shortcut_flow[434:421];
+    wire shortcut_flow_delays = shortcut_flow[469];
+    wire shortcut_flow_owes = shortcut_flow[471];
+    wire [13:0] shortcut_flow_owed = shortcut_flow[485:472];
+    wire shortcut_flow_ce = shortcut_flow[486];
+    wire [386:0] shortcut_event = work_decoded_event;
     wire [7:0] shortcut_event_generation = shortcut_event[49:42];
     wire [31:0] shortcut_event_seq = shortcut_event[91:60];
     wire [31:0] shortcut_event_ack = shortcut_event[123:92];
     wire [31:0] shortcut_event_ts_val = shortcut_event[187:156];
-    wire [13:0] shortcut_event_payload_len = shortcut_event[243:230];
+    wire [13:0] shortcut_event_payload_len = shortcut_event[308:295];
     wire shortcut_receives = work_decoded_receives;
     wire shortcut_grants = work_decoded_grants;
     wire shortcut_controls = work_decoded_controls;
@@ -1667,7 +1834,7 @@ module protocol (
     wire shortcut_sends =
         !shortcut_flow_recovering
         & !shortcut_flow_tx_fin
-        & !live[493] /* room[31] */
+        & !live[528] /* room[31] */
         & (shortcut_whole ? shortcut_window_takes_mss : shortcut_window_takes_all);
     wire shortcut_bumps =
         work_decoded_plain_bumps
@@ -1686,12 +1853,12 @@ module protocol (
     wire [31:0] shortcut_updates_whole = shortcut_event_seq - shortcut_flow_snd_wl1;
     wire shortcut_updates = shortcut_receives & !(shortcut_repeated & shortcut_updates_whole[31]);
     wire [31:0] shortcut_after_whole = work_limit - live_released;
-    wire [461:0] shortcut_after = {
-        shortcut_flow[461:452],
+    wire [496:0] shortcut_after = {
+        shortcut_flow[496:487],
         shortcut_arrives ? work_marked : shortcut_flow_ce,
         ((shortcut_arrives & !shortcut_waits) | shortcut_pays) ? 14'd0 : shortcut_arrives ? shortcut_event_payload_len : shortcut_flow_owed,
         shortcut_arrives ? shortcut_waits : (shortcut_flow_owes & !shortcut_pays),
-        shortcut_flow[435:280],
+        shortcut_flow[470:280],
         (shortcut_receives & !shortcut_repeated) ? 2'd0 : shortcut_flow_dupacks,
         (shortcut_receives & work_timed & !shortcut_flow_owes) ? shortcut_event_ts_val : shortcut_flow_ts_recent,
         shortcut_flow_gaps,
@@ -1705,45 +1872,48 @@ module protocol (
         shortcut_receives ? shortcut_event_ack : shortcut_flow_snd_una,
         shortcut_flow[9:0]
     };
-    wire [461:0] follows_flow = live_flow;
+    wire [496:0] follows_flow = live_flow;
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
     wire [24:0] follows_flow_rx_avail = follows_flow[219:195];
     wire follows_flow_gaps = follows_flow[245];
     wire [31:0] follows_flow_ts_recent = follows_flow[277:246];
-    wire follows_flow_rx_fin = follows_flow[314];
-    wire [321:0] follows_event = work_decoded_event;
+    wire follows_flow_rx_fin = follows_flow[348];
+    wire [386:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
-    wire [13:0] follows_event_payload_len = follows_event[243:230];
+    wire [13:0] follows_event_payload_len = follows_event[308:295];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
     wire follows_fits = {11'd0, follows_event_payload_len} <= follows_flow_rx_avail;
     wire follows_fills_no_gap = follows_fits & !follows_flow_gaps & !follows_flow_rx_fin;
     wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
     wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
-    wire [461:0] acknowledges_flow = live_flow;
+    wire [496:0] acknowledges_flow = live_flow;
     wire [31:0] acknowledges_flow_snd_una = acknowledges_flow[41:10];
     wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
     wire acknowledges_flow_recovering = acknowledges_flow[280];
-    wire [321:0] acknowledges_event = work_decoded_event;
+    wire acknowledges_flow_sacked = acknowledges_flow[346];
+    wire [386:0] acknowledges_event = work_decoded_event;
     wire [31:0] acknowledges_event_ack = acknowledges_event[123:92];
     wire acknowledges_repeated = acknowledges_event_ack == acknowledges_flow_snd_una;
     wire [31:0] acknowledges_fresh_whole = acknowledges_event_ack - acknowledges_flow_snd_una;
     wire [31:0] acknowledges_fresh_whole_1 = acknowledges_flow_snd_nxt - acknowledges_event_ack;
     wire acknowledges_fresh =
         !acknowledges_flow_recovering
+        & !acknowledges_flow_sacked
         & !acknowledges_fresh_whole[31]
         & !acknowledges_fresh_whole_1[31];
-    wire [554:0] quick = {
+    wire [590:0] quick = {
         live_unread - work_rx_delta,
         shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
         shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
         shortcut_after,
         shortcut_plain & shortcut_controls & shortcut_bumps,
         shortcut_plain & shortcut_grants & shortcut_sends,
+        work_decoded_reports,
         acknowledges_repeated ? work_decoded_has_text : acknowledges_fresh,
         shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
     };
-    wire [550:0] quick_live = quick[554:4];
+    wire [585:0] quick_live = quick[590:5];
     wire [15:0] flow = decoded_event_flow;
     wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
     wire in_judge =
@@ -2287,7 +2457,7 @@ module protocol (
     end
     wire corrected =
         in_settle
-        & !((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps)
+        & !((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps)
         & !in_judge
         & !in_measure;
     wire [15:0] ahead = work_decoded_event_flow;
@@ -2297,12 +2467,12 @@ module protocol (
             settle_valid
             & settle_work_decoded_writes
             & (settle_work_decoded_event_flow == ahead)
-            & !((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps);
+            & !((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps);
     end
     wire behind_long =
         corrects
-        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !((judge_next_follows & judge_next_acknowledges) | judge_next_sends | judge_next_bumps))
-        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !((measure_next_follows & measure_next_acknowledges) | measure_next_sends | measure_next_bumps));
+        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !((judge_next_follows & judge_next_acknowledges & !judge_next_reports) | judge_next_sends | judge_next_bumps))
+        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !((measure_next_follows & measure_next_acknowledges & !measure_next_reports) | measure_next_sends | measure_next_bumps));
     always_comb begin
         blocked = 1'b0;
         blocked = work_valid & work_decoded_writes & behind_long;
@@ -2314,6 +2484,10 @@ module protocol (
         | (in_settle & settle_work_decoded_installs)
         | (in_survey & settled_event_installs);
     always_comb begin
+        stays = 1'b0;
+        stays = blocked | (decoded_valid & decoded_writes & waits);
+    end
+    always_comb begin
         newest = {
             rest_of_ring_rest,
             stored_snd_nxt + {7'd0, stored_tx_avail},
@@ -2324,15 +2498,23 @@ module protocol (
         recent = in_judge ? judge_next_live : in_measure ? measure_next_live : old;
         newest = corrected ? settled_1_live : recent;
         newest = in_relate ? quick_live : corrected ? settled_1_live : recent;
-    end
-    always_comb begin
-        stays = 1'b0;
-        stays = blocked | (decoded_valid & decoded_writes & waits);
+        newest = {
+            newest[585:497],
+            newest[496:347] /* flow[496:347] */,
+            34'd0,
+            newest[312:0] /* flow[312:0] */
+        };
+        newest = {
+            newest[585:497],
+            newest[496:471] /* flow[496:471] */,
+            1'b0,
+            newest[469:0] /* flow[469:0] */
+        };
     end
     wire ready = !held_valid & !outcomes_almost_full & !sweeping;
     assign s_ready = ready;
     wire offered = held_valid | (ready & s_valid);
-    wire [321:0] event_ = held_valid ? held : s_data;
+    wire [386:0] event_ = held_valid ? held : s_data;
     wire [15:0] event__flow = event_[41:26];
     wire waits_1 = stays;
     wire [15:0] read_address = stays ? read_flow : event__flow;
@@ -2342,17 +2524,18 @@ module protocol (
     wire decode_connected = read_class == 2'd0;
     wire decode_fin = read[52] /* flags[0] */;
     wire decode_commands = decode_connected & (read_kind == 2'd3);
-    wire [321:0] prepare_event = decoded_event;
+    wire decode_receives = decode_connected & (read_kind == 2'd0);
+    wire [386:0] prepare_event = decoded_event;
     wire [31:0] prepare_event_ack = prepare_event[123:92];
     wire [31:0] prepare_event_window = prepare_event[155:124];
     wire prepare_event_ts_present = prepare_event[220];
-    wire prepare_event_ce = prepare_event[221];
-    wire [13:0] prepare_event_payload_len = prepare_event[243:230];
+    wire prepare_event_ce = prepare_event[286];
+    wire [13:0] prepare_event_payload_len = prepare_event[308:295];
     wire [31:0] prepare_window = prepare_event_window << stored_send_shift;
     wire [24:0] prepare_mss = {11'd0, stored_mss};
     always_comb begin
         ring_bytes_bytes_2 = 25'd0;
-        work_next = 514'd0;
+        work_next = 580'd0;
         if (!blocked) begin
             if (decoded_valid) begin
                 ring_bytes_bytes_2 = 25'd0;
@@ -2487,7 +2670,7 @@ module protocol (
             end
         end
     end
-    wire [461:0] relate_flow = live_flow;
+    wire [496:0] relate_flow = live_flow;
     wire [7:0] relate_flow_generation = relate_flow[9:2];
     wire [31:0] relate_flow_snd_una = relate_flow[41:10];
     wire [31:0] relate_flow_snd_nxt = relate_flow[73:42];
@@ -2497,19 +2680,30 @@ module protocol (
     wire [31:0] relate_flow_ts_recent = relate_flow[277:246];
     wire relate_flow_recovering = relate_flow[280];
     wire [31:0] relate_flow_recover = relate_flow[312:281];
-    wire [321:0] relate_event = work_decoded_event;
+    wire [31:0] relate_flow_high_rxt = relate_flow[345:314];
+    wire relate_flow_sack = relate_flow[470];
+    wire [386:0] relate_event = work_decoded_event;
     wire [7:0] relate_event_generation = relate_event[49:42];
     wire [31:0] relate_event_seq = relate_event[91:60];
     wire [31:0] relate_event_ack = relate_event[123:92];
     wire [31:0] relate_event_window = relate_event[155:124];
     wire [31:0] relate_event_ts_val = relate_event[187:156];
+    wire [63:0] relate_event_sack = relate_event[284:221];
     wire [31:0] relate_choice_whole = relate_flow_snd_nxt - relate_flow_recover;
     wire [31:0] relate_snd_max =
         (relate_flow_recovering & relate_choice_whole[31]) ? relate_flow_recover :
         relate_flow_snd_nxt;
-    wire [31:0] relations_whole = relate_event_ack - relate_flow_recover;
-    wire [31:0] relations_whole_1 = relate_event_seq - relate_flow_snd_wl1;
-    wire [31:0] relations_whole_2 = relate_event_ts_val - relate_flow_ts_recent;
+    wire [63:0] relate_block = relate_event_sack;
+    wire [31:0] relate_block_left = relate_block[31:0];
+    wire [31:0] relate_block_right = relate_block[63:32];
+    wire [31:0] relate_sack_start = relate_block_left - relate_event_ack;
+    wire [31:0] relate_sack_end = relate_block_right - relate_event_ack;
+    wire [31:0] relations_whole = relate_flow_high_rxt - relate_event_ack;
+    wire [31:0] relations_whole_1 = relate_block_left - relate_block_right;
+    wire [31:0] relations_whole_2 = relate_snd_max - relate_block_right;
+    wire [31:0] relations_whole_3 = relate_event_ack - relate_flow_recover;
+    wire [31:0] relations_whole_4 = relate_event_seq - relate_flow_snd_wl1;
+    wire [31:0] relations_whole_5 = relate_event_ts_val - relate_flow_ts_recent;
     wire [15:0] judged = judge_work_decoded_event_flow;
     wire [15:0] slots_read = work_decoded_event_flow;
     always_comb begin
@@ -2531,6 +2725,54 @@ module protocol (
     wire slots_d_valid = slots[195];
     wire [31:0] slots_d_start = slots[227:196];
     wire [31:0] slots_d_end = slots[259:228];
+    wire [259:0] stored_board = 260'd0;
+    wire [496:0] judged_flow = judge_live_flow;
+    wire [31:0] judged_flow_high_rxt = judged_flow[345:314];
+    wire judged_flow_sacked = judged_flow[346];
+    wire [259:0] board =
+        (last_board_valid & (last_board_flow == judged)) ? last_board :
+        stored_board;
+    wire board_a_valid = board[0];
+    wire board_b_valid = board[65];
+    wire board_c_valid = board[130];
+    wire board_d_valid = board[195];
+    wire [259:0] board_1 = {
+        board[259:196] /* d[64:1] */,
+        board_d_valid & judged_flow_sacked,
+        board[194:131] /* c[64:1] */,
+        board_c_valid & judged_flow_sacked,
+        board[129:66] /* b[64:1] */,
+        board_b_valid & judged_flow_sacked,
+        board[64:1] /* a[64:1] */,
+        board_a_valid & judged_flow_sacked
+    };
+    wire board_1_a_valid = board_1[0];
+    wire [31:0] board_1_a_start = board_1[32:1];
+    wire [31:0] board_1_a_end = board_1[64:33];
+    wire board_1_b_valid = board_1[65];
+    wire [31:0] board_1_b_start = board_1[97:66];
+    wire [31:0] board_1_b_end = board_1[129:98];
+    wire board_1_c_valid = board_1[130];
+    wire [31:0] board_1_c_start = board_1[162:131];
+    wire [31:0] board_1_c_end = board_1[194:163];
+    wire board_1_d_valid = board_1[195];
+    wire [31:0] board_1_d_start = board_1[227:196];
+    wire [31:0] board_1_d_end = board_1[259:228];
+    wire [31:0] from =
+        judge_work_decoded_grants ? judged_flow_high_rxt :
+        judge_work_decoded_event_ack;
+    wire [31:0] sight_start = board_1_a_start - from;
+    wire [31:0] sight_end = board_1_a_end - from;
+    wire sight_behind = !sight_start[31] & (board_1_a_start != from);
+    wire [31:0] sight_start_1 = board_1_b_start - from;
+    wire [31:0] sight_end_1 = board_1_b_end - from;
+    wire sight_behind_1 = !sight_start_1[31] & (board_1_b_start != from);
+    wire [31:0] sight_start_2 = board_1_c_start - from;
+    wire [31:0] sight_end_2 = board_1_c_end - from;
+    wire sight_behind_2 = !sight_start_2[31] & (board_1_c_start != from);
+    wire [31:0] sight_start_3 = board_1_d_start - from;
+    wire [31:0] sight_end_3 = board_1_d_end - from;
+    wire sight_behind_3 = !sight_start_3[31] & (board_1_d_start != from);
     wire [31:0] measure_spans_whole = slots_d_end - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_1 = slots_d_start - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_2 = slots_c_end - judge_live_flow_rcv_nxt;
@@ -2539,20 +2781,20 @@ module protocol (
     wire [31:0] measure_spans_whole_5 = slots_b_start - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_6 = slots_a_end - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_7 = slots_a_start - judge_live_flow_rcv_nxt;
-    wire [461:0] judge_flow = judge_live_flow;
+    wire [496:0] judge_flow = judge_live_flow;
     wire judge_flow_open = judge_flow[0];
     wire judge_flow_opening = judge_flow[1];
     wire [24:0] judge_flow_tx_avail = judge_flow[130:106];
     wire [24:0] judge_flow_rx_avail = judge_flow[219:195];
     wire [24:0] judge_flow_free = judge_flow[244:220];
     wire judge_flow_recovering = judge_flow[280];
-    wire judge_flow_tx_fin = judge_flow[313];
-    wire [13:0] judge_flow_mss = judge_flow[400:387];
-    wire [321:0] judge_event = judge_work_decoded_event;
+    wire judge_flow_tx_fin = judge_flow[347];
+    wire [13:0] judge_flow_mss = judge_flow[434:421];
+    wire [386:0] judge_event = judge_work_decoded_event;
     wire [7:0] judge_event_flags = judge_event[59:52];
     wire [31:0] judge_event_seq = judge_event[91:60];
     wire [31:0] judge_event_ack = judge_event[123:92];
-    wire [13:0] judge_event_payload_len = judge_event[243:230];
+    wire [13:0] judge_event_payload_len = judge_event[308:295];
     wire [31:0] judge_acked = relations_acked;
     wire judge_repeated = !(|judge_acked);
     wire judge_fresh = !judge_repeated & (judge_acked <= relations_outstanding);
@@ -2594,16 +2836,157 @@ module protocol (
     wire [31:0] least_b_1 = {7'd0, judge_flow_free};
     wire [31:0] verdict_whole = (judge_event_ack < least_b_1) ? judge_event_ack : least_b_1;
     wire [31:0] verdict_whole_1 = (judge_event_seq < least_b) ? judge_event_seq : least_b;
-    wire [461:0] measure_flow = measure_live_flow;
+    wire [496:0] measure_flow = measure_live_flow;
     wire [31:0] measure_flow_snd_nxt = measure_flow[73:42];
     wire [24:0] measure_flow_rx_avail = measure_flow[219:195];
     wire measure_flow_gaps = measure_flow[245];
     wire [1:0] measure_flow_dupacks = measure_flow[279:278];
-    wire measure_flow_rx_fin = measure_flow[314];
-    wire measure_flow_delays = measure_flow[435];
-    wire measure_flow_owes = measure_flow[436];
-    wire [13:0] measure_flow_owed = measure_flow[450:437];
-    wire measure_flow_ce = measure_flow[451];
+    wire measure_flow_mends = measure_flow[313];
+    wire measure_flow_sacked = measure_flow[346];
+    wire measure_flow_rx_fin = measure_flow[348];
+    wire [13:0] measure_flow_mss = measure_flow[434:421];
+    wire measure_flow_delays = measure_flow[469];
+    wire measure_flow_owes = measure_flow[471];
+    wire [13:0] measure_flow_owed = measure_flow[485:472];
+    wire measure_flow_ce = measure_flow[486];
+    wire [203:0] measure_remains = {
+        measure_view_d_end,
+        measure_view_d_start,
+        measure_view_d_valid & measure_view_d_behind,
+        measure_view_c_end,
+        measure_view_c_start,
+        measure_view_c_valid & measure_view_c_behind,
+        measure_view_b_end,
+        measure_view_b_start,
+        measure_view_b_valid & measure_view_b_behind,
+        measure_view_a_end,
+        measure_view_a_start,
+        measure_view_a_valid & measure_view_a_behind
+    };
+    wire measure_remains_a_valid = measure_remains[0];
+    wire [24:0] measure_remains_a_start = measure_remains[25:1];
+    wire [24:0] measure_remains_a_end = measure_remains[50:26];
+    wire measure_remains_b_valid = measure_remains[51];
+    wire [24:0] measure_remains_b_start = measure_remains[76:52];
+    wire [24:0] measure_remains_b_end = measure_remains[101:77];
+    wire measure_remains_c_valid = measure_remains[102];
+    wire [24:0] measure_remains_c_start = measure_remains[127:103];
+    wire [24:0] measure_remains_c_end = measure_remains[152:128];
+    wire measure_remains_d_valid = measure_remains[153];
+    wire [24:0] measure_remains_d_start = measure_remains[178:154];
+    wire [24:0] measure_remains_d_end = measure_remains[203:179];
+    wire [50:0] measure_block = {measure_relations_sack_end, measure_relations_sack_start, 1'b1};
+    wire [24:0] measure_block_start = measure_block[25:1];
+    wire [24:0] measure_block_end = measure_block[50:26];
+    wire meet_a =
+        measure_remains_a_valid
+        & (measure_block_start <= measure_remains_a_end)
+        & (measure_remains_a_start <= measure_block_end)
+        & (measure_remains_a_start <= measure_block_end);
+    wire meet_b =
+        measure_remains_b_valid
+        & (measure_block_start <= measure_remains_b_end)
+        & (measure_remains_b_start <= measure_block_end)
+        & (measure_remains_b_start <= measure_block_end);
+    wire meet_c =
+        measure_remains_c_valid
+        & (measure_block_start <= measure_remains_c_end)
+        & (measure_remains_c_start <= measure_block_end)
+        & (measure_remains_c_start <= measure_block_end);
+    wire meet_d =
+        measure_remains_d_valid
+        & (measure_block_start <= measure_remains_d_end)
+        & (measure_remains_d_start <= measure_block_end)
+        & (measure_remains_d_start <= measure_block_end);
+    wire meet_a_leads = meet_a & (measure_remains_a_start < measure_block_start);
+    wire meet_b_leads = meet_b & (measure_remains_b_start < measure_block_start);
+    wire meet_c_leads = meet_c & (measure_remains_c_start < measure_block_start);
+    wire meet_d_leads = meet_d & (measure_remains_d_start < measure_block_start);
+    wire meet_leads = meet_a_leads | meet_b_leads | meet_c_leads | meet_d_leads;
+    wire meet_a_extends =
+        meet_a
+        & ((measure_remains_a_end > measure_block_end) | (measure_remains_a_end > measure_block_end));
+    wire meet_b_extends =
+        meet_b
+        & ((measure_remains_b_end > measure_block_end) | (measure_remains_b_end > measure_block_end));
+    wire meet_c_extends =
+        meet_c
+        & ((measure_remains_c_end > measure_block_end) | (measure_remains_c_end > measure_block_end));
+    wire meet_d_extends =
+        meet_d
+        & ((measure_remains_d_end > measure_block_end) | (measure_remains_d_end > measure_block_end));
+    wire meet_extends = meet_a_extends | meet_b_extends | meet_c_extends | meet_d_extends;
+    wire [203:0] search_spans = {
+        measure_view_d_end,
+        measure_view_d_start,
+        measure_view_d_valid & measure_view_d_behind,
+        measure_view_c_end,
+        measure_view_c_start,
+        measure_view_c_valid & measure_view_c_behind,
+        measure_view_b_end,
+        measure_view_b_start,
+        measure_view_b_valid & measure_view_b_behind,
+        measure_view_a_end,
+        measure_view_a_start,
+        measure_view_a_valid & measure_view_a_behind
+    };
+    wire search_spans_a_valid = search_spans[0];
+    wire [24:0] search_spans_a_start = search_spans[25:1];
+    wire search_spans_b_valid = search_spans[51];
+    wire [24:0] search_spans_b_start = search_spans[76:52];
+    wire search_spans_c_valid = search_spans[102];
+    wire [24:0] search_spans_c_start = search_spans[127:103];
+    wire search_spans_d_valid = search_spans[153];
+    wire [24:0] search_spans_d_start = search_spans[178:154];
+    wire search_a =
+        search_spans_a_valid
+        & (!search_spans_b_valid | (search_spans_a_start <= search_spans_b_start))
+        & (!search_spans_c_valid | (search_spans_a_start <= search_spans_c_start))
+        & (!search_spans_d_valid | (search_spans_a_start <= search_spans_d_start));
+    wire search_b =
+        search_spans_b_valid
+        & (!search_spans_a_valid | (search_spans_b_start <= search_spans_a_start))
+        & (!search_spans_c_valid | (search_spans_b_start <= search_spans_c_start))
+        & (!search_spans_d_valid | (search_spans_b_start <= search_spans_d_start));
+    wire search_c =
+        search_spans_c_valid
+        & (!search_spans_a_valid | (search_spans_c_start <= search_spans_a_start))
+        & (!search_spans_b_valid | (search_spans_c_start <= search_spans_b_start))
+        & (!search_spans_d_valid | (search_spans_c_start <= search_spans_d_start));
+    wire search_d =
+        search_spans_d_valid
+        & (!search_spans_a_valid | (search_spans_d_start <= search_spans_a_start))
+        & (!search_spans_b_valid | (search_spans_d_start <= search_spans_b_start))
+        & (!search_spans_c_valid | (search_spans_d_start <= search_spans_c_start));
+    wire [24:0] search_most = {11'd0, measure_flow_mss};
+    wire search_long =
+        (search_a & (search_spans_a_start > search_most))
+        | (search_b & (search_spans_b_start > search_most))
+        | (search_c & (search_spans_c_start > search_most))
+        | (search_d & (search_spans_d_start > search_most));
+    wire [24:0] search_bytes =
+        (search_a ? search_spans_a_start : 25'd0)
+        | (search_b ? search_spans_b_start : 25'd0)
+        | (search_c ? search_spans_c_start : 25'd0)
+        | (search_d ? search_spans_d_start : 25'd0);
+    wire search_in_a = measure_view_a_valid & measure_view_a_covers;
+    wire search_in_b = measure_view_b_valid & measure_view_b_covers;
+    wire search_in_c = measure_view_c_valid & measure_view_c_covers;
+    wire search_in_d = measure_view_d_valid & measure_view_d_covers;
+    wire search_found =
+        measure_flow_mends
+        & measure_work_decoded_grants
+        & (search_spans_a_valid | search_spans_b_valid | search_spans_c_valid | search_spans_d_valid);
+    wire search_covered = search_in_a | search_in_b | search_in_c | search_in_d;
+    wire [47:0] measure_hole = {
+        search_long ? measure_flow_mss : search_bytes[13:0],
+        (search_in_a ? measure_board_a_end : 32'd0) | (search_in_b ? measure_board_b_end : 32'd0) | (search_in_c ? measure_board_c_end : 32'd0) | (search_in_d ? measure_board_d_end : 32'd0),
+        search_found & search_covered,
+        search_found & !search_covered
+    };
+    wire measure_hole_fills = measure_hole[0];
+    wire measure_hole_skips = measure_hole[1];
+    wire measure_fixes = measure_hole_fills | measure_hole_skips;
     wire measure_fits = verdict_reach <= measure_flow_rx_avail;
     wire [24:0] measure_end = measure_fits ? verdict_reach : measure_flow_rx_avail;
     wire measure_in_order = !(|verdict_start);
@@ -2611,51 +2994,55 @@ module protocol (
         verdict_acceptable
         & measure_work_decoded_has_text
         & !measure_flow_rx_fin;
-    wire meet_a =
+    wire [50:0] measure_segment = {verdict_reach, verdict_start, 1'b1};
+    wire [24:0] measure_segment_start = measure_segment[25:1];
+    wire [24:0] measure_segment_end = measure_segment[50:26];
+    wire meet_a_1 =
         measure_spans_a_valid
-        & (verdict_start <= measure_spans_a_end)
-        & (measure_spans_a_start <= verdict_reach)
+        & (measure_segment_start <= measure_spans_a_end)
+        & (measure_spans_a_start <= measure_segment_end)
         & (measure_spans_a_start <= measure_flow_rx_avail);
-    wire meet_b =
+    wire meet_b_1 =
         measure_spans_b_valid
-        & (verdict_start <= measure_spans_b_end)
-        & (measure_spans_b_start <= verdict_reach)
+        & (measure_segment_start <= measure_spans_b_end)
+        & (measure_spans_b_start <= measure_segment_end)
         & (measure_spans_b_start <= measure_flow_rx_avail);
-    wire meet_c =
+    wire meet_c_1 =
         measure_spans_c_valid
-        & (verdict_start <= measure_spans_c_end)
-        & (measure_spans_c_start <= verdict_reach)
+        & (measure_segment_start <= measure_spans_c_end)
+        & (measure_spans_c_start <= measure_segment_end)
         & (measure_spans_c_start <= measure_flow_rx_avail);
-    wire meet_d =
+    wire meet_d_1 =
         measure_spans_d_valid
-        & (verdict_start <= measure_spans_d_end)
-        & (measure_spans_d_start <= verdict_reach)
+        & (measure_segment_start <= measure_spans_d_end)
+        & (measure_spans_d_start <= measure_segment_end)
         & (measure_spans_d_start <= measure_flow_rx_avail);
-    wire meet_a_leads = meet_a & (measure_spans_a_start < verdict_start);
-    wire meet_b_leads = meet_b & (measure_spans_b_start < verdict_start);
-    wire meet_c_leads = meet_c & (measure_spans_c_start < verdict_start);
-    wire meet_d_leads = meet_d & (measure_spans_d_start < verdict_start);
-    wire meet_leads = meet_a_leads | meet_b_leads | meet_c_leads | meet_d_leads;
-    wire meet_a_extends =
-        meet_a
-        & ((measure_spans_a_end > verdict_reach) | (measure_spans_a_end > measure_flow_rx_avail));
-    wire meet_b_extends =
-        meet_b
-        & ((measure_spans_b_end > verdict_reach) | (measure_spans_b_end > measure_flow_rx_avail));
-    wire meet_c_extends =
-        meet_c
-        & ((measure_spans_c_end > verdict_reach) | (measure_spans_c_end > measure_flow_rx_avail));
-    wire meet_d_extends =
-        meet_d
-        & ((measure_spans_d_end > verdict_reach) | (measure_spans_d_end > measure_flow_rx_avail));
-    wire meet_extends = meet_a_extends | meet_b_extends | meet_c_extends | meet_d_extends;
+    wire meet_a_leads_1 = meet_a_1 & (measure_spans_a_start < measure_segment_start);
+    wire meet_b_leads_1 = meet_b_1 & (measure_spans_b_start < measure_segment_start);
+    wire meet_c_leads_1 = meet_c_1 & (measure_spans_c_start < measure_segment_start);
+    wire meet_d_leads_1 = meet_d_1 & (measure_spans_d_start < measure_segment_start);
+    wire meet_leads_1 = meet_a_leads_1 | meet_b_leads_1 | meet_c_leads_1 | meet_d_leads_1;
+    wire meet_a_extends_1 =
+        meet_a_1
+        & ((measure_spans_a_end > measure_segment_end) | (measure_spans_a_end > measure_flow_rx_avail));
+    wire meet_b_extends_1 =
+        meet_b_1
+        & ((measure_spans_b_end > measure_segment_end) | (measure_spans_b_end > measure_flow_rx_avail));
+    wire meet_c_extends_1 =
+        meet_c_1
+        & ((measure_spans_c_end > measure_segment_end) | (measure_spans_c_end > measure_flow_rx_avail));
+    wire meet_d_extends_1 =
+        meet_d_1
+        & ((measure_spans_d_end > measure_segment_end) | (measure_spans_d_end > measure_flow_rx_avail));
+    wire meet_extends_1 = meet_a_extends_1 | meet_b_extends_1 | meet_c_extends_1 | meet_d_extends_1;
     wire measure_small = {7'd0, verdict_burst} <= verdict_room;
     wire [24:0] measure_bytes =
-        verdict_shut ? 25'd0 :
+        (verdict_shut | measure_fixes) ? 25'd0 :
         measure_small ? verdict_burst :
         verdict[92:68] /* room[24:0] */;
     wire [31:0] measure_unacknowledged = measure_relations_ahead + {18'd0, measure_flow_owed};
-    wire measure_third = measure_flow_dupacks == 2'd2;
+    wire measure_third = (measure_flow_dupacks == 2'd2) & verdict_takes_ack & verdict_duplicate;
+    wire measure_knows = measure_relations_reports | measure_flow_sacked;
     wire measure_outstanding = |measure_relations_outstanding;
     wire [31:0] measure_edge = verdict_sets ? measure_relations_set_edge : measure_work_edge;
     wire [24:0] extent_whole = measure_end - verdict_start;
@@ -2664,20 +3051,28 @@ module protocol (
         meet_b_free = 1'b0;
         meet_c_free = 1'b0;
         meet_d_free = 1'b0;
+        measure_reported = 62'd0;
+        meet_a_free_1 = 1'b0;
+        meet_b_free_1 = 1'b0;
+        meet_c_free_1 = 1'b0;
+        meet_d_free_1 = 1'b0;
         measure_meeting = 62'd0;
-        extent_next = 175'd0;
+        extent_next = 288'd0;
         if (measure_valid) begin
             meet_a_free = 1'b0;
             meet_b_free = 1'b0;
             meet_c_free = 1'b0;
             meet_d_free = 1'b0;
-            meet_a_free = meet_a | !measure_spans_a_valid;
-            measure_meeting = {
-                meet_extends ? ((meet_a_extends ? measure_spans_a_end : 25'd0) | (meet_b_extends ? measure_spans_b_end : 25'd0) | (meet_c_extends ? measure_spans_c_end : 25'd0) | (meet_d_extends ? measure_spans_d_end : 25'd0)) : measure_end,
-                meet_leads ? ((meet_a_leads ? measure_spans_a_start : 25'd0) | (meet_b_leads ? measure_spans_b_start : 25'd0) | (meet_c_leads ? measure_spans_c_start : 25'd0) | (meet_d_leads ? measure_spans_d_start : 25'd0)) : verdict_start,
+            meet_a_free = meet_a | !measure_remains_a_valid;
+            meet_b_free = meet_b | !measure_remains_b_valid;
+            meet_c_free = meet_c | !measure_remains_c_valid;
+            meet_d_free = meet_d | !measure_remains_d_valid;
+            measure_reported = {
+                meet_extends ? ((meet_a_extends ? measure_remains_a_end : 25'd0) | (meet_b_extends ? measure_remains_b_end : 25'd0) | (meet_c_extends ? measure_remains_c_end : 25'd0) | (meet_d_extends ? measure_remains_d_end : 25'd0)) : measure_block_end,
+                meet_leads ? ((meet_a_leads ? measure_remains_a_start : 25'd0) | (meet_b_leads ? measure_remains_b_start : 25'd0) | (meet_c_leads ? measure_remains_c_start : 25'd0) | (meet_d_leads ? measure_remains_d_start : 25'd0)) : measure_block_start,
                 meet_a_free | meet_b_free | meet_c_free | meet_d_free,
                 meet_extends,
-                (measure_spans_a_valid & !meet_a) | (measure_spans_b_valid & !meet_b) | (measure_spans_c_valid & !meet_c) | (measure_spans_d_valid & !meet_d),
+                (measure_remains_a_valid & !meet_a) | (measure_remains_b_valid & !meet_b) | (measure_remains_c_valid & !meet_c) | (measure_remains_d_valid & !meet_d),
                 meet_a | meet_b | meet_c | meet_d,
                 meet_d_free & !meet_a_free & !meet_b_free & !meet_c_free,
                 meet_d,
@@ -2688,13 +3083,39 @@ module protocol (
                 meet_a_free,
                 meet_a
             };
+            meet_a_free_1 = 1'b0;
+            meet_b_free_1 = 1'b0;
+            meet_c_free_1 = 1'b0;
+            meet_d_free_1 = 1'b0;
+            meet_a_free_1 = meet_a_1 | !measure_spans_a_valid;
+            measure_meeting = {
+                meet_extends_1 ? ((meet_a_extends_1 ? measure_spans_a_end : 25'd0) | (meet_b_extends_1 ? measure_spans_b_end : 25'd0) | (meet_c_extends_1 ? measure_spans_c_end : 25'd0) | (meet_d_extends_1 ? measure_spans_d_end : 25'd0)) : measure_end,
+                meet_leads_1 ? ((meet_a_leads_1 ? measure_spans_a_start : 25'd0) | (meet_b_leads_1 ? measure_spans_b_start : 25'd0) | (meet_c_leads_1 ? measure_spans_c_start : 25'd0) | (meet_d_leads_1 ? measure_spans_d_start : 25'd0)) : measure_segment_start,
+                meet_a_free_1 | meet_b_free_1 | meet_c_free_1 | meet_d_free_1,
+                meet_extends_1,
+                (measure_spans_a_valid & !meet_a_1) | (measure_spans_b_valid & !meet_b_1) | (measure_spans_c_valid & !meet_c_1) | (measure_spans_d_valid & !meet_d_1),
+                meet_a_1 | meet_b_1 | meet_c_1 | meet_d_1,
+                meet_d_free_1 & !meet_a_free_1 & !meet_b_free_1 & !meet_c_free_1,
+                meet_d_1,
+                meet_c_free_1 & !meet_a_free_1 & !meet_b_free_1,
+                meet_c_1,
+                meet_b_free_1 & !meet_a_free_1,
+                meet_b_1,
+                meet_a_free_1,
+                meet_a_1
+            };
             extent_next = {
                 measure_edge - measure_flow_snd_nxt,
                 measure_edge,
                 verdict_times_out & (!measure_outstanding | !(|measure_relations_snd_wnd)),
-                verdict_last & measure_small & !verdict_shut,
+                verdict_last & measure_small & !verdict_shut & !measure_fixes,
                 measure_bytes,
-                (verdict_takes_ack & verdict_duplicate & measure_third) | (verdict_times_out & measure_outstanding),
+                measure_hole,
+                measure_remains_a_valid | measure_remains_b_valid | measure_remains_c_valid | measure_remains_d_valid,
+                measure_reported,
+                verdict_takes_ack & measure_relations_reports,
+                measure_third & measure_knows,
+                (measure_third & !measure_knows) | (verdict_times_out & measure_outstanding),
                 verdict_takes_ack & (verdict_fresh | !measure_relations_old_window),
                 verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
                 measure_unacknowledged[31] | !(|measure_unacknowledged),
@@ -2710,7 +3131,7 @@ module protocol (
     wire settles = settle_valid & settle_work_decoded_writes;
     assign exact_holds =
         rst
-        | !(settles & ((settle_next_follows & settle_next_acknowledges) | settle_next_sends | settle_next_bumps))
+        | !(settles & ((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps))
         | (settle_next_live == settled_1_live);
     wire [24:0] rest_of_ring_negative_1 = 25'd0 - settled_1_live_flow_rx_avail;
     wire rest_of_ring_whole_1 = !(|settled_1_live_flow_rx_avail);
@@ -3448,15 +3869,15 @@ module protocol (
             rest_of_ring_rest_1[23:0]
         };
     end
-    wire [550:0] agrees_right = {
+    wire [585:0] agrees_right = {
         rest_of_ring_rest_1,
         settled_1_live_flow_snd_nxt + {7'd0, settled_1_live_flow_tx_avail},
         settled_1_live_flow_edge - settled_1_live_flow_snd_nxt,
         settled_1_live_flow
     };
-    wire [31:0] agrees_right_room = agrees_right[493:462];
-    wire [31:0] agrees_right_released = agrees_right[525:494];
-    wire [24:0] agrees_right_unread = agrees_right[550:526];
+    wire [31:0] agrees_right_room = agrees_right[528:497];
+    wire [31:0] agrees_right_released = agrees_right[560:529];
+    wire [24:0] agrees_right_unread = agrees_right[585:561];
     always_comb begin
         ring_bytes_bytes_3 = 25'd0;
         ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], settled_1_live_flow_tx_log2 == 5'd0};
@@ -3585,13 +4006,14 @@ module protocol (
         | ((settled_1_live_room == agrees_right_room) & (settled_1_live_released == agrees_right_released) & ({7'd0, settled_1_live_flow_free} == (agrees_limit - settled_1_live_released)) & (settled_1_live_unread == agrees_right_unread));
     wire write_enable = writing | sweeping;
     wire [15:0] write_address = sweeping ? sweep_flow : writing_flow;
-    wire [461:0] write_data = sweeping ? 462'd0 : settled_live_flow;
+    wire [496:0] write_data = sweeping ? 497'd0 : settled_live_flow;
     wire moves_slots = writing & settled_moves_slots;
     wire writes_slots = moves_slots;
     wire [15:0] slots_address = writing_flow;
     wire [259:0] slots_data = settled_slots;
     wire [64:0] slots_data_a = slots_data[64:0];
     wire [64:0] held_0_1 = slots_data_a;
+    wire writes_board = writing & settled_moves_board;
     wire [15:0] edge_read = writing_flow;
     wire [24:0] survey_mask = settled_step_unit;
     wire [25:0] survey_less = {1'b0, settled_live_flow_rx_avail} - {1'b0, survey_mask};
@@ -3601,6 +4023,36 @@ module protocol (
     wire [31:0] survey_snd_max =
         (settled_live_flow_recovering & survey_choice_1_whole[31]) ? settled_live_flow_recover :
         settled_live_flow_snd_nxt;
+    wire reports_a = settled_slots_a_valid;
+    wire reports_b = settled_slots_b_valid;
+    wire reports_c = settled_slots_c_valid;
+    wire reports_d = settled_slots_d_valid;
+    wire reports_two =
+        (reports_a & reports_b)
+        | (reports_c & reports_d)
+        | ((reports_a | reports_b) & (reports_c | reports_d));
+    wire reports_three =
+        (reports_a & reports_b & (reports_c | reports_d))
+        | (reports_c & reports_d & (reports_a | reports_b));
+    wire [64:0] reports_late = settled_slots_c_valid ? settled_slots_c : settled_slots_d;
+    wire [64:0] reports_second =
+        (reports_a & reports_b) ? settled_slots_b :
+        (reports_a | reports_b) ? reports_late :
+        settled_slots_d;
+    wire [31:0] reports_second_start = reports_second[32:1];
+    wire [31:0] reports_second_end = reports_second[64:33];
+    wire [64:0] block_held =
+        (reports_a | reports_b) ? (settled_slots_a_valid ? settled_slots_a : settled_slots_b) :
+        reports_late;
+    wire [31:0] block_held_start = block_held[32:1];
+    wire [31:0] block_held_end = block_held[64:33];
+    wire [64:0] block_held_1 = (reports_a & reports_b) ? reports_late : settled_slots_d;
+    wire [31:0] block_held_1_start = block_held_1[32:1];
+    wire [31:0] block_held_1_end = block_held_1[64:33];
+    wire [31:0] surveyed_whole = settled_live_flow_high_rxt - settled_board_a_start;
+    wire [31:0] surveyed_whole_1 = settled_live_flow_high_rxt - settled_board_b_start;
+    wire [31:0] surveyed_whole_2 = settled_live_flow_high_rxt - settled_board_c_start;
+    wire [31:0] surveyed_whole_3 = settled_live_flow_high_rxt - settled_board_d_start;
     always_comb begin
         ring_bytes_bytes_4 = 25'd0;
         wide_bytes = 25'd0;
@@ -3621,7 +4073,7 @@ module protocol (
         fits_half_ring_reaches_12 = 1'b0;
         fits_half_ring_reaches_13 = 1'b0;
         survey_choice_2 = 1'b0;
-        surveyed_next = 1398'd0;
+        surveyed_next = 1694'd0;
         if (settled_valid) begin
             ring_bytes_bytes_4 = 25'd0;
             ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_live_flow_rx_log2 == 5'd0};
@@ -3753,7 +4205,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd1);
             fits_half_ring_above = {
                 fits_half_ring_above[13:1],
-                fits_half_ring_reaches_0 & settled[387] /* live.flow.mss[0] */
+                fits_half_ring_reaches_0 & settled[421] /* live.flow.mss[0] */
             };
             fits_half_ring_reaches_1 = 1'b0;
             fits_half_ring_reaches_1 =
@@ -3767,7 +4219,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd2);
             fits_half_ring_above = {
                 fits_half_ring_above[13:2],
-                fits_half_ring_reaches_1 & settled[388] /* live.flow.mss[1] */,
+                fits_half_ring_reaches_1 & settled[422] /* live.flow.mss[1] */,
                 fits_half_ring_above[0]
             };
             fits_half_ring_reaches_2 = 1'b0;
@@ -3785,7 +4237,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd3);
             fits_half_ring_above = {
                 fits_half_ring_above[13:3],
-                fits_half_ring_reaches_2 & settled[389] /* live.flow.mss[2] */,
+                fits_half_ring_reaches_2 & settled[423] /* live.flow.mss[2] */,
                 fits_half_ring_above[1:0]
             };
             fits_half_ring_reaches_3 = 1'b0;
@@ -3806,7 +4258,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd4);
             fits_half_ring_above = {
                 fits_half_ring_above[13:4],
-                fits_half_ring_reaches_3 & settled[390] /* live.flow.mss[3] */,
+                fits_half_ring_reaches_3 & settled[424] /* live.flow.mss[3] */,
                 fits_half_ring_above[2:0]
             };
             fits_half_ring_reaches_4 = 1'b0;
@@ -3830,7 +4282,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd5);
             fits_half_ring_above = {
                 fits_half_ring_above[13:5],
-                fits_half_ring_reaches_4 & settled[391] /* live.flow.mss[4] */,
+                fits_half_ring_reaches_4 & settled[425] /* live.flow.mss[4] */,
                 fits_half_ring_above[3:0]
             };
             fits_half_ring_reaches_5 = 1'b0;
@@ -3857,7 +4309,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd6);
             fits_half_ring_above = {
                 fits_half_ring_above[13:6],
-                fits_half_ring_reaches_5 & settled[392] /* live.flow.mss[5] */,
+                fits_half_ring_reaches_5 & settled[426] /* live.flow.mss[5] */,
                 fits_half_ring_above[4:0]
             };
             fits_half_ring_reaches_6 = 1'b0;
@@ -3887,7 +4339,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd7);
             fits_half_ring_above = {
                 fits_half_ring_above[13:7],
-                fits_half_ring_reaches_6 & settled[393] /* live.flow.mss[6] */,
+                fits_half_ring_reaches_6 & settled[427] /* live.flow.mss[6] */,
                 fits_half_ring_above[5:0]
             };
             fits_half_ring_reaches_7 = 1'b0;
@@ -3920,7 +4372,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd8);
             fits_half_ring_above = {
                 fits_half_ring_above[13:8],
-                fits_half_ring_reaches_7 & settled[394] /* live.flow.mss[7] */,
+                fits_half_ring_reaches_7 & settled[428] /* live.flow.mss[7] */,
                 fits_half_ring_above[6:0]
             };
             fits_half_ring_reaches_8 = 1'b0;
@@ -3956,7 +4408,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd9);
             fits_half_ring_above = {
                 fits_half_ring_above[13:9],
-                fits_half_ring_reaches_8 & settled[395] /* live.flow.mss[8] */,
+                fits_half_ring_reaches_8 & settled[429] /* live.flow.mss[8] */,
                 fits_half_ring_above[7:0]
             };
             fits_half_ring_reaches_9 = 1'b0;
@@ -3995,7 +4447,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd10);
             fits_half_ring_above = {
                 fits_half_ring_above[13:10],
-                fits_half_ring_reaches_9 & settled[396] /* live.flow.mss[9] */,
+                fits_half_ring_reaches_9 & settled[430] /* live.flow.mss[9] */,
                 fits_half_ring_above[8:0]
             };
             fits_half_ring_reaches_10 = 1'b0;
@@ -4037,7 +4489,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd11);
             fits_half_ring_above = {
                 fits_half_ring_above[13:11],
-                fits_half_ring_reaches_10 & settled[397] /* live.flow.mss[10] */,
+                fits_half_ring_reaches_10 & settled[431] /* live.flow.mss[10] */,
                 fits_half_ring_above[9:0]
             };
             fits_half_ring_reaches_11 = 1'b0;
@@ -4082,7 +4534,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd12);
             fits_half_ring_above = {
                 fits_half_ring_above[13:12],
-                fits_half_ring_reaches_11 & settled[398] /* live.flow.mss[11] */,
+                fits_half_ring_reaches_11 & settled[432] /* live.flow.mss[11] */,
                 fits_half_ring_above[10:0]
             };
             fits_half_ring_reaches_12 = 1'b0;
@@ -4130,7 +4582,7 @@ module protocol (
                 | (settled_live_flow_rx_log2 == 5'd13);
             fits_half_ring_above = {
                 fits_half_ring_above[13],
-                fits_half_ring_reaches_12 & settled[399] /* live.flow.mss[12] */,
+                fits_half_ring_reaches_12 & settled[433] /* live.flow.mss[12] */,
                 fits_half_ring_above[11:0]
             };
             fits_half_ring_reaches_13 = 1'b0;
@@ -4180,11 +4632,19 @@ module protocol (
                 fits_half_ring_reaches_13
                 | (settled_live_flow_rx_log2 == 5'd14);
             fits_half_ring_above = {
-                fits_half_ring_reaches_13 & settled[400] /* live.flow.mss[13] */,
+                fits_half_ring_reaches_13 & settled[434] /* live.flow.mss[13] */,
                 fits_half_ring_above[12:0]
             };
             survey_choice_2 = !(|fits_half_ring_above);
             surveyed_next = {
+                settled_live_flow_mends & ((settled_board_a_valid & surveyed_whole[31]) | (settled_board_b_valid & surveyed_whole_1[31]) | (settled_board_c_valid & surveyed_whole_2[31]) | (settled_board_d_valid & surveyed_whole_3[31])),
+                block_held_1_end,
+                block_held_1_start,
+                reports_second_end,
+                reports_second_start,
+                block_held_end,
+                block_held_start,
+                reports_three ? 2'd3 : reports_two ? 2'd2 : {1'b0, reports_a | reports_b | reports_c | reports_d},
                 now[41:10] + settled_live_flow_ts_offset,
                 settled_step_seq - settled_live_flow_iss,
                 settled_step_place_seq - settled_live_flow_irs,
@@ -4220,7 +4680,7 @@ module protocol (
     wire [31:0] announce_edge =
         (announce_retracts & !drafted_opens) ? drafted_up_edge :
         drafted_down_edge;
-    wire [515:0] announce_full = drafted_outcome;
+    wire [709:0] announce_full = drafted_outcome;
     wire [1:0] announce_full_kind = announce_full[1:0];
     wire [1:0] announce_full_class = announce_full[51:50];
     wire announce_full_send = announce_full[52];
@@ -4231,14 +4691,16 @@ module protocol (
     wire announce_full_ts_on = announce_full[141];
     wire [31:0] announce_full_ts_offset = announce_full[173:142];
     wire [31:0] announce_full_ts_ecr = announce_full[205:174];
-    wire announce_full_done = announce_full[435];
+    wire [193:0] announce_full_sack = announce_full[399:206];
+    wire announce_full_done = announce_full[629];
     wire [15:0] announce_window =
         announce_full_window
         + {15'd0, announce_retracts & !drafted_widest};
     wire announce_raw = (announce_full_kind == 2'd2) & (announce_full_class == 2'd1);
     wire announce_sends = (announce_full_send & !announce_raw) | announce_updates;
-    wire [515:0] announce_outcome = {
-        announce_full[515:206],
+    wire [709:0] announce_outcome = {
+        announce_full[709:400],
+        announce_sends ? announce_full_sack : 194'd0,
         announce_sends ? announce_full_ts_ecr : 32'd0,
         announce_sends ? announce_full_ts_offset : 32'd0,
         announce_sends & announce_full_ts_on,
@@ -4249,26 +4711,28 @@ module protocol (
         announce_full_send | announce_updates,
         announce_full[51:0]
     };
-    wire [548:0] announced = {
+    wire [742:0] announced = {
         drafted_opens | (announce_sends & announce_further),
         announce_edge,
         announce_outcome
     };
-    wire [515:0] announced_outcome = announced[515:0];
+    wire [709:0] announced_outcome = announced[709:0];
     wire [15:0] announced_outcome_flow = announced[41:26];
-    wire [31:0] announced_edge = announced[547:516];
-    wire announced_moves = announced[548];
+    wire [31:0] announced_edge = announced[741:710];
+    wire announced_moves = announced[742];
     wire moves = drafted_valid & drafted_writes & announced_moves;
     wire [15:0] moved_flow_1 = announced_outcome_flow;
-    wire [461:0] draft_flow_1 = surveyed_flow;
+    wire [496:0] draft_flow_1 = surveyed_flow;
     wire draft_flow_1_opening = draft_flow_1[1];
     wire [31:0] draft_flow_1_snd_una = draft_flow_1[41:10];
     wire [24:0] draft_flow_1_tx_avail = draft_flow_1[130:106];
     wire [31:0] draft_flow_1_rcv_nxt = draft_flow_1[194:163];
+    wire draft_flow_1_gaps = draft_flow_1[245];
     wire [31:0] draft_flow_1_ts_recent = draft_flow_1[277:246];
-    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[386:383];
-    wire draft_flow_1_ts_on = draft_flow_1[401];
-    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[433:402];
+    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[420:417];
+    wire draft_flow_1_ts_on = draft_flow_1[435];
+    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[467:436];
+    wire draft_flow_1_sack = draft_flow_1[470];
     wire [263:0] draft_step = surveyed_step;
     wire draft_step_stale = draft_step[0];
     wire [7:0] draft_step_generation = draft_step[8:1];
@@ -4292,30 +4756,32 @@ module protocol (
     wire draft_step_opens = draft_step[254];
     wire draft_step_done = draft_step[255];
     wire [7:0] draft_step_status = draft_step[263:256];
-    wire [321:0] draft_event = surveyed_decoded_event;
+    wire [386:0] draft_event = surveyed_decoded_event;
     wire [1:0] draft_event_kind = draft_event[1:0];
     wire [23:0] draft_event_ticket = draft_event[25:2];
     wire [15:0] draft_event_flow = draft_event[41:26];
     wire [1:0] draft_event_class = draft_event[51:50];
     wire [7:0] draft_event_flags = draft_event[59:52];
     wire [31:0] draft_event_ts_ecr = draft_event[219:188];
-    wire [13:0] draft_event_frame_len = draft_event[257:244];
-    wire [63:0] draft_event_address = draft_event[321:258];
+    wire [13:0] draft_event_frame_len = draft_event[322:309];
+    wire [63:0] draft_event_address = draft_event[386:323];
     wire draft_done = draft_step_done;
     wire draft_good = draft_done & !(|draft_step_status);
     wire draft_raw = (draft_event_kind == 2'd2) & (draft_event_class == 2'd1);
     wire draft_ready =
-        !draft_flow_1_opening
-        & (|draft_flow_1_tx_avail)
-        & (surveyed_in_flight < surveyed_snd_wnd);
+        surveyed_mends
+        | (!draft_flow_1_opening & (|draft_flow_1_tx_avail) & (surveyed_in_flight < surveyed_snd_wnd));
     wire [24:0] draft_units = surveyed_free >> draft_flow_1_receive_shift;
     wire [31:0] least_a = {7'd0, surveyed_free};
     wire [31:0] draft_down_bytes =
         draft_step_opens ? ((least_a < 32'hffff) ? least_a : 32'hffff) :
         surveyed_widest ? surveyed_most :
-        {7'd0, surveyed_whole};
+        {7'd0, surveyed_whole_4};
     wire [31:0] draft_up_bytes = surveyed_widest ? surveyed_most : {7'd0, surveyed_free};
     wire [31:0] draft_base = draft_flow_1_rcv_nxt - surveyed_worth;
+    wire [1:0] draft_reported =
+        (draft_flow_1_sack & draft_flow_1_gaps & !(|draft_step_length) & !draft_raw) ? surveyed_sack_count :
+        2'd0;
     wire [31:0] draft_seq =
         draft_step_sequenced ? draft_step_seq :
         (draft_flow_1_snd_una + ((surveyed_outstanding < surveyed_snd_wnd) ? surveyed_outstanding : surveyed_snd_wnd));
@@ -4331,7 +4797,7 @@ module protocol (
         draft_step_notify ? draft_step_tx_bump :
         draft_good ? {7'd0, draft_flow_1_tx_avail} :
         32'd0;
-    wire [515:0] draft_outcome = {
+    wire [709:0] draft_outcome = {
         draft_raw ? draft_event_address : 64'd0,
         draft_step_status,
         surveyed_decoded_commands ? draft_event_flags : 8'd0,
@@ -4351,6 +4817,10 @@ module protocol (
         draft_step_place,
         (|draft_step_length) ? surveyed_tx_pos : 32'd0,
         draft_raw ? draft_event_frame_len : draft_step_length,
+        (draft_reported == 2'd3) ? surveyed_sack_third : 64'd0,
+        draft_reported[1] ? surveyed_sack_second : 64'd0,
+        (|draft_reported) ? surveyed_sack_first : 64'd0,
+        draft_reported,
         draft_flow_1_ts_recent,
         draft_flow_1_ts_offset,
         draft_flow_1_ts_on,
@@ -4388,6 +4858,7 @@ module protocol (
         & !settled_valid
         & !written_valid
         & !last_slots_valid
+        & !last_board_valid
         & !surveyed_valid
         & !drafted_valid
         & !last_edge_valid
@@ -4395,7 +4866,7 @@ module protocol (
         & !(|outcomes_level)
         & !sweeping;
 
-    ram_462x256 u_states (
+    ram_497x256 u_states (
         .clk(clk),
         .write_enable(write_enable),
         .write_address(write_address),
@@ -4419,7 +4890,7 @@ module protocol (
         .read_address(slots_read),
         .read_data(slots_0_read_data)
     );
-    fifo_516x32_forward_margin_13 u_outcomes (
+    fifo_710x32_forward_margin_13 u_outcomes (
         .clk(clk),
         .rst(rst),
         .s_data(outcome),
@@ -4478,13 +4949,14 @@ module protocol (
                     decode_connected & (read_kind == 2'd2),
                     decode_connected & (read_kind == 2'd1) & read[52] /* flags[0] */,
                     decode_connected & (read_kind == 2'd1) & !read[52] /* flags[0] */,
-                    decode_connected & (read_kind == 2'd0),
+                    decode_receives & read_sack_present,
+                    decode_receives,
                     decode_connected & exists,
                     exists,
                     read
                 };
                 stored <=
-                    !exists ? 462'd0 :
+                    !exists ? 497'd0 :
                     (writing & (writing_flow == read_flow)) ? settled_live_flow :
                     (written_valid & (written_flow == read_flow)) ? written :
                     states_read_data;
@@ -4508,9 +4980,13 @@ module protocol (
             judge_next <= quick;
             relations <= {
                 relate_event_generation == relate_flow_generation,
-                !relations_whole[31],
-                relations_whole_1[31],
-                work_timed & relations_whole_2[31],
+                relations_whole[31],
+                work_decoded_reports & relate_flow_sack & (relate_block_left != relate_event_ack) & !relate_sack_start[31] & !relate_sack_end[31] & relations_whole_1[31] & !relations_whole_2[31],
+                relate_sack_end[24:0],
+                relate_sack_start[24:0],
+                !relations_whole_3[31],
+                relations_whole_4[31],
+                work_timed & relations_whole_5[31],
                 relate_flow_snd_una + relate_event_window,
                 relate_flow_edge - relate_flow_snd_una,
                 relate_flow_snd_nxt - relate_flow_snd_una,
@@ -4519,6 +4995,7 @@ module protocol (
                 relate_event_ack - relate_flow_snd_nxt,
                 relate_event_ack - relate_flow_snd_una
             };
+            relations[277] /* reports */ <= 1'b0;
         end
         measure_valid <= judge_valid;
         if (judge_valid) begin
@@ -4527,6 +5004,29 @@ module protocol (
             measure_next <= judge_next;
             measure_relations <= relations;
             measure_slots <= slots;
+            measure_board <= board_1;
+            measure_view <= {
+                sight_end_3[24:0],
+                sight_start_3[24:0],
+                !sight_behind_3 & !sight_end_3[31] & (board_1_d_end != from),
+                sight_behind_3,
+                board_1_d_valid,
+                sight_end_2[24:0],
+                sight_start_2[24:0],
+                !sight_behind_2 & !sight_end_2[31] & (board_1_c_end != from),
+                sight_behind_2,
+                board_1_c_valid,
+                sight_end_1[24:0],
+                sight_start_1[24:0],
+                !sight_behind_1 & !sight_end_1[31] & (board_1_b_end != from),
+                sight_behind_1,
+                board_1_b_valid,
+                sight_end[24:0],
+                sight_start[24:0],
+                !sight_behind & !sight_end[31] & (board_1_a_end != from),
+                sight_behind,
+                board_1_a_valid
+            };
             measure_spans <= {
                 measure_spans_whole[24:0],
                 measure_spans_whole_1[24:0],
@@ -4544,7 +5044,7 @@ module protocol (
             verdict <= {
                 judge_good & judge_reads,
                 judge_good & judge_retransmits & !judge_flow_opening,
-                judge_good & judge_sets & !judge_event[286] /* address[28] */,
+                judge_good & judge_sets & !judge_event[351] /* address[28] */,
                 judge_good & judge_closes,
                 judge_good & judge_opens,
                 judge_status,
@@ -4557,7 +5057,7 @@ module protocol (
                 judge_start + {11'd0, judge_rest},
                 judge_start,
                 judge_front,
-                judge_repeated & (|relations_outstanding) & !judge_work_decoded_has_text & (judge_work_window == relations_snd_wnd) & !judge_flow_recovering,
+                judge_repeated & (|relations_outstanding) & !judge_work_decoded_has_text & ((judge_work_window == relations_snd_wnd) | relations_reports) & !judge_flow_recovering,
                 judge_acceptable & !judge_old & judge_work_decoded_receives,
                 judge_acceptable & judge_work_decoded_receives,
                 judge_fresh
@@ -4570,6 +5070,8 @@ module protocol (
             settle_next <= measure_next;
             settle_relations <= measure_relations;
             settle_slots <= measure_slots;
+            settle_board <= measure_board;
+            settle_view <= measure_view;
             settle_verdict <= verdict;
             extent <= extent_next;
         end
@@ -4583,6 +5085,11 @@ module protocol (
             last_slots <= settled_slots;
             last_slots_flow <= writing_flow;
         end
+        last_board_valid <= writes_board;
+        if (writes_board) begin
+            last_board <= settled_board;
+            last_board_flow <= writing_flow;
+        end
         written_valid <= writing;
         if (writing) begin
             written <= settled_live_flow;
@@ -4595,13 +5102,13 @@ module protocol (
         drafted_valid <= surveyed_valid;
         if (surveyed_valid) begin
             drafted <= {
-                draft_flow_1_rcv_nxt + {surveyed[1204:1174] /* worth[30:0] */, 1'b0},
+                draft_flow_1_rcv_nxt + {surveyed[1305:1275] /* worth[30:0] */, 1'b0},
                 draft_base + draft_up_bytes,
                 draft_flow_1_rcv_nxt + draft_up_bytes,
                 draft_base + draft_down_bytes,
                 draft_flow_1_rcv_nxt + draft_down_bytes,
                 surveyed_widest,
-                draft_flow_1_rcv_nxt + {7'd0, surveyed_whole},
+                draft_flow_1_rcv_nxt + {7'd0, surveyed_whole_4},
                 draft_step_opens,
                 draft_step_send_if_opened,
                 draft_step_stale,
@@ -4639,6 +5146,7 @@ module protocol (
             settle_valid <= 1'b0;
             settled_valid <= 1'b0;
             last_slots_valid <= 1'b0;
+            last_board_valid <= 1'b0;
             written_valid <= 1'b0;
             surveyed_valid <= 1'b0;
             drafted_valid <= 1'b0;
@@ -4651,43 +5159,54 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], settle_work[367], settle_work[431:400], settle_work[513:464],
+        1'b0, now[9:0], now[63:42], settle_work[433], settle_work[497:466], settle_work[579:530],
         settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
-        settle_verdict[126:18], settle_verdict[188], extent[25], surveyed[322], surveyed[327:325],
-        surveyed[364:329], settle_flow[162:74], settle_flow[244:195], settle_flow[312:246],
-        settle_flow[382:315], settle_flow[433:387], settle_flow[435], settle_flow[450:437],
-        settle_flow[461:452], settle_event[41:0], settle_event[57:50], settle_event[59],
-        settle_event[221:220], settle_event[257:230], moved_event[51:0], moved_event[59:53],
-        moved_event[155:124], moved_event[229:188], moved_event[273:244], moved_event[321:278],
-        opened_options[15:14], opened_options[31:28], opened_options[39:37], opened_options[63:45],
-        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
-        shortcut_event[229:188], shortcut_event[321:244], follows_flow[162:0],
-        follows_flow[244:220], follows_flow[313:278], follows_flow[461:315], follows_event[59:0],
-        follows_event[155:92], follows_event[229:188], follows_event[321:244],
-        acknowledges_flow[9:0], acknowledges_flow[279:74], acknowledges_flow[461:281],
-        acknowledges_event[91:0], acknowledges_event[321:124], prepare_event[59:0],
-        prepare_event[91:85], prepare_event[219:156], prepare_event[229:222],
-        prepare_event[321:244], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
-        relate_flow[279:278], relate_flow[461:313], relate_event[41:0], relate_event[59:50],
-        relate_event[321:188], judge_flow[105:2], judge_flow[194:131], judge_flow[279:245],
-        judge_flow[312:281], judge_flow[386:314], judge_flow[461:401], judge_event[51:0],
-        judge_event[229:124], judge_event[285:244], judge_event[321:287], measure_flow[41:0],
-        measure_flow[194:74], measure_flow[244:220], measure_flow[277:246], measure_flow[313:280],
-        measure_flow[434:315], measure_flow[461:452], agrees_right[461:0], slots_data[259:65],
+        settle_relations[277:227], settle_view[0], settle_view[53:2], settle_view[106:55],
+        settle_view[159:108], settle_view[211:161], settle_verdict[126:18], settle_verdict[188],
+        extent[16], extent[25], extent[97:94], surveyed[387], surveyed[393:390], surveyed[430:395],
+        settle_flow[162:74], settle_flow[244:195], settle_flow[313:246], settle_flow[416:349],
+        settle_flow[467:421], settle_flow[470:469], settle_flow[485:472], settle_flow[496:487],
+        settle_event[41:0], settle_event[57:50], settle_event[59], settle_event[286:220],
+        settle_event[322:295], moved_event[51:0], moved_event[59:53], moved_event[155:124],
+        moved_event[294:188], moved_event[338:309], moved_event[386:343], opened_options[15:14],
+        opened_options[31:28], opened_options[39:37], opened_options[63:45], shortcut_event[41:0],
+        shortcut_event[59:50], shortcut_event[155:124], shortcut_event[294:188],
+        shortcut_event[386:309], follows_flow[162:0], follows_flow[244:220], follows_flow[347:278],
+        follows_flow[496:349], follows_event[59:0], follows_event[155:92], follows_event[294:188],
+        follows_event[386:309], acknowledges_flow[9:0], acknowledges_flow[279:74],
+        acknowledges_flow[345:281], acknowledges_flow[496:347], acknowledges_event[91:0],
+        acknowledges_event[386:124], prepare_event[59:0], prepare_event[91:85],
+        prepare_event[219:156], prepare_event[285:221], prepare_event[294:287],
+        prepare_event[386:309], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
+        relate_flow[279:278], relate_flow[313], relate_flow[469:346], relate_flow[496:471],
+        relate_event[41:0], relate_event[59:50], relate_event[220:188], relate_event[386:285],
+        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0], judged_flow[496:347],
+        sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
+        sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
+        judge_flow[105:2], judge_flow[194:131], judge_flow[279:245], judge_flow[346:281],
+        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[294:124],
+        judge_event[350:309], judge_event[386:352], measure_flow[41:0], measure_flow[194:74],
+        measure_flow[244:220], measure_flow[277:246], measure_flow[312:280], measure_flow[345:314],
+        measure_flow[347], measure_flow[420:349], measure_flow[468:435], measure_flow[470],
+        measure_flow[496:487], measure_block[0], search_spans[50:26], search_spans[101:77],
+        search_spans[152:128], search_spans[203:179], search_bytes[24:14], measure_segment[0],
+        agrees_right[496:0], slots_data[259:65], reports_second[0], block_held[0], block_held_1[0],
         draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131],
-        draft_flow_1[245:195], draft_flow_1[382:278], draft_flow_1[400:387], draft_flow_1[461:434],
-        draft_step[98:67], draft_step[253:197], draft_event[49:42], draft_event[187:60],
-        draft_event[243:220], draft_units[24:16], moved_after_whole[31:25],
+        draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421], draft_flow_1[469:468],
+        draft_flow_1[496:471], draft_step[98:67], draft_step[253:197], draft_event[49:42],
+        draft_event[187:60], draft_event[308:220], draft_units[24:16], moved_after_whole[31:25],
         shortcut_updates_whole[30:0], shortcut_after_whole[31:25], follows_old_stamp_whole[30:0],
         acknowledges_fresh_whole[30:0], acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0],
         relations_whole[30:0], relations_whole_1[30:0], relations_whole_2[30:0],
+        relations_whole_3[30:0], relations_whole_4[30:0], relations_whole_5[30:0],
         measure_spans_whole[31:25], measure_spans_whole_1[31:25], measure_spans_whole_2[31:25],
         measure_spans_whole_3[31:25], measure_spans_whole_4[31:25], measure_spans_whole_5[31:25],
         measure_spans_whole_6[31:25], measure_spans_whole_7[31:25], judge_past_whole[31:14],
         verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
-        survey_choice_1_whole[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
-        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
-        announce_further_whole_1[30:0]
+        survey_choice_1_whole[30:0], surveyed_whole[30:0], surveyed_whole_1[30:0],
+        surveyed_whole_2[30:0], surveyed_whole_3[30:0], announce_retracts_whole[30:0],
+        announce_opened_whole[30:0], announce_opened_whole_1[30:0], announce_updates_whole[30:0],
+        announce_further_whole[30:0], announce_further_whole_1[30:0]
     };
 
 endmodule

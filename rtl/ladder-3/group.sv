@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    328  s_data
+// in    393  s_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,10 +18,13 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//         1    [289]       summary.ce
-//         8    [297:290]   summary.payload_offset
-//        14    [311:298]   summary.payload_len
-//        16    [327:312]   flow
+//        32    [320:289]   summary.sack.left
+//        32    [352:321]   summary.sack.right
+//         1    [353]       summary.sack_present
+//         1    [354]       summary.ce
+//         8    [362:355]   summary.payload_offset
+//        14    [376:363]   summary.payload_len
+//        16    [392:377]   flow
 // in      1  s_valid
 // out     1  s_ready
 // in    577  s_beats_data
@@ -30,7 +33,7 @@
 //         1    [576]       last
 // in      1  s_beats_valid
 // out     1  s_beats_ready
-// in    322  s_hc_data
+// in    387  s_hc_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -43,14 +46,17 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_hc_valid
 // out     1  s_hc_ready
-// in    322  s_cmd_data
+// in    387  s_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -63,11 +69,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_cmd_valid
 // out     1  s_cmd_ready
 // in    371  s_connection_data
@@ -187,16 +196,16 @@
 module group (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [327:0] s_data,
+    input  wire  [392:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [576:0] s_beats_data,
     input  wire          s_beats_valid,
     output logic         s_beats_ready,
-    input  wire  [321:0] s_hc_data,
+    input  wire  [386:0] s_hc_data,
     input  wire          s_hc_valid,
     output logic         s_hc_ready,
-    input  wire  [321:0] s_cmd_data,
+    input  wire  [386:0] s_cmd_data,
     input  wire          s_cmd_valid,
     output logic         s_cmd_ready,
     input  wire  [370:0] s_connection_data,
@@ -244,11 +253,11 @@ module group (
     logic arbiter_s_hc_ready;
     logic arbiter_s_cmd_valid;
     logic arbiter_s_cmd_ready;
-    logic [321:0] arbiter_m_data;
+    logic [386:0] arbiter_m_data;
     logic arbiter_m_valid;
     logic arbiter_idle;
     logic protocol_s_ready;
-    logic [515:0] protocol_m_data;
+    logic [709:0] protocol_m_data;
     logic protocol_m_valid;
     logic protocol_idle;
     logic protocol_count_rx;
@@ -259,7 +268,7 @@ module group (
     logic protocol_count_stale;
     logic post_s_ready;
     logic post_s_connection_ready;
-    logic [858:0] post_m_action_data;
+    logic [1052:0] post_m_action_data;
     logic post_m_action_valid;
     logic [206:0] post_m_read_data;
     logic post_m_read_valid;
@@ -273,7 +282,7 @@ module group (
     logic payload_write_m_up_valid;
     logic [263:0] payload_write_m_notice_data;
     logic payload_write_m_notice_valid;
-    logic [354:0] payload_write_m_header_data;
+    logic [548:0] payload_write_m_header_data;
     logic payload_write_m_header_valid;
     logic payload_write_released;
     logic payload_write_drop_valid;
@@ -311,7 +320,7 @@ module group (
     logic [6:0] pulses_1;
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
-    wire [15:0] s_data_flow = s_data[327:312];
+    wire [15:0] s_data_flow = s_data[392:377];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
     wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
@@ -339,18 +348,18 @@ module group (
         free = protocol_idle;
     end
     wire takes = protocol_s_ready & free;
-    wire [321:0] work = arbiter_m_data;
+    wire [386:0] work = arbiter_m_data;
     wire [1:0] work_kind = work[1:0];
     wire [23:0] work_ticket = work[25:2];
     wire [15:0] work_flow = work[41:26];
     wire [1:0] work_class = work[51:50];
     wire [31:0] work_ack = work[123:92];
     wire waiting = arbiter_m_valid;
-    wire [321:0] placed = work;
-    wire [515:0] outcome = protocol_m_data;
+    wire [386:0] placed = work;
+    wire [709:0] outcome = protocol_m_data;
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
-    wire outcome_owes = outcome[432];
+    wire outcome_owes = outcome[626];
     wire settled_states = 1'b1;
     wire event_ = waiting & free;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;

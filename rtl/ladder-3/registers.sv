@@ -62,7 +62,7 @@
 //        64    [370:307]   connection.opaque
 // out     1  m_connection_valid
 // in      1  m_connection_ready
-// out   322  m_cmd_data
+// out   387  m_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -75,11 +75,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // out     1  m_cmd_valid
 // in      1  m_cmd_ready
 // in      1  drained
@@ -113,7 +116,7 @@ module registers (
     output logic [370:0] m_connection_data,
     output logic         m_connection_valid,
     input  wire          m_connection_ready,
-    output logic [321:0] m_cmd_data,
+    output logic [386:0] m_cmd_data,
     output logic         m_cmd_valid,
     input  wire          m_cmd_ready,
     input  wire          drained,
@@ -175,7 +178,7 @@ module registers (
     logic [370:0] connection_m_data;
     logic connection_m_valid;
     logic started_s_ready;
-    logic [321:0] started_m_data;
+    logic [386:0] started_m_data;
     logic started_m_valid;
     logic [71:0] completion_s_data;
     logic completion_s_valid;
@@ -184,7 +187,7 @@ module registers (
     logic completion_m_valid;
     logic counters_latch;
     logic [63:0] counters_value;
-    logic [321:0] work;
+    logic [386:0] work;
     logic [63:0] answer;
 
     wire [2:0] waiting_m_data_bar = waiting_m_data[2:0];
@@ -293,7 +296,7 @@ module registers (
     };
     always_comb begin
         work = {
-            262'd0,
+            327'd0,
             opcode,
             2'd0,
             waiting_m_data[51:44] /* data[23:16] */,
@@ -303,7 +306,7 @@ module registers (
             2'd3
         };
         if (open | set) begin
-            work[321:258] /* address */ = stage[63:0];
+            work[386:323] /* address */ = stage[63:0];
             work[155:124] /* window */ = stage[351:320];
         end
         if (open) begin
@@ -322,7 +325,7 @@ module registers (
                         answer = 64'h313058554c4c4148;
                     end
                     4'd1: begin
-                        answer = 64'h10000080001;
+                        answer = 64'h10001080001;
                     end
                     4'd2: begin
                         answer = 64'h200008010000040;

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    312  s_data
+// in    377  s_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -18,12 +18,15 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//         1    [289]       ce
-//         8    [297:290]   payload_offset
-//        14    [311:298]   payload_len
+//        32    [320:289]   sack.left
+//        32    [352:321]   sack.right
+//         1    [353]       sack_present
+//         1    [354]       ce
+//         8    [362:355]   payload_offset
+//        14    [376:363]   payload_len
 // in      1  s_valid
 // out     1  s_ready
-// out   312  m_data
+// out   377  m_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -38,9 +41,12 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//         1    [289]       ce
-//         8    [297:290]   payload_offset
-//        14    [311:298]   payload_len
+//        32    [320:289]   sack.left
+//        32    [352:321]   sack.right
+//         1    [353]       sack_present
+//         1    [354]       ce
+//         8    [362:355]   payload_offset
+//        14    [376:363]   payload_len
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -48,15 +54,15 @@
 module sequencer (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [311:0] s_data,
+    input  wire  [376:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [311:0] m_data,
+    output logic [376:0] m_data,
     output logic         m_valid,
     input  wire          m_ready
 );
     logic [21:0] number;
-    logic [311:0] summary;
+    logic [376:0] summary;
 
     always_comb begin
         summary = s_data;

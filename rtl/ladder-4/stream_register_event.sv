@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    322  s_data
+// in    387  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -16,14 +16,17 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   322  m_data
+// out   387  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -36,11 +39,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -48,16 +54,16 @@
 module stream_register_event (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [321:0] s_data,
+    input  wire  [386:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [321:0] m_data,
+    output logic [386:0] m_data,
     output logic         m_valid,
     input  wire          m_ready
 );
-    logic [321:0] held;
+    logic [386:0] held;
     logic held_valid;
-    logic [321:0] skid;
+    logic [386:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;

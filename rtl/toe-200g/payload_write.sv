@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    859  s_data
+// in   1053  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -45,9 +45,16 @@
 //         1    [777]       header.ts_on
 //        32    [809:778]   header.ts_offset
 //        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.ecn
-//        14    [857:844]   header.length
-//         1    [858]       header.plain_ack
+//         2    [843:842]   header.sack.count
+//        32    [875:844]   header.sack.first.left
+//        32    [907:876]   header.sack.first.right
+//        32    [939:908]   header.sack.second.left
+//        32    [971:940]   header.sack.second.right
+//        32    [1003:972]  header.sack.third.left
+//        32    [1035:1004] header.sack.third.right
+//         2    [1037:1036] header.ecn
+//        14    [1051:1038] header.length
+//         1    [1052]      header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in   1153  s_beats_data
@@ -85,7 +92,7 @@
 //        24    [263:240]   ticket
 // out     1  m_notice_valid
 // in      1  m_notice_ready
-// out   355  m_header_data
+// out   549  m_header_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        raw
@@ -101,9 +108,16 @@
 //         1    [273]       ts_on
 //        32    [305:274]   ts_offset
 //        32    [337:306]   ts_ecr
-//         2    [339:338]   ecn
-//        14    [353:340]   length
-//         1    [354]       plain_ack
+//         2    [339:338]   sack.count
+//        32    [371:340]   sack.first.left
+//        32    [403:372]   sack.first.right
+//        32    [435:404]   sack.second.left
+//        32    [467:436]   sack.second.right
+//        32    [499:468]   sack.third.left
+//        32    [531:500]   sack.third.right
+//         2    [533:532]   ecn
+//        14    [547:534]   length
+//         1    [548]       plain_ack
 // out     1  m_header_valid
 // in      1  m_header_ready
 // out     1  released
@@ -116,7 +130,7 @@
 module payload_write (
     input  wire           clk,
     input  wire           rst,
-    input  wire  [858:0]  s_data,
+    input  wire  [1052:0] s_data,
     input  wire           s_valid,
     output logic          s_ready,
     input  wire  [1152:0] s_beats_data,
@@ -131,7 +145,7 @@ module payload_write (
     output logic [263:0]  m_notice_data,
     output logic          m_notice_valid,
     input  wire           m_notice_ready,
-    output logic [354:0]  m_header_data,
+    output logic [548:0]  m_header_data,
     output logic          m_header_valid,
     input  wire           m_header_ready,
     output logic          released,
@@ -146,7 +160,7 @@ module payload_write (
     logic planner_m_chunk_valid;
     logic [266:0] planner_m_tail_data;
     logic planner_m_tail_valid;
-    logic [354:0] planner_m_header_data;
+    logic [548:0] planner_m_header_data;
     logic planner_m_header_valid;
     logic planner_slow_full;
     logic planner_placed;

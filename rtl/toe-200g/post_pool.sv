@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    516  s_data
+// in    710  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -17,25 +17,32 @@
 //         1    [141]       ts_on
 //        32    [173:142]   ts_offset
 //        32    [205:174]   ts_ecr
-//        14    [219:206]   length
-//        32    [251:220]   tx_pos
-//         1    [252]       place
-//        32    [284:253]   rx_pos
-//        14    [298:285]   place_offset
-//        14    [312:299]   place_len
-//        14    [326:313]   frame_len
-//         1    [327]       notify
-//        32    [359:328]   rx_bump
-//        32    [391:360]   tx_bump
-//         8    [399:392]   notice_flags
-//        32    [431:400]   rtt
-//         1    [432]       owes
-//         1    [433]       update
-//         1    [434]       ready
-//         1    [435]       done
-//         8    [443:436]   opcode
-//         8    [451:444]   status
-//        64    [515:452]   address
+//         2    [207:206]   sack.count
+//        32    [239:208]   sack.first.left
+//        32    [271:240]   sack.first.right
+//        32    [303:272]   sack.second.left
+//        32    [335:304]   sack.second.right
+//        32    [367:336]   sack.third.left
+//        32    [399:368]   sack.third.right
+//        14    [413:400]   length
+//        32    [445:414]   tx_pos
+//         1    [446]       place
+//        32    [478:447]   rx_pos
+//        14    [492:479]   place_offset
+//        14    [506:493]   place_len
+//        14    [520:507]   frame_len
+//         1    [521]       notify
+//        32    [553:522]   rx_bump
+//        32    [585:554]   tx_bump
+//         8    [593:586]   notice_flags
+//        32    [625:594]   rtt
+//         1    [626]       owes
+//         1    [627]       update
+//         1    [628]       ready
+//         1    [629]       done
+//         8    [637:630]   opcode
+//         8    [645:638]   status
+//        64    [709:646]   address
 // in      1  s_valid
 // out     1  s_ready
 // in    371  s_connection_data
@@ -54,7 +61,7 @@
 //        64    [370:307]   connection.opaque
 // in      1  s_connection_valid
 // out     1  s_connection_ready
-// out   859  m_action_data
+// out  1053  m_action_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -96,9 +103,16 @@
 //         1    [777]       header.ts_on
 //        32    [809:778]   header.ts_offset
 //        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.ecn
-//        14    [857:844]   header.length
-//         1    [858]       header.plain_ack
+//         2    [843:842]   header.sack.count
+//        32    [875:844]   header.sack.first.left
+//        32    [907:876]   header.sack.first.right
+//        32    [939:908]   header.sack.second.left
+//        32    [971:940]   header.sack.second.right
+//        32    [1003:972]  header.sack.third.left
+//        32    [1035:1004] header.sack.third.right
+//         2    [1037:1036] header.ecn
+//        14    [1051:1038] header.length
+//         1    [1052]      header.plain_ack
 // out     1  m_action_valid
 // in      1  m_action_ready
 // out   207  m_read_data
@@ -119,29 +133,29 @@
 `default_nettype none
 
 module post_pool (
-    input  wire          clk,
-    input  wire          rst,
-    input  wire  [515:0] s_data,
-    input  wire          s_valid,
-    output logic         s_ready,
-    input  wire  [370:0] s_connection_data,
-    input  wire          s_connection_valid,
-    output logic         s_connection_ready,
-    output logic [858:0] m_action_data,
-    output logic         m_action_valid,
-    input  wire          m_action_ready,
-    output logic [206:0] m_read_data,
-    output logic         m_read_valid,
-    input  wire          m_read_ready,
-    output logic [16:0]  m_update_data,
-    output logic         m_update_valid,
-    input  wire          m_update_ready,
-    output logic         idle
+    input  wire           clk,
+    input  wire           rst,
+    input  wire  [709:0]  s_data,
+    input  wire           s_valid,
+    output logic          s_ready,
+    input  wire  [370:0]  s_connection_data,
+    input  wire           s_connection_valid,
+    output logic          s_connection_ready,
+    output logic [1052:0] m_action_data,
+    output logic          m_action_valid,
+    input  wire           m_action_ready,
+    output logic [206:0]  m_read_data,
+    output logic          m_read_valid,
+    input  wire           m_read_ready,
+    output logic [16:0]   m_update_data,
+    output logic          m_update_valid,
+    input  wire           m_update_ready,
+    output logic          idle
 );
     logic unit_0_s_valid;
     logic unit_0_s_ready;
     logic unit_0_s_connection_ready;
-    logic [858:0] unit_0_m_action_data;
+    logic [1052:0] unit_0_m_action_data;
     logic unit_0_m_action_valid;
     logic [206:0] unit_0_m_read_data;
     logic unit_0_m_read_valid;

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    355  s_data
+// in    549  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        raw
@@ -19,9 +19,16 @@
 //         1    [273]       ts_on
 //        32    [305:274]   ts_offset
 //        32    [337:306]   ts_ecr
-//         2    [339:338]   ecn
-//        14    [353:340]   length
-//         1    [354]       plain_ack
+//         2    [339:338]   sack.count
+//        32    [371:340]   sack.first.left
+//        32    [403:372]   sack.first.right
+//        32    [435:404]   sack.second.left
+//        32    [467:436]   sack.second.right
+//        32    [499:468]   sack.third.left
+//        32    [531:500]   sack.third.right
+//         2    [533:532]   ecn
+//        14    [547:534]   length
+//         1    [548]       plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in    513  s_payload_data
@@ -44,7 +51,7 @@
 module assemble (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [354:0] s_data,
+    input  wire  [548:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [512:0] s_payload_data,
@@ -58,12 +65,12 @@ module assemble (
     input  wire          m_ready,
     output logic         idle
 );
-    logic [355:0] held;
+    logic [549:0] held;
     logic held_valid;
-    logic [355:0] egress_s_data;
+    logic [549:0] egress_s_data;
     logic egress_s_valid;
     logic egress_s_ready;
-    logic [355:0] egress_m_data;
+    logic [549:0] egress_m_data;
     logic egress_m_valid;
     logic [15:0] egress_level;
     logic egress_almost_full;
@@ -96,16 +103,16 @@ module assemble (
     logic [15:0] sums_level;
     logic sums_almost_full;
     logic built_valid;
-    logic [583:0] built;
+    logic [807:0] built;
     logic [15:0] built_sum;
     logic partial_valid;
-    logic [583:0] partial_frame;
-    logic [79:0] partial;
+    logic [807:0] partial_frame;
+    logic [99:0] partial;
     logic totals_valid;
-    logic [583:0] totals_frame;
+    logic [807:0] totals_frame;
     logic [41:0] totals;
     logic frames_s_ready;
-    logic [583:0] frames_m_data;
+    logic [807:0] frames_m_data;
     logic frames_m_valid;
     logic frames_m_ready;
     logic [15:0] frames_level;
@@ -120,43 +127,47 @@ module assemble (
     logic sums_fit_holds;
     logic no_gap_holds;
     logic [22:0] total_next;
-    logic [527:0] octets;
+    logic [751:0] octets;
+    logic [223:0] sack_option_octets;
+    logic [223:0] sack_option_octets_1;
     logic [19:0] ip;
     logic [19:0] pseudo;
     logic [19:0] tcp;
     logic [19:0] options;
-    logic [583:0] finished;
+    logic [19:0] sack;
+    logic [807:0] finished;
     logic consume;
     logic [511:0] beat_behind_head;
     logic [511:0] beat_behind_head_1;
 
     wire [15:0] s_data_flow = s_data[39:24];
     wire s_data_raw = s_data[40];
-    wire [13:0] s_data_length = s_data[353:340];
-    wire s_data_plain_ack = s_data[354];
+    wire [13:0] s_data_length = s_data[547:534];
+    wire s_data_plain_ack = s_data[548];
     wire s_payload_data_last = s_payload_data[512];
     wire [15:0] held_header_flow = held[39:24];
-    wire held_header_plain_ack = held[354];
-    wire [354:0] egress_m_data_header = egress_m_data[354:0];
-    wire egress_m_data_merged = egress_m_data[355];
+    wire held_header_plain_ack = held[548];
+    wire [548:0] egress_m_data_header = egress_m_data[548:0];
+    wire egress_m_data_merged = egress_m_data[549];
     wire [511:0] store_m_data_data = store_m_data[511:0];
-    wire [14:0] built_bytes = built[558:544];
-    wire partial_frame_raw = partial_frame[528];
-    wire partial_frame_long = partial_frame[529];
-    wire [13:0] partial_frame_length = partial_frame[543:530];
-    wire [14:0] partial_frame_bytes = partial_frame[558:544];
+    wire [14:0] built_bytes = built[782:768];
+    wire partial_frame_raw = partial_frame[752];
+    wire partial_frame_long = partial_frame[753];
+    wire [13:0] partial_frame_length = partial_frame[767:754];
+    wire [14:0] partial_frame_bytes = partial_frame[782:768];
     wire [19:0] partial_ip = partial[19:0];
     wire [19:0] partial_pseudo = partial[39:20];
     wire [19:0] partial_tcp = partial[59:40];
     wire [19:0] partial_options = partial[79:60];
+    wire [19:0] partial_sack = partial[99:80];
     wire [19:0] totals_ip = totals[19:0];
     wire [21:0] totals_tcp = totals[41:20];
-    wire frames_m_data_raw = frames_m_data[528];
-    wire frames_m_data_long = frames_m_data[529];
-    wire [7:0] frames_m_data_beats = frames_m_data[566:559];
-    wire [7:0] frames_m_data_payload_begin = frames_m_data[574:567];
-    wire [7:0] frames_m_data_payload_end = frames_m_data[582:575];
-    wire frames_m_data_merged = frames_m_data[583];
+    wire frames_m_data_raw = frames_m_data[752];
+    wire frames_m_data_long = frames_m_data[753];
+    wire [7:0] frames_m_data_beats = frames_m_data[790:783];
+    wire [7:0] frames_m_data_payload_begin = frames_m_data[798:791];
+    wire [7:0] frames_m_data_payload_end = frames_m_data[806:799];
+    wire frames_m_data_merged = frames_m_data[807];
 
     wire stored = s_payload_valid & store_s_ready;
     assign s_payload_ready = store_s_ready;
@@ -222,20 +233,22 @@ module assemble (
     assign s_ready = egress_s_ready;
     assign egress_s_valid = direct | (held_valid & !stays & !joins);
     assign egress_s_data = direct ? {joins, s_data} : held;
-    wire [354:0] header = egress_m_data_header;
+    wire [548:0] header = egress_m_data_header;
     wire header_raw = header[40];
     wire [7:0] header_flags = header[272:265];
     wire header_ts_on = header[273];
     wire [31:0] header_ts_offset = header[305:274];
-    wire [1:0] header_ecn = header[339:338];
-    wire [13:0] header_length = header[353:340];
+    wire [1:0] header_sack_count = header[339:338];
+    wire [1:0] header_ecn = header[533:532];
+    wire [13:0] header_length = header[547:534];
     wire has_payload = |header_length;
     wire room = !frames_almost_full;
     wire take = room & (!has_payload | sums_m_valid);
     wire enter = take & egress_m_valid;
     assign sums_m_ready = enter & has_payload;
     wire [15:0] payload_bytes = {2'd0, header_length};
-    wire [15:0] tcp_bytes = payload_bytes + (header_ts_on ? 16'd32 : 16'd20);
+    wire [3:0] words = (|header_sack_count) ? {1'b0, header_sack_count, 1'b1} : 4'd0;
+    wire [15:0] tcp_bytes = payload_bytes + (header_ts_on ? 16'd32 : 16'd20) + {10'd0, words, 2'd0};
     wire [31:0] ts_val = now[41:10] + header_ts_offset;
     wire [15:0] network32_high = {
         header[48:41] /* remote_mac[7:0] */,
@@ -297,8 +310,112 @@ module assemble (
         header[329:322] /* ts_ecr[23:16] */,
         header[337:330] /* ts_ecr[31:24] */
     };
+    wire sack_option_one = |header_sack_count;
+    wire sack_option_two = header[339] /* sack.count[1] */;
+    wire sack_option_three = header_sack_count == 2'd3;
+    wire [15:0] network32_high_8 = {
+        header[347:340] /* sack.first.left[7:0] */,
+        header[355:348] /* sack.first.left[15:8] */
+    };
+    wire [15:0] network32_low_8 = {
+        header[363:356] /* sack.first.left[23:16] */,
+        header[371:364] /* sack.first.left[31:24] */
+    };
+    wire [15:0] network32_high_9 = {
+        header[379:372] /* sack.first.right[7:0] */,
+        header[387:380] /* sack.first.right[15:8] */
+    };
+    wire [15:0] network32_low_9 = {
+        header[395:388] /* sack.first.right[23:16] */,
+        header[403:396] /* sack.first.right[31:24] */
+    };
+    wire [15:0] network32_high_10 = {
+        header[411:404] /* sack.second.left[7:0] */,
+        header[419:412] /* sack.second.left[15:8] */
+    };
+    wire [15:0] network32_low_10 = {
+        header[427:420] /* sack.second.left[23:16] */,
+        header[435:428] /* sack.second.left[31:24] */
+    };
+    wire [15:0] network32_high_11 = {
+        header[443:436] /* sack.second.right[7:0] */,
+        header[451:444] /* sack.second.right[15:8] */
+    };
+    wire [15:0] network32_low_11 = {
+        header[459:452] /* sack.second.right[23:16] */,
+        header[467:460] /* sack.second.right[31:24] */
+    };
+    wire [15:0] network32_high_12 = {
+        header[475:468] /* sack.third.left[7:0] */,
+        header[483:476] /* sack.third.left[15:8] */
+    };
+    wire [15:0] network32_low_12 = {
+        header[491:484] /* sack.third.left[23:16] */,
+        header[499:492] /* sack.third.left[31:24] */
+    };
+    wire [15:0] network32_high_13 = {
+        header[507:500] /* sack.third.right[7:0] */,
+        header[515:508] /* sack.third.right[15:8] */
+    };
+    wire [15:0] network32_low_13 = {
+        header[523:516] /* sack.third.right[23:16] */,
+        header[531:524] /* sack.third.right[31:24] */
+    };
+    wire sack_option_one_1 = |header_sack_count;
+    wire sack_option_two_1 = header[339] /* sack.count[1] */;
+    wire sack_option_three_1 = header_sack_count == 2'd3;
+    wire [15:0] network32_high_14 = {
+        header[347:340] /* sack.first.left[7:0] */,
+        header[355:348] /* sack.first.left[15:8] */
+    };
+    wire [15:0] network32_low_14 = {
+        header[363:356] /* sack.first.left[23:16] */,
+        header[371:364] /* sack.first.left[31:24] */
+    };
+    wire [15:0] network32_high_15 = {
+        header[379:372] /* sack.first.right[7:0] */,
+        header[387:380] /* sack.first.right[15:8] */
+    };
+    wire [15:0] network32_low_15 = {
+        header[395:388] /* sack.first.right[23:16] */,
+        header[403:396] /* sack.first.right[31:24] */
+    };
+    wire [15:0] network32_high_16 = {
+        header[411:404] /* sack.second.left[7:0] */,
+        header[419:412] /* sack.second.left[15:8] */
+    };
+    wire [15:0] network32_low_16 = {
+        header[427:420] /* sack.second.left[23:16] */,
+        header[435:428] /* sack.second.left[31:24] */
+    };
+    wire [15:0] network32_high_17 = {
+        header[443:436] /* sack.second.right[7:0] */,
+        header[451:444] /* sack.second.right[15:8] */
+    };
+    wire [15:0] network32_low_17 = {
+        header[459:452] /* sack.second.right[23:16] */,
+        header[467:460] /* sack.second.right[31:24] */
+    };
+    wire [15:0] network32_high_18 = {
+        header[475:468] /* sack.third.left[7:0] */,
+        header[483:476] /* sack.third.left[15:8] */
+    };
+    wire [15:0] network32_low_18 = {
+        header[491:484] /* sack.third.left[23:16] */,
+        header[499:492] /* sack.third.left[31:24] */
+    };
+    wire [15:0] network32_high_19 = {
+        header[507:500] /* sack.third.right[7:0] */,
+        header[515:508] /* sack.third.right[15:8] */
+    };
+    wire [15:0] network32_low_19 = {
+        header[523:516] /* sack.third.right[23:16] */,
+        header[531:524] /* sack.third.right[31:24] */
+    };
     always_comb begin
-        octets = 528'd0;
+        sack_option_octets = 224'd0;
+        sack_option_octets_1 = 224'd0;
+        octets = 752'd0;
         octets[47:0] = {network48_high, network48_low};
         octets[95:48] = {network48_high_1, network48_low_1};
         octets[111:96] = 16'd8;
@@ -323,15 +440,58 @@ module assemble (
         octets[383:376] = header_flags;
         octets[399:384] = {header[256:249] /* window[7:0] */, header[264:257] /* window[15:8] */};
         if (header_ts_on) begin
-            octets[375:368] = 8'd128;
+            octets[375:372] = 4'd8 + words;
             octets[463:432] = 32'ha080101;
             octets[495:464] = {network32_high_6, network32_low_6};
             octets[527:496] = {network32_high_7, network32_low_7};
+            sack_option_octets = 224'd0;
+            if (sack_option_one) begin
+                sack_option_octets[15:0] = 16'd257;
+                sack_option_octets[23:16] = 8'd5;
+                sack_option_octets[63:32] = {network32_high_8, network32_low_8};
+                sack_option_octets[95:64] = {network32_high_9, network32_low_9};
+            end
+            if (sack_option_two) begin
+                sack_option_octets[127:96] = {network32_high_10, network32_low_10};
+                sack_option_octets[159:128] = {network32_high_11, network32_low_11};
+            end
+            if (sack_option_three) begin
+                sack_option_octets[191:160] = {network32_high_12, network32_low_12};
+                sack_option_octets[223:192] = {network32_high_13, network32_low_13};
+            end
+            sack_option_octets[31:24] =
+                sack_option_three ? 8'd26 :
+                sack_option_two ? 8'd18 :
+                sack_option_one ? 8'd10 :
+                8'd0;
+            octets[751:528] = sack_option_octets;
         end else begin
-            octets[375:368] = 8'd80;
+            octets[375:372] = 4'd5 + words;
+            sack_option_octets_1 = 224'd0;
+            if (sack_option_one_1) begin
+                sack_option_octets_1[15:0] = 16'd257;
+                sack_option_octets_1[23:16] = 8'd5;
+                sack_option_octets_1[63:32] = {network32_high_14, network32_low_14};
+                sack_option_octets_1[95:64] = {network32_high_15, network32_low_15};
+            end
+            if (sack_option_two_1) begin
+                sack_option_octets_1[127:96] = {network32_high_16, network32_low_16};
+                sack_option_octets_1[159:128] = {network32_high_17, network32_low_17};
+            end
+            if (sack_option_three_1) begin
+                sack_option_octets_1[191:160] = {network32_high_18, network32_low_18};
+                sack_option_octets_1[223:192] = {network32_high_19, network32_low_19};
+            end
+            sack_option_octets_1[31:24] =
+                sack_option_three_1 ? 8'd26 :
+                sack_option_two_1 ? 8'd18 :
+                sack_option_one_1 ? 8'd10 :
+                8'd0;
+            octets[655:432] = sack_option_octets_1;
         end
     end
     wire [14:0] header_bytes = header_raw ? 15'd0 : header_ts_on ? 15'd66 : 15'd54;
+    wire [14:0] header_bytes_1 = header_bytes + {9'd0, words, 2'd0};
     always_comb begin
         ip = 20'd0;
         ip = ip + {4'd0, built[127:112] /* header[127:112] */};
@@ -376,6 +536,23 @@ module assemble (
         options = options + {4'd0, built[511:496] /* header[511:496] */};
         options = options + {4'd0, built[527:512] /* header[527:512] */};
     end
+    always_comb begin
+        sack = 20'd0;
+        sack = sack + {4'd0, built[543:528] /* header[543:528] */};
+        sack = sack + {4'd0, built[559:544] /* header[559:544] */};
+        sack = sack + {4'd0, built[575:560] /* header[575:560] */};
+        sack = sack + {4'd0, built[591:576] /* header[591:576] */};
+        sack = sack + {4'd0, built[607:592] /* header[607:592] */};
+        sack = sack + {4'd0, built[623:608] /* header[623:608] */};
+        sack = sack + {4'd0, built[639:624] /* header[639:624] */};
+        sack = sack + {4'd0, built[655:640] /* header[655:640] */};
+        sack = sack + {4'd0, built[671:656] /* header[671:656] */};
+        sack = sack + {4'd0, built[687:672] /* header[687:672] */};
+        sack = sack + {4'd0, built[703:688] /* header[703:688] */};
+        sack = sack + {4'd0, built[719:704] /* header[719:704] */};
+        sack = sack + {4'd0, built[735:720] /* header[735:720] */};
+        sack = sack + {4'd0, built[751:736] /* header[751:736] */};
+    end
     wire [7:0] filled = partial_frame_raw ? 8'd0 : partial_frame_long ? 8'd1 : 8'd0;
     wire [14:0] payload_beats_whole = {1'b0, partial_frame_length} + 15'd63;
     wire [14:0] payload_beats = {6'd0, payload_beats_whole[14:6]};
@@ -392,7 +569,7 @@ module assemble (
     assign headers_fit_holds = rst | !totals_valid | frames_s_ready;
     wire first = !(|index);
     wire last = index == frames_m_data_beats;
-    wire [7:0] rest = frames_m_data[551:544] /* bytes[7:0] */ & 8'h3f;
+    wire [7:0] rest = frames_m_data[775:768] /* bytes[7:0] */ & 8'h3f;
     always_comb begin
         consume = index < frames_m_data_payload_end;
         consume = consume & (index >= frames_m_data_payload_begin);
@@ -406,7 +583,7 @@ module assemble (
     wire [11:0] spent_one = (releases + pulse) - 12'd1;
     wire [11:0] spent_two = (releases + pulse) - 12'd2;
     wire [511:0] arriving = consume ? store_m_data_data : 512'd0;
-    wire [527:0] beat_behind_head_whole = {512'd0, frames_m_data[527:512] /* header[527:512] */};
+    wire [751:0] beat_behind_head_whole = {512'd0, frames_m_data[751:512] /* header[751:512] */};
     always_comb begin
         beat_behind_head = {496'd0, previous[511:496]};
         if (index == 8'd0) begin
@@ -448,7 +625,7 @@ module assemble (
         & !(|frames_level)
         & !out_m_valid;
 
-    fifo_356x256 u_egress (
+    fifo_550x256 u_egress (
         .clk(clk),
         .rst(rst),
         .s_data(egress_s_data),
@@ -484,7 +661,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_584x16_forward_margin_5 u_frames (
+    fifo_808x16_forward_margin_5 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),
@@ -571,9 +748,9 @@ module assemble (
             built <= {
                 egress_m_data_merged,
                 24'd0,
-                header_bytes + {1'b0, header_length},
+                header_bytes_1 + {1'b0, header_length},
                 header_length,
-                header_ts_on,
+                header_ts_on | (|words),
                 header_raw,
                 octets
             };
@@ -582,16 +759,16 @@ module assemble (
         partial_valid <= built_valid;
         if (built_valid) begin
             partial_frame <= built;
-            partial <= {options, tcp, pseudo, ip};
+            partial <= {sack, options, tcp, pseudo, ip};
         end
         totals_valid <= partial_valid;
         if (partial_valid) begin
             totals_frame <= partial_frame;
-            totals_frame[566:559] /* beats */ <= totals_frame_whole[13:6];
-            totals_frame[574:567] /* payload_begin */ <= filled;
-            totals_frame[582:575] /* payload_end */ <= filled + payload_beats[7:0];
+            totals_frame[790:783] /* beats */ <= totals_frame_whole[13:6];
+            totals_frame[798:791] /* payload_begin */ <= filled;
+            totals_frame[806:799] /* payload_end */ <= filled + payload_beats[7:0];
             totals <= {
-                {2'd0, partial_pseudo} + {2'd0, partial_tcp} + {2'd0, partial_options},
+                {2'd0, partial_pseudo} + {2'd0, partial_tcp} + ({2'd0, partial_options} + {2'd0, partial_sack}),
                 partial_ip
             };
         end
@@ -619,9 +796,9 @@ module assemble (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, now[9:0], now[63:42], egress_almost_full, store_m_data[512], store_almost_full,
-        sums_almost_full, frames_m_data[543:530], frames_m_data[558:552], previous[79:0],
-        header[39:0], header[354], payload_beats[14:8], payload_beats_whole[5:0],
-        totals_frame_whole[5:0], totals_frame_whole[14], beat_behind_head_whole[527:512]
+        sums_almost_full, frames_m_data[767:754], frames_m_data[782:776], previous[79:0],
+        header[39:0], header[548], payload_beats[14:8], payload_beats_whole[5:0],
+        totals_frame_whole[5:0], totals_frame_whole[14], beat_behind_head_whole[751:512]
     };
 
 endmodule

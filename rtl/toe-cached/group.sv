@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    328  s_data
+// in    393  s_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,10 +18,13 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//         1    [289]       summary.ce
-//         8    [297:290]   summary.payload_offset
-//        14    [311:298]   summary.payload_len
-//        16    [327:312]   flow
+//        32    [320:289]   summary.sack.left
+//        32    [352:321]   summary.sack.right
+//         1    [353]       summary.sack_present
+//         1    [354]       summary.ce
+//         8    [362:355]   summary.payload_offset
+//        14    [376:363]   summary.payload_len
+//        16    [392:377]   flow
 // in      1  s_valid
 // out     1  s_ready
 // in    577  s_beats_data
@@ -30,7 +33,7 @@
 //         1    [576]       last
 // in      1  s_beats_valid
 // out     1  s_beats_ready
-// in    322  s_hc_data
+// in    387  s_hc_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -43,14 +46,17 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_hc_valid
 // out     1  s_hc_ready
-// in    322  s_cmd_data
+// in    387  s_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -63,11 +69,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_cmd_valid
 // out     1  s_cmd_ready
 // in    371  s_connection_data
@@ -189,16 +198,16 @@
 module group (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [327:0] s_data,
+    input  wire  [392:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [576:0] s_beats_data,
     input  wire          s_beats_valid,
     output logic         s_beats_ready,
-    input  wire  [321:0] s_hc_data,
+    input  wire  [386:0] s_hc_data,
     input  wire          s_hc_valid,
     output logic         s_hc_ready,
-    input  wire  [321:0] s_cmd_data,
+    input  wire  [386:0] s_cmd_data,
     input  wire          s_cmd_valid,
     output logic         s_cmd_ready,
     input  wire  [370:0] s_connection_data,
@@ -248,18 +257,18 @@ module group (
     logic arbiter_s_hc_ready;
     logic arbiter_s_cmd_valid;
     logic arbiter_s_cmd_ready;
-    logic [321:0] arbiter_m_data;
+    logic [386:0] arbiter_m_data;
     logic arbiter_m_valid;
     logic arbiter_idle;
     logic cache_0_s_ready;
-    logic [321:0] cache_0_m_data;
+    logic [386:0] cache_0_m_data;
     logic cache_0_m_valid;
     logic [9:0] cache_0_m_order_data;
     logic cache_0_m_order_valid;
     logic [15:0] cache_0_flow;
     logic cache_0_outcome;
     logic [15:0] cache_0_outcome_flow;
-    logic [769:0] cache_0_m_fill_data;
+    logic [804:0] cache_0_m_fill_data;
     logic cache_0_m_fill_valid;
     logic cache_0_s_cpl_ready;
     logic [607:0] cache_0_m_up_data;
@@ -278,10 +287,10 @@ module group (
     logic writes_0_m_valid;
     logic writes_0_idle;
     logic protocol_s_ready;
-    logic [515:0] protocol_m_data;
+    logic [709:0] protocol_m_data;
     logic protocol_m_valid;
     logic protocol_s_fill_0_ready;
-    logic [753:0] protocol_victim_0;
+    logic [788:0] protocol_victim_0;
     logic protocol_idle;
     logic protocol_count_rx;
     logic protocol_count_tx;
@@ -291,7 +300,7 @@ module group (
     logic protocol_count_stale;
     logic post_s_ready;
     logic post_s_connection_ready;
-    logic [858:0] post_m_action_data;
+    logic [1052:0] post_m_action_data;
     logic post_m_action_valid;
     logic [206:0] post_m_read_data;
     logic post_m_read_valid;
@@ -305,7 +314,7 @@ module group (
     logic payload_write_m_up_valid;
     logic [263:0] payload_write_m_notice_data;
     logic payload_write_m_notice_valid;
-    logic [354:0] payload_write_m_header_data;
+    logic [548:0] payload_write_m_header_data;
     logic payload_write_m_header_valid;
     logic payload_write_released;
     logic payload_write_drop_valid;
@@ -343,10 +352,10 @@ module group (
     logic assemble_m_valid;
     logic assemble_idle;
     logic scheduler_takes_holds;
-    logic [321:0] work;
+    logic [386:0] work;
     logic waiting;
-    logic [321:0] placed;
-    logic [515:0] outcome;
+    logic [386:0] placed;
+    logic [709:0] outcome;
     logic settled_states;
     logic [63:0] wake_at_1;
     logic choice_0;
@@ -354,7 +363,7 @@ module group (
     logic [6:0] pulses_1;
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
-    wire [15:0] s_data_flow = s_data[327:312];
+    wire [15:0] s_data_flow = s_data[392:377];
     wire cache_0_m_up_data_last = cache_0_m_up_data[607];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
@@ -376,11 +385,11 @@ module group (
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
     wire outcome_send = outcome[52];
-    wire [13:0] outcome_length = outcome[219:206];
-    wire outcome_owes = outcome[432];
-    wire outcome_done = outcome[435];
-    wire [7:0] outcome_opcode = outcome[443:436];
-    wire [7:0] outcome_status = outcome[451:444];
+    wire [13:0] outcome_length = outcome[413:400];
+    wire outcome_owes = outcome[626];
+    wire outcome_done = outcome[629];
+    wire [7:0] outcome_opcode = outcome[637:630];
+    wire [7:0] outcome_status = outcome[645:638];
 
     wire go = 1'b1;
     assign s_ready = arbiter_s_rx_ready;

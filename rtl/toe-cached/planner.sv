@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    859  s_data
+// in   1053  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -45,9 +45,16 @@
 //         1    [777]       header.ts_on
 //        32    [809:778]   header.ts_offset
 //        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.ecn
-//        14    [857:844]   header.length
-//         1    [858]       header.plain_ack
+//         2    [843:842]   header.sack.count
+//        32    [875:844]   header.sack.first.left
+//        32    [907:876]   header.sack.first.right
+//        32    [939:908]   header.sack.second.left
+//        32    [971:940]   header.sack.second.right
+//        32    [1003:972]  header.sack.third.left
+//        32    [1035:1004] header.sack.third.right
+//         2    [1037:1036] header.ecn
+//        14    [1051:1038] header.length
+//         1    [1052]      header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in     64  slow_base
@@ -86,7 +93,7 @@
 //         1    [266]       bare
 // out     1  m_tail_valid
 // in      1  m_tail_ready
-// out   355  m_header_data
+// out   549  m_header_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        raw
@@ -102,9 +109,16 @@
 //         1    [273]       ts_on
 //        32    [305:274]   ts_offset
 //        32    [337:306]   ts_ecr
-//         2    [339:338]   ecn
-//        14    [353:340]   length
-//         1    [354]       plain_ack
+//         2    [339:338]   sack.count
+//        32    [371:340]   sack.first.left
+//        32    [403:372]   sack.first.right
+//        32    [435:404]   sack.second.left
+//        32    [467:436]   sack.second.right
+//        32    [499:468]   sack.third.left
+//        32    [531:500]   sack.third.right
+//         2    [533:532]   ecn
+//        14    [547:534]   length
+//         1    [548]       plain_ack
 // out     1  m_header_valid
 // in      1  m_header_ready
 // out     1  slow_full
@@ -113,27 +127,27 @@
 `default_nettype none
 
 module planner (
-    input  wire          clk,
-    input  wire          rst,
-    input  wire  [858:0] s_data,
-    input  wire          s_valid,
-    output logic         s_ready,
-    input  wire  [63:0]  slow_base,
-    input  wire  [4:0]   slow_log2,
-    input  wire          slow_room,
-    input  wire          record_left,
-    output logic [102:0] m_chunk_data,
-    output logic         m_chunk_valid,
-    input  wire          m_chunk_ready,
-    output logic [266:0] m_tail_data,
-    output logic         m_tail_valid,
-    input  wire          m_tail_ready,
-    output logic [354:0] m_header_data,
-    output logic         m_header_valid,
-    input  wire          m_header_ready,
-    output logic         slow_full,
-    output logic         placed,
-    output logic         idle
+    input  wire           clk,
+    input  wire           rst,
+    input  wire  [1052:0] s_data,
+    input  wire           s_valid,
+    output logic          s_ready,
+    input  wire  [63:0]   slow_base,
+    input  wire  [4:0]    slow_log2,
+    input  wire           slow_room,
+    input  wire           record_left,
+    output logic [102:0]  m_chunk_data,
+    output logic          m_chunk_valid,
+    input  wire           m_chunk_ready,
+    output logic [266:0]  m_tail_data,
+    output logic          m_tail_valid,
+    input  wire           m_tail_ready,
+    output logic [548:0]  m_header_data,
+    output logic          m_header_valid,
+    input  wire           m_header_ready,
+    output logic          slow_full,
+    output logic          placed,
+    output logic          idle
 );
     logic active;
     logic uncut;
@@ -158,7 +172,7 @@ module planner (
     wire s_data_notify = s_data[238];
     wire [263:0] s_data_notice = s_data[502:239];
     wire s_data_send = s_data[503];
-    wire [354:0] s_data_header = s_data[858:504];
+    wire [548:0] s_data_header = s_data[1052:504];
     wire plan_write = plan[0];
     wire [10:0] plan_offset = plan[11:1];
     wire [13:0] plan_left = plan[25:12];

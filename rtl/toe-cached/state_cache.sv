@@ -4,7 +4,7 @@
 // in      1  clk
 // in      1  rst
 // in     64  base
-// in    322  s_data
+// in    387  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -17,14 +17,17 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   322  m_data
+// out   387  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -37,11 +40,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // out     1  m_valid
 // in      1  m_ready
 // in     10  arrived
@@ -51,7 +57,7 @@
 // out    16  flow
 // in      1  outcome
 // out    16  outcome_flow
-// out   770  m_fill_data
+// out   805  m_fill_data
 //        16    [15:0]      slot
 //         1    [16]        state.flow.open
 //         1    [17]        state.flow.opening
@@ -69,38 +75,42 @@
 //         2    [295:294]   state.flow.dupacks
 //         1    [296]       state.flow.recovering
 //        32    [328:297]   state.flow.recover
-//         1    [329]       state.flow.tx_fin
-//         1    [330]       state.flow.rx_fin
-//        32    [362:331]   state.flow.iss
-//        32    [394:363]   state.flow.irs
-//         4    [398:395]   state.flow.send_shift
-//         4    [402:399]   state.flow.receive_shift
-//        14    [416:403]   state.flow.mss
-//         1    [417]       state.flow.ts_on
-//        32    [449:418]   state.flow.ts_offset
-//         1    [450]       state.flow.ecn
-//         1    [451]       state.flow.delays
-//         1    [452]       state.flow.owes
-//        14    [466:453]   state.flow.owed
-//         1    [467]       state.flow.ce
-//         5    [472:468]   state.flow.rx_log2
-//         5    [477:473]   state.flow.tx_log2
-//        32    [509:478]   state.edge
-//         1    [510]       state.slots.a.valid
-//        32    [542:511]   state.slots.a.start
-//        32    [574:543]   state.slots.a.end
-//         1    [575]       state.slots.b.valid
-//        32    [607:576]   state.slots.b.start
-//        32    [639:608]   state.slots.b.end
-//         1    [640]       state.slots.c.valid
-//        32    [672:641]   state.slots.c.start
-//        32    [704:673]   state.slots.c.end
-//         1    [705]       state.slots.d.valid
-//        32    [737:706]   state.slots.d.start
-//        32    [769:738]   state.slots.d.end
+//         1    [329]       state.flow.mends
+//        32    [361:330]   state.flow.high_rxt
+//         1    [362]       state.flow.sacked
+//         1    [363]       state.flow.tx_fin
+//         1    [364]       state.flow.rx_fin
+//        32    [396:365]   state.flow.iss
+//        32    [428:397]   state.flow.irs
+//         4    [432:429]   state.flow.send_shift
+//         4    [436:433]   state.flow.receive_shift
+//        14    [450:437]   state.flow.mss
+//         1    [451]       state.flow.ts_on
+//        32    [483:452]   state.flow.ts_offset
+//         1    [484]       state.flow.ecn
+//         1    [485]       state.flow.delays
+//         1    [486]       state.flow.sack
+//         1    [487]       state.flow.owes
+//        14    [501:488]   state.flow.owed
+//         1    [502]       state.flow.ce
+//         5    [507:503]   state.flow.rx_log2
+//         5    [512:508]   state.flow.tx_log2
+//        32    [544:513]   state.edge
+//         1    [545]       state.slots.a.valid
+//        32    [577:546]   state.slots.a.start
+//        32    [609:578]   state.slots.a.end
+//         1    [610]       state.slots.b.valid
+//        32    [642:611]   state.slots.b.start
+//        32    [674:643]   state.slots.b.end
+//         1    [675]       state.slots.c.valid
+//        32    [707:676]   state.slots.c.start
+//        32    [739:708]   state.slots.c.end
+//         1    [740]       state.slots.d.valid
+//        32    [772:741]   state.slots.d.start
+//        32    [804:773]   state.slots.d.end
 // out     1  m_fill_valid
 // in      1  m_fill_ready
-// in    754  victim
+// in    789  victim
 //         1    [0]         flow.open
 //         1    [1]         flow.opening
 //         8    [9:2]       flow.generation
@@ -117,35 +127,39 @@
 //         2    [279:278]   flow.dupacks
 //         1    [280]       flow.recovering
 //        32    [312:281]   flow.recover
-//         1    [313]       flow.tx_fin
-//         1    [314]       flow.rx_fin
-//        32    [346:315]   flow.iss
-//        32    [378:347]   flow.irs
-//         4    [382:379]   flow.send_shift
-//         4    [386:383]   flow.receive_shift
-//        14    [400:387]   flow.mss
-//         1    [401]       flow.ts_on
-//        32    [433:402]   flow.ts_offset
-//         1    [434]       flow.ecn
-//         1    [435]       flow.delays
-//         1    [436]       flow.owes
-//        14    [450:437]   flow.owed
-//         1    [451]       flow.ce
-//         5    [456:452]   flow.rx_log2
-//         5    [461:457]   flow.tx_log2
-//        32    [493:462]   edge
-//         1    [494]       slots.a.valid
-//        32    [526:495]   slots.a.start
-//        32    [558:527]   slots.a.end
-//         1    [559]       slots.b.valid
-//        32    [591:560]   slots.b.start
-//        32    [623:592]   slots.b.end
-//         1    [624]       slots.c.valid
-//        32    [656:625]   slots.c.start
-//        32    [688:657]   slots.c.end
-//         1    [689]       slots.d.valid
-//        32    [721:690]   slots.d.start
-//        32    [753:722]   slots.d.end
+//         1    [313]       flow.mends
+//        32    [345:314]   flow.high_rxt
+//         1    [346]       flow.sacked
+//         1    [347]       flow.tx_fin
+//         1    [348]       flow.rx_fin
+//        32    [380:349]   flow.iss
+//        32    [412:381]   flow.irs
+//         4    [416:413]   flow.send_shift
+//         4    [420:417]   flow.receive_shift
+//        14    [434:421]   flow.mss
+//         1    [435]       flow.ts_on
+//        32    [467:436]   flow.ts_offset
+//         1    [468]       flow.ecn
+//         1    [469]       flow.delays
+//         1    [470]       flow.sack
+//         1    [471]       flow.owes
+//        14    [485:472]   flow.owed
+//         1    [486]       flow.ce
+//         5    [491:487]   flow.rx_log2
+//         5    [496:492]   flow.tx_log2
+//        32    [528:497]   edge
+//         1    [529]       slots.a.valid
+//        32    [561:530]   slots.a.start
+//        32    [593:562]   slots.a.end
+//         1    [594]       slots.b.valid
+//        32    [626:595]   slots.b.start
+//        32    [658:627]   slots.b.end
+//         1    [659]       slots.c.valid
+//        32    [691:660]   slots.c.start
+//        32    [723:692]   slots.c.end
+//         1    [724]       slots.d.valid
+//        32    [756:725]   slots.d.start
+//        32    [788:757]   slots.d.end
 // in    542  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
@@ -172,10 +186,10 @@ module state_cache (
     input  wire          clk,
     input  wire          rst,
     input  wire  [63:0]  base,
-    input  wire  [321:0] s_data,
+    input  wire  [386:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [321:0] m_data,
+    output logic [386:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [9:0]   arrived,
@@ -185,10 +199,10 @@ module state_cache (
     output logic [15:0]  flow,
     input  wire          outcome,
     output logic [15:0]  outcome_flow,
-    output logic [769:0] m_fill_data,
+    output logic [804:0] m_fill_data,
     output logic         m_fill_valid,
     input  wire          m_fill_ready,
-    input  wire  [753:0] victim,
+    input  wire  [788:0] victim,
     input  wire  [541:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
@@ -216,7 +230,7 @@ module state_cache (
     logic [28:0] tables_3_read_data;
     logic wiping;
     logic [15:0] wipe;
-    logic [321:0] look;
+    logic [386:0] look;
     logic look_valid;
     logic [9:0] look_frame;
     logic [9:0] frame;
@@ -227,15 +241,15 @@ module state_cache (
     logic [2:0] turn;
     logic [11:0] entered;
     logic [11:0] left;
-    logic [337:0] queue_s_data;
+    logic [402:0] queue_s_data;
     logic queue_s_ready;
-    logic [337:0] queue_m_data;
+    logic [402:0] queue_m_data;
     logic queue_m_valid;
     logic queue_m_ready;
     logic [15:0] queue_level;
     logic queue_almost_full;
-    logic [331:0] room_write_data;
-    logic [331:0] room_read_data;
+    logic [396:0] room_write_data;
+    logic [396:0] room_read_data;
     logic links_write_enable;
     logic [5:0] links_read_data;
     logic [15:0] places_0_s_data;
@@ -375,7 +389,7 @@ module state_cache (
     logic tag_free;
     logic [28:0] leaves;
     logic [31:0] done_next;
-    logic [321:0] placed;
+    logic [386:0] placed;
     logic waits_for_fills;
 
     wire [1:0] s_data_kind = s_data[1:0];
@@ -397,11 +411,11 @@ module state_cache (
     wire lines_3_valid = lines_3[0];
     wire [15:0] lines_3_flow = lines_3[16:1];
     wire [11:0] lines_3_stamp = lines_3[28:17];
-    wire [321:0] queue_m_data_event = queue_m_data[321:0];
+    wire [386:0] queue_m_data_event = queue_m_data[386:0];
     wire [15:0] queue_m_data_event_flow = queue_m_data[41:26];
-    wire [15:0] queue_m_data_slot = queue_m_data[337:322];
-    wire [321:0] room_read_data_event = room_read_data[321:0];
-    wire [9:0] room_read_data_frame = room_read_data[331:322];
+    wire [15:0] queue_m_data_slot = queue_m_data[402:387];
+    wire [386:0] room_read_data_event = room_read_data[386:0];
+    wire [9:0] room_read_data_frame = room_read_data[396:387];
     wire groups_0_valid = groups_0[0];
     wire [15:0] groups_0_slot = groups_0[16:1];
     wire [5:0] groups_0_tail = groups_0[28:23];
@@ -1206,7 +1220,7 @@ module state_cache (
     assign places_0_s_data = {10'd0, leaves_head};
     wire [11:0] stamp = entered + 12'd1;
     wire enters = straight | resumes;
-    wire [321:0] out = resumes ? room_read_data_event : look;
+    wire [386:0] out = resumes ? room_read_data_event : look;
     wire [1:0] out_kind = out[1:0];
     wire [15:0] out_flow = out[41:26];
     assign queue_s_data = {resumes ? leaves_slot : known ? slot : 16'hffff, out};
@@ -1263,7 +1277,7 @@ module state_cache (
     end
     wire offers = loaded_valid & !writing_valid;
     assign m_fill_valid = offers;
-    assign m_fill_data = {state[753:0], loaded_slot};
+    assign m_fill_data = {state[788:0], loaded_slot};
     wire installs = offers & m_fill_ready;
     wire ends = beat == 3'd1;
     assign out_s_valid = writing_valid | reads_m_valid;
@@ -1364,7 +1378,7 @@ module state_cache (
         .read_address(next_set),
         .read_data(tables_3_read_data)
     );
-    fifo_338x16_forward u_queue (
+    fifo_403x16_forward u_queue (
         .clk(clk),
         .rst(rst),
         .s_data(queue_s_data),
@@ -1376,7 +1390,7 @@ module state_cache (
         .level(queue_level),
         .almost_full(queue_almost_full)
     );
-    register_file_332x64 u_room (
+    register_file_397x64 u_room (
         .clk(clk),
         .write_enable(parks),
         .write_address(place),
@@ -1801,7 +1815,7 @@ module state_cache (
             loaded_valid <= 1'b0;
             writing <= loaded;
             writing_valid <= loaded_replaces;
-            written <= {270'd0, victim};
+            written <= {235'd0, victim};
         end
         if (writing_valid & out_s_ready) begin
             beat <= ends ? 3'd0 : (beat + 3'd1);

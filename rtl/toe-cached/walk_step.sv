@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  enable
-// in    428  walk
+// in    493  walk
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
@@ -13,7 +13,10 @@
 //         1    [363]       ts_repeated
 //        32    [395:364]   ts_val
 //        32    [427:396]   ts_ecr
-// out   428  walked
+//         1    [428]       sack_present
+//        32    [460:429]   sack.left
+//        32    [492:461]   sack.right
+// out   493  walked
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
@@ -23,17 +26,20 @@
 //         1    [363]       ts_repeated
 //        32    [395:364]   ts_val
 //        32    [427:396]   ts_ecr
+//         1    [428]       sack_present
+//        32    [460:429]   sack.left
+//        32    [492:461]   sack.right
 `default_nettype none
 
 module walk_step (
     input  wire          clk,
     input  wire          enable,
-    input  wire  [427:0] walk,
-    output logic [427:0] walked
+    input  wire  [492:0] walk,
+    output logic [492:0] walked
 );
-    logic [427:0] stepped;
+    logic [492:0] stepped;
     logic [41:0] walk_step_starts;
-    logic [427:0] walk_step_next;
+    logic [492:0] walk_step_next;
     logic walk_step_here_0;
     logic walk_step_timestamps_0;
     logic walk_step_sack_0;
@@ -59,7 +65,7 @@ module walk_step (
     logic walk_step_timestamps_7;
     logic walk_step_sack_7;
     logic walk_step_at_end;
-    logic [427:0] stepped_next;
+    logic [492:0] stepped_next;
 
     wire [5:0] walk_left = walk[325:320];
     wire [33:0] walk_starts = walk[359:326];
@@ -81,6 +87,22 @@ module walk_step (
         walk[71:64] /* bytes[71:64] */,
         walk[79:72] /* bytes[79:72] */
     };
+    wire [15:0] network32_high_0_2 = {
+        walk[23:16] /* bytes[23:16] */,
+        walk[31:24] /* bytes[31:24] */
+    };
+    wire [15:0] network32_low_0_2 = {
+        walk[39:32] /* bytes[39:32] */,
+        walk[47:40] /* bytes[47:40] */
+    };
+    wire [15:0] network32_high_0_3 = {
+        walk[55:48] /* bytes[55:48] */,
+        walk[63:56] /* bytes[63:56] */
+    };
+    wire [15:0] network32_low_0_3 = {
+        walk[71:64] /* bytes[71:64] */,
+        walk[79:72] /* bytes[79:72] */
+    };
     wire walk_step_in_options_1 = !walk_step_none_left;
     wire [7:0] walk_step_kind_1 = walk[15:8] /* bytes[15:8] */;
     wire [7:0] walk_step_length_1 = walk[23:16] /* bytes[23:16] */;
@@ -91,6 +113,22 @@ module walk_step (
         walk[71:64] /* bytes[71:64] */
     };
     wire [15:0] network32_low_1_1 = {
+        walk[79:72] /* bytes[79:72] */,
+        walk[87:80] /* bytes[87:80] */
+    };
+    wire [15:0] network32_high_1_2 = {
+        walk[31:24] /* bytes[31:24] */,
+        walk[39:32] /* bytes[39:32] */
+    };
+    wire [15:0] network32_low_1_2 = {
+        walk[47:40] /* bytes[47:40] */,
+        walk[55:48] /* bytes[55:48] */
+    };
+    wire [15:0] network32_high_1_3 = {
+        walk[63:56] /* bytes[63:56] */,
+        walk[71:64] /* bytes[71:64] */
+    };
+    wire [15:0] network32_low_1_3 = {
         walk[79:72] /* bytes[79:72] */,
         walk[87:80] /* bytes[87:80] */
     };
@@ -107,6 +145,22 @@ module walk_step (
         walk[87:80] /* bytes[87:80] */,
         walk[95:88] /* bytes[95:88] */
     };
+    wire [15:0] network32_high_2_2 = {
+        walk[39:32] /* bytes[39:32] */,
+        walk[47:40] /* bytes[47:40] */
+    };
+    wire [15:0] network32_low_2_2 = {
+        walk[55:48] /* bytes[55:48] */,
+        walk[63:56] /* bytes[63:56] */
+    };
+    wire [15:0] network32_high_2_3 = {
+        walk[71:64] /* bytes[71:64] */,
+        walk[79:72] /* bytes[79:72] */
+    };
+    wire [15:0] network32_low_2_3 = {
+        walk[87:80] /* bytes[87:80] */,
+        walk[95:88] /* bytes[95:88] */
+    };
     wire walk_step_in_options_3 = !walk_step_none_left;
     wire [7:0] walk_step_kind_3 = walk[31:24] /* bytes[31:24] */;
     wire [7:0] walk_step_length_3 = walk[39:32] /* bytes[39:32] */;
@@ -117,6 +171,22 @@ module walk_step (
         walk[87:80] /* bytes[87:80] */
     };
     wire [15:0] network32_low_3_1 = {
+        walk[95:88] /* bytes[95:88] */,
+        walk[103:96] /* bytes[103:96] */
+    };
+    wire [15:0] network32_high_3_2 = {
+        walk[47:40] /* bytes[47:40] */,
+        walk[55:48] /* bytes[55:48] */
+    };
+    wire [15:0] network32_low_3_2 = {
+        walk[63:56] /* bytes[63:56] */,
+        walk[71:64] /* bytes[71:64] */
+    };
+    wire [15:0] network32_high_3_3 = {
+        walk[79:72] /* bytes[79:72] */,
+        walk[87:80] /* bytes[87:80] */
+    };
+    wire [15:0] network32_low_3_3 = {
         walk[95:88] /* bytes[95:88] */,
         walk[103:96] /* bytes[103:96] */
     };
@@ -132,6 +202,22 @@ module walk_step (
         walk[103:96] /* bytes[103:96] */,
         walk[111:104] /* bytes[111:104] */
     };
+    wire [15:0] network32_high_4_2 = {
+        walk[55:48] /* bytes[55:48] */,
+        walk[63:56] /* bytes[63:56] */
+    };
+    wire [15:0] network32_low_4_2 = {
+        walk[71:64] /* bytes[71:64] */,
+        walk[79:72] /* bytes[79:72] */
+    };
+    wire [15:0] network32_high_4_3 = {
+        walk[87:80] /* bytes[87:80] */,
+        walk[95:88] /* bytes[95:88] */
+    };
+    wire [15:0] network32_low_4_3 = {
+        walk[103:96] /* bytes[103:96] */,
+        walk[111:104] /* bytes[111:104] */
+    };
     wire [7:0] walk_step_kind_5 = walk[47:40] /* bytes[47:40] */;
     wire [7:0] walk_step_length_5 = walk[55:48] /* bytes[55:48] */;
     wire [15:0] network32_high_5 = {walk[63:56] /* bytes[63:56] */, walk[71:64] /* bytes[71:64] */};
@@ -144,6 +230,22 @@ module walk_step (
         walk[111:104] /* bytes[111:104] */,
         walk[119:112] /* bytes[119:112] */
     };
+    wire [15:0] network32_high_5_2 = {
+        walk[63:56] /* bytes[63:56] */,
+        walk[71:64] /* bytes[71:64] */
+    };
+    wire [15:0] network32_low_5_2 = {
+        walk[79:72] /* bytes[79:72] */,
+        walk[87:80] /* bytes[87:80] */
+    };
+    wire [15:0] network32_high_5_3 = {
+        walk[95:88] /* bytes[95:88] */,
+        walk[103:96] /* bytes[103:96] */
+    };
+    wire [15:0] network32_low_5_3 = {
+        walk[111:104] /* bytes[111:104] */,
+        walk[119:112] /* bytes[119:112] */
+    };
     wire [7:0] walk_step_kind_6 = walk[55:48] /* bytes[55:48] */;
     wire [7:0] walk_step_length_6 = walk[63:56] /* bytes[63:56] */;
     wire [15:0] network32_high_6 = {walk[71:64] /* bytes[71:64] */, walk[79:72] /* bytes[79:72] */};
@@ -153,6 +255,22 @@ module walk_step (
         walk[111:104] /* bytes[111:104] */
     };
     wire [15:0] network32_low_6_1 = {
+        walk[119:112] /* bytes[119:112] */,
+        walk[127:120] /* bytes[127:120] */
+    };
+    wire [15:0] network32_high_6_2 = {
+        walk[71:64] /* bytes[71:64] */,
+        walk[79:72] /* bytes[79:72] */
+    };
+    wire [15:0] network32_low_6_2 = {
+        walk[87:80] /* bytes[87:80] */,
+        walk[95:88] /* bytes[95:88] */
+    };
+    wire [15:0] network32_high_6_3 = {
+        walk[103:96] /* bytes[103:96] */,
+        walk[111:104] /* bytes[111:104] */
+    };
+    wire [15:0] network32_low_6_3 = {
         walk[119:112] /* bytes[119:112] */,
         walk[127:120] /* bytes[127:120] */
     };
@@ -171,9 +289,25 @@ module walk_step (
         walk[127:120] /* bytes[127:120] */,
         walk[135:128] /* bytes[135:128] */
     };
+    wire [15:0] network32_high_7_2 = {
+        walk[79:72] /* bytes[79:72] */,
+        walk[87:80] /* bytes[87:80] */
+    };
+    wire [15:0] network32_low_7_2 = {
+        walk[95:88] /* bytes[95:88] */,
+        walk[103:96] /* bytes[103:96] */
+    };
+    wire [15:0] network32_high_7_3 = {
+        walk[111:104] /* bytes[111:104] */,
+        walk[119:112] /* bytes[119:112] */
+    };
+    wire [15:0] network32_low_7_3 = {
+        walk[127:120] /* bytes[127:120] */,
+        walk[135:128] /* bytes[135:128] */
+    };
     always_comb begin
         walk_step_starts = 42'd0;
-        walk_step_next = 428'd0;
+        walk_step_next = 493'd0;
         walk_step_here_0 = 1'b0;
         walk_step_timestamps_0 = 1'b0;
         walk_step_sack_0 = 1'b0;
@@ -199,7 +333,7 @@ module walk_step (
         walk_step_timestamps_7 = 1'b0;
         walk_step_sack_7 = 1'b0;
         walk_step_at_end = 1'b0;
-        stepped_next = 428'd0;
+        stepped_next = 493'd0;
         if (enable) begin
             walk_step_starts = {8'd0, walk_starts};
             walk_step_next = walk;
@@ -227,11 +361,20 @@ module walk_step (
             if (walk_step_sack_0 & (walk_step_length_0 == 8'd34)) begin
                 walk_step_starts[34] = 1'b1;
             end
+            if (walk_step_sack_0) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_0_1,
+                    network32_low_0_1,
+                    network32_high_0,
+                    network32_low_0
+                };
+            end
             if (walk_step_timestamps_0) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_0, network32_low_0};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_0_1, network32_low_0_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_0_2, network32_low_0_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_0_3, network32_low_0_3};
             end
             walk_step_here_1 = walk_step_starts[1] & walk_step_in_options_1;
             walk_step_timestamps_1 =
@@ -257,11 +400,20 @@ module walk_step (
             if (walk_step_sack_1 & (walk_step_length_1 == 8'd34)) begin
                 walk_step_starts[35] = 1'b1;
             end
+            if (walk_step_sack_1) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_1_1,
+                    network32_low_1_1,
+                    network32_high_1,
+                    network32_low_1
+                };
+            end
             if (walk_step_timestamps_1) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_1, network32_low_1};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_1_1, network32_low_1_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_1_2, network32_low_1_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_1_3, network32_low_1_3};
             end
             walk_step_here_2 = walk_step_starts[2] & walk_step_in_options_2;
             walk_step_timestamps_2 =
@@ -287,11 +439,20 @@ module walk_step (
             if (walk_step_sack_2 & (walk_step_length_2 == 8'd34)) begin
                 walk_step_starts[36] = 1'b1;
             end
+            if (walk_step_sack_2) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_2_1,
+                    network32_low_2_1,
+                    network32_high_2,
+                    network32_low_2
+                };
+            end
             if (walk_step_timestamps_2) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_2, network32_low_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_2_1, network32_low_2_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_2_2, network32_low_2_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_2_3, network32_low_2_3};
             end
             walk_step_here_3 = walk_step_starts[3] & walk_step_in_options_3;
             walk_step_timestamps_3 =
@@ -317,11 +478,20 @@ module walk_step (
             if (walk_step_sack_3 & (walk_step_length_3 == 8'd34)) begin
                 walk_step_starts[37] = 1'b1;
             end
+            if (walk_step_sack_3) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_3_1,
+                    network32_low_3_1,
+                    network32_high_3,
+                    network32_low_3
+                };
+            end
             if (walk_step_timestamps_3) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_3, network32_low_3};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_3_1, network32_low_3_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_3_2, network32_low_3_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_3_3, network32_low_3_3};
             end
             walk_step_here_4 = walk_step_starts[4] & walk_step_beyond_four;
             walk_step_timestamps_4 =
@@ -347,11 +517,20 @@ module walk_step (
             if (walk_step_sack_4 & (walk_step_length_4 == 8'd34)) begin
                 walk_step_starts[38] = 1'b1;
             end
+            if (walk_step_sack_4) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_4_1,
+                    network32_low_4_1,
+                    network32_high_4,
+                    network32_low_4
+                };
+            end
             if (walk_step_timestamps_4) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_4, network32_low_4};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_4_1, network32_low_4_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_4_2, network32_low_4_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_4_3, network32_low_4_3};
             end
             walk_step_here_5 = walk_step_starts[5] & walk_step_beyond_four;
             walk_step_timestamps_5 =
@@ -377,11 +556,20 @@ module walk_step (
             if (walk_step_sack_5 & (walk_step_length_5 == 8'd34)) begin
                 walk_step_starts[39] = 1'b1;
             end
+            if (walk_step_sack_5) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_5_1,
+                    network32_low_5_1,
+                    network32_high_5,
+                    network32_low_5
+                };
+            end
             if (walk_step_timestamps_5) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_5, network32_low_5};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_5_1, network32_low_5_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_5_2, network32_low_5_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_5_3, network32_low_5_3};
             end
             walk_step_here_6 = walk_step_starts[6] & walk_step_beyond_four;
             walk_step_timestamps_6 =
@@ -407,11 +595,20 @@ module walk_step (
             if (walk_step_sack_6 & (walk_step_length_6 == 8'd34)) begin
                 walk_step_starts[40] = 1'b1;
             end
+            if (walk_step_sack_6) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_6_1,
+                    network32_low_6_1,
+                    network32_high_6,
+                    network32_low_6
+                };
+            end
             if (walk_step_timestamps_6) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_6, network32_low_6};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_6_1, network32_low_6_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_6_2, network32_low_6_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_6_3, network32_low_6_3};
             end
             walk_step_here_7 = walk_step_starts[7] & walk_step_beyond_four;
             walk_step_timestamps_7 =
@@ -437,11 +634,20 @@ module walk_step (
             if (walk_step_sack_7 & (walk_step_length_7 == 8'd34)) begin
                 walk_step_starts[41] = 1'b1;
             end
+            if (walk_step_sack_7) begin
+                walk_step_next[428] /* sack_present */ = 1'b1;
+                walk_step_next[492:429] /* sack */ = {
+                    network32_high_7_1,
+                    network32_low_7_1,
+                    network32_high_7,
+                    network32_low_7
+                };
+            end
             if (walk_step_timestamps_7) begin
                 walk_step_next[362] /* ts_present */ = 1'b1;
                 walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_7, network32_low_7};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_7_1, network32_low_7_1};
+                walk_step_next[395:364] /* ts_val */ = {network32_high_7_2, network32_low_7_2};
+                walk_step_next[427:396] /* ts_ecr */ = {network32_high_7_3, network32_low_7_3};
             end
             walk_step_at_end =
                 (walk_step_none_left & walk_step_starts[0])

@@ -3,12 +3,17 @@
 //
 // in      1  clk
 // in      1  rst
-// in     87  s_chunk_data
+// in    103  s_chunk_data
 //         1    [0]         write
-//        11    [11:1]      offset
-//        10    [21:12]     length
-//        64    [85:22]     address
-//         1    [86]        last
+//         6    [6:1]       beat
+//         7    [13:7]      shift
+//        10    [23:14]     length
+//         4    [27:24]     windows
+//         8    [35:28]     tail
+//         1    [36]        tail_reaches
+//         1    [37]        tail_ends
+//        64    [101:38]    address
+//         1    [102]       last
 // in      1  s_chunk_valid
 // out     1  s_chunk_ready
 // in      1  ahead_valid
@@ -39,7 +44,7 @@
 module engine (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [86:0]  s_chunk_data,
+    input  wire  [102:0] s_chunk_data,
     input  wire          s_chunk_valid,
     output logic         s_chunk_ready,
     input  wire          ahead_valid,
@@ -57,12 +62,16 @@ module engine (
     output logic         idle
 );
     logic [255:0] held;
-    logic [5:0] taken;
+    logic [6:0] taken;
+    logic [6:0] last_taken;
     logic over;
-    logic [9:0] written;
+    logic [3:0] index;
+    logic follows;
     logic draining;
     logic [15:0] emitted;
-    logic [345:0] window;
+    logic ended;
+    logic mark_fits_holds;
+    logic [359:0] window;
     logic window_valid;
     logic [351:0] outgoing_s_data;
     logic outgoing_s_ready;
@@ -70,54 +79,56 @@ module engine (
     logic outgoing_m_valid;
 
     wire s_chunk_data_write = s_chunk_data[0];
-    wire [10:0] s_chunk_data_offset = s_chunk_data[11:1];
-    wire [9:0] s_chunk_data_length = s_chunk_data[21:12];
-    wire [63:0] s_chunk_data_address = s_chunk_data[85:22];
-    wire s_chunk_data_last = s_chunk_data[86];
+    wire [5:0] s_chunk_data_beat = s_chunk_data[6:1];
+    wire [6:0] s_chunk_data_shift = s_chunk_data[13:7];
+    wire [9:0] s_chunk_data_length = s_chunk_data[23:14];
+    wire [3:0] s_chunk_data_windows = s_chunk_data[27:24];
+    wire [7:0] s_chunk_data_tail = s_chunk_data[35:28];
+    wire s_chunk_data_tail_reaches = s_chunk_data[36];
+    wire s_chunk_data_tail_ends = s_chunk_data[37];
+    wire [63:0] s_chunk_data_address = s_chunk_data[101:38];
+    wire s_chunk_data_last = s_chunk_data[102];
     wire [255:0] s_beats_data_data = s_beats_data[255:0];
     wire s_beats_data_last = s_beats_data[288];
     wire [255:0] window_data = window[255:0];
-    wire [6:0] window_shift = window[262:256];
-    wire [7:0] window_bytes = window[270:263];
-    wire [63:0] window_address = window[334:271];
-    wire [9:0] window_length = window[344:335];
-    wire window_last = window[345];
+    wire [9:0] window_right = window[265:256];
+    wire [10:0] window_left = window[276:266];
+    wire [7:0] window_bytes = window[284:277];
+    wire [63:0] window_address = window[348:285];
+    wire [9:0] window_length = window[358:349];
+    wire window_last = window[359];
 
-    wire [10:0] position = s_chunk_data_offset + {1'b0, written};
-    wire [5:0] beat = position[10:5];
-    wire [6:0] shift = position[6:0] & 7'h1f;
-    wire [9:0] left = s_chunk_data_length - written;
-    wire final_window = left <= 10'd32;
-    wire [7:0] bytes = final_window ? left[7:0] : 8'd32;
-    wire [7:0] end_ = {1'b0, shift} + bytes;
-    wire reaches_next = end_ > 8'd32;
-    wire ends_beat = end_ >= 8'd32;
+    wire [6:0] beat = {1'b0, s_chunk_data_beat};
+    wire first = !(|index);
+    wire final_window = index == s_chunk_data_windows;
+    wire reaches_next = final_window ? s_chunk_data_tail_reaches : (|s_chunk_data_shift);
+    wire ends_beat = !final_window | s_chunk_data_tail_ends;
+    wire starts_held = first ? (last_taken == beat) : follows;
+    wire in_arriving = first ? (taken == beat) : !follows;
     wire offered = s_beats_valid & !over;
-    wire starts_held = taken == (beat + 6'd1);
-    wire starts_arriving = (taken == beat) & !reaches_next;
+    wire starts_arriving = in_arriving & !reaches_next;
     wire present = starts_held ? (offered | !reaches_next) : (starts_arriving & offered);
-    wire active = s_chunk_valid & m_mark_ready;
     wire writing = s_chunk_data_write & !draining;
     wire free = !window_valid | outgoing_s_ready;
-    wire emits = active & writing & present & free;
+    wire emits = s_chunk_valid & writing & present & free;
     wire takes =
-        !writing ? (active & offered) :
+        !writing ? (s_chunk_valid & offered) :
         starts_held ? (emits & offered & ends_beat) :
-        (active & offered & (emits | !starts_arriving));
-    wire early = !s_chunk_valid & ahead_valid & offered & (taken <= ahead[10:5]);
+        (s_chunk_valid & offered & (emits | !starts_arriving));
+    wire [10:0] early_whole = {5'd0, ahead[10:5]};
+    wire early = !s_chunk_valid & ahead_valid & offered & (taken <= early_whole[6:0]);
     wire takes_1 = takes | early;
     assign s_beats_ready = takes_1;
     wire frame_over = over | (takes_1 & s_beats_data_last);
     wire chunk_written = emits & final_window;
-    wire event_written = (chunk_written & s_chunk_data_last) | (active & !writing);
+    wire event_written = (chunk_written & s_chunk_data_last) | (s_chunk_valid & !writing);
     wire event_over = event_written & frame_over;
     assign s_chunk_ready = event_over | (chunk_written & !s_chunk_data_last);
-    wire [7:0] from_arriving = starts_held ? {1'b0, shift} : 8'd32;
+    wire [7:0] from_arriving = starts_held ? {1'b0, s_chunk_data_shift} : 8'd32;
     wire [255:0] arriving =
         ~(256'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff << {from_arriving, 3'd0});
-    wire [9:0] right = {window_shift, 3'd0};
-    wire [10:0] wrapped = 11'd256 - {1'b0, right};
-    wire [255:0] rotated = (window_data >> right) | (window_data << wrapped);
+    wire [9:0] right = {s_chunk_data_shift, 3'd0};
+    wire [255:0] rotated = (window_data >> window_right) | (window_data << window_left);
     assign outgoing_s_data = {
         window_last,
         rotated & ~(256'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff << {window_bytes, 3'd0}),
@@ -128,12 +139,18 @@ module engine (
     };
     assign m_up_data = outgoing_m_data;
     assign m_up_valid = outgoing_m_valid;
-    wire [15:0] emitted_1 = emits ? (emitted + 16'd1) : emitted;
-    assign m_mark_data = emitted_1;
-    assign m_mark_valid = event_over;
-    assign overrun = active & writing & over & !present;
+    assign m_mark_data = emitted;
+    assign m_mark_valid = ended;
+    assign mark_fits_holds = rst | !ended | m_mark_ready;
+    assign overrun = s_chunk_valid & writing & over & !present;
     assign idle = !s_chunk_valid & !window_valid & !outgoing_m_valid;
 
+    assertion #(
+        .MESSAGE("an event's mark finds no place behind the engine")
+    ) u_mark_fits (
+        .clk(clk),
+        .holds(mark_fits_holds)
+    );
     stream_register_up_256 u_outgoing (
         .clk(clk),
         .rst(rst),
@@ -148,20 +165,23 @@ module engine (
     always_ff @(posedge clk) begin
         if (takes_1) begin
             held <= s_beats_data_data;
-            taken <= taken + 6'd1;
+            taken <= taken + 7'd1;
+            last_taken <= taken;
             over <= s_beats_data_last;
         end
         if (emits) begin
-            written <= written + {2'd0, bytes};
+            index <= index + 4'd1;
+            follows <= starts_held & takes_1;
         end
         if (chunk_written) begin
-            written <= 10'd0;
+            index <= 4'd0;
         end
         if (event_written) begin
             draining <= !frame_over;
         end
         if (event_over) begin
-            taken <= 6'd0;
+            taken <= 7'd0;
+            last_taken <= 7'd127;
             over <= 1'b0;
         end
         if (free) begin
@@ -172,16 +192,23 @@ module engine (
                 final_window,
                 s_chunk_data_length,
                 s_chunk_data_address,
-                bytes,
-                shift,
+                final_window ? s_chunk_data_tail : 8'd32,
+                11'd256 - {1'b0, right},
+                right,
                 (s_beats_data_data & arriving) | (held & ~arriving)
             };
         end
-        emitted <= emitted_1;
+        if (emits) begin
+            emitted <= emitted + 16'd1;
+        end
+        ended <= event_over;
         if (rst) begin
-            taken <= 6'd0;
+            taken <= 7'd0;
+            last_taken <= 7'd127;
             over <= 1'b0;
-            written <= 10'd0;
+            index <= 4'd0;
+            follows <= 1'b0;
+            ended <= 1'b0;
             draining <= 1'b0;
             emitted <= 16'd0;
             window_valid <= 1'b0;
@@ -190,7 +217,7 @@ module engine (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, ahead[4:0], s_beats_data[287:256]
+        1'b0, ahead[4:0], s_beats_data[287:256], early_whole[10:7]
     };
 
 endmodule

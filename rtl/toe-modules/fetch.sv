@@ -27,7 +27,7 @@
 //         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
-// out   322  m_data
+// out   387  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -40,11 +40,14 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//         1    [221]       ce
-//         8    [229:222]   payload_offset
-//        14    [243:230]   payload_len
-//        14    [257:244]   frame_len
-//        64    [321:258]   address
+//        32    [252:221]   sack.left
+//        32    [284:253]   sack.right
+//         1    [285]       sack_present
+//         1    [286]       ce
+//         8    [294:287]   payload_offset
+//        14    [308:295]   payload_len
+//        14    [322:309]   frame_len
+//        64    [386:323]   address
 // out     1  m_valid
 // in      1  m_ready
 // out     1  skipped
@@ -63,25 +66,32 @@ module fetch (
     output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
-    output logic [321:0] m_data,
+    output logic [386:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         skipped,
     output logic         idle
 );
-    localparam logic [1:0] STATE_CLEAR = 2'd0;
-    localparam logic [1:0] STATE_ISSUE = 2'd3;
-    localparam logic [1:0] STATE_SELECT = 2'd1;
-    localparam logic [1:0] STATE_WRITE = 2'd2;
-    logic [1:0] state;
+    localparam logic [2:0] STATE_CLEAR = 3'd0;
+    localparam logic [2:0] STATE_ISSUE = 3'd3;
+    localparam logic [2:0] STATE_SELECT = 3'd1;
+    localparam logic [2:0] STATE_SETTLE = 3'd4;
+    localparam logic [2:0] STATE_WRITE = 3'd2;
+    logic [2:0] state;
     logic [5:0] clear;
     logic [76:0] write;
+    logic doorbell;
     logic [4:0] last;
     logic contexts_write_enable;
     logic [4:0] contexts_write_address;
     logic [4:0] contexts_read_address;
-    logic [196:0] contexts_read_data;
+    logic [322:0] contexts_read_data;
     logic [31:0] enabled;
+    logic [322:0] work;
+    logic [4:0] at;
+    logic [107:0] burst;
+    logic issued;
+    logic rests;
     logic [31:0] pending;
     logic [3:0] slot;
     logic [4:0] used;
@@ -95,6 +105,7 @@ module fetch (
     logic [5:0] buffer_read_address;
     logic [255:0] buffer_read_data;
     logic [107:0] bursts_s_data;
+    logic bursts_s_valid;
     logic bursts_s_ready;
     logic [107:0] bursts_m_data;
     logic bursts_m_valid;
@@ -106,7 +117,7 @@ module fetch (
     logic [4:0] from;
     logic [21:0] ticket;
     logic events_s_ready;
-    logic [321:0] events_m_data;
+    logic [386:0] events_m_data;
     logic events_m_valid;
     logic [15:0] events_level;
     logic events_almost_full;
@@ -128,25 +139,63 @@ module fetch (
     logic counting;
     logic events_fit_holds;
     logic [4:0] turn;
-    logic [196:0] ring_next;
     logic [4:0] used_next;
     logic [15:0] done_next;
     logic [15:0] cancelled_next;
     logic [31:0] enabled_next;
-    logic [1:0] more;
-    logic choice_1;
-    logic [321:0] work;
-    logic [31:0] pending_next;
+    logic [31:0] ring_mask_mask;
+    logic ring_mask_above_0;
+    logic ring_mask_above_1;
+    logic ring_mask_above_2;
+    logic ring_mask_above_3;
+    logic ring_mask_above_4;
+    logic ring_mask_above_5;
+    logic ring_mask_above_6;
+    logic ring_mask_above_7;
+    logic ring_mask_above_8;
+    logic ring_mask_above_9;
+    logic ring_mask_above_10;
+    logic ring_mask_above_11;
+    logic ring_mask_above_12;
+    logic ring_mask_above_13;
+    logic ring_mask_above_14;
+    logic ring_mask_above_15;
+    logic ring_mask_above_16;
+    logic ring_mask_above_17;
+    logic ring_mask_above_18;
+    logic ring_mask_above_19;
+    logic ring_mask_above_20;
+    logic ring_mask_above_21;
+    logic ring_mask_above_22;
+    logic ring_mask_above_23;
+    logic ring_mask_above_24;
+    logic ring_mask_above_25;
+    logic ring_mask_above_26;
+    logic ring_mask_above_27;
+    logic ring_mask_above_28;
+    logic ring_mask_above_29;
+    logic ring_mask_above_30;
+    logic ring_mask_above_31;
+    logic [322:0] settled;
+    logic [386:0] work_2;
+    logic [31:0] work_next;
 
+    wire [4:0] s_context_data_register = s_context_data[12:8];
     wire [255:0] s_cpl_data_data = s_cpl_data[276:21];
     wire s_cpl_data_last = s_cpl_data[285];
     wire [4:0] write_register = write[12:8];
     wire [63:0] write_value = write[76:13];
-    wire [63:0] contexts_read_data_base = contexts_read_data[63:0];
-    wire [4:0] contexts_read_data_log2 = contexts_read_data[68:64];
-    wire [31:0] contexts_read_data_tail = contexts_read_data[100:69];
-    wire [31:0] contexts_read_data_fetched = contexts_read_data[132:101];
-    wire [63:0] contexts_read_data_consumed = contexts_read_data[196:133];
+    wire [31:0] contexts_read_data_tail = contexts_read_data[130:99];
+    wire [31:0] contexts_read_data_fetched = contexts_read_data[162:131];
+    wire [63:0] contexts_read_data_consumed = contexts_read_data[226:163];
+    wire [63:0] contexts_read_data_address = contexts_read_data[290:227];
+    wire [63:0] work_base = work[63:0];
+    wire [31:0] work_mask = work[95:64];
+    wire [2:0] work_report = work[98:96];
+    wire [31:0] work_fetched = work[162:131];
+    wire [63:0] work_consumed = work[226:163];
+    wire [1:0] burst_more = burst[10:9];
+    wire [63:0] burst_consumed = burst[107:44];
     wire [4:0] bursts_m_data_ring = bursts_m_data[4:0];
     wire [3:0] bursts_m_data_slot = bursts_m_data[8:5];
     wire [1:0] bursts_m_data_more = bursts_m_data[10:9];
@@ -172,57 +221,104 @@ module fetch (
     assign s_context_ready = select;
     assign contexts_read_address = s_context_valid ? s_context_data[4:0] /* context[4:0] */ : turn;
     wire writes = state == STATE_WRITE;
-    wire [4:0] at = writes ? write[4:0] /* context[4:0] */ : last;
-    wire [31:0] place_1 = 32'd1 << at;
-    wire [31:0] mask = (32'd1 << contexts_read_data_log2) - 32'd1;
-    wire [31:0] index = contexts_read_data_fetched & mask;
-    wire [63:0] address_whole = {32'd0, index};
-    wire [63:0] address = contexts_read_data_base + {address_whole[58:0], 5'd0};
-    wire rings = writes & (write_register == 5'd0);
-    wire [31:0] tail = rings ? write[44:13] /* value[31:0] */ : contexts_read_data_tail;
+    wire [4:0] at_1 = writes ? write[4:0] /* context[4:0] */ : last;
+    wire [31:0] place_1 = 32'd1 << at_1;
+    wire [31:0] tail = doorbell ? write[44:13] /* value[31:0] */ : contexts_read_data_tail;
     wire [31:0] available = tail - contexts_read_data_fetched;
-    wire [31:0] to_end = mask - index;
-    wire [1:0] to_line = ~address[6:5];
+    wire many = |{2'd0, available[31:2]};
+    wire [1:0] to_line = ~contexts_read_data[233:232] /* address[6:5] */;
+    wire ends_first =
+        !(|{2'd0, contexts_read_data[322:293] /* to_end[31:2] */})
+        & (contexts_read_data[292:291] /* to_end[1:0] */ < to_line);
+    wire [1:0] most = ends_first ? contexts_read_data[292:291] /* to_end[1:0] */ : to_line;
+    wire beyond = many | (available[2:0] > ({1'b0, most} + 3'd1));
+    wire fewer = !many & (available[1:0] <= most);
+    wire [1:0] more = fewer ? (available[1:0] - 2'd1) : most;
+    wire any = |available;
+    wire starts = writes & doorbell & free & (|(enabled & place_1));
+    wire issue = (starts | (state == STATE_ISSUE)) & any;
+    wire [12:0] reads_s_data_whole = {11'd0, more} + 13'd1;
+    assign reads_s_data = {
+        32'd0,
+        slot,
+        reads_s_data_whole[7:0],
+        5'd0,
+        contexts_read_data_address,
+        1'b0
+    };
+    wire acts = writes | (state == STATE_ISSUE);
+    wire [4:0] log2 = write[17:13] /* value[4:0] */;
+    wire [4:0] work_whole = log2 - 5'd2;
+    wire clearing = state == STATE_CLEAR;
+    wire settles = state == STATE_SETTLE;
+    wire [2:0] count = issued ? ({1'b0, burst_more} + 3'd1) : 3'd0;
+    wire [31:0] fetched = work_fetched + {29'd0, count};
+    wire [4:0] low = work[135:131] /* fetched[4:0] */;
+    wire [4:0] changed = low ^ (low + {2'd0, count});
+    assign bursts_s_valid = settles & issued;
+    assign bursts_s_data = {burst_consumed, |(changed >> work_report), fetched, burst[10:0]};
+    wire [31:0] mine = 32'd1 << at;
+    wire [31:0] index = fetched & work_mask;
+    wire [63:0] settled_whole = {32'd0, index};
     always_comb begin
-        more = to_line;
-        if (to_end < {30'd0, more}) begin
-            more = to_end[1:0];
-        end
-        if (available <= {30'd0, more}) begin
-            more = available[1:0] - 2'd1;
+        settled = {
+            work_mask - index,
+            work_base + {settled_whole[58:0], 5'd0},
+            work_consumed,
+            fetched,
+            work[130:0]
+        };
+        if (clearing) begin
+            settled = 323'd0;
         end
     end
-    wire [31:0] fetched = contexts_read_data_fetched + ({30'd0, more} + 32'd1);
-    wire starts = rings & free & (|(enabled & place_1));
-    wire issue = (starts | (state == STATE_ISSUE)) & (|available);
-    wire [12:0] reads_s_data_whole = {11'd0, more} + 13'd1;
-    assign reads_s_data = {32'd0, slot, reads_s_data_whole[7:0], 5'd0, address, 1'b0};
-    assign bursts_s_data = {
-        contexts_read_data_consumed,
-        |((fetched ^ contexts_read_data_fetched) >> ((contexts_read_data_log2 < 5'd2) ? 5'd0 : ((contexts_read_data_log2 - 5'd2) < 5'd4) ? (contexts_read_data_log2 - 5'd2) : 5'd4)),
-        fetched,
-        more,
-        slot,
-        at
-    };
-    wire clearing = state == STATE_CLEAR;
-    wire acting = !clearing & !select;
-    assign contexts_write_enable = clearing | acting;
+    assign contexts_write_enable = clearing | settles;
     assign contexts_write_address = clearing ? clear[4:0] : at;
     wire arrive = s_cpl_valid & s_cpl_data[7] /* tag[7] */;
     wire [3:0] into = s_cpl_data[3:0] /* tag[3:0] */;
     assign s_cpl_ready = 1'b1;
     assign buffer_write_address = {into, 2'd0} | {4'd0, s_cpl_data[14:13] /* offset[6:5] */};
-    wire dead = cancelled_next[bursts_m_data_slot];
+    wire dead = cancelled[bursts_m_data_slot];
     wire go = bursts_m_valid & done[bursts_m_data_slot] & !events_almost_full & counts_s_ready;
     wire ends = go & (step == bursts_m_data_more);
     assign buffer_read_address = {bursts_m_data_slot, 2'd0} | {4'd0, step};
     assign counts_s_valid = ends & !dead & bursts_m_data_report;
     assign counts_s_data = {bursts_m_data_count, 17'd8, bursts_m_data_consumed, 1'b1};
     always_comb begin
-        choice_1 = 1'b0;
-        pending_next = 32'd0;
-        ring_next = contexts_read_data;
+        ring_mask_mask = 32'd0;
+        ring_mask_above_0 = 1'b0;
+        ring_mask_above_1 = 1'b0;
+        ring_mask_above_2 = 1'b0;
+        ring_mask_above_3 = 1'b0;
+        ring_mask_above_4 = 1'b0;
+        ring_mask_above_5 = 1'b0;
+        ring_mask_above_6 = 1'b0;
+        ring_mask_above_7 = 1'b0;
+        ring_mask_above_8 = 1'b0;
+        ring_mask_above_9 = 1'b0;
+        ring_mask_above_10 = 1'b0;
+        ring_mask_above_11 = 1'b0;
+        ring_mask_above_12 = 1'b0;
+        ring_mask_above_13 = 1'b0;
+        ring_mask_above_14 = 1'b0;
+        ring_mask_above_15 = 1'b0;
+        ring_mask_above_16 = 1'b0;
+        ring_mask_above_17 = 1'b0;
+        ring_mask_above_18 = 1'b0;
+        ring_mask_above_19 = 1'b0;
+        ring_mask_above_20 = 1'b0;
+        ring_mask_above_21 = 1'b0;
+        ring_mask_above_22 = 1'b0;
+        ring_mask_above_23 = 1'b0;
+        ring_mask_above_24 = 1'b0;
+        ring_mask_above_25 = 1'b0;
+        ring_mask_above_26 = 1'b0;
+        ring_mask_above_27 = 1'b0;
+        ring_mask_above_28 = 1'b0;
+        ring_mask_above_29 = 1'b0;
+        ring_mask_above_30 = 1'b0;
+        ring_mask_above_31 = 1'b0;
+        work_next = 32'd0;
         used_next = used;
         done_next = done;
         cancelled_next = cancelled;
@@ -232,35 +328,236 @@ module fetch (
             STATE_SELECT: ;
             STATE_WRITE: begin
                 case (write_register)
-                    5'd0: begin
-                        ring_next[100:69] /* tail */ = tail;
-                    end
-                    5'd3: begin
-                        ring_next[63:0] /* base */ = write_value;
-                    end
+                    5'd0: ;
+                    5'd3: ;
                     5'd4: begin
-                        ring_next[68:64] /* log2 */ = write[17:13] /* value[4:0] */;
+                        ring_mask_mask = 32'd0;
+                        ring_mask_above_0 = log2[0];
+                        ring_mask_above_0 = ring_mask_above_0 | log2[1];
+                        ring_mask_above_0 = ring_mask_above_0 | log2[2];
+                        ring_mask_above_0 = ring_mask_above_0 | log2[3];
+                        ring_mask_above_0 = ring_mask_above_0 | log2[4];
+                        ring_mask_mask[0] = ring_mask_above_0;
+                        ring_mask_above_1 = log2[0];
+                        ring_mask_above_1 = 1'b0;
+                        ring_mask_above_1 = ring_mask_above_1 | log2[1];
+                        ring_mask_above_1 = ring_mask_above_1 | log2[2];
+                        ring_mask_above_1 = ring_mask_above_1 | log2[3];
+                        ring_mask_above_1 = ring_mask_above_1 | log2[4];
+                        ring_mask_mask[1] = ring_mask_above_1;
+                        ring_mask_above_2 = log2[0];
+                        ring_mask_above_2 = ring_mask_above_2 & log2[1];
+                        ring_mask_above_2 = ring_mask_above_2 | log2[2];
+                        ring_mask_above_2 = ring_mask_above_2 | log2[3];
+                        ring_mask_above_2 = ring_mask_above_2 | log2[4];
+                        ring_mask_mask[2] = ring_mask_above_2;
+                        ring_mask_above_3 = log2[0];
+                        ring_mask_above_3 = 1'b0;
+                        ring_mask_above_3 = ring_mask_above_3 & log2[1];
+                        ring_mask_above_3 = ring_mask_above_3 | log2[2];
+                        ring_mask_above_3 = ring_mask_above_3 | log2[3];
+                        ring_mask_above_3 = ring_mask_above_3 | log2[4];
+                        ring_mask_mask[3] = ring_mask_above_3;
+                        ring_mask_above_4 = log2[0];
+                        ring_mask_above_4 = ring_mask_above_4 | log2[1];
+                        ring_mask_above_4 = ring_mask_above_4 & log2[2];
+                        ring_mask_above_4 = ring_mask_above_4 | log2[3];
+                        ring_mask_above_4 = ring_mask_above_4 | log2[4];
+                        ring_mask_mask[4] = ring_mask_above_4;
+                        ring_mask_above_5 = log2[0];
+                        ring_mask_above_5 = 1'b0;
+                        ring_mask_above_5 = ring_mask_above_5 | log2[1];
+                        ring_mask_above_5 = ring_mask_above_5 & log2[2];
+                        ring_mask_above_5 = ring_mask_above_5 | log2[3];
+                        ring_mask_above_5 = ring_mask_above_5 | log2[4];
+                        ring_mask_mask[5] = ring_mask_above_5;
+                        ring_mask_above_6 = log2[0];
+                        ring_mask_above_6 = ring_mask_above_6 & log2[1];
+                        ring_mask_above_6 = ring_mask_above_6 & log2[2];
+                        ring_mask_above_6 = ring_mask_above_6 | log2[3];
+                        ring_mask_above_6 = ring_mask_above_6 | log2[4];
+                        ring_mask_mask[6] = ring_mask_above_6;
+                        ring_mask_above_7 = log2[0];
+                        ring_mask_above_7 = 1'b0;
+                        ring_mask_above_7 = ring_mask_above_7 & log2[1];
+                        ring_mask_above_7 = ring_mask_above_7 & log2[2];
+                        ring_mask_above_7 = ring_mask_above_7 | log2[3];
+                        ring_mask_above_7 = ring_mask_above_7 | log2[4];
+                        ring_mask_mask[7] = ring_mask_above_7;
+                        ring_mask_above_8 = log2[0];
+                        ring_mask_above_8 = ring_mask_above_8 | log2[1];
+                        ring_mask_above_8 = ring_mask_above_8 | log2[2];
+                        ring_mask_above_8 = ring_mask_above_8 & log2[3];
+                        ring_mask_above_8 = ring_mask_above_8 | log2[4];
+                        ring_mask_mask[8] = ring_mask_above_8;
+                        ring_mask_above_9 = log2[0];
+                        ring_mask_above_9 = 1'b0;
+                        ring_mask_above_9 = ring_mask_above_9 | log2[1];
+                        ring_mask_above_9 = ring_mask_above_9 | log2[2];
+                        ring_mask_above_9 = ring_mask_above_9 & log2[3];
+                        ring_mask_above_9 = ring_mask_above_9 | log2[4];
+                        ring_mask_mask[9] = ring_mask_above_9;
+                        ring_mask_above_10 = log2[0];
+                        ring_mask_above_10 = ring_mask_above_10 & log2[1];
+                        ring_mask_above_10 = ring_mask_above_10 | log2[2];
+                        ring_mask_above_10 = ring_mask_above_10 & log2[3];
+                        ring_mask_above_10 = ring_mask_above_10 | log2[4];
+                        ring_mask_mask[10] = ring_mask_above_10;
+                        ring_mask_above_11 = log2[0];
+                        ring_mask_above_11 = 1'b0;
+                        ring_mask_above_11 = ring_mask_above_11 & log2[1];
+                        ring_mask_above_11 = ring_mask_above_11 | log2[2];
+                        ring_mask_above_11 = ring_mask_above_11 & log2[3];
+                        ring_mask_above_11 = ring_mask_above_11 | log2[4];
+                        ring_mask_mask[11] = ring_mask_above_11;
+                        ring_mask_above_12 = log2[0];
+                        ring_mask_above_12 = ring_mask_above_12 | log2[1];
+                        ring_mask_above_12 = ring_mask_above_12 & log2[2];
+                        ring_mask_above_12 = ring_mask_above_12 & log2[3];
+                        ring_mask_above_12 = ring_mask_above_12 | log2[4];
+                        ring_mask_mask[12] = ring_mask_above_12;
+                        ring_mask_above_13 = log2[0];
+                        ring_mask_above_13 = 1'b0;
+                        ring_mask_above_13 = ring_mask_above_13 | log2[1];
+                        ring_mask_above_13 = ring_mask_above_13 & log2[2];
+                        ring_mask_above_13 = ring_mask_above_13 & log2[3];
+                        ring_mask_above_13 = ring_mask_above_13 | log2[4];
+                        ring_mask_mask[13] = ring_mask_above_13;
+                        ring_mask_above_14 = log2[0];
+                        ring_mask_above_14 = ring_mask_above_14 & log2[1];
+                        ring_mask_above_14 = ring_mask_above_14 & log2[2];
+                        ring_mask_above_14 = ring_mask_above_14 & log2[3];
+                        ring_mask_above_14 = ring_mask_above_14 | log2[4];
+                        ring_mask_mask[14] = ring_mask_above_14;
+                        ring_mask_above_15 = log2[0];
+                        ring_mask_above_15 = 1'b0;
+                        ring_mask_above_15 = ring_mask_above_15 & log2[1];
+                        ring_mask_above_15 = ring_mask_above_15 & log2[2];
+                        ring_mask_above_15 = ring_mask_above_15 & log2[3];
+                        ring_mask_above_15 = ring_mask_above_15 | log2[4];
+                        ring_mask_mask[15] = ring_mask_above_15;
+                        ring_mask_above_16 = log2[0];
+                        ring_mask_above_16 = ring_mask_above_16 | log2[1];
+                        ring_mask_above_16 = ring_mask_above_16 | log2[2];
+                        ring_mask_above_16 = ring_mask_above_16 | log2[3];
+                        ring_mask_above_16 = ring_mask_above_16 & log2[4];
+                        ring_mask_mask[16] = ring_mask_above_16;
+                        ring_mask_above_17 = log2[0];
+                        ring_mask_above_17 = 1'b0;
+                        ring_mask_above_17 = ring_mask_above_17 | log2[1];
+                        ring_mask_above_17 = ring_mask_above_17 | log2[2];
+                        ring_mask_above_17 = ring_mask_above_17 | log2[3];
+                        ring_mask_above_17 = ring_mask_above_17 & log2[4];
+                        ring_mask_mask[17] = ring_mask_above_17;
+                        ring_mask_above_18 = log2[0];
+                        ring_mask_above_18 = ring_mask_above_18 & log2[1];
+                        ring_mask_above_18 = ring_mask_above_18 | log2[2];
+                        ring_mask_above_18 = ring_mask_above_18 | log2[3];
+                        ring_mask_above_18 = ring_mask_above_18 & log2[4];
+                        ring_mask_mask[18] = ring_mask_above_18;
+                        ring_mask_above_19 = log2[0];
+                        ring_mask_above_19 = 1'b0;
+                        ring_mask_above_19 = ring_mask_above_19 & log2[1];
+                        ring_mask_above_19 = ring_mask_above_19 | log2[2];
+                        ring_mask_above_19 = ring_mask_above_19 | log2[3];
+                        ring_mask_above_19 = ring_mask_above_19 & log2[4];
+                        ring_mask_mask[19] = ring_mask_above_19;
+                        ring_mask_above_20 = log2[0];
+                        ring_mask_above_20 = ring_mask_above_20 | log2[1];
+                        ring_mask_above_20 = ring_mask_above_20 & log2[2];
+                        ring_mask_above_20 = ring_mask_above_20 | log2[3];
+                        ring_mask_above_20 = ring_mask_above_20 & log2[4];
+                        ring_mask_mask[20] = ring_mask_above_20;
+                        ring_mask_above_21 = log2[0];
+                        ring_mask_above_21 = 1'b0;
+                        ring_mask_above_21 = ring_mask_above_21 | log2[1];
+                        ring_mask_above_21 = ring_mask_above_21 & log2[2];
+                        ring_mask_above_21 = ring_mask_above_21 | log2[3];
+                        ring_mask_above_21 = ring_mask_above_21 & log2[4];
+                        ring_mask_mask[21] = ring_mask_above_21;
+                        ring_mask_above_22 = log2[0];
+                        ring_mask_above_22 = ring_mask_above_22 & log2[1];
+                        ring_mask_above_22 = ring_mask_above_22 & log2[2];
+                        ring_mask_above_22 = ring_mask_above_22 | log2[3];
+                        ring_mask_above_22 = ring_mask_above_22 & log2[4];
+                        ring_mask_mask[22] = ring_mask_above_22;
+                        ring_mask_above_23 = log2[0];
+                        ring_mask_above_23 = 1'b0;
+                        ring_mask_above_23 = ring_mask_above_23 & log2[1];
+                        ring_mask_above_23 = ring_mask_above_23 & log2[2];
+                        ring_mask_above_23 = ring_mask_above_23 | log2[3];
+                        ring_mask_above_23 = ring_mask_above_23 & log2[4];
+                        ring_mask_mask[23] = ring_mask_above_23;
+                        ring_mask_above_24 = log2[0];
+                        ring_mask_above_24 = ring_mask_above_24 | log2[1];
+                        ring_mask_above_24 = ring_mask_above_24 | log2[2];
+                        ring_mask_above_24 = ring_mask_above_24 & log2[3];
+                        ring_mask_above_24 = ring_mask_above_24 & log2[4];
+                        ring_mask_mask[24] = ring_mask_above_24;
+                        ring_mask_above_25 = log2[0];
+                        ring_mask_above_25 = 1'b0;
+                        ring_mask_above_25 = ring_mask_above_25 | log2[1];
+                        ring_mask_above_25 = ring_mask_above_25 | log2[2];
+                        ring_mask_above_25 = ring_mask_above_25 & log2[3];
+                        ring_mask_above_25 = ring_mask_above_25 & log2[4];
+                        ring_mask_mask[25] = ring_mask_above_25;
+                        ring_mask_above_26 = log2[0];
+                        ring_mask_above_26 = ring_mask_above_26 & log2[1];
+                        ring_mask_above_26 = ring_mask_above_26 | log2[2];
+                        ring_mask_above_26 = ring_mask_above_26 & log2[3];
+                        ring_mask_above_26 = ring_mask_above_26 & log2[4];
+                        ring_mask_mask[26] = ring_mask_above_26;
+                        ring_mask_above_27 = log2[0];
+                        ring_mask_above_27 = 1'b0;
+                        ring_mask_above_27 = ring_mask_above_27 & log2[1];
+                        ring_mask_above_27 = ring_mask_above_27 | log2[2];
+                        ring_mask_above_27 = ring_mask_above_27 & log2[3];
+                        ring_mask_above_27 = ring_mask_above_27 & log2[4];
+                        ring_mask_mask[27] = ring_mask_above_27;
+                        ring_mask_above_28 = log2[0];
+                        ring_mask_above_28 = ring_mask_above_28 | log2[1];
+                        ring_mask_above_28 = ring_mask_above_28 & log2[2];
+                        ring_mask_above_28 = ring_mask_above_28 & log2[3];
+                        ring_mask_above_28 = ring_mask_above_28 & log2[4];
+                        ring_mask_mask[28] = ring_mask_above_28;
+                        ring_mask_above_29 = log2[0];
+                        ring_mask_above_29 = 1'b0;
+                        ring_mask_above_29 = ring_mask_above_29 | log2[1];
+                        ring_mask_above_29 = ring_mask_above_29 & log2[2];
+                        ring_mask_above_29 = ring_mask_above_29 & log2[3];
+                        ring_mask_above_29 = ring_mask_above_29 & log2[4];
+                        ring_mask_mask[29] = ring_mask_above_29;
+                        ring_mask_above_30 = log2[0];
+                        ring_mask_above_30 = ring_mask_above_30 & log2[1];
+                        ring_mask_above_30 = ring_mask_above_30 & log2[2];
+                        ring_mask_above_30 = ring_mask_above_30 & log2[3];
+                        ring_mask_above_30 = ring_mask_above_30 & log2[4];
+                        ring_mask_mask[30] = ring_mask_above_30;
+                        ring_mask_above_31 = log2[0];
+                        ring_mask_above_31 = 1'b0;
+                        ring_mask_above_31 = ring_mask_above_31 & log2[1];
+                        ring_mask_above_31 = ring_mask_above_31 & log2[2];
+                        ring_mask_above_31 = ring_mask_above_31 & log2[3];
+                        ring_mask_above_31 = ring_mask_above_31 & log2[4];
+                        ring_mask_mask[31] = ring_mask_above_31;
+                        work_next = ring_mask_mask;
                     end
-                    5'd7: begin
-                        ring_next[196:133] /* consumed */ = write_value;
-                    end
+                    5'd7: ;
                     5'd8: begin
                         if (write[13] /* value[0] */) begin
                             enabled_next = enabled_next | place_1;
                         end else begin
                             enabled_next = enabled_next & ~place_1;
-                            ring_next[100:69] /* tail */ = 32'd0;
-                            ring_next[132:101] /* fetched */ = 32'd0;
-                            if (owners_0 == at) begin
+                            if (owners_0 == at_1) begin
                                 cancelled_next = cancelled_next | 16'h1;
                             end
-                            if (owners_1 == at) begin
+                            if (owners_1 == at_1) begin
                                 cancelled_next = cancelled_next | 16'h2;
                             end
-                            if (owners_2 == at) begin
+                            if (owners_2 == at_1) begin
                                 cancelled_next = cancelled_next | 16'h4;
                             end
-                            if (owners_3 == at) begin
+                            if (owners_3 == at_1) begin
                                 cancelled_next = cancelled_next | 16'h8;
                             end
                         end
@@ -268,19 +565,12 @@ module fetch (
                     default: ;
                 endcase
             end
-            default: ; // STATE_ISSUE
+            STATE_ISSUE: ;
+            default: ; // STATE_SETTLE
         endcase
-        if (issue) begin
-            ring_next[132:101] /* fetched */ = fetched;
+        if (settles & issued) begin
             used_next = used_next + 5'd1;
             cancelled_next = cancelled_next & ~(16'd1 << slot);
-        end
-        if (acting) begin
-            choice_1 = ring_next[100:69] /* tail */ == ring_next[132:101] /* fetched */;
-            pending_next = choice_1 ? (pending & ~place_1) : (pending | place_1);
-        end
-        if (clearing) begin
-            ring_next = 197'd0;
         end
         if (arrive & s_cpl_data_last) begin
             done_next = done_next | (16'd1 << into);
@@ -296,16 +586,16 @@ module fetch (
     wire update = kind == 8'd1;
     wire frame = (kind == 8'd2) & !(|from) & (frame_len >= 16'd14) & (frame_len <= 16'h5ea);
     always_comb begin
-        work = {descriptor[191:128], frame_len[13:0], 220'h4000002, ticket, 2'd2};
+        work_2 = {descriptor[191:128], frame_len[13:0], 285'h4000002, ticket, 2'd2};
         if (update) begin
-            work[51:50] /* class */ = 2'd0;
-            work[41:26] /* flow */ = descriptor[79:64];
-            work[49:42] /* generation */ = descriptor[87:80];
-            work[59:52] /* flags */ = descriptor[95:88] & 8'h1;
-            work[91:60] /* seq */ = descriptor[31:0];
-            work[123:92] /* ack */ = descriptor[63:32];
-            work[257:244] /* frame_len */ = 14'd0;
-            work[321:258] /* address */ = 64'd0;
+            work_2[51:50] /* class */ = 2'd0;
+            work_2[41:26] /* flow */ = descriptor[79:64];
+            work_2[49:42] /* generation */ = descriptor[87:80];
+            work_2[59:52] /* flags */ = descriptor[95:88] & 8'h1;
+            work_2[91:60] /* seq */ = descriptor[31:0];
+            work_2[123:92] /* ack */ = descriptor[63:32];
+            work_2[322:309] /* frame_len */ = 14'd0;
+            work_2[386:323] /* address */ = 64'd0;
         end
     end
     wire known = decode & (update | frame);
@@ -341,11 +631,11 @@ module fetch (
         & !(|counts_level)
         & !(|reads_level);
 
-    ram_197x2 u_contexts (
+    ram_323x2 u_contexts (
         .clk(clk),
         .write_enable(contexts_write_enable),
         .write_address(contexts_write_address),
-        .write_data(ring_next),
+        .write_data(settled),
         .read_address(contexts_read_address),
         .read_data(contexts_read_data)
     );
@@ -361,7 +651,7 @@ module fetch (
         .clk(clk),
         .rst(rst),
         .s_data(bursts_s_data),
-        .s_valid(issue),
+        .s_valid(bursts_s_valid),
         .s_ready(bursts_s_ready),
         .m_data(bursts_m_data),
         .m_valid(bursts_m_valid),
@@ -369,10 +659,10 @@ module fetch (
         .level(bursts_level),
         .almost_full(bursts_almost_full)
     );
-    fifo_322x16_forward_margin_2 u_events (
+    fifo_387x16_forward_margin_2 u_events (
         .clk(clk),
         .rst(rst),
-        .s_data(work),
+        .s_data(work_2),
         .s_valid(known),
         .s_ready(events_s_ready),
         .m_data(events_m_data),
@@ -417,10 +707,19 @@ module fetch (
             if (s_context_valid) begin
                 state <= STATE_WRITE;
                 write <= s_context_data;
+                doorbell <= s_context_data_register == 5'd0;
             end else if ((|ringing) & free) begin
                 state <= STATE_ISSUE;
+                doorbell <= 1'b0;
                 last <= turn;
             end
+        end
+        if (acts) begin
+            work <= contexts_read_data;
+            at <= at_1;
+            burst <= {contexts_read_data_consumed, 33'd0, more, slot, at_1};
+            issued <= issue;
+            rests <= issue ? beyond : any;
         end
         case (state)
             STATE_CLEAR: begin
@@ -431,13 +730,42 @@ module fetch (
             end
             STATE_SELECT: ;
             STATE_WRITE: begin
-                state <= STATE_SELECT;
+                state <= STATE_SETTLE;
+                case (write_register)
+                    5'd0: begin
+                        work[130:99] /* tail */ <= tail;
+                    end
+                    5'd3: begin
+                        work[63:0] /* base */ <= write_value;
+                    end
+                    5'd4: begin
+                        work[95:64] /* mask */ <= work_next;
+                        work[98:96] /* report */ <=
+                            (log2 < 5'd2) ? 3'd0 :
+                            ((log2 - 5'd2) < 5'd4) ? work_whole[2:0] :
+                            3'd4;
+                    end
+                    5'd7: begin
+                        work[226:163] /* consumed */ <= write_value;
+                    end
+                    5'd8: begin
+                        if (!write[13] /* value[0] */) begin
+                            work[130:99] /* tail */ <= 32'd0;
+                            work[162:131] /* fetched */ <= 32'd0;
+                            rests <= 1'b0;
+                        end
+                    end
+                    default: ;
+                endcase
             end
-            default: begin // STATE_ISSUE
+            STATE_ISSUE: begin
+                state <= STATE_SETTLE;
+            end
+            default: begin // STATE_SETTLE
                 state <= STATE_SELECT;
             end
         endcase
-        if (issue) begin
+        if (settles & issued) begin
             last <= at;
             slot <= (slot == 4'd3) ? 4'd0 : (slot + 4'd1);
             if (slot == 4'd0) begin
@@ -453,8 +781,8 @@ module fetch (
                 owners_3 <= at;
             end
         end
-        if (acting) begin
-            pending <= pending_next;
+        if (settles) begin
+            pending <= rests ? (pending | mine) : (pending & ~mine);
         end
         decode <= go & !dead;
         place <= step & 2'h0;
@@ -493,9 +821,9 @@ module fetch (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_cpl_data[6:4], s_cpl_data[12:8], s_cpl_data[20:15], s_cpl_data[284:277], write[7:5],
-        bursts_level, bursts_almost_full, place, reads_almost_full, counts_almost_full,
-        descriptor[127:96], descriptor[239:208], descriptor[255:248], address_whole[63:59],
-        reads_s_data_whole[12:8]
+        work[322:227], burst[43:11], bursts_level, bursts_almost_full, place, reads_almost_full,
+        counts_almost_full, descriptor[127:96], descriptor[239:208], descriptor[255:248],
+        reads_s_data_whole[12:8], work_whole[4:3], settled_whole[63:59]
     };
 
 endmodule

@@ -56,35 +56,48 @@ module notify (
     output logic         interrupts,
     output logic         idle
 );
-    localparam logic [2:0] STATE_CLEAR = 3'd0;
-    localparam logic [2:0] STATE_DRAIN = 3'd4;
-    localparam logic [2:0] STATE_RECORD = 3'd3;
-    localparam logic [2:0] STATE_SELECT = 3'd1;
-    localparam logic [2:0] STATE_WRITE = 3'd2;
-    logic [2:0] state;
+    localparam logic [3:0] STATE_ADD = 4'd6;
+    localparam logic [3:0] STATE_CLEAR = 4'd0;
+    localparam logic [3:0] STATE_DRAIN = 4'd7;
+    localparam logic [3:0] STATE_MEASURE = 4'd3;
+    localparam logic [3:0] STATE_RECORD = 4'd5;
+    localparam logic [3:0] STATE_RESUME = 4'd8;
+    localparam logic [3:0] STATE_SELECT = 4'd1;
+    localparam logic [3:0] STATE_SETTLE = 4'd4;
+    localparam logic [3:0] STATE_WRITE = 4'd2;
+    logic [3:0] state;
     logic [16:0] clear;
     logic [76:0] write;
     logic [263:0] notice;
-    logic [31:0] enabled;
+    logic update;
+    logic [232:0] work;
+    logic [31:0] used;
+    logic moved;
+    logic same;
+    logic differs;
     logic contexts_write_enable;
     logic [4:0] contexts_write_address;
+    logic [232:0] contexts_write_data;
     logic [4:0] contexts_read_address;
-    logic [133:0] contexts_read_data;
+    logic [232:0] contexts_read_data;
     logic bumps_write_enable;
     logic [15:0] bumps_write_address;
+    logic [216:0] bumps_write_data;
     logic [15:0] bumps_read_address;
-    logic [184:0] bumps_read_data;
-    logic [23:0] waiting_s_data;
+    logic [216:0] bumps_read_data;
     logic waiting_s_ready;
     logic [23:0] waiting_m_data;
     logic waiting_m_valid;
     logic [15:0] waiting_level;
     logic waiting_almost_full;
+    logic entering;
+    logic [23:0] entry;
     logic [16:0] queued;
     logic [16:0] visit;
     logic drained;
     logic frames_fit;
-    logic pair_s_valid;
+    logic [329:0] posting;
+    logic posts;
     logic pair_s_ready;
     logic pair_almost_full;
     logic [351:0] pair_m_data;
@@ -93,47 +106,70 @@ module notify (
     logic pair_idle;
     logic postings_fit_holds;
     logic record_fits_holds;
-    logic [133:0] ring_next;
-    logic enabled_next;
-    logic [184:0] bumps_next;
-    logic bumps_write;
-    logic [329:0] posting;
-    logic enqueue;
+    logic rings;
+    logic [16:0] ring_mask_mask;
+    logic ring_mask_above_0;
+    logic ring_mask_above_1;
+    logic ring_mask_above_2;
+    logic ring_mask_above_3;
+    logic ring_mask_above_4;
+    logic ring_mask_above_5;
+    logic ring_mask_above_6;
+    logic ring_mask_above_7;
+    logic ring_mask_above_8;
+    logic ring_mask_above_9;
+    logic ring_mask_above_10;
+    logic ring_mask_above_11;
+    logic ring_mask_above_12;
+    logic ring_mask_above_13;
+    logic ring_mask_above_14;
+    logic ring_mask_above_15;
+    logic ring_mask_above_16;
     logic [263:0] fresh;
     logic [255:0] record_bytes_bytes;
+    logic [17:0] work_next;
 
+    wire [7:0] s_data_kind = s_data[15:8];
     wire [15:0] s_data_flow = s_data[159:144];
     wire [4:0] write_register = write[12:8];
     wire [63:0] write_value = write[76:13];
     wire [7:0] notice_context = notice[7:0];
-    wire [7:0] notice_kind = notice[15:8];
     wire [31:0] notice_rx_bump = notice[47:16];
     wire [31:0] notice_tx_bump = notice[79:48];
     wire [63:0] notice_opaque = notice[143:80];
     wire [15:0] notice_flow = notice[159:144];
     wire [7:0] notice_generation = notice[167:160];
     wire [7:0] notice_flags = notice[175:168];
+    wire [15:0] notice_length = notice[191:176];
+    wire [7:0] notice_opcode = notice[199:192];
+    wire [7:0] notice_status = notice[207:200];
     wire [31:0] notice_value = notice[239:208];
+    wire [63:0] work_base = work[63:0];
+    wire [17:0] work_size = work[81:64];
+    wire [31:0] work_head = work[113:82];
+    wire [31:0] work_posted = work[145:114];
+    wire work_enabled = work[146];
     wire [63:0] contexts_read_data_base = contexts_read_data[63:0];
-    wire [4:0] contexts_read_data_log2 = contexts_read_data[68:64];
-    wire [31:0] contexts_read_data_head = contexts_read_data[100:69];
-    wire [31:0] contexts_read_data_posted = contexts_read_data[132:101];
-    wire contexts_read_data_armed = contexts_read_data[133];
+    wire [17:0] contexts_read_data_size = contexts_read_data[81:64];
+    wire [31:0] contexts_read_data_posted = contexts_read_data[145:114];
+    wire contexts_read_data_enabled = contexts_read_data[146];
+    wire contexts_read_data_armed = contexts_read_data[147];
+    wire [63:0] contexts_read_data_address = contexts_read_data[211:148];
+    wire contexts_read_data_phase = contexts_read_data[212];
+    wire [17:0] contexts_read_data_free = contexts_read_data[230:213];
+    wire contexts_read_data_room = contexts_read_data[231];
+    wire contexts_read_data_update_room = contexts_read_data[232];
     wire bumps_read_data_waiting = bumps_read_data[0];
     wire [7:0] bumps_read_data_ring = bumps_read_data[8:1];
     wire [7:0] bumps_read_data_generation = bumps_read_data[16:9];
     wire [7:0] bumps_read_data_flags = bumps_read_data[24:17];
     wire [31:0] bumps_read_data_rx_bump = bumps_read_data[56:25];
     wire [31:0] bumps_read_data_tx_bump = bumps_read_data[88:57];
-    wire [63:0] bumps_read_data_opaque = bumps_read_data[152:89];
-    wire [31:0] bumps_read_data_value = bumps_read_data[184:153];
+    wire [31:0] bumps_read_data_marked = bumps_read_data[120:89];
+    wire [63:0] bumps_read_data_opaque = bumps_read_data[184:121];
+    wire [31:0] bumps_read_data_value = bumps_read_data[216:185];
     wire [15:0] waiting_m_data_flow = waiting_m_data[15:0];
     wire [7:0] waiting_m_data_ring = waiting_m_data[23:16];
-    wire [4:0] ring_next_log2 = ring_next[68:64];
-    wire [31:0] ring_next_head = ring_next[100:69];
-    wire [31:0] ring_next_posted = ring_next[132:101];
-    wire posting_write = posting[0];
-    wire posting_interrupt = posting[1];
     wire [7:0] fresh_kind = fresh[15:8];
     wire [31:0] fresh_rx_bump = fresh[47:16];
     wire [31:0] fresh_tx_bump = fresh[79:48];
@@ -152,26 +188,202 @@ module notify (
     wire record = select & !s_context_valid & !drain;
     assign s_context_ready = select;
     assign s_ready = record;
+    wire stays = (state == STATE_DRAIN) | (state == STATE_RECORD);
     assign contexts_read_address =
+        stays ? notice[4:0] /* context[4:0] */ :
         s_context_valid ? s_context_data[4:0] /* context[4:0] */ :
         drain ? waiting_m_data[20:16] /* ring[4:0] */ :
         s_data[4:0] /* context[4:0] */;
-    assign bumps_read_address = drain ? waiting_m_data_flow : s_data_flow;
-    wire acts_on_write = state == STATE_WRITE;
-    wire [4:0] at = acts_on_write ? write[4:0] /* context[4:0] */ : notice[4:0] /* context[4:0] */;
-    wire is_enabled = enabled[at];
-    wire [31:0] used = contexts_read_data_posted - contexts_read_data_head;
-    wire [17:0] size = 18'd1 << contexts_read_data_log2;
-    wire update = (state == STATE_DRAIN) | (notice_kind == 8'd1);
-    wire [17:0] reserved = (update & !(|at)) ? 18'd16 : 18'd0;
-    wire room = !(|used[31:17]) & (({1'b0, used[16:0]} + reserved) < size);
+    assign bumps_read_address = stays ? notice_flow : drain ? waiting_m_data_flow : s_data_flow;
+    wire writes = state == STATE_WRITE;
+    wire measures = state == STATE_MEASURE;
+    wire settles = state == STATE_SETTLE;
+    wire differs_1 = contexts_read_data_posted != write[44:13] /* value[31:0] */;
+    always_comb begin
+        ring_mask_mask = 17'd0;
+        ring_mask_above_0 = 1'b0;
+        ring_mask_above_1 = 1'b0;
+        ring_mask_above_2 = 1'b0;
+        ring_mask_above_3 = 1'b0;
+        ring_mask_above_4 = 1'b0;
+        ring_mask_above_5 = 1'b0;
+        ring_mask_above_6 = 1'b0;
+        ring_mask_above_7 = 1'b0;
+        ring_mask_above_8 = 1'b0;
+        ring_mask_above_9 = 1'b0;
+        ring_mask_above_10 = 1'b0;
+        ring_mask_above_11 = 1'b0;
+        ring_mask_above_12 = 1'b0;
+        ring_mask_above_13 = 1'b0;
+        ring_mask_above_14 = 1'b0;
+        ring_mask_above_15 = 1'b0;
+        ring_mask_above_16 = 1'b0;
+        work_next = 18'd0;
+        rings = 1'b0;
+        if (writes) begin
+            case (write_register)
+                5'd1: ;
+                5'd2: begin
+                    rings = contexts_read_data_enabled & differs_1;
+                end
+                5'd5: ;
+                5'd6: begin
+                    ring_mask_mask = 17'd0;
+                    ring_mask_above_0 = write[13] /* value[0] */;
+                    ring_mask_above_0 = ring_mask_above_0 | write[14] /* value[1] */;
+                    ring_mask_above_0 = ring_mask_above_0 | write[15] /* value[2] */;
+                    ring_mask_above_0 = ring_mask_above_0 | write[16] /* value[3] */;
+                    ring_mask_above_0 = ring_mask_above_0 | write[17] /* value[4] */;
+                    ring_mask_mask[0] = ring_mask_above_0;
+                    ring_mask_above_1 = write[13] /* value[0] */;
+                    ring_mask_above_1 = 1'b0;
+                    ring_mask_above_1 = ring_mask_above_1 | write[14] /* value[1] */;
+                    ring_mask_above_1 = ring_mask_above_1 | write[15] /* value[2] */;
+                    ring_mask_above_1 = ring_mask_above_1 | write[16] /* value[3] */;
+                    ring_mask_above_1 = ring_mask_above_1 | write[17] /* value[4] */;
+                    ring_mask_mask[1] = ring_mask_above_1;
+                    ring_mask_above_2 = write[13] /* value[0] */;
+                    ring_mask_above_2 = ring_mask_above_2 & write[14] /* value[1] */;
+                    ring_mask_above_2 = ring_mask_above_2 | write[15] /* value[2] */;
+                    ring_mask_above_2 = ring_mask_above_2 | write[16] /* value[3] */;
+                    ring_mask_above_2 = ring_mask_above_2 | write[17] /* value[4] */;
+                    ring_mask_mask[2] = ring_mask_above_2;
+                    ring_mask_above_3 = write[13] /* value[0] */;
+                    ring_mask_above_3 = 1'b0;
+                    ring_mask_above_3 = ring_mask_above_3 & write[14] /* value[1] */;
+                    ring_mask_above_3 = ring_mask_above_3 | write[15] /* value[2] */;
+                    ring_mask_above_3 = ring_mask_above_3 | write[16] /* value[3] */;
+                    ring_mask_above_3 = ring_mask_above_3 | write[17] /* value[4] */;
+                    ring_mask_mask[3] = ring_mask_above_3;
+                    ring_mask_above_4 = write[13] /* value[0] */;
+                    ring_mask_above_4 = ring_mask_above_4 | write[14] /* value[1] */;
+                    ring_mask_above_4 = ring_mask_above_4 & write[15] /* value[2] */;
+                    ring_mask_above_4 = ring_mask_above_4 | write[16] /* value[3] */;
+                    ring_mask_above_4 = ring_mask_above_4 | write[17] /* value[4] */;
+                    ring_mask_mask[4] = ring_mask_above_4;
+                    ring_mask_above_5 = write[13] /* value[0] */;
+                    ring_mask_above_5 = 1'b0;
+                    ring_mask_above_5 = ring_mask_above_5 | write[14] /* value[1] */;
+                    ring_mask_above_5 = ring_mask_above_5 & write[15] /* value[2] */;
+                    ring_mask_above_5 = ring_mask_above_5 | write[16] /* value[3] */;
+                    ring_mask_above_5 = ring_mask_above_5 | write[17] /* value[4] */;
+                    ring_mask_mask[5] = ring_mask_above_5;
+                    ring_mask_above_6 = write[13] /* value[0] */;
+                    ring_mask_above_6 = ring_mask_above_6 & write[14] /* value[1] */;
+                    ring_mask_above_6 = ring_mask_above_6 & write[15] /* value[2] */;
+                    ring_mask_above_6 = ring_mask_above_6 | write[16] /* value[3] */;
+                    ring_mask_above_6 = ring_mask_above_6 | write[17] /* value[4] */;
+                    ring_mask_mask[6] = ring_mask_above_6;
+                    ring_mask_above_7 = write[13] /* value[0] */;
+                    ring_mask_above_7 = 1'b0;
+                    ring_mask_above_7 = ring_mask_above_7 & write[14] /* value[1] */;
+                    ring_mask_above_7 = ring_mask_above_7 & write[15] /* value[2] */;
+                    ring_mask_above_7 = ring_mask_above_7 | write[16] /* value[3] */;
+                    ring_mask_above_7 = ring_mask_above_7 | write[17] /* value[4] */;
+                    ring_mask_mask[7] = ring_mask_above_7;
+                    ring_mask_above_8 = write[13] /* value[0] */;
+                    ring_mask_above_8 = ring_mask_above_8 | write[14] /* value[1] */;
+                    ring_mask_above_8 = ring_mask_above_8 | write[15] /* value[2] */;
+                    ring_mask_above_8 = ring_mask_above_8 & write[16] /* value[3] */;
+                    ring_mask_above_8 = ring_mask_above_8 | write[17] /* value[4] */;
+                    ring_mask_mask[8] = ring_mask_above_8;
+                    ring_mask_above_9 = write[13] /* value[0] */;
+                    ring_mask_above_9 = 1'b0;
+                    ring_mask_above_9 = ring_mask_above_9 | write[14] /* value[1] */;
+                    ring_mask_above_9 = ring_mask_above_9 | write[15] /* value[2] */;
+                    ring_mask_above_9 = ring_mask_above_9 & write[16] /* value[3] */;
+                    ring_mask_above_9 = ring_mask_above_9 | write[17] /* value[4] */;
+                    ring_mask_mask[9] = ring_mask_above_9;
+                    ring_mask_above_10 = write[13] /* value[0] */;
+                    ring_mask_above_10 = ring_mask_above_10 & write[14] /* value[1] */;
+                    ring_mask_above_10 = ring_mask_above_10 | write[15] /* value[2] */;
+                    ring_mask_above_10 = ring_mask_above_10 & write[16] /* value[3] */;
+                    ring_mask_above_10 = ring_mask_above_10 | write[17] /* value[4] */;
+                    ring_mask_mask[10] = ring_mask_above_10;
+                    ring_mask_above_11 = write[13] /* value[0] */;
+                    ring_mask_above_11 = 1'b0;
+                    ring_mask_above_11 = ring_mask_above_11 & write[14] /* value[1] */;
+                    ring_mask_above_11 = ring_mask_above_11 | write[15] /* value[2] */;
+                    ring_mask_above_11 = ring_mask_above_11 & write[16] /* value[3] */;
+                    ring_mask_above_11 = ring_mask_above_11 | write[17] /* value[4] */;
+                    ring_mask_mask[11] = ring_mask_above_11;
+                    ring_mask_above_12 = write[13] /* value[0] */;
+                    ring_mask_above_12 = ring_mask_above_12 | write[14] /* value[1] */;
+                    ring_mask_above_12 = ring_mask_above_12 & write[15] /* value[2] */;
+                    ring_mask_above_12 = ring_mask_above_12 & write[16] /* value[3] */;
+                    ring_mask_above_12 = ring_mask_above_12 | write[17] /* value[4] */;
+                    ring_mask_mask[12] = ring_mask_above_12;
+                    ring_mask_above_13 = write[13] /* value[0] */;
+                    ring_mask_above_13 = 1'b0;
+                    ring_mask_above_13 = ring_mask_above_13 | write[14] /* value[1] */;
+                    ring_mask_above_13 = ring_mask_above_13 & write[15] /* value[2] */;
+                    ring_mask_above_13 = ring_mask_above_13 & write[16] /* value[3] */;
+                    ring_mask_above_13 = ring_mask_above_13 | write[17] /* value[4] */;
+                    ring_mask_mask[13] = ring_mask_above_13;
+                    ring_mask_above_14 = write[13] /* value[0] */;
+                    ring_mask_above_14 = ring_mask_above_14 & write[14] /* value[1] */;
+                    ring_mask_above_14 = ring_mask_above_14 & write[15] /* value[2] */;
+                    ring_mask_above_14 = ring_mask_above_14 & write[16] /* value[3] */;
+                    ring_mask_above_14 = ring_mask_above_14 | write[17] /* value[4] */;
+                    ring_mask_mask[14] = ring_mask_above_14;
+                    ring_mask_above_15 = write[13] /* value[0] */;
+                    ring_mask_above_15 = 1'b0;
+                    ring_mask_above_15 = ring_mask_above_15 & write[14] /* value[1] */;
+                    ring_mask_above_15 = ring_mask_above_15 & write[15] /* value[2] */;
+                    ring_mask_above_15 = ring_mask_above_15 & write[16] /* value[3] */;
+                    ring_mask_above_15 = ring_mask_above_15 | write[17] /* value[4] */;
+                    ring_mask_mask[15] = ring_mask_above_15;
+                    ring_mask_above_16 = write[13] /* value[0] */;
+                    ring_mask_above_16 = ring_mask_above_16 | write[14] /* value[1] */;
+                    ring_mask_above_16 = ring_mask_above_16 | write[15] /* value[2] */;
+                    ring_mask_above_16 = ring_mask_above_16 | write[16] /* value[3] */;
+                    ring_mask_above_16 = ring_mask_above_16 & write[17] /* value[4] */;
+                    ring_mask_mask[16] = ring_mask_above_16;
+                    work_next = {1'b0, ring_mask_mask} + 18'd1;
+                end
+                5'd8: ;
+                default: ;
+            endcase
+        end
+    end
+    wire [17:0] mask_whole = work_size - 18'd1;
+    wire [16:0] mask = mask_whole[16:0];
+    wire [16:0] slot = work[130:114] /* posted[16:0] */ & mask;
+    wire [63:0] work_whole = {47'd0, slot};
+    wire [18:0] least = {1'b0, work_size} - {1'b0, used[17:0]};
+    wire overfull = (|used[31:18]) | least[18];
+    wire [17:0] free = overfull ? 18'd0 : least[17:0];
+    wire settled_zero = !(|write[4:0] /* context[4:0] */);
+    wire beyond_reserve = least[17:0] > 18'd16;
+    wire [232:0] settled = {
+        !overfull & (settled_zero ? beyond_reserve : (|least)),
+        !overfull & (|least),
+        free,
+        work[212:0]
+    };
+    wire records = state == STATE_RECORD;
+    wire resumes = state == STATE_RESUME;
+    wire is_zero = !(|notice[4:0] /* context[4:0] */);
+    wire room = update ? contexts_read_data_update_room : contexts_read_data_room;
+    wire adds_up =
+        records
+        & contexts_read_data_enabled
+        & update
+        & (bumps_read_data_waiting | !room);
+    wire moved_1 = bumps_read_data_ring != notice_context;
+    wire leaves =
+        contexts_read_data_enabled
+        & room
+        & ((records & !(update & bumps_read_data_waiting)) | (resumes & !moved));
     always_comb begin
         fresh = notice;
-        if (state == STATE_DRAIN) begin
+        if (resumes) begin
             fresh = {
                 24'd0,
                 bumps_read_data_value,
-                32'd0,
+                bumps_read_data[120:113] /* marked[31:24] */,
+                bumps_read_data[112:105] /* marked[23:16] */,
+                bumps_read_data[104:89] /* marked[15:0] */,
                 bumps_read_data_flags,
                 bumps_read_data_generation,
                 notice_flow,
@@ -183,11 +395,10 @@ module notify (
             };
         end
     end
-    wire [31:0] mask = (32'd1 << contexts_read_data_log2) - 32'd1;
-    wire [31:0] slot = contexts_read_data_posted & mask;
-    wire [31:0] phase_whole = contexts_read_data_posted >> contexts_read_data_log2;
-    wire phase = !phase_whole[0];
-    wire [63:0] posting_whole = {32'd0, slot};
+    wire [4:0] at =
+        settles ? write[4:0] /* context[4:0] */ :
+        writes ? write[4:0] /* context[4:0] */ :
+        notice[4:0] /* context[4:0] */;
     always_comb begin
         record_bytes_bytes = 256'd0;
         record_bytes_bytes[31:0] = fresh_rx_bump;
@@ -201,130 +412,77 @@ module notify (
         record_bytes_bytes[191:184] = fresh_status;
         record_bytes_bytes[223:192] = fresh_value;
         record_bytes_bytes[247:240] = fresh_kind;
-        record_bytes_bytes[255] = phase;
+        record_bytes_bytes[255] = contexts_read_data_phase;
     end
-    wire differs = contexts_read_data_posted != write[44:13] /* value[31:0] */;
-    wire same = bumps_read_data_waiting & (bumps_read_data_generation == notice_generation);
-    wire moved = bumps_read_data_ring != notice_context;
+    wire matches_ = bumps_read_data_generation == notice_generation;
+    wire adds = state == STATE_ADD;
+    wire returns = resumes & (moved | (contexts_read_data_enabled & !room));
+    wire enqueue = (adds_up & !bumps_read_data_waiting) | returns;
+    wire bumps_write = adds | (resumes & !returns);
+    assign bumps_write_data = {
+        (same & !(|notice_value)) ? bumps_read_data_value : notice_value,
+        notice_opaque,
+        {notice_status, notice_opcode, notice_length} + (same ? bumps_read_data_marked : 32'd0),
+        notice_tx_bump + (same ? bumps_read_data_tx_bump : 32'd0),
+        notice_rx_bump + (same ? bumps_read_data_rx_bump : 32'd0),
+        notice_flags | (same ? bumps_read_data_flags : 8'd0),
+        notice_generation,
+        notice_context,
+        adds
+    };
     wire clearing = state == STATE_CLEAR;
-    wire acting = !clearing & (state != STATE_SELECT);
-    assign contexts_write_enable = clearing | acting;
+    assign contexts_write_enable = clearing | settles | leaves;
     assign contexts_write_address = clearing ? clear[4:0] : at;
     assign bumps_write_enable = clearing | bumps_write;
     assign bumps_write_address = clearing ? clear[15:0] : notice_flow;
-    always_comb begin
-        ring_next = contexts_read_data;
-        enabled_next = is_enabled;
-        bumps_next = bumps_read_data;
-        bumps_write = 1'b0;
-        posting = {323'd0, at, 2'd0};
-        enqueue = 1'b0;
-        posting[73:10] /* address */ = contexts_read_data_base + {posting_whole[58:0], 5'd0};
-        posting[329:74] /* record */ = record_bytes_bytes;
-        case (state)
-            STATE_CLEAR: ;
-            STATE_SELECT: ;
-            STATE_WRITE: begin
-                case (write_register)
-                    5'd1: begin
-                        ring_next[100:69] /* head */ = write[44:13] /* value[31:0] */;
-                    end
-                    5'd2: begin
-                        ring_next[133] /* armed */ = is_enabled & !differs;
-                        posting[1] /* interrupt */ = is_enabled & differs;
-                    end
-                    5'd5: begin
-                        ring_next[63:0] /* base */ = write_value;
-                    end
-                    5'd6: begin
-                        ring_next[68:64] /* log2 */ = write[17:13] /* value[4:0] */;
-                    end
-                    5'd8: begin
-                        enabled_next = write[13] /* value[0] */;
-                        if (!write[13] /* value[0] */) begin
-                            ring_next[100:69] /* head */ = 32'd0;
-                            ring_next[132:101] /* posted */ = 32'd0;
-                            ring_next[133] /* armed */ = 1'b0;
-                        end
-                    end
-                    default: ;
-                endcase
-            end
-            STATE_RECORD: begin
-                if (is_enabled & update & (bumps_read_data_waiting | !room)) begin
-                    bumps_write = 1'b1;
-                    bumps_next = {
-                        (same & !(|notice_value)) ? bumps_read_data_value : notice_value,
-                        notice_opaque,
-                        same ? (bumps_read_data_tx_bump + notice_tx_bump) : notice_tx_bump,
-                        same ? (bumps_read_data_rx_bump + notice_rx_bump) : notice_rx_bump,
-                        same ? (bumps_read_data_flags | notice_flags) : notice_flags,
-                        notice_generation,
-                        notice_context,
-                        1'b1
-                    };
-                    enqueue = !bumps_read_data_waiting;
-                end else begin
-                    posting[0] /* write */ = is_enabled & room;
-                end
-            end
-            default: begin // STATE_DRAIN
-                posting[0] /* write */ = is_enabled & room & !moved;
-                enqueue = moved | (is_enabled & !room);
-                bumps_write = !enqueue;
-                bumps_next[0] /* waiting */ = 1'b0;
-            end
-        endcase
-        if (posting[0] /* write */) begin
-            ring_next[132:101] /* posted */ = contexts_read_data_posted + 32'd1;
-            ring_next[133] /* armed */ = 1'b0;
-            posting[1] /* interrupt */ = contexts_read_data_armed;
-        end
-        if (clearing) begin
-            ring_next = 134'd0;
-            bumps_next[0] /* waiting */ = 1'b0;
-        end
-    end
-    wire [31:0] place = 32'd1 << at;
-    assign waiting_s_data = {
-        (state == STATE_DRAIN) ? bumps_read_data_ring : notice_context,
-        notice_flow
+    wire [17:0] advanced_mask_whole = contexts_read_data_size - 18'd1;
+    wire [16:0] advanced_mask = advanced_mask_whole[16:0];
+    wire advanced_wraps =
+        (contexts_read_data[130:114] /* posted[16:0] */ & advanced_mask) == advanced_mask;
+    wire [232:0] next = {
+        is_zero ? (contexts_read_data_free > 18'd17) : (|contexts_read_data[230:214] /* free[17:1] */),
+        |contexts_read_data[230:214] /* free[17:1] */,
+        contexts_read_data_free - 18'd1,
+        contexts_read_data_phase ^ advanced_wraps,
+        advanced_wraps ? contexts_read_data_base : (contexts_read_data_address + 64'd32),
+        1'b0,
+        contexts_read_data_enabled,
+        contexts_read_data_posted + 32'd1,
+        contexts_read_data[113:0]
     };
-    assign pair_s_valid = acting & (posting_write | posting_interrupt);
-    assign postings_fit_holds =
-        rst
-        | !(acting & (posting_write | posting_interrupt))
-        | pair_s_ready;
-    assign record_fits_holds = rst | (state != STATE_RECORD) | !is_enabled | update | room;
-    wire [31:0] used_next = ring_next_posted - ring_next_head;
-    wire [17:0] size_next = 18'd1 << ring_next_log2;
+    assign contexts_write_data =
+        clearing ? 233'h8000300000000000000000000000000000000000010000000000000000 :
+        settles ? settled :
+        next;
+    assign postings_fit_holds = rst | !posts | pair_s_ready;
+    assign record_fits_holds = rst | !records | !contexts_read_data_enabled | update | room;
     assign slow_room = frames_fit;
     assign m_up_data = pair_m_data;
     assign m_up_valid = pair_m_valid;
     assign interrupts = pair_interrupts;
-    assign idle = (state == STATE_SELECT) & !(|visit) & pair_idle;
+    assign idle = (state == STATE_SELECT) & !(|visit) & !posts & !entering & pair_idle;
 
-    ram_134x2 u_contexts (
+    ram_233x2 u_contexts (
         .clk(clk),
         .write_enable(contexts_write_enable),
         .write_address(contexts_write_address),
-        .write_data(ring_next),
+        .write_data(contexts_write_data),
         .read_address(contexts_read_address),
         .read_data(contexts_read_data)
     );
-    ram_185x64 u_bumps (
+    ram_217x64 u_bumps (
         .clk(clk),
         .write_enable(bumps_write_enable),
         .write_address(bumps_write_address),
-        .write_data(bumps_next),
+        .write_data(bumps_write_data),
         .read_address(bumps_read_address),
         .read_data(bumps_read_data)
     );
     fifo_24x64 u_waiting (
         .clk(clk),
         .rst(rst),
-        .s_data(waiting_s_data),
-        .s_valid(enqueue),
+        .s_data(entry),
+        .s_valid(entering),
         .s_ready(waiting_s_ready),
         .m_data(waiting_m_data),
         .m_valid(waiting_m_valid),
@@ -336,7 +494,7 @@ module notify (
         .clk(clk),
         .rst(rst),
         .s_data(posting),
-        .s_valid(pair_s_valid),
+        .s_valid(posts),
         .s_ready(pair_s_ready),
         .almost_full(pair_almost_full),
         .m_data(pair_m_data),
@@ -366,14 +524,59 @@ module notify (
         if (record & s_valid) begin
             state <= STATE_RECORD;
             notice <= s_data;
+            update <= s_data_kind == 8'd1;
             drained <= 1'b0;
         end
         if (drain) begin
             state <= STATE_DRAIN;
             notice[159:144] /* flow */ <= waiting_m_data_flow;
             notice[7:0] /* context */ <= waiting_m_data_ring;
+            update <= 1'b1;
             drained <= 1'b1;
         end
+        if (writes) begin
+            work <= contexts_read_data;
+            case (write_register)
+                5'd1: begin
+                    work[113:82] /* head */ <= write[44:13] /* value[31:0] */;
+                end
+                5'd2: begin
+                    work[147] /* armed */ <= contexts_read_data_enabled & !differs_1;
+                end
+                5'd5: begin
+                    work[63:0] /* base */ <= write_value;
+                end
+                5'd6: begin
+                    work[81:64] /* size */ <= work_next;
+                end
+                5'd8: begin
+                    work[146] /* enabled */ <= write[13] /* value[0] */;
+                    if (!write[13] /* value[0] */) begin
+                        work[113:82] /* head */ <= 32'd0;
+                        work[145:114] /* posted */ <= 32'd0;
+                        work[147] /* armed */ <= 1'b0;
+                    end
+                end
+                default: ;
+            endcase
+        end
+        if (measures) begin
+            used <= work_posted - work_head;
+            work[211:148] /* address */ <= work_base + {work_whole[58:0], 5'd0};
+            work[212] /* phase */ <= !(|(work[131:114] /* posted[17:0] */ & work_size));
+        end
+        moved <= moved_1;
+        posts <= leaves | (writes & rings);
+        posting <= {
+            record_bytes_bytes,
+            contexts_read_data_address,
+            3'd0,
+            at,
+            writes ? rings : contexts_read_data_armed,
+            leaves
+        };
+        same <= bumps_read_data_waiting & matches_;
+        differs <= bumps_read_data_waiting & !matches_;
         case (state)
             STATE_CLEAR: begin
                 clear <= clear + 17'd1;
@@ -383,54 +586,64 @@ module notify (
             end
             STATE_SELECT: ;
             STATE_WRITE: begin
+                state <= STATE_MEASURE;
+            end
+            STATE_MEASURE: begin
+                state <= STATE_SETTLE;
+            end
+            STATE_SETTLE: begin
                 state <= STATE_SELECT;
                 if ((write_register == 5'd1) | (write_register == 5'd8)) begin
                     visit <= queued;
                 end
             end
             STATE_RECORD: begin
+                state <= adds_up ? STATE_ADD : STATE_SELECT;
+            end
+            STATE_ADD: begin
                 state <= STATE_SELECT;
-                if (is_enabled & update & (bumps_read_data_waiting | !room)) begin
-                    if (bumps_read_data_waiting & !same) begin
-                        visit <= queued;
-                    end
+                if (differs) begin
+                    visit <= queued;
                 end
             end
-            default: begin // STATE_DRAIN
+            STATE_DRAIN: begin
+                state <= STATE_RESUME;
+            end
+            default: begin // STATE_RESUME
                 state <= STATE_SELECT;
                 visit <= moved ? (queued + 17'd1) : (visit - 17'd1);
             end
         endcase
-        if (acting) begin
-            enabled <= enabled_next ? (enabled | place) : (enabled & ~place);
-        end
+        entering <= enqueue;
+        entry <= {resumes ? bumps_read_data_ring : notice_context, notice_flow};
         if (drain) begin
             queued <= queued - 17'd1;
         end
         if (enqueue) begin
             queued <= queued + 17'd1;
         end
-        if (acting & !(|at)) begin
-            frames_fit <=
-                enabled_next
-                & !(|used_next[31:17])
-                & (({1'b0, used_next[16:0]} + 18'd16) <= size_next);
+        if (settles & settled_zero) begin
+            frames_fit <= work_enabled & !overfull & (least[17:0] >= 18'd16);
+        end
+        if (leaves & is_zero) begin
+            frames_fit <= contexts_read_data_free > 18'd16;
         end
         if (rst) begin
             state <= STATE_CLEAR;
             clear <= 17'd0;
-            enabled <= 32'd0;
             queued <= 17'd0;
             visit <= 17'd0;
             drained <= 1'b0;
             frames_fit <= 1'b0;
+            posts <= 1'b0;
+            entering <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, write[7:5], waiting_s_ready, waiting_level, waiting_almost_full, fresh[7:0],
-        fresh[263:240], phase_whole[31:1], posting_whole[63:59]
+        1'b0, write[7:5], work[232:213], waiting_s_ready, waiting_level, waiting_almost_full,
+        fresh[7:0], fresh[263:240], mask_whole[17], work_whole[63:59], advanced_mask_whole[17]
     };
 
 endmodule

@@ -138,7 +138,7 @@ module pair (
     assign interrupts = go & message;
     assign idle = !(|queue_level) & !first_valid & !out_m_valid;
 
-    fifo_330x8_forward_margin_2 u_queue (
+    fifo_330x8_forward_margin_3 u_queue (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),

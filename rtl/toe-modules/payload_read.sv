@@ -56,16 +56,18 @@ module payload_read (
     output logic         idle
 );
     logic busy;
+    logic uncut;
     logic [166:0] rest;
+    logic [14:0] cut;
     logic [83:0] reads_s_data;
     logic reads_s_ready;
     logic [83:0] reads_m_data;
     logic reads_m_valid;
     logic [6:0] tag;
     logic [7:0] used;
-    logic [20:0] order_s_data;
+    logic [16:0] order_s_data;
     logic order_s_ready;
-    logic [20:0] order_m_data;
+    logic [16:0] order_m_data;
     logic order_m_valid;
     logic [15:0] order_level;
     logic order_almost_full;
@@ -73,11 +75,14 @@ module payload_read (
     logic [13:0] buffer_read_address;
     logic [255:0] buffer_read_data;
     logic [127:0] done;
+    logic [6:0] oldest;
+    logic [6:0] after;
+    logic complete;
     logic [7:0] planned;
     logic [6:0] carried;
     logic flush;
-    logic [17:0] plan1;
-    logic [17:0] plan2;
+    logic [28:0] plan1;
+    logic [28:0] plan2;
     logic [255:0] beat;
     logic [255:0] carry;
     logic [256:0] out_s_data;
@@ -101,31 +106,60 @@ module payload_read (
     wire [24:0] rest_room = rest[88:64];
     wire [63:0] rest_ring = rest[152:89];
     wire [13:0] rest_length = rest[166:153];
+    wire [12:0] cut_length = cut[12:0];
+    wire cut_last_1 = cut[13];
+    wire cut_wraps_1 = cut[14];
     wire [63:0] reads_m_data_address = reads_m_data[63:0];
     wire [12:0] reads_m_data_bytes = reads_m_data[76:64];
     wire [6:0] reads_m_data_tag = reads_m_data[83:77];
-    wire [12:0] order_m_data_bytes = order_m_data[12:0];
-    wire [6:0] order_m_data_tag = order_m_data[19:13];
-    wire order_m_data_last = order_m_data[20];
+    wire [7:0] order_m_data_beats = order_m_data[7:0];
+    wire [7:0] order_m_data_tail = order_m_data[15:8];
+    wire order_m_data_last = order_m_data[16];
     wire plan1_valid = plan1[0];
     wire [7:0] plan1_bytes = plan1[8:1];
     wire plan2_valid = plan2[0];
     wire [6:0] plan2_carried = plan2[15:9];
-    wire plan2_emit = plan2[16];
-    wire plan2_last = plan2[17];
+    wire [10:0] plan2_back = plan2[26:16];
+    wire plan2_emit = plan2[27];
+    wire plan2_last = plan2[28];
 
-    wire [12:0] to_page = 13'h1000 - {1'b0, rest[11:0] /* address[11:0] */};
-    wire [12:0] whole = (to_page < 13'd512) ? to_page : 13'd512;
-    wire [12:0] limit = (rest_length < {1'b0, whole}) ? rest[165:153] /* length[12:0] */ : whole;
-    wire wrap = rest_room <= {12'd0, limit};
-    wire [12:0] bytes = wrap ? rest[76:64] /* room[12:0] */ : limit;
-    wire [13:0] left = rest_length - {1'b0, bytes};
-    wire finished = !(|left);
-    wire issue = busy & reads_s_ready & order_s_ready & (used != 8'd16);
+    wire [12:0] bytes = cut_length;
+    wire finished = cut_last_1;
+    wire issue = busy & !uncut & reads_s_ready & order_s_ready & (used != 8'd16);
     assign reads_s_data = {tag, bytes, rest_address};
-    assign order_s_data = {finished, tag, bytes};
+    wire [7:0] over = bytes[7:0] & 8'h1f;
+    wire [12:0] order_s_data_whole = bytes - 13'd1;
+    assign order_s_data = {finished, (|over) ? over : 8'd32, order_s_data_whole[12:5]};
     wire take = !busy | (issue & finished);
     assign s_ready = take;
+    wire [166:0] next = uncut ? rest : {s_data_length, s_data_ring, s_data_room, s_data_address};
+    wire [24:0] next_room = next[88:64];
+    wire [13:0] next_length = next[166:153];
+    wire taken = take & s_valid;
+    wire [11:0] cut_in_page = next[11:0] /* address[11:0] */;
+    wire [12:0] cut_to_page = 13'h1000 - {1'b0, cut_in_page};
+    wire cut_page_ends = (&(cut_in_page | 12'h1ff)) & (|(cut_in_page & 12'h1ff));
+    wire [14:0] within_page_end = {3'd0, cut_in_page} + {1'b0, next_length};
+    wire within_page_beyond = |within_page_end[14:13];
+    wire [11:0] within_page_rest = within_page_end[11:0];
+    wire cut_left_in_page = !within_page_beyond & !(within_page_end[12] & (|within_page_rest));
+    wire cut_left_in_request = next_length <= 14'd512;
+    wire cut_left_in_room = {11'd0, next_length} <= next_room;
+    wire [13:0] cut_low_room = next[77:64] /* room[13:0] */;
+    wire [14:0] within_page_end_1 = {3'd0, cut_in_page} + {1'b0, cut_low_room};
+    wire within_page_beyond_1 = |within_page_end_1[14:13];
+    wire [11:0] within_page_rest_1 = within_page_end_1[11:0];
+    wire cut_room_in_page =
+        !within_page_beyond_1
+        & !(within_page_end_1[12] & (|within_page_rest_1));
+    wire cut_room_in_request = cut_low_room <= 14'd512;
+    wire cut_last = cut_left_in_page & cut_left_in_request & cut_left_in_room;
+    wire cut_wraps =
+        !(|next[88:78] /* room[24:14] */)
+        & cut_room_in_page
+        & cut_room_in_request
+        & !cut_left_in_room;
+    wire [12:0] cut_other = cut_wraps ? cut_low_room[12:0] : cut_page_ends ? cut_to_page : 13'd512;
     assign m_up_valid = reads_m_valid;
     assign m_up_data = {
         266'h2000000000000000000000000000000000000000000000000000000000000000000,
@@ -139,29 +173,34 @@ module payload_read (
     wire [13:0] slot = {slot_whole[9:0], 4'd0};
     assign s_cpl_ready = 1'b1;
     assign buffer_write_address = slot | {6'd0, s_cpl_data[20:13] /* offset[12:5] */};
+    wire [6:0] arrived = s_cpl_data[6:0] /* tag[6:0] */;
+    wire completes = arrive & s_cpl_data_last;
     wire room = !out_almost_full;
     wire flushes = flush & room;
-    wire fetch = order_m_valid & done[order_m_data_tag] & !flush & room;
-    wire [12:0] unplanned = order_m_data_bytes - {planned, 5'd0};
-    wire last_of_read = unplanned <= 13'd32;
-    wire [7:0] count = last_of_read ? unplanned[7:0] : 8'd32;
-    wire [7:0] total = {1'b0, carried} + count;
+    wire fetch = order_m_valid & complete & !flush & room;
+    wire last_of_read = planned == order_m_data_beats;
+    wire [7:0] count = last_of_read ? order_m_data_tail : 8'd32;
+    wire [7:0] total = {1'b0, carried} + order_m_data_tail;
     wire closes = last_of_read & order_m_data_last;
     wire spills = total > 8'd32;
-    wire [13:0] buffer_read_address_whole = {7'd0, order_m_data_tag};
+    wire fills = !last_of_read | (total >= 8'd32);
+    wire [13:0] buffer_read_address_whole = {7'd0, oldest};
     assign buffer_read_address = {buffer_read_address_whole[9:0], 4'd0} | {6'd0, planned};
+    wire [10:0] plan1_whole = {4'd0, carried};
     always_comb begin
         done_next = done;
-        if (arrive & s_cpl_data_last) begin
-            done_next = done_next | (128'd1 << s_cpl_data[6:0] /* tag[6:0] */);
+        if (completes) begin
+            done_next = done_next | (128'd1 << arrived);
         end
         if (fetch) begin
             if (last_of_read) begin
-                done_next = done_next & ~(128'd1 << order_m_data_tag);
+                done_next = done_next & ~(128'd1 << oldest);
             end
         end
     end
     wire retire = fetch & last_of_read;
+    wire this_completes = completes & (arrived == oldest);
+    wire after_completes = completes & (arrived == after);
     wire [31:0] valid_bytes = ~(32'hffffffff << plan1_bytes);
     wire [7:0] spread_byte_0 = valid_bytes[0] ? 8'd255 : 8'd0;
     wire [7:0] spread_byte_1 = valid_bytes[1] ? 8'd255 : 8'd0;
@@ -233,7 +272,7 @@ module payload_read (
     wire [10:0] distance_whole = {4'd0, plan2_carried};
     wire [10:0] distance = {distance_whole[7:0], 3'd0};
     wire [255:0] front = carry | (beat << distance);
-    wire [255:0] back = beat >> (11'd256 - distance);
+    wire [255:0] back = beat >> plan2_back;
     assign out_s_valid = plan2_valid & plan2_emit;
     assign out_s_data = {plan2_last, front};
     assign beats_fit_holds = rst | !(plan2_valid & plan2_emit) | out_s_ready;
@@ -258,7 +297,7 @@ module payload_read (
         .m_valid(reads_m_valid),
         .m_ready(m_up_ready)
     );
-    fifo_21x16 u_order (
+    fifo_17x16 u_order (
         .clk(clk),
         .rst(rst),
         .s_data(order_s_data),
@@ -299,24 +338,29 @@ module payload_read (
 
     always_ff @(posedge clk) begin
         if (issue) begin
-            rest[166:153] /* length */ <= left;
-            if (wrap) begin
-                rest[63:0] /* address */ <= rest_ring;
-                rest[88:64] /* room */ <= 25'h1ffffff;
-            end else begin
-                rest[63:0] /* address */ <= rest_address + {51'd0, bytes};
-                rest[88:64] /* room */ <= rest_room - {12'd0, bytes};
-            end
             tag <= (tag == 7'd15) ? 7'd0 : (tag + 7'd1);
             busy <= !finished;
         end
-        if (take & s_valid) begin
+        if (taken) begin
             busy <= 1'b1;
-            rest <= {s_data_length, s_data_ring, s_data_room, s_data_address};
+        end
+        if (taken | uncut) begin
+            rest <= next;
+            cut <= {cut_wraps, cut_last, cut_last ? next[165:153] /* length[12:0] */ : cut_other};
+            uncut <= 1'b0;
+        end else if (issue) begin
+            rest <= {
+                rest_length - {1'b0, bytes},
+                rest_ring,
+                cut_wraps_1 ? 25'h1ffffff : (rest_room - {12'd0, bytes}),
+                cut_wraps_1 ? rest_ring : (rest_address + {51'd0, bytes})
+            };
+            uncut <= !finished;
         end
         plan1 <= {
             flushes | (closes & !spills),
-            flushes | closes | (total >= 8'd32),
+            flushes | closes | fills,
+            11'd256 - {plan1_whole[7:0], 3'd0},
             carried,
             flushes ? 8'd0 : count,
             fetch | flushes
@@ -327,11 +371,22 @@ module payload_read (
         end
         if (fetch) begin
             flush <= closes & spills;
-            carried <= (closes & !spills) ? 7'd0 : (total[6:0] & 7'h1f);
+            if (closes & !spills) begin
+                carried <= 7'd0;
+            end else if (last_of_read) begin
+                carried <= total[6:0] & 7'h1f;
+            end
             planned <= planned + 8'd1;
             if (last_of_read) begin
                 planned <= 8'd0;
             end
+        end
+        complete <=
+            retire ? (after_completes | (done[after] & (after != oldest))) :
+            (this_completes | done[oldest]);
+        if (retire) begin
+            oldest <= after;
+            after <= (after == 7'd15) ? 7'd0 : (after + 7'd1);
         end
         done <= done_next;
         if (issue & !retire) begin
@@ -347,9 +402,13 @@ module payload_read (
         end
         if (rst) begin
             busy <= 1'b0;
+            uncut <= 1'b0;
             tag <= 7'd0;
             used <= 8'd0;
             done <= 128'd0;
+            oldest <= 7'd0;
+            after <= 7'd1;
+            complete <= 1'b0;
             planned <= 8'd0;
             carried <= 7'd0;
             flush <= 1'b0;
@@ -362,7 +421,8 @@ module payload_read (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[39:0], s_cpl_data[12:8], s_cpl_data[284:277], order_level, order_almost_full,
-        plan2[8:1], slot_whole[13:10], buffer_read_address_whole[13:10], distance_whole[10:8]
+        plan2[8:1], order_s_data_whole[4:0], slot_whole[13:10], buffer_read_address_whole[13:10],
+        plan1_whole[10:8], distance_whole[10:8]
     };
 
 endmodule

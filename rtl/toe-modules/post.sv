@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    516  s_data
+// in    710  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -17,25 +17,32 @@
 //         1    [141]       ts_on
 //        32    [173:142]   ts_offset
 //        32    [205:174]   ts_ecr
-//        14    [219:206]   length
-//        32    [251:220]   tx_pos
-//         1    [252]       place
-//        32    [284:253]   rx_pos
-//        14    [298:285]   place_offset
-//        14    [312:299]   place_len
-//        14    [326:313]   frame_len
-//         1    [327]       notify
-//        32    [359:328]   rx_bump
-//        32    [391:360]   tx_bump
-//         8    [399:392]   notice_flags
-//        32    [431:400]   rtt
-//         1    [432]       owes
-//         1    [433]       update
-//         1    [434]       ready
-//         1    [435]       done
-//         8    [443:436]   opcode
-//         8    [451:444]   status
-//        64    [515:452]   address
+//         2    [207:206]   sack.count
+//        32    [239:208]   sack.first.left
+//        32    [271:240]   sack.first.right
+//        32    [303:272]   sack.second.left
+//        32    [335:304]   sack.second.right
+//        32    [367:336]   sack.third.left
+//        32    [399:368]   sack.third.right
+//        14    [413:400]   length
+//        32    [445:414]   tx_pos
+//         1    [446]       place
+//        32    [478:447]   rx_pos
+//        14    [492:479]   place_offset
+//        14    [506:493]   place_len
+//        14    [520:507]   frame_len
+//         1    [521]       notify
+//        32    [553:522]   rx_bump
+//        32    [585:554]   tx_bump
+//         8    [593:586]   notice_flags
+//        32    [625:594]   rtt
+//         1    [626]       owes
+//         1    [627]       update
+//         1    [628]       ready
+//         1    [629]       done
+//         8    [637:630]   opcode
+//         8    [645:638]   status
+//        64    [709:646]   address
 // in      1  s_valid
 // out     1  s_ready
 // in    371  s_connection_data
@@ -54,7 +61,7 @@
 //        64    [370:307]   connection.opaque
 // in      1  s_connection_valid
 // out     1  s_connection_ready
-// out   859  m_action_data
+// out  1053  m_action_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -96,9 +103,16 @@
 //         1    [777]       header.ts_on
 //        32    [809:778]   header.ts_offset
 //        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.ecn
-//        14    [857:844]   header.length
-//         1    [858]       header.plain_ack
+//         2    [843:842]   header.sack.count
+//        32    [875:844]   header.sack.first.left
+//        32    [907:876]   header.sack.first.right
+//        32    [939:908]   header.sack.second.left
+//        32    [971:940]   header.sack.second.right
+//        32    [1003:972]  header.sack.third.left
+//        32    [1035:1004] header.sack.third.right
+//         2    [1037:1036] header.ecn
+//        14    [1051:1038] header.length
+//         1    [1052]      header.plain_ack
 // out     1  m_action_valid
 // in      1  m_action_ready
 // out   207  m_read_data
@@ -119,32 +133,32 @@
 `default_nettype none
 
 module post (
-    input  wire          clk,
-    input  wire          rst,
-    input  wire  [515:0] s_data,
-    input  wire          s_valid,
-    output logic         s_ready,
-    input  wire  [370:0] s_connection_data,
-    input  wire          s_connection_valid,
-    output logic         s_connection_ready,
-    output logic [858:0] m_action_data,
-    output logic         m_action_valid,
-    input  wire          m_action_ready,
-    output logic [206:0] m_read_data,
-    output logic         m_read_valid,
-    input  wire          m_read_ready,
-    output logic [16:0]  m_update_data,
-    output logic         m_update_valid,
-    input  wire          m_update_ready,
-    output logic         idle
+    input  wire           clk,
+    input  wire           rst,
+    input  wire  [709:0]  s_data,
+    input  wire           s_valid,
+    output logic          s_ready,
+    input  wire  [370:0]  s_connection_data,
+    input  wire           s_connection_valid,
+    output logic          s_connection_ready,
+    output logic [1052:0] m_action_data,
+    output logic          m_action_valid,
+    input  wire           m_action_ready,
+    output logic [206:0]  m_read_data,
+    output logic          m_read_valid,
+    input  wire           m_read_ready,
+    output logic [16:0]   m_update_data,
+    output logic          m_update_valid,
+    input  wire           m_update_ready,
+    output logic          idle
 );
     logic [354:0] connections_read_data;
-    logic [515:0] outcome;
+    logic [709:0] outcome;
     logic outcome_valid;
-    logic [858:0] actions_s_data;
+    logic [1052:0] actions_s_data;
     logic actions_s_valid;
     logic actions_s_ready;
-    logic [858:0] actions_m_data;
+    logic [1052:0] actions_m_data;
     logic actions_m_valid;
     logic [15:0] actions_level;
     logic actions_almost_full;
@@ -163,14 +177,64 @@ module post (
     logic [15:0] updates_level;
     logic updates_almost_full;
     logic room_holds;
+    logic [24:0] ring_mask_mask;
+    logic ring_mask_above_0;
+    logic ring_mask_above_1;
+    logic ring_mask_above_2;
+    logic ring_mask_above_3;
+    logic ring_mask_above_4;
+    logic ring_mask_above_5;
+    logic ring_mask_above_6;
+    logic ring_mask_above_7;
+    logic ring_mask_above_8;
+    logic ring_mask_above_9;
+    logic ring_mask_above_10;
+    logic ring_mask_above_11;
+    logic ring_mask_above_12;
+    logic ring_mask_above_13;
+    logic ring_mask_above_14;
+    logic ring_mask_above_15;
+    logic ring_mask_above_16;
+    logic ring_mask_above_17;
+    logic ring_mask_above_18;
+    logic ring_mask_above_19;
+    logic ring_mask_above_20;
+    logic ring_mask_above_21;
+    logic ring_mask_above_22;
+    logic ring_mask_above_23;
+    logic ring_mask_above_24;
+    logic [24:0] ring_mask_mask_1;
+    logic ring_mask_above_0_1;
+    logic ring_mask_above_1_1;
+    logic ring_mask_above_2_1;
+    logic ring_mask_above_3_1;
+    logic ring_mask_above_4_1;
+    logic ring_mask_above_5_1;
+    logic ring_mask_above_6_1;
+    logic ring_mask_above_7_1;
+    logic ring_mask_above_8_1;
+    logic ring_mask_above_9_1;
+    logic ring_mask_above_10_1;
+    logic ring_mask_above_11_1;
+    logic ring_mask_above_12_1;
+    logic ring_mask_above_13_1;
+    logic ring_mask_above_14_1;
+    logic ring_mask_above_15_1;
+    logic ring_mask_above_16_1;
+    logic ring_mask_above_17_1;
+    logic ring_mask_above_18_1;
+    logic ring_mask_above_19_1;
+    logic ring_mask_above_20_1;
+    logic ring_mask_above_21_1;
+    logic ring_mask_above_22_1;
+    logic ring_mask_above_23_1;
+    logic ring_mask_above_24_1;
 
     wire [15:0] s_data_flow = s_data[41:26];
     wire [15:0] s_connection_data_flow = s_connection_data[15:0];
     wire [354:0] s_connection_data_connection = s_connection_data[370:16];
     wire [7:0] connections_read_data_context = connections_read_data[7:0];
     wire connections_read_data_ecn = connections_read_data[8];
-    wire [4:0] connections_read_data_rx_log2 = connections_read_data[13:9];
-    wire [4:0] connections_read_data_tx_log2 = connections_read_data[18:14];
     wire [47:0] connections_read_data_remote_mac = connections_read_data[66:19];
     wire [31:0] connections_read_data_local_ip = connections_read_data[98:67];
     wire [31:0] connections_read_data_remote_ip = connections_read_data[130:99];
@@ -192,23 +256,25 @@ module post (
     wire outcome_ts_on = outcome[141];
     wire [31:0] outcome_ts_offset = outcome[173:142];
     wire [31:0] outcome_ts_ecr = outcome[205:174];
-    wire [13:0] outcome_length = outcome[219:206];
-    wire outcome_place = outcome[252];
-    wire [31:0] outcome_rx_pos = outcome[284:253];
-    wire [13:0] outcome_place_offset = outcome[298:285];
-    wire [13:0] outcome_place_len = outcome[312:299];
-    wire [13:0] outcome_frame_len = outcome[326:313];
-    wire outcome_notify = outcome[327];
-    wire [31:0] outcome_rx_bump = outcome[359:328];
-    wire [31:0] outcome_tx_bump = outcome[391:360];
-    wire [7:0] outcome_notice_flags = outcome[399:392];
-    wire [31:0] outcome_rtt = outcome[431:400];
-    wire outcome_update = outcome[433];
-    wire outcome_ready = outcome[434];
-    wire outcome_done = outcome[435];
-    wire [7:0] outcome_opcode = outcome[443:436];
-    wire [7:0] outcome_status = outcome[451:444];
-    wire [63:0] outcome_address = outcome[515:452];
+    wire [1:0] outcome_sack_count = outcome[207:206];
+    wire [193:0] outcome_sack = outcome[399:206];
+    wire [13:0] outcome_length = outcome[413:400];
+    wire outcome_place = outcome[446];
+    wire [31:0] outcome_rx_pos = outcome[478:447];
+    wire [13:0] outcome_place_offset = outcome[492:479];
+    wire [13:0] outcome_place_len = outcome[506:493];
+    wire [13:0] outcome_frame_len = outcome[520:507];
+    wire outcome_notify = outcome[521];
+    wire [31:0] outcome_rx_bump = outcome[553:522];
+    wire [31:0] outcome_tx_bump = outcome[585:554];
+    wire [7:0] outcome_notice_flags = outcome[593:586];
+    wire [31:0] outcome_rtt = outcome[625:594];
+    wire outcome_update = outcome[627];
+    wire outcome_ready = outcome[628];
+    wire outcome_done = outcome[629];
+    wire [7:0] outcome_opcode = outcome[637:630];
+    wire [7:0] outcome_status = outcome[645:638];
+    wire [63:0] outcome_address = outcome[709:646];
 
     assign s_connection_ready = 1'b1;
     wire room = !actions_almost_full & !reads_almost_full & !updates_almost_full;
@@ -218,14 +284,231 @@ module post (
     wire is_slow = outcome_class == 2'd1;
     wire raw = (outcome_kind == 2'd2) & is_slow;
     wire records = outcome_notify | outcome_done;
-    wire [24:0] ring_offset_mask = (25'd1 << connections_read_data_rx_log2) - 25'd1;
-    wire [24:0] rx_offset = outcome[277:253] /* rx_pos[24:0] */ & ring_offset_mask;
+    always_comb begin
+        ring_mask_above_0 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_1 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_1 = 1'b0;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_2 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_2 = ring_mask_above_2 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_3 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_3 = 1'b0;
+        ring_mask_above_3 = ring_mask_above_3 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_4 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_4 = ring_mask_above_4 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_5 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_5 = 1'b0;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_5 = ring_mask_above_5 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_6 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_7 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_7 = 1'b0;
+        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_8 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_8 = ring_mask_above_8 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_9 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_9 = 1'b0;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_9 = ring_mask_above_9 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_10 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_11 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_11 = 1'b0;
+        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_12 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_13 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_13 = 1'b0;
+        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_14 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_14 = ring_mask_above_14 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_15 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_15 = 1'b0;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_15 = ring_mask_above_15 | connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_16 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_16 = ring_mask_above_16 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_17 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_17 = 1'b0;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_17 = ring_mask_above_17 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_18 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_19 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_19 = 1'b0;
+        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_20 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_21 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_21 = 1'b0;
+        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_22 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_22 = ring_mask_above_22 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_23 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_23 = 1'b0;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_23 = ring_mask_above_23 | connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_24 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[10] /* rx_log2[1] */;
+        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[11] /* rx_log2[2] */;
+        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[12] /* rx_log2[3] */;
+        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[13] /* rx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_mask = 25'd0;
+        ring_mask_mask[0] = ring_mask_above_0;
+        ring_mask_mask[1] = ring_mask_above_1;
+        ring_mask_mask[2] = ring_mask_above_2;
+        ring_mask_mask[3] = ring_mask_above_3;
+        ring_mask_mask[4] = ring_mask_above_4;
+        ring_mask_mask[5] = ring_mask_above_5;
+        ring_mask_mask[6] = ring_mask_above_6;
+        ring_mask_mask[7] = ring_mask_above_7;
+        ring_mask_mask[8] = ring_mask_above_8;
+        ring_mask_mask[9] = ring_mask_above_9;
+        ring_mask_mask[10] = ring_mask_above_10;
+        ring_mask_mask[11] = ring_mask_above_11;
+        ring_mask_mask[12] = ring_mask_above_12;
+        ring_mask_mask[13] = ring_mask_above_13;
+        ring_mask_mask[14] = ring_mask_above_14;
+        ring_mask_mask[15] = ring_mask_above_15;
+        ring_mask_mask[16] = ring_mask_above_16;
+        ring_mask_mask[17] = ring_mask_above_17;
+        ring_mask_mask[18] = ring_mask_above_18;
+        ring_mask_mask[19] = ring_mask_above_19;
+        ring_mask_mask[20] = ring_mask_above_20;
+        ring_mask_mask[21] = ring_mask_above_21;
+        ring_mask_mask[22] = ring_mask_above_22;
+        ring_mask_mask[23] = ring_mask_above_23;
+        ring_mask_mask[24] = ring_mask_above_24;
+    end
+    wire [24:0] rx_offset = outcome[471:447] /* rx_pos[24:0] */ & ring_mask_mask;
+    wire notice_echoed = |(outcome_notice_flags & 8'h8);
+    wire [31:0] notice_marked = (notice_echoed & !outcome_done) ? outcome_tx_bump : 32'd0;
     wire [31:0] notice_snd_nxt = outcome_rx_pos + outcome_rx_bump;
     wire header_capable = connections_read_data_ecn & (|outcome_length) & !raw;
     assign actions_s_data = {
-        (outcome_kind == 2'd0) & outcome_notify & (|outcome_rx_bump) & (outcome_flags == 8'd16) & !(|outcome_length),
+        (outcome_kind == 2'd0) & outcome_notify & (|outcome_rx_bump) & (outcome_flags == 8'd16) & !(|outcome_sack_count) & !(|outcome_length),
         outcome_length,
         header_capable ? 2'd2 : 2'd0,
+        outcome_sack,
         outcome_ts_ecr,
         outcome_ts_offset,
         outcome_ts_on,
@@ -244,9 +527,9 @@ module post (
         outcome_send,
         outcome_ticket,
         outcome_done ? outcome_rx_pos : outcome_rtt,
-        outcome_status,
-        outcome_opcode,
-        16'd0,
+        outcome_status | notice_marked[31:24],
+        outcome_opcode | notice_marked[23:16],
+        notice_marked[15:0],
         outcome_notice_flags,
         outcome_generation,
         outcome_flow,
@@ -257,7 +540,7 @@ module post (
         outcome_done ? 8'd0 : connections_read_data_context,
         records,
         connections_read_data_rx_base,
-        (25'd1 << connections_read_data_rx_log2) - rx_offset,
+        (~outcome[471:447] /* rx_pos[24:0] */ & ring_mask_mask) + 25'd1,
         connections_read_data_rx_base + {39'd0, rx_offset},
         outcome_place_len,
         outcome_place_offset,
@@ -271,13 +554,230 @@ module post (
     assign actions_s_valid =
         outcome_valid
         & ((outcome_kind == 2'd0) | outcome_notify | outcome_done | outcome_send);
-    wire [24:0] ring_offset_mask_1 = (25'd1 << connections_read_data_tx_log2) - 25'd1;
-    wire [24:0] tx_offset = outcome[244:220] /* tx_pos[24:0] */ & ring_offset_mask_1;
+    always_comb begin
+        ring_mask_above_0_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_1_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_1_1 = 1'b0;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_2_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_3_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_3_1 = 1'b0;
+        ring_mask_above_3_1 = ring_mask_above_3_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_4_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_5_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_5_1 = 1'b0;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_6_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_7_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_7_1 = 1'b0;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_8_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_9_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_9_1 = 1'b0;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_10_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_11_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_11_1 = 1'b0;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_12_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_13_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_13_1 = 1'b0;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_14_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_15_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_15_1 = 1'b0;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 | connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_16_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_17_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_17_1 = 1'b0;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_18_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_19_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_19_1 = 1'b0;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_20_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_21_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_21_1 = 1'b0;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_22_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_23_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_23_1 = 1'b0;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 | connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_above_24_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[15] /* tx_log2[1] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[16] /* tx_log2[2] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[17] /* tx_log2[3] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[18] /* tx_log2[4] */;
+    end
+    always_comb begin
+        ring_mask_mask_1 = 25'd0;
+        ring_mask_mask_1[0] = ring_mask_above_0_1;
+        ring_mask_mask_1[1] = ring_mask_above_1_1;
+        ring_mask_mask_1[2] = ring_mask_above_2_1;
+        ring_mask_mask_1[3] = ring_mask_above_3_1;
+        ring_mask_mask_1[4] = ring_mask_above_4_1;
+        ring_mask_mask_1[5] = ring_mask_above_5_1;
+        ring_mask_mask_1[6] = ring_mask_above_6_1;
+        ring_mask_mask_1[7] = ring_mask_above_7_1;
+        ring_mask_mask_1[8] = ring_mask_above_8_1;
+        ring_mask_mask_1[9] = ring_mask_above_9_1;
+        ring_mask_mask_1[10] = ring_mask_above_10_1;
+        ring_mask_mask_1[11] = ring_mask_above_11_1;
+        ring_mask_mask_1[12] = ring_mask_above_12_1;
+        ring_mask_mask_1[13] = ring_mask_above_13_1;
+        ring_mask_mask_1[14] = ring_mask_above_14_1;
+        ring_mask_mask_1[15] = ring_mask_above_15_1;
+        ring_mask_mask_1[16] = ring_mask_above_16_1;
+        ring_mask_mask_1[17] = ring_mask_above_17_1;
+        ring_mask_mask_1[18] = ring_mask_above_18_1;
+        ring_mask_mask_1[19] = ring_mask_above_19_1;
+        ring_mask_mask_1[20] = ring_mask_above_20_1;
+        ring_mask_mask_1[21] = ring_mask_above_21_1;
+        ring_mask_mask_1[22] = ring_mask_above_22_1;
+        ring_mask_mask_1[23] = ring_mask_above_23_1;
+        ring_mask_mask_1[24] = ring_mask_above_24_1;
+    end
+    wire [24:0] tx_mask = raw ? 25'd0 : ring_mask_mask_1;
+    wire [63:0] tx_base = raw ? outcome_address : connections_read_data_tx_base;
+    wire [24:0] tx_offset = outcome[438:414] /* tx_pos[24:0] */ & tx_mask;
+    wire [24:0] behind = raw ? 25'h1fffffe : (~outcome[438:414] /* tx_pos[24:0] */ & tx_mask);
     assign reads_s_data = {
         outcome_length,
         connections_read_data_tx_base,
-        raw ? 25'h1ffffff : ((25'd1 << connections_read_data_tx_log2) - tx_offset),
-        raw ? outcome_address : (connections_read_data_tx_base + {39'd0, tx_offset}),
+        behind + 25'd1,
+        tx_base + {39'd0, tx_offset},
         outcome_flow,
         outcome_ticket
     };
@@ -301,7 +801,7 @@ module post (
         .read_address(s_data_flow),
         .read_data(connections_read_data)
     );
-    fifo_859x16_forward_margin_3 u_actions (
+    fifo_1053x16_forward_margin_3 u_actions (
         .clk(clk),
         .rst(rst),
         .s_data(actions_s_data),
@@ -356,7 +856,7 @@ module post (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, outcome[251:245], outcome[432]
+        1'b0, outcome[445:439], outcome[626]
     };
 
 endmodule

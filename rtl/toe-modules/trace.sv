@@ -4,7 +4,7 @@
 // in      1  clk
 // in      1  rst
 // in      1  s_valid
-// in    516  s_data
+// in    710  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -18,25 +18,32 @@
 //         1    [141]       ts_on
 //        32    [173:142]   ts_offset
 //        32    [205:174]   ts_ecr
-//        14    [219:206]   length
-//        32    [251:220]   tx_pos
-//         1    [252]       place
-//        32    [284:253]   rx_pos
-//        14    [298:285]   place_offset
-//        14    [312:299]   place_len
-//        14    [326:313]   frame_len
-//         1    [327]       notify
-//        32    [359:328]   rx_bump
-//        32    [391:360]   tx_bump
-//         8    [399:392]   notice_flags
-//        32    [431:400]   rtt
-//         1    [432]       owes
-//         1    [433]       update
-//         1    [434]       ready
-//         1    [435]       done
-//         8    [443:436]   opcode
-//         8    [451:444]   status
-//        64    [515:452]   address
+//         2    [207:206]   sack.count
+//        32    [239:208]   sack.first.left
+//        32    [271:240]   sack.first.right
+//        32    [303:272]   sack.second.left
+//        32    [335:304]   sack.second.right
+//        32    [367:336]   sack.third.left
+//        32    [399:368]   sack.third.right
+//        14    [413:400]   length
+//        32    [445:414]   tx_pos
+//         1    [446]       place
+//        32    [478:447]   rx_pos
+//        14    [492:479]   place_offset
+//        14    [506:493]   place_len
+//        14    [520:507]   frame_len
+//         1    [521]       notify
+//        32    [553:522]   rx_bump
+//        32    [585:554]   tx_bump
+//         8    [593:586]   notice_flags
+//        32    [625:594]   rtt
+//         1    [626]       owes
+//         1    [627]       update
+//         1    [628]       ready
+//         1    [629]       done
+//         8    [637:630]   opcode
+//         8    [645:638]   status
+//        64    [709:646]   address
 // in     16  group
 // in     74  access
 //         1    [0]         write
@@ -50,7 +57,7 @@ module trace (
     input  wire          clk,
     input  wire          rst,
     input  wire          s_valid,
-    input  wire  [515:0] s_data,
+    input  wire  [709:0] s_data,
     input  wire  [15:0]  group,
     input  wire  [73:0]  access,
     output logic [63:0]  answer,
@@ -71,14 +78,14 @@ module trace (
     wire [1:0] s_data_kind = s_data[1:0];
     wire [15:0] s_data_flow = s_data[41:26];
     wire s_data_send = s_data[52];
-    wire [13:0] s_data_length = s_data[219:206];
-    wire s_data_place = s_data[252];
-    wire [13:0] s_data_place_len = s_data[312:299];
-    wire [31:0] s_data_rx_bump = s_data[359:328];
-    wire [7:0] s_data_notice_flags = s_data[399:392];
-    wire [31:0] s_data_rtt = s_data[431:400];
-    wire [7:0] s_data_opcode = s_data[443:436];
-    wire [7:0] s_data_status = s_data[451:444];
+    wire [13:0] s_data_length = s_data[413:400];
+    wire s_data_place = s_data[446];
+    wire [13:0] s_data_place_len = s_data[506:493];
+    wire [31:0] s_data_rx_bump = s_data[553:522];
+    wire [7:0] s_data_notice_flags = s_data[593:586];
+    wire [31:0] s_data_rtt = s_data[625:594];
+    wire [7:0] s_data_opcode = s_data[637:630];
+    wire [7:0] s_data_status = s_data[645:638];
     wire access_write = access[0];
     wire [8:0] access_word = access[9:1];
     wire [15:0] step_flow = step[15:0];
@@ -197,8 +204,8 @@ module trace (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_data[25:2], s_data[51:42], s_data[205:53], s_data[251:220], s_data[298:253],
-        s_data[327:313], s_data[391:360], s_data[435:432], s_data[515:452], access[73:26]
+        1'b0, s_data[25:2], s_data[51:42], s_data[399:53], s_data[445:414], s_data[492:447],
+        s_data[521:507], s_data[585:554], s_data[629:626], s_data[709:646], access[73:26]
     };
 
 endmodule
