@@ -74,9 +74,6 @@ module reorder_segment (
     logic [255:0] present;
     logic [255:0] skipped;
     logic [15:0] head;
-    logic [15:0] after;
-    logic here;
-    logic skips;
     logic reading;
     logic queue_s_ready;
     logic [392:0] queue_m_data;
@@ -92,6 +89,8 @@ module reorder_segment (
     assign s_ready = near;
     assign slots_write_enable = accept & !skip;
     wire [15:0] oldest = head & 16'h7f;
+    wire here = |((present >> oldest) & 256'h1);
+    wire skips = |((skipped >> oldest) & 256'h1);
     wire room = queue_level < 16'd3;
     wire leave = here & (skips | room);
     always_comb begin
@@ -108,10 +107,6 @@ module reorder_segment (
             end
         end
     end
-    wire [15:0] following = after & 16'h7f;
-    wire enters = leave ? (accept & (slot == following)) : (accept & (slot == oldest));
-    wire holds = leave ? 1'(present >> following) : 1'(present >> oldest);
-    wire held_skip = leave ? 1'(skipped >> following) : 1'(skipped >> oldest);
     assign m_data = queue_m_data;
     assign m_valid = queue_m_valid;
     assign idle = !(|present) & !reading & !(|queue_level);
@@ -140,20 +135,14 @@ module reorder_segment (
     always_ff @(posedge clk) begin
         reading <= leave & !skips;
         if (leave) begin
-            head <= after;
-            after <= after + 16'd1;
+            head <= head + 16'd1;
         end
         present <= present_1;
         skipped <= skipped_1;
-        here <= enters | holds;
-        skips <= enters ? skip : held_skip;
         if (rst) begin
             present <= 256'd0;
             skipped <= 256'd0;
             head <= 16'd0;
-            after <= 16'd1;
-            here <= 1'b0;
-            skips <= 1'b0;
             reading <= 1'b0;
         end
     end

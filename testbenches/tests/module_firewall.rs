@@ -249,7 +249,11 @@ fn segments_give_their_flows_a_class() {
         }
         for (flow, class) in classes.iter().enumerate() {
             bench.poke("look", flow as u64);
-            assert_eq!(Some(bench.peek("look_class").u64() as u8), *class, "flow {flow}");
+            assert_eq!(
+                Some(bench.peek("look_class").u64() as u8),
+                *class,
+                "flow {flow}"
+            );
         }
         if stalls == 0 {
             let (s, m) = (cycles_of(bench.log(), "s"), cycles_of(bench.log(), "m"));

@@ -5,9 +5,16 @@ use crate::design::DesignPoint;
 use crate::modules::plan::{self, ModuleError};
 use crate::nic::Nic;
 use hallux_hdl::emit::{Design, EmitErrors, Options, emit};
+use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 
 /// Name of the top module of every generated NIC.
 pub const TOP: &str = "nic";
+
+/// Bytes of stack for the elaboration. A NIC is put together by value, and what is not
+/// optimised moves it through many frames: more than a thread has by default.
+const STACK: usize = 64 << 20;
 
 /// Why a design point has no RTL.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +36,9 @@ pub enum GenerateError {
     /// signal.
     #[error(transparent)]
     Emit(#[from] EmitErrors),
+    /// No thread for the elaboration.
+    #[error("cannot start a thread with {STACK} bytes of stack for the elaboration: {0}")]
+    Thread(#[source] io::Error),
 }
 
 /// Elaborates and emits the NIC of `point`. The same point gives the same bytes on every
@@ -38,6 +48,18 @@ pub enum GenerateError {
 /// A width that is not built, a module that does not fit, or a mistake in a stage.
 pub fn generate(point: &DesignPoint) -> Result<Design, GenerateError> {
     plan::check(&point.modules)?;
+    thread::scope(|scope| {
+        let elaboration = thread::Builder::new().stack_size(STACK);
+        let elaboration = elaboration
+            .spawn_scoped(scope, || elaborate(point))
+            .map_err(GenerateError::Thread)?;
+        elaboration
+            .join()
+            .unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+fn elaborate(point: &DesignPoint) -> Result<Design, GenerateError> {
     let mut options = Options::new(point.name.clone(), TOP);
     options.parameters = point.parameters();
     Ok(match point.bus_bits {

@@ -234,7 +234,11 @@ impl Bench {
 fn the_registers_identify_the_nic() {
     let mut bench = Bench::new();
     assert_eq!(bench.get(register::ID), interface::ID_MAGIC);
-    assert_eq!(bench.get(register::CAPABILITIES), 1 | 8 << 16 | 1024 << 32);
+    // Version, contexts, SACK reports, connections.
+    assert_eq!(
+        bench.get(register::CAPABILITIES),
+        1 | 8 << 16 | 1 << 24 | 1024 << 32
+    );
     assert_eq!(bench.get(register::STATUS), 3);
     assert_eq!(bench.get(register::MAC), 0x0200_0000_0001);
     assert_eq!(bench.get(0xf_fff8), 0);

@@ -40,12 +40,8 @@ pub struct Reorder<T: Flat> {
     present: DFF<Bits<256>>,
     /// Slots that hold a skip.
     skipped: DFF<Bits<256>>,
-    /// Number that leaves next, and the one after it.
+    /// Number that leaves next.
     head: DFF<Bits<16>>,
-    after: DFF<Bits<16>>,
-    /// The slot of the number that leaves next holds a word or a skip; a skip.
-    here: DFF<Bit>,
-    skips: DFF<Bit>,
     /// A word was read from `slots` and enters `queue` now.
     reading: DFF<Bit>,
     queue: Fifo<T>,
@@ -74,9 +70,6 @@ impl<T: Flat> Reorder<T> {
             present: DFF::default(),
             skipped: DFF::default(),
             head: DFF::default(),
-            after: DFF::default(),
-            here: DFF::default(),
-            skips: DFF::default(),
             reading: DFF::default(),
             queue: Fifo::new(OUTPUT),
             _depth: depth,
@@ -94,9 +87,7 @@ impl<T: Flat> Default for Reorder<T> {
 impl<T: Flat> Logic for Reorder<T> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(
-            self, clk, present, skipped, head, after, here, skips, reading
-        );
+        dff_setup!(self, clk, present, skipped, head, reading);
         self.slots.clk.next = self.clk.val();
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
@@ -112,8 +103,8 @@ impl<T: Flat> Logic for Reorder<T> {
         self.slots.write_data.next = self.s.data.val();
 
         let oldest = self.head.q.val() & mask;
-        let here = self.here.q.val();
-        let skips = self.skips.q.val();
+        let here = ((self.present.q.val() >> oldest) & bits::<256>(1)).any();
+        let skips = ((self.skipped.q.val() >> oldest) & bits::<256>(1)).any();
         // One word may be between `slots` and the queue when this one is read, so a
         // read needs two free places.
         let room = self.queue.level.val() < bits::<16>(OUTPUT as u64 - 1);
@@ -126,8 +117,7 @@ impl<T: Flat> Logic for Reorder<T> {
         let mut present = self.present.q.val();
         let mut skipped = self.skipped.q.val();
         if leave {
-            self.head.d.next = self.after.q.val();
-            self.after.d.next = self.after.q.val() + bits::<16>(1);
+            self.head.d.next = self.head.q.val() + bits::<16>(1);
             present = present & !(bits::<256>(1) << oldest);
             skipped = skipped & !(bits::<256>(1) << oldest);
         }
@@ -140,26 +130,6 @@ impl<T: Flat> Logic for Reorder<T> {
         self.present.d.next = present;
         self.skipped.d.next = skipped;
 
-        // What the slot of the next number holds is known in the clock before it is asked.
-        let following = self.after.q.val() & mask;
-        let enters = if leave {
-            accept & (slot == following)
-        } else {
-            accept & (slot == oldest)
-        };
-        let holds = if leave {
-            self.present.q.val().get_bit(following.index())
-        } else {
-            self.present.q.val().get_bit(oldest.index())
-        };
-        let held_skip = if leave {
-            self.skipped.q.val().get_bit(following.index())
-        } else {
-            self.skipped.q.val().get_bit(oldest.index())
-        };
-        self.here.d.next = enters | holds;
-        self.skips.d.next = if enters { self.skip.val() } else { held_skip };
-
         self.m.data.next = self.queue.m.data.val();
         self.m.valid.next = self.queue.m.valid.val();
         self.queue.m.ready.next = self.m.ready.val();
@@ -170,9 +140,6 @@ impl<T: Flat> Logic for Reorder<T> {
             self.present.d.next = bits::<256>(0);
             self.skipped.d.next = bits::<256>(0);
             self.head.d.next = bits::<16>(0);
-            self.after.d.next = bits::<16>(1);
-            self.here.d.next = false;
-            self.skips.d.next = false;
             self.reading.d.next = false;
         }
     }

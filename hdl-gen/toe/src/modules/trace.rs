@@ -187,11 +187,19 @@ impl Logic for Trace {
         );
         next.set_bits(
             32 * trace::ACKS_SENT,
-            plus(row, trace::ACKS_SENT, bit_cast::<14, 1>(bit(step.acknowledges))),
+            plus(
+                row,
+                trace::ACKS_SENT,
+                bit_cast::<14, 1>(bit(step.acknowledges)),
+            ),
         );
         next.set_bits(
             32 * trace::FAST_RETRANSMITS,
-            plus(row, trace::FAST_RETRANSMITS, bit_cast::<14, 1>(bit(step.fast))),
+            plus(
+                row,
+                trace::FAST_RETRANSMITS,
+                bit_cast::<14, 1>(bit(step.fast)),
+            ),
         );
         next.set_bits(
             32 * trace::ECN_ECHOES,

@@ -20,8 +20,8 @@
 
 use crate::channels::*;
 use crate::design::{DesignPoint, Pipeline};
-use crate::interface::{Opcode, SETS_RATE, Status};
 use crate::interface::modules::Slot;
+use crate::interface::{Opcode, SETS_RATE, Status};
 use crate::modules::plan;
 use crate::modules::port::Access;
 use crate::modules::trace::Trace;
