@@ -59,7 +59,7 @@ fn the_bench_reports_each_figure_beside_its_limit() {
 fn a_paced_connection_has_its_rate_and_leaves_the_rest() {
     let place = Place::new();
     let design = include_str!("../examples/designs/toe-100g.toml").replace("toe-100g", "paced");
-    place.write("paced.toml", &format!("{design}\nrate_wheel = 128\n"));
+    place.write("paced.toml", format!("{design}\nrate_wheel = 128\n"));
     let ended = place
         .hallux(&[
             "bench",

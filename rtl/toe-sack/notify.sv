@@ -396,8 +396,7 @@ module notify (
         end
     end
     wire [4:0] at =
-        settles ? write[4:0] /* context[4:0] */ :
-        writes ? write[4:0] /* context[4:0] */ :
+        (settles | writes) ? write[4:0] /* context[4:0] */ :
         notice[4:0] /* context[4:0] */;
     always_comb begin
         record_bytes_bytes = 256'd0;

@@ -418,9 +418,7 @@ impl<const N: usize> Logic for Notify<N> {
                 ticket: bits::<24>(0),
             };
         }
-        let at = if settles {
-            write.context.get_bits::<5>(0)
-        } else if writes {
+        let at = if settles | writes {
             write.context.get_bits::<5>(0)
         } else {
             notice.context.get_bits::<5>(0)

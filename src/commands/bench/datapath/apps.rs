@@ -35,6 +35,7 @@ pub struct Served {
 
 /// Serves for as long as the simulation runs; `meter` counts bytes read. The generator's first
 /// connection sends at `paced` bits a second.
+#[allow(clippy::too_many_arguments)] // The parameters of a load, each of its own kind.
 pub async fn serve<N: Network>(
     network: N,
     port: u16,

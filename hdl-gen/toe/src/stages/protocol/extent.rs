@@ -55,6 +55,7 @@ pub struct Extent {
 }
 
 /// Measures what moves.
+#[allow(clippy::too_many_arguments)] // What each step before has found, by its name.
 #[hdl_fn]
 pub fn measure(
     live: Live,

@@ -326,6 +326,7 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
 }
 
 /// The whole transition, from what the steps before have found.
+#[allow(clippy::too_many_arguments)] // What each step before has found, by its name.
 #[hdl_fn]
 pub fn settle(
     live: Live,
