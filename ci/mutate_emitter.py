@@ -30,9 +30,9 @@ FAULTS = [
     ),
     (
         "the right operand stands without parentheses: a - b - c",
-        "            _ => self.operand_beside(b, a),\n        };\n        format!(\"{left} {sign} {right}\")",
+        "            _ => self.operand(b),\n        };\n        format!(\"{left} {sign} {right}\")",
         "            _ if FAULT => self.expression(b),\n"
-        "            _ => self.operand_beside(b, a),\n        };\n        format!(\"{left} {sign} {right}\")",
+        "            _ => self.operand(b),\n        };\n        format!(\"{left} {sign} {right}\")",
     ),
     (
         "the complement of a sum stands without parentheses: ~a + b",
@@ -43,8 +43,8 @@ FAULTS = [
     ),
     (
         "a long chain that is broken into lines loses parentheses",
-        "let right = self.operand_beside(b, a);\n            out.push(right);",
-        "let right = if FAULT { self.expression(b) } else { self.operand_beside(b, a) };\n"
+        "let right = self.operand(b);\n            out.push(right);",
+        "let right = if FAULT { self.expression(b) } else { self.operand(b) };\n"
         "            out.push(right);",
     ),
     (
