@@ -278,6 +278,10 @@ pub struct Step {
     pub p9999_ns: u64,
 }
 
+/// Until all connections are open and have taken turns at the slowest step, whose round trip
+/// takes 330 us.
+const LADDER_WARM_UP: Time = Time::from_us(1_000);
+
 /// Measures one point of the ladder.
 ///
 /// # Errors
@@ -286,7 +290,7 @@ pub fn step(subject: &Subject, span: Time) -> Result<Step> {
     const SIZE: u64 = 2048;
     let load = Load {
         span,
-        warm_up: Time::from_us(60),
+        warm_up: LADDER_WARM_UP,
         ..Load::new(64, Work::Request(SIZE), Service::Answer(SIZE as usize))
     };
     let measured = rig::run(subject, &load)?;
