@@ -81,7 +81,7 @@ fn echoes<N: Component + 'static>(
     }
     let options = RunOptions {
         stop_quantum: Time::from_us(10),
-        max_time: Time::from_ms(500),
+        max_time: Time::from_ms(5_000),
         cancel: None,
     };
     simulation.run(&options, &mut |_| ()).unwrap();

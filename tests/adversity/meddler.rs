@@ -335,7 +335,7 @@ impl Meddler {
         let Some(segment) = Segment::of(&frame).filter(|_| port == 1) else {
             return self.leave(at, 1 - port, frame);
         };
-        let held_back = self.next % HELD_BACK == 0;
+        let held_back = self.next.is_multiple_of(HELD_BACK);
         self.overtaken += u64::from(held_back);
         self.leave(if held_back { at + HOLD } else { at }, 0, frame);
         let (name, make) = KINDS[self.next % KINDS.len()];
