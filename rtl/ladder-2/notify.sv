@@ -106,6 +106,10 @@ module notify (
     logic pair_idle;
     logic postings_fit_holds;
     logic record_fits_holds;
+    logic [15:0] interrupts_follow_demand;
+    logic [15:0] interrupts_follow_serve;
+    logic interrupts_follow_enter;
+    logic interrupts_follow_leave;
     logic rings;
     logic [16:0] ring_mask_mask;
     logic ring_mask_above_0;
@@ -144,6 +148,7 @@ module notify (
     wire [7:0] notice_opcode = notice[199:192];
     wire [7:0] notice_status = notice[207:200];
     wire [31:0] notice_value = notice[239:208];
+    wire [23:0] notice_ticket = notice[263:240];
     wire [63:0] work_base = work[63:0];
     wire [17:0] work_size = work[81:64];
     wire [31:0] work_head = work[113:82];
@@ -170,6 +175,10 @@ module notify (
     wire [31:0] bumps_read_data_value = bumps_read_data[216:185];
     wire [15:0] waiting_m_data_flow = waiting_m_data[15:0];
     wire [7:0] waiting_m_data_ring = waiting_m_data[23:16];
+    wire posting_write = posting[0];
+    wire posting_interrupt = posting[1];
+    wire [1:0] pair_m_data_kind = pair_m_data[1:0];
+    wire pair_m_data_last = pair_m_data[607];
     wire [7:0] fresh_kind = fresh[15:8];
     wire [31:0] fresh_rx_bump = fresh[47:16];
     wire [31:0] fresh_tx_bump = fresh[79:48];
@@ -454,6 +463,14 @@ module notify (
         settles ? settled :
         next;
     assign postings_fit_holds = rst | !posts | pair_s_ready;
+    wire left = pair_m_valid & m_up_ready & pair_m_data_last;
+    wire is_message = pair_m_data_kind == 2'd1;
+    assign interrupts_follow_demand = {15'd0, posts & posting_write};
+    assign interrupts_follow_serve =
+        (left & !is_message) ? {8'd0, pair_m_data[78:71] /* bytes[12:5] */} :
+        16'd0;
+    assign interrupts_follow_enter = posts & posting_interrupt;
+    assign interrupts_follow_leave = left & is_message;
     assign record_fits_holds = rst | !records | !contexts_read_data_enabled | update | room;
     assign slow_room = frames_fit;
     assign m_up_data = pair_m_data;
@@ -513,6 +530,18 @@ module notify (
     ) u_record_fits (
         .clk(clk),
         .holds(record_fits_holds)
+    );
+    follows #(
+        .MESSAGE("contract O7 at notify: an interrupt leaves before the record it announces")
+    ) u_interrupts_follow (
+        .clk(clk),
+        .rst(rst),
+        .demand(interrupts_follow_demand),
+        .serve(interrupts_follow_serve),
+        .enter(interrupts_follow_enter),
+        .ticket(notice_ticket),
+        .flow(notice_flow),
+        .leave(interrupts_follow_leave)
     );
 
     always_ff @(posedge clk) begin

@@ -199,12 +199,25 @@ module payload_write (
     logic [263:0] notices_m_data;
     logic notices_m_valid;
     logic in_frame_holds;
+    logic records_follow_enter;
+    logic records_follow_leave;
+    logic headers_follow_enter;
+    logic headers_follow_leave;
+    logic [15:0] demanded;
+    logic [15:0] written;
 
+    wire [23:0] s_data_ticket = s_data[23:0];
+    wire [15:0] s_data_flow = s_data[39:24];
     wire s_data_frame = s_data[40];
+    wire [13:0] s_data_frame_len = s_data[54:41];
     wire s_data_place = s_data[55];
     wire s_data_slow = s_data[56];
     wire [13:0] s_data_place_len = s_data[84:71];
+    wire s_data_notify = s_data[238];
+    wire s_data_send = s_data[503];
     wire [7:0] m_notice_data_kind = m_notice_data[15:8];
+    wire [12:0] engine_m_up_data_bytes = engine_m_up_data[78:66];
+    wire engine_m_up_data_last = engine_m_up_data[607];
     wire tails_m_data_notify = tails_m_data[0];
     wire [263:0] tails_m_data_notice = tails_m_data[264:1];
     wire tails_m_data_send = tails_m_data[265];
@@ -240,6 +253,27 @@ module payload_write (
     assign notices_s_valid = released_1 & tails_m_data_notify;
     assign released = released_1 & tails_m_data_send;
     assign in_frame_holds = rst | !engine_overrun;
+    wire taken_1 = s_valid & planner_s_ready;
+    wire recorded = s_data_slow & slow_room;
+    always_comb begin
+        demanded = 16'd0;
+        if (taken_1 & s_data_frame & recorded) begin
+            demanded = {2'd0, s_data_frame_len};
+        end else if (taken_1 & s_data_frame & s_data_place & !s_data_slow) begin
+            demanded = {2'd0, s_data_place_len};
+        end
+    end
+    always_comb begin
+        written = 16'd0;
+        if (engine_m_up_valid & m_up_ready & engine_m_up_data_last) begin
+            written = {3'd0, engine_m_up_data_bytes};
+        end
+    end
+    wire announces = s_data_slow ? recorded : s_data_notify;
+    assign records_follow_enter = taken_1 & announces;
+    assign records_follow_leave = notices_m_valid & m_notice_ready;
+    assign headers_follow_enter = taken_1 & s_data_send;
+    assign headers_follow_leave = released_1 & tails_m_data_send;
     assign planner_record_left = m_notice_valid & m_notice_ready & (m_notice_data_kind == 8'd2);
     assign idle =
         planner_idle
@@ -343,6 +377,30 @@ module payload_write (
     ) u_in_frame (
         .clk(clk),
         .holds(in_frame_holds)
+    );
+    follows #(
+        .MESSAGE("contract O3 at payload_write: a record leaves before the payload it announces")
+    ) u_records_follow (
+        .clk(clk),
+        .rst(rst),
+        .demand(demanded),
+        .serve(written),
+        .enter(records_follow_enter),
+        .ticket(s_data_ticket),
+        .flow(s_data_flow),
+        .leave(records_follow_leave)
+    );
+    follows #(
+        .MESSAGE("contract O4 at payload_write: a header is released before its payload is queued")
+    ) u_headers_follow (
+        .clk(clk),
+        .rst(rst),
+        .demand(demanded),
+        .serve(written),
+        .enter(headers_follow_enter),
+        .ticket(s_data_ticket),
+        .flow(s_data_flow),
+        .leave(headers_follow_leave)
     );
 
     always_ff @(posedge clk) begin

@@ -167,6 +167,8 @@ module protocol (
     logic [15:0] sweep_flow;
     logic room_holds;
     logic exact_holds;
+    logic [127:0] carried_found;
+    logic [127:0] carried_after;
     logic whole_holds;
     logic [24:0] ring_bytes_bytes;
     logic [24:0] ring_bytes_bytes_1;
@@ -461,6 +463,7 @@ module protocol (
     wire verdict_times_out = verdict[188];
     wire [386:0] settle_work_decoded_event = settle_work[386:0];
     wire [430:0] settle_work_decoded = settle_work[430:0];
+    wire [23:0] settle_work_decoded_event_ticket = settle_work[25:2];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
     wire settle_work_decoded_writes = settle_work[388];
     wire settle_work_decoded_receives = settle_work[389];
@@ -475,6 +478,13 @@ module protocol (
     wire [31:0] settle_work_window = settle_work[465:434];
     wire [31:0] settle_work_limit = settle_work[529:498];
     wire [496:0] settle_live_flow = settle_live[496:0];
+    wire [7:0] settle_live_flow_generation = settle_live[9:2];
+    wire [31:0] settle_live_flow_snd_una = settle_live[41:10];
+    wire [31:0] settle_live_flow_snd_nxt = settle_live[73:42];
+    wire [31:0] settle_live_flow_edge = settle_live[105:74];
+    wire [24:0] settle_live_flow_tx_avail = settle_live[130:106];
+    wire [31:0] settle_live_flow_rcv_nxt = settle_live[194:163];
+    wire [24:0] settle_live_flow_rx_avail = settle_live[219:195];
     wire [31:0] settle_live_room = settle_live[528:497];
     wire [31:0] settle_live_released = settle_live[560:529];
     wire [24:0] settle_live_unread = settle_live[585:561];
@@ -639,10 +649,12 @@ module protocol (
     wire settled_1_live_flow_open = settled_1[0];
     wire [496:0] settled_1_live_flow = settled_1[496:0];
     wire [585:0] settled_1_live = settled_1[585:0];
+    wire [7:0] settled_1_live_flow_generation = settled_1[9:2];
     wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
     wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
     wire [31:0] settled_1_live_flow_edge = settled_1[105:74];
     wire [24:0] settled_1_live_flow_tx_avail = settled_1[130:106];
+    wire [31:0] settled_1_live_flow_rcv_nxt = settled_1[194:163];
     wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
     wire [24:0] settled_1_live_flow_free = settled_1[244:220];
     wire [4:0] settled_1_live_flow_rx_log2 = settled_1[491:487];
@@ -3133,6 +3145,28 @@ module protocol (
         rst
         | !(settles & ((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps))
         | (settle_next_live == settled_1_live);
+    wire [31:0] marks_credit =
+        settle_live_flow_edge
+        ^ {7'd0, settle_live_flow_tx_avail}
+        ^ {settle_live_flow_rx_avail, 7'd0}
+        ^ {24'd0, settle_live_flow_generation};
+    assign carried_found = {
+        marks_credit,
+        settle_live_flow_snd_una,
+        settle_live_flow_snd_nxt,
+        settle_live_flow_rcv_nxt
+    };
+    wire [31:0] marks_credit_1 =
+        settled_1_live_flow_edge
+        ^ {7'd0, settled_1_live_flow_tx_avail}
+        ^ {settled_1_live_flow_rx_avail, 7'd0}
+        ^ {24'd0, settled_1_live_flow_generation};
+    assign carried_after = {
+        marks_credit_1,
+        settled_1_live_flow_snd_una,
+        settled_1_live_flow_snd_nxt,
+        settled_1_live_flow_rcv_nxt
+    };
     wire [24:0] rest_of_ring_negative_1 = 25'd0 - settled_1_live_flow_rx_avail;
     wire rest_of_ring_whole_1 = !(|settled_1_live_flow_rx_avail);
     wire rest_of_ring_top_0_1 = settled_1_live_flow_rx_log2 == 5'd0;
@@ -4913,6 +4947,19 @@ module protocol (
     ) u_exact (
         .clk(clk),
         .holds(exact_holds)
+    );
+    carries_256 #(
+        .MESSAGE("contract O6 at protocol: an event does not see what the one before it left")
+    ) u_carried (
+        .clk(clk),
+        .rst(rst),
+        .check(settles),
+        .flow(settle_work_decoded_event_flow),
+        .ticket(settle_work_decoded_event_ticket),
+        .found(carried_found),
+        .after(carried_after),
+        .forget(1'b0),
+        .forgotten(16'd0)
     );
     assertion #(
         .MESSAGE("the sums of a state are those of its parts")

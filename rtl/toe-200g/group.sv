@@ -316,18 +316,29 @@ module group (
     logic assemble_m_valid;
     logic assemble_idle;
     logic scheduler_takes_holds;
+    logic turns_enter;
+    logic turns_ordered;
+    logic turns_passes;
+    logic turns_ends;
+    logic acks_check;
+    logic seqs_0_check;
+    logic seqs_0_forget;
     logic [6:0] pulses_1;
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
+    wire [1:0] s_data_summary_class = s_data[25:24];
     wire [15:0] s_data_flow = s_data[392:377];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
+    wire post_m_action_data_frame = post_m_action_data[40];
     wire [23:0] post_m_read_data_ticket = post_m_read_data[23:0];
     wire [15:0] post_m_read_data_flow = post_m_read_data[39:24];
     wire [15:0] post_m_update_data_flow = post_m_update_data[15:0];
     wire post_m_update_data_ready = post_m_update_data[16];
     wire [23:0] payload_write_m_header_data_ticket = payload_write_m_header_data[23:0];
     wire [15:0] payload_write_m_header_data_flow = payload_write_m_header_data[39:24];
+    wire payload_write_m_header_data_raw = payload_write_m_header_data[40];
+    wire [31:0] payload_write_m_header_data_ack = payload_write_m_header_data[248:217];
     wire [23:0] scheduler_m_data_ticket = scheduler_m_data[23:0];
     wire [15:0] scheduler_m_data_flow = scheduler_m_data[39:24];
 
@@ -353,9 +364,17 @@ module group (
     wire waiting = arbiter_m_valid;
     wire [386:0] placed = work;
     wire [709:0] outcome = protocol_m_data;
+    wire [1:0] outcome_kind = outcome[1:0];
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
+    wire outcome_send = outcome[52];
+    wire [31:0] outcome_seq = outcome[84:53];
+    wire [13:0] outcome_length = outcome[413:400];
+    wire outcome_notify = outcome[521];
+    wire [7:0] outcome_notice_flags = outcome[593:586];
     wire outcome_owes = outcome[626];
+    wire outcome_done = outcome[629];
+    wire [7:0] outcome_opcode = outcome[637:630];
     wire settled_states = 1'b1;
     wire event_ = waiting & free;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
@@ -402,7 +421,23 @@ module group (
         & payload_read_idle
         & assemble_idle;
     assign settled = behind;
-    assign idle = behind & arbiter_idle & scheduler_idle & delayed_ack_idle;
+    wire at_rest = behind & arbiter_idle & scheduler_idle & delayed_ack_idle;
+    assign idle = at_rest;
+    assign turns_enter = s_valid & arbiter_s_rx_ready;
+    assign turns_ordered = s_data_summary_class == 2'd0;
+    assign turns_passes = event_ & takes & (work_kind == 2'd0) & (work_class == 2'd0);
+    assign turns_ends = post_m_action_valid & payload_write_s_ready & post_m_action_data_frame;
+    wire concluded = protocol_m_valid & post_s_ready;
+    wire opened = concluded & outcome_done & (outcome_opcode == 8'd1);
+    assign acks_check =
+        payload_write_m_header_valid
+        & assemble_s_ready
+        & !payload_write_m_header_data_raw;
+    wire rewinds =
+        (outcome_done & (outcome_opcode == 8'd4))
+        | (outcome_notify & !outcome_done & (|(outcome_notice_flags & 8'h4)));
+    assign seqs_0_check = concluded & (outcome_kind == 2'd1) & outcome_send & (|outcome_length);
+    assign seqs_0_forget = opened | (concluded & rewinds);
     assign at_arbiter = {
         s_valid ? s_data_flow : 16'd0,
         s_valid ? s_data_summary_ticket : 24'd0,
@@ -593,6 +628,46 @@ module group (
     ) u_scheduler_takes (
         .clk(clk),
         .holds(scheduler_takes_holds)
+    );
+    each_once_512 #(
+        .ORDER("contract O1 at protocol: a segment passes before an older one of its flow"),
+        .ONCE("contract O5 at payload_write: a ticket does not end exactly once")
+    ) u_turns (
+        .clk(clk),
+        .rst(rst),
+        .enter(turns_enter),
+        .ticket(s_data_summary_ticket),
+        .flow(s_data_flow),
+        .ordered(turns_ordered),
+        .passes(turns_passes),
+        .passed(work_ticket),
+        .ends(turns_ends),
+        .ended(post_m_action_data_ticket),
+        .idle(at_rest)
+    );
+    monotone_512 #(
+        .MESSAGE("contract O2 at assemble: an acknowledgement number steps back")
+    ) u_acks (
+        .clk(clk),
+        .rst(rst),
+        .check(acks_check),
+        .flow(payload_write_m_header_data_flow),
+        .ticket(payload_write_m_header_data_ticket),
+        .value(payload_write_m_header_data_ack),
+        .forget(opened),
+        .forgotten(outcome_flow)
+    );
+    monotone_512 #(
+        .MESSAGE("contract O2 at post: a sequence number steps back without a rewind")
+    ) u_seqs_0 (
+        .clk(clk),
+        .rst(rst),
+        .check(seqs_0_check),
+        .flow(outcome_flow),
+        .ticket(outcome_ticket),
+        .value(outcome_seq),
+        .forget(seqs_0_forget),
+        .forgotten(outcome_flow)
     );
 
     always_ff @(posedge clk) begin

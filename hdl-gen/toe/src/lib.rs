@@ -9,6 +9,7 @@
 )]
 
 pub mod channels;
+pub mod contracts;
 pub mod design;
 pub mod document;
 pub mod generate;

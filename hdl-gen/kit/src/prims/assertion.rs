@@ -46,7 +46,7 @@ impl Default for Assert {
 }
 
 /// A string of SystemVerilog. What has a meaning of its own inside one is left out.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: &char| !matches!(c, '"' | '\\' | '%') && !c.is_control();
     format!("\"{}\"", text.chars().filter(plain).collect::<String>())
 }

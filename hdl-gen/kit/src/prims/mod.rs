@@ -6,14 +6,18 @@
 
 mod aligner;
 mod assertion;
+mod carries;
 mod checksum;
 mod counter;
 mod crc32;
 mod credits;
+mod each_once;
 mod fifo;
+mod follows;
 mod free_list;
 mod hash_lookup;
 mod linear;
+mod monotone;
 mod priority;
 mod ram;
 mod register_file;
@@ -29,13 +33,17 @@ mod true_dual_ram;
 
 pub use aligner::{ByteAligner, ByteBeat};
 pub use assertion::Assert;
+pub use carries::Carries;
 pub use checksum::{ChecksumBeat, ChecksumBeat512};
 pub use counter::{SaturatingCounter, WrappingCounter};
 pub use crc32::Crc32;
 pub use credits::Credits;
+pub use each_once::EachOnce;
 pub use fifo::{Fifo, FifoOutput};
+pub use follows::Follows;
 pub use free_list::FreeList;
 pub use hash_lookup::{HashEntry, HashLookup, HashResult, WAYS};
+pub use monotone::Monotone;
 pub use priority::PriorityArbiter;
 pub use ram::{Ram, RamWithEnable};
 pub use register_file::RegisterFile;

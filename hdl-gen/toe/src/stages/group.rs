@@ -19,9 +19,10 @@
 //! each of its post units, as a processor core would: FlexTOE's flow group.
 
 use crate::channels::*;
-use crate::design::{DesignPoint, Pipeline};
+use crate::contracts;
+use crate::design::{DesignPoint, Pipeline, Recovery};
 use crate::interface::modules::Slot;
-use crate::interface::{Opcode, SETS_RATE, Status};
+use crate::interface::{Opcode, SETS_RATE, Status, notice};
 use crate::modules::plan;
 use crate::modules::port::Access;
 use crate::modules::trace::Trace;
@@ -134,6 +135,10 @@ pub struct Group<const N: usize, const K: usize> {
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
     scheduler_takes: Assert,
+    turns: EachOnce,
+    acks: Monotone,
+    /// Where only a rewind lets data step back.
+    seqs: Vec<Monotone>,
     /// Modules behind the protocol stage.
     trace: Vec<Trace>,
     _serial: bool,
@@ -215,6 +220,11 @@ impl<const N: usize, const K: usize> Group<N, K> {
             ),
             assemble: Assemble::new(STORE_BYTES / K, point.egress_depth as usize),
             scheduler_takes: Assert::new("the scheduler takes what a descriptor releases"),
+            turns: EachOnce::new(contracts::ARRIVAL_ORDER, contracts::ENDS_ONCE, connections),
+            acks: Monotone::new(contracts::MONOTONE_ACK, connections),
+            seqs: (0..usize::from(point.recovery == Recovery::Gbn))
+                .map(|_| Monotone::new(contracts::MONOTONE_SEQ, connections))
+                .collect(),
             trace: (0..after)
                 .map(|_| Trace::new(connections, point.groups as usize))
                 .collect(),
@@ -434,10 +444,11 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             & self.payload_read.idle.val()
             & self.assemble.idle.val();
         self.settled.next = behind;
-        self.idle.next = behind
+        let at_rest = behind
             & self.arbiter.idle.val()
             & self.scheduler.idle.val()
             & self.delayed_ack.idle.val();
+        self.idle.next = at_rest;
 
         for t in 0..self.trace.len() {
             self.trace[t].clk.next = self.clk.val();
@@ -450,6 +461,57 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             if !self.trace[t].idle.val() {
                 self.idle.next = false;
             }
+        }
+
+        // Contracts O1 and O5: the tickets of frames, from their arrival to their end.
+        let arrives = self.s.data.val();
+        self.turns.clk.next = self.clk.val();
+        self.turns.rst.next = self.rst.val();
+        self.turns.enter.next = self.s.valid.val() & self.arbiter.s_rx.ready.val();
+        self.turns.ticket.next = arrives.summary.ticket;
+        self.turns.flow.next = arrives.flow;
+        self.turns.ordered.next = arrives.summary.class == bits::<2>(CLASS_FAST);
+        self.turns.passes.next = event
+            & takes
+            & (work.kind == bits::<2>(KIND_RX))
+            & (work.class == bits::<2>(CLASS_FAST));
+        self.turns.passed.next = work.ticket;
+        self.turns.ends.next = self.post.m_action.valid.val()
+            & self.payload_write.s.ready.val()
+            & self.post.m_action.data.val().frame;
+        self.turns.ended.next = self.post.m_action.data.val().ticket;
+        self.turns.idle.next = at_rest;
+
+        // Contract O2. Frames leave in the order of their headers; a rewind comes with its
+        // outcome, which the outcomes of the grants follow.
+        let concluded = self.protocol.m.valid.val() & self.post.s.ready.val();
+        let opened = concluded & outcome.done & (outcome.opcode == bits::<8>(Opcode::Open as u64));
+        let header = self.payload_write.m_header.data.val();
+        self.acks.clk.next = self.clk.val();
+        self.acks.rst.next = self.rst.val();
+        self.acks.check.next =
+            self.payload_write.m_header.valid.val() & self.assemble.s.ready.val() & !header.raw;
+        self.acks.flow.next = header.flow;
+        self.acks.ticket.next = header.ticket;
+        self.acks.value.next = header.ack;
+        self.acks.forget.next = opened;
+        self.acks.forgotten.next = outcome.flow;
+        let rewinds = (outcome.done & (outcome.opcode == bits::<8>(Opcode::Retransmit as u64)))
+            | (outcome.notify
+                & !outcome.done
+                & (outcome.notice_flags & bits::<8>(notice::FAST_RETRANSMIT as u64)).any());
+        for q in 0..self.seqs.len() {
+            self.seqs[q].clk.next = self.clk.val();
+            self.seqs[q].rst.next = self.rst.val();
+            self.seqs[q].check.next = concluded
+                & (outcome.kind == bits::<2>(KIND_TX))
+                & outcome.send
+                & outcome.length.any();
+            self.seqs[q].flow.next = outcome.flow;
+            self.seqs[q].ticket.next = outcome.ticket;
+            self.seqs[q].value.next = outcome.seq;
+            self.seqs[q].forget.next = opened | (concluded & rewinds);
+            self.seqs[q].forgotten.next = outcome.flow;
         }
 
         self.at_arbiter.next = probe(

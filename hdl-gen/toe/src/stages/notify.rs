@@ -37,7 +37,8 @@
 
 mod pair;
 
-use crate::channels::{ContextWrite, Notice, Up};
+use crate::channels::{ContextWrite, Notice, UP_MSIX, Up};
+use crate::contracts;
 use crate::interface::{RecordKind, context};
 use crate::stages::cut::ring_mask;
 use hallux_hdl::prelude::*;
@@ -212,6 +213,7 @@ pub struct Notify<const N: usize> {
     pair: Pair<N>,
     postings_fit: Assert,
     record_fits: Assert,
+    interrupts_follow: Follows,
     _contexts: usize,
     _flows: usize,
 }
@@ -227,6 +229,7 @@ impl<const N: usize> Notify<N> {
             pair: Pair::new(patience),
             postings_fit: Assert::new("a posting finds no place in its queue"),
             record_fits: Assert::new("a frame or command record finds its ring full"),
+            interrupts_follow: Follows::new(contracts::INTERRUPT_FOLLOWS),
             _contexts: contexts,
             _flows: flows,
             ..Self::default()
@@ -555,6 +558,25 @@ impl<const N: usize> Logic for Notify<N> {
         self.postings_fit.clk.next = self.clk.val();
         self.postings_fit.holds.next =
             self.rst.val() | !self.posts.q.val() | self.pair.s.ready.val();
+        // Contract O7, in records.
+        let posted = self.posting.q.val();
+        let leaving = self.pair.m.data.val();
+        let left = self.pair.m.valid.val() & self.m_up.ready.val() & leaving.last;
+        let is_message = leaving.kind == bits::<2>(UP_MSIX);
+        self.interrupts_follow.clk.next = self.clk.val();
+        self.interrupts_follow.rst.next = self.rst.val();
+        self.interrupts_follow.demand.next =
+            bit_cast::<16, 1>(bit(self.posts.q.val() & posted.write));
+        self.interrupts_follow.serve.next = if left & !is_message {
+            bit_cast::<16, 8>(leaving.bytes.get_bits::<8>(5))
+        } else {
+            bits::<16>(0)
+        };
+        self.interrupts_follow.enter.next = self.posts.q.val() & posted.interrupt;
+        self.interrupts_follow.ticket.next = notice.ticket;
+        self.interrupts_follow.flow.next = notice.flow;
+        self.interrupts_follow.leave.next = left & is_message;
+
         // Updates add up; the others rely on the reserve of context 0.
         self.record_fits.clk.next = self.clk.val();
         self.record_fits.holds.next = self.rst.val() | !records | !ring.enabled | update | room;

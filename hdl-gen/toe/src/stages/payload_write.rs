@@ -30,6 +30,7 @@ mod engine;
 mod planner;
 
 use crate::channels::{Action, Beat, Header, Notice, Up};
+use crate::contracts;
 use crate::interface::Drop;
 use engine::Engine;
 use hallux_hdl::prelude::*;
@@ -84,6 +85,8 @@ pub struct PayloadWrite<const N: usize, const K: usize> {
     coming_offset: DFF<Bits<11>>,
     notices: StreamRegister<Notice>,
     in_frame: Assert,
+    records_follow: Follows,
+    headers_follow: Follows,
 }
 
 impl<const N: usize, const K: usize> PayloadWrite<N, K> {
@@ -115,6 +118,8 @@ impl<const N: usize, const K: usize> PayloadWrite<N, K> {
             coming_offset: Default::default(),
             notices: Default::default(),
             in_frame: Assert::new("a placement ends behind its frame"),
+            records_follow: Follows::new(contracts::RECORD_FOLLOWS),
+            headers_follow: Follows::new(contracts::HEADER_FOLLOWS),
         }
     }
 }
@@ -192,6 +197,39 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
 
         self.in_frame.clk.next = self.clk.val();
         self.in_frame.holds.next = self.rst.val() | !self.engine.overrun.val();
+
+        // Contracts O3 and O4, in bytes: those that an action places are demanded, those of the
+        // requests that left are served.
+        let taken = self.s.valid.val() & self.planner.s.ready.val();
+        let recorded = next.slow & self.slow_room.val();
+        let mut demanded = bits::<16>(0);
+        if taken & next.frame & recorded {
+            demanded = bit_cast::<16, 14>(next.frame_len);
+        } else if taken & next.frame & next.place & !next.slow {
+            demanded = bit_cast::<16, 14>(next.place_len);
+        }
+        let leaving = self.engine.m_up.data.val();
+        let mut written = bits::<16>(0);
+        if self.engine.m_up.valid.val() & self.m_up.ready.val() & leaving.last {
+            written = bit_cast::<16, 13>(leaving.bytes);
+        }
+        let announces = if next.slow { recorded } else { next.notify };
+        self.records_follow.clk.next = self.clk.val();
+        self.records_follow.rst.next = self.rst.val();
+        self.records_follow.demand.next = demanded;
+        self.records_follow.serve.next = written;
+        self.records_follow.enter.next = taken & announces;
+        self.records_follow.ticket.next = next.ticket;
+        self.records_follow.flow.next = next.flow;
+        self.records_follow.leave.next = self.notices.m.valid.val() & self.m_notice.ready.val();
+        self.headers_follow.clk.next = self.clk.val();
+        self.headers_follow.rst.next = self.rst.val();
+        self.headers_follow.demand.next = demanded;
+        self.headers_follow.serve.next = written;
+        self.headers_follow.enter.next = taken & next.send;
+        self.headers_follow.ticket.next = next.ticket;
+        self.headers_follow.flow.next = next.flow;
+        self.headers_follow.leave.next = released & tail.send;
 
         self.planner.record_left.next = self.m_notice.valid.val()
             & self.m_notice.ready.val()

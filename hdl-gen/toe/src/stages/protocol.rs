@@ -55,11 +55,12 @@ pub mod verdict;
 pub mod work;
 
 use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
+use crate::contracts;
 use crate::design::{Recovery, SameFlow};
 use crate::interface::notice;
 use exchange::{Fill, Progress, Stored, advanced, asks, puts};
 use extent::{Extent, measure};
-use flow::{Flow, Live, agrees, expand};
+use flow::{Flow, Live, agrees, expand, wide};
 use hallux_hdl::prelude::*;
 use intervals::{Held, Slots, Spans, spans};
 use outcome::{Draft, Survey, announce, draft, survey};
@@ -214,6 +215,8 @@ pub struct Protocol {
     room: Assert,
     /// The shortcut gives what the exact transition gives.
     exact: Assert,
+    /// Contract O6.
+    carried: Carries,
     /// The sums of a state are those of its parts.
     whole: Assert,
 
@@ -242,6 +245,7 @@ impl Protocol {
                 .with_almost_full(UNDER_WAY),
             room: Assert::new("the outcome FIFO has room for every outcome"),
             exact: Assert::new("the shortcut agrees with the exact transition"),
+            carried: Carries::new(contracts::STATE_CARRIES, connections),
             whole: Assert::new("the sums of a state are those of its parts"),
             _connections: connections,
             _forwards: same_flow != SameFlow::Lock,
@@ -269,6 +273,19 @@ impl Protocol {
 #[hdl_fn]
 fn meets(flow: Bits<16>, other: Decoded, other_valid: Bit) -> Bit {
     other_valid & other.writes & (other.event.flow == flow)
+}
+
+/// What contract O6 tells states by.
+#[hdl_fn]
+fn marks(flow: Flow) -> Bits<128> {
+    let credit = flow.edge
+        ^ wide(flow.tx_avail)
+        ^ (wide(flow.rx_avail) << 7)
+        ^ bit_cast::<32, 8>(flow.generation);
+    cat::<64, 64, 128>(
+        cat::<32, 32, 64>(credit, flow.snd_una),
+        cat::<32, 32, 64>(flow.snd_nxt, flow.rcv_nxt),
+    )
 }
 
 impl Logic for Protocol {
@@ -664,6 +681,15 @@ impl Logic for Protocol {
         self.exact.clk.next = self.clk.val();
         self.exact.holds.next =
             self.rst.val() | !(settles & taken(settle_next)) | (settle_next.live == settled.live);
+        self.carried.clk.next = self.clk.val();
+        self.carried.rst.next = self.rst.val();
+        self.carried.check.next = settles;
+        self.carried.flow.next = settling.decoded.event.flow;
+        self.carried.ticket.next = settling.decoded.event.ticket;
+        self.carried.found.next = marks(self.settle_live.q.val().flow);
+        self.carried.after.next = marks(settled.live.flow);
+        self.carried.forget.next = false;
+        self.carried.forgotten.next = bits::<16>(0);
         self.whole.clk.next = self.clk.val();
         self.whole.holds.next =
             self.rst.val() | !settles | !settled.live.flow.open | agrees(settled.live);
@@ -691,6 +717,8 @@ impl Logic for Protocol {
             let progress = self.exchange_state[x].q.val();
             let offers = self.s_fill[x].valid.val() & !self.sweeping.q.val();
             let takes = puts(progress, !writing);
+            self.carried.forget.next = takes;
+            self.carried.forgotten.next = fill.slot;
             self.exchange_state[x].d.next =
                 advanced(progress, asks(progress, offers & !stays & !offered), takes);
             if takes {
