@@ -177,6 +177,9 @@ pub struct Host {
     pub rto_min: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
     pub cpu: CpuProfileName,
+    /// Ring of each `capture` module of its NIC, a power of two from 4KiB to 1GiB.
+    #[schemars(extend("x-minimum" = "4KiB", "x-maximum" = "1GiB"))]
+    pub capture_ring: ByteCount,
     /// Rules that the driver writes into modules of its NIC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<HostRule>,
@@ -186,6 +189,7 @@ impl Default for Host {
     fn default() -> Self {
         Self {
             ring: ByteCount(1 << 20),
+            capture_ring: ByteCount(1 << 20),
             delayed_acks: false,
             ecn: false,
             sack: true,
@@ -596,6 +600,15 @@ impl Settings {
             format!(
                 "must be a power of two from 8KiB to 16MiB, not {}",
                 self.host.ring
+            ),
+        )?;
+        check(
+            self.host.capture_ring.0.is_power_of_two()
+                && (4 << 10..=1 << 30).contains(&self.host.capture_ring.0),
+            "host.capture_ring",
+            format!(
+                "must be a power of two from 4KiB to 1GiB, not {}",
+                self.host.capture_ring
             ),
         )?;
         check(

@@ -14,7 +14,7 @@ mod work;
 mod world;
 
 pub use nic::{line_rate, pcie_link, rtl_nic_config};
-pub use summary::{write_requests, write_worst};
+pub use summary::{write_mirrored, write_requests, write_worst};
 pub use work::{Findings, Work};
 
 use crate::blame::{Post, Watch};

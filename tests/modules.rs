@@ -106,12 +106,12 @@ fn a_peer_in_another_vlan_is_not_heard() {
 
 /// Rules of the firewalls at ingress and egress: nothing but HTTP and its answers.
 const ONLY_HTTP: &str = "host.rules=[\
-    { module = 1, action = \"drop\", default = true }, \
-    { module = 1, action = \"drop\", protocol = 17 }, \
-    { module = 1, action = \"pass\", destination = \"10.0.0.0/24\", destination_port = 80, protocol = 6 }, \
-    { module = 5, action = \"drop\", default = true }, \
-    { module = 5, action = \"pass\", source = \"10.0.0.1\", source_port = 80 }, \
-    { module = 3, action = \"class-5\", destination_port = 80 }]";
+    { module = 2, action = \"drop\", default = true }, \
+    { module = 2, action = \"drop\", protocol = 17 }, \
+    { module = 2, action = \"pass\", destination = \"10.0.0.0/24\", destination_port = 80, protocol = 6 }, \
+    { module = 6, action = \"drop\", default = true }, \
+    { module = 6, action = \"pass\", source = \"10.0.0.1\", source_port = 80 }, \
+    { module = 4, action = \"class-5\", destination_port = 80 }]";
 
 #[test]
 fn a_firewall_passes_what_its_rules_pass() {
@@ -154,16 +154,16 @@ fn rules_that_no_module_takes_are_refused() {
     let place = place();
     for (rule, told) in [
         (
-            "{ module = 0, action = \"drop\" }",
+            "{ module = 1, action = \"drop\" }",
             "module `vlan` takes no rules",
         ),
         ("{ module = 9, action = \"drop\" }", "there is no module 9"),
         (
-            "{ module = 5, action = \"redirect\" }",
+            "{ module = 6, action = \"redirect\" }",
             "no action `redirect` in slot `egress`",
         ),
         (
-            "{ module = 3, action = \"class-16\" }",
+            "{ module = 4, action = \"class-16\" }",
             "`class-16` is no class",
         ),
     ] {

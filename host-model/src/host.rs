@@ -9,9 +9,10 @@ use hallux_channel::{
 };
 
 use crate::control::{ConfigError, ControlPlane, HostConfig};
+use crate::driver::MirroredFrame;
 use crate::executor::Executor;
 use crate::iommu::DmaViolation;
-use crate::sockets::{Shared, ToeNetwork, serve_context};
+use crate::sockets::{Shared, ToeNetwork, serve_captures, serve_context};
 
 /// Index of the only port.
 const PCIE: usize = 0;
@@ -26,6 +27,8 @@ pub struct Host {
     ports: [PortSpec; 1],
     memory_latency: Time,
     contexts: u8,
+    /// The NIC has modules that mirror frames.
+    captures: bool,
     executor: Executor,
     control: Shared,
     /// DMA completions by the time they leave.
@@ -47,6 +50,7 @@ impl Host {
             ports: [PortSpec::new("pcie", Protocol::PcieHost)],
             memory_latency: config.memory_latency,
             contexts: config.contexts,
+            captures: !config.captures.is_empty(),
             executor: Executor::new(config.cpu, config.cores),
             control: Shared::new(ControlPlane::new(config)?),
             completions: VecDeque::new(),
@@ -85,6 +89,22 @@ impl Host {
         self.control.lock().driver.dma.iommu.violation_count()
     }
 
+    /// True if the NIC has modules that mirror frames.
+    pub fn has_captures(&self) -> bool {
+        self.captures
+    }
+
+    /// Frames that the NIC's modules mirrored, those still in their rings included, by time
+    /// and module.
+    pub fn mirrored(&self) -> Vec<MirroredFrame> {
+        let mut control = self.control.lock();
+        let rest = control.driver.take_mirrored();
+        control.mirrored.extend(rest);
+        let mut frames = control.mirrored.clone();
+        frames.sort_by_key(|frame| (frame.time, frame.module));
+        frames
+    }
+
     /// Looks at the control plane.
     pub fn with_control<T>(&self, look: impl FnOnce(&ControlPlane) -> T) -> T {
         look(&self.control.lock())
@@ -109,6 +129,9 @@ impl Host {
                     && let Some(signals) = control.signals.get_mut(usize::from(context))
                 {
                     signals.record_written();
+                }
+                if control.driver.is_capture_status(addr) {
+                    control.capture_signal.raise();
                 }
                 let completion = Message::DmaWriteCompletion { req_id };
                 self.completions
@@ -161,6 +184,11 @@ impl Host {
             let core = usize::from(context.saturating_sub(1));
             let handle = self.executor.handle().on_core(core);
             let task = serve_context(self.control.clone(), handle.clone(), context);
+            drop(handle.spawn(task));
+        }
+        if self.captures {
+            let handle = self.executor.handle();
+            let task = serve_captures(self.control.clone(), handle.clone());
             drop(handle.spawn(task));
         }
     }
@@ -220,7 +248,7 @@ impl Component for Host {
         let control = self.control.lock();
         let counts = &control.counts;
         let iommu = &control.driver.dma.iommu;
-        [
+        let mut counters = [
             ("connections_opened_actively", counts.opened_actively),
             ("connections_opened_passively", counts.opened_passively),
             ("connections_closed", counts.closed),
@@ -251,7 +279,16 @@ impl Component for Host {
             ("cpu_cycles", self.executor.charged_cycles().iter().sum()),
         ]
         .map(|(name, value)| Counter::new(name, value))
-        .to_vec()
+        .to_vec();
+        if self.captures {
+            let (written, lost, malformed) = control.driver.capture_totals();
+            counters.extend([
+                Counter::new("frames_mirrored", written),
+                Counter::new("frames_not_mirrored", lost),
+                Counter::new("malformed_capture_rings", malformed),
+            ]);
+        }
+        counters
     }
 
     fn as_any(&self) -> &dyn Any {

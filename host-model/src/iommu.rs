@@ -41,6 +41,16 @@ pub enum Purpose {
         /// Number of the context.
         context: u8,
     },
+    /// Ring of mirrored frames of an extension module.
+    Mirror {
+        /// Number of the module.
+        module: u8,
+    },
+    /// The words where such a module says how far its ring is written.
+    MirrorStatus {
+        /// Number of the module.
+        module: u8,
+    },
     /// States of connections that are not on chip.
     States,
     /// Slots for received slow-path frames.
@@ -75,6 +85,8 @@ impl fmt::Display for Purpose {
             Self::Descriptors { context } => write!(f, "descriptor ring of context {context}"),
             Self::Records { context } => write!(f, "notification ring of context {context}"),
             Self::Consumed { context } => write!(f, "consumed count of context {context}"),
+            Self::Mirror { module } => write!(f, "capture ring of module {module}"),
+            Self::MirrorStatus { module } => write!(f, "capture status of module {module}"),
             Self::States => f.write_str("states of connections"),
             Self::SlowReceive => f.write_str("slow-path receive slots"),
             Self::SlowTransmit => f.write_str("slow-path transmit buffers"),

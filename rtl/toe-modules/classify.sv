@@ -149,7 +149,7 @@ module classify (
         .level(rulings_level),
         .almost_full(rulings_almost_full)
     );
-    rules_2 u_rules (
+    rules u_rules (
         .clk(clk),
         .rst(rst),
         .key_valid(rules_key_valid),

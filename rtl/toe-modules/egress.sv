@@ -29,9 +29,25 @@
 //         1    [0]         write
 //         9    [9:1]       word
 //        64    [73:10]     data
+// in     74  access_2
+//         1    [0]         write
+//         9    [9:1]       word
+//        64    [73:10]     data
 // out    64  answer_0
 // out    64  answer_1
+// out    64  answer_2
 // out     1  drop_valid
+// in     64  now_0
+// out   352  m_up_0_data
+//         2    [1:0]       kind
+//        64    [65:2]      address
+//        13    [78:66]     bytes
+//         8    [86:79]     tag
+//         8    [94:87]     vector
+//       256    [350:95]    data
+//         1    [351]       last
+// out     1  m_up_0_valid
+// in      1  m_up_0_ready
 // out     1  idle
 `default_nettype none
 
@@ -49,9 +65,15 @@ module egress (
     input  wire          m_ready,
     input  wire  [73:0]  access_0,
     input  wire  [73:0]  access_1,
+    input  wire  [73:0]  access_2,
     output logic [63:0]  answer_0,
     output logic [63:0]  answer_1,
+    output logic [63:0]  answer_2,
     output logic         drop_valid,
+    input  wire  [63:0]  now_0,
+    output logic [351:0] m_up_0_data,
+    output logic         m_up_0_valid,
+    input  wire          m_up_0_ready,
     output logic         idle
 );
     logic join_0_s_0_ready;
@@ -68,33 +90,44 @@ module egress (
     logic chain_1_s_ready;
     logic [290:0] chain_1_m_data;
     logic chain_1_m_valid;
-    logic chain_1_m_ready;
     logic [63:0] chain_1_answer;
     logic chain_1_idle;
+    logic chain_2_s_ready;
+    logic [290:0] chain_2_m_data;
+    logic chain_2_m_valid;
+    logic chain_2_m_ready;
+    logic [63:0] chain_2_answer;
+    logic chain_2_idle;
+    logic [351:0] chain_2_m_up_0_data;
+    logic chain_2_m_up_0_valid;
     logic dropped;
     logic rests;
 
     wire s_data_last = s_data[288];
     wire s_turned_0_data_last = s_turned_0_data[288];
-    wire [288:0] chain_1_m_data_beat = chain_1_m_data[288:0];
-    wire chain_1_m_data_beat_last = chain_1_m_data[288];
-    wire [1:0] chain_1_m_data_verdict = chain_1_m_data[290:289];
+    wire [288:0] chain_2_m_data_beat = chain_2_m_data[288:0];
+    wire chain_2_m_data_beat_last = chain_2_m_data[288];
+    wire [1:0] chain_2_m_data_verdict = chain_2_m_data[290:289];
 
     assign answer_0 = chain_0_answer;
     assign answer_1 = chain_1_answer;
+    assign answer_2 = chain_2_answer;
+    assign m_up_0_data = chain_2_m_up_0_data;
+    assign m_up_0_valid = chain_2_m_up_0_valid;
     assign s_ready = join_0_s_0_ready;
     assign s_turned_0_ready = join_0_s_1_ready;
     always_comb begin
         rests = !dropped;
         rests = rests & chain_0_idle;
         rests = rests & chain_1_idle;
+        rests = rests & chain_2_idle;
         rests = rests & join_0_idle;
     end
     assign chain_0_s_data = {2'd0, join_0_m_data};
-    wire drops = chain_1_m_data_verdict == 2'd1;
-    assign m_data = chain_1_m_data_beat;
-    assign m_valid = chain_1_m_valid & !drops;
-    assign chain_1_m_ready = m_ready | drops;
+    wire drops = chain_2_m_data_verdict == 2'd1;
+    assign m_data = chain_2_m_data_beat;
+    assign m_valid = chain_2_m_valid & !drops;
+    assign chain_2_m_ready = m_ready | drops;
     assign drop_valid = dropped;
     assign idle = rests;
 
@@ -114,7 +147,7 @@ module egress (
         .m_ready(chain_0_s_ready),
         .idle(join_0_idle)
     );
-    frame_module_256_32_4 u_chain_0 (
+    frame_module_256_32_5 u_chain_0 (
         .clk(clk),
         .rst(rst),
         .s_data(chain_0_s_data),
@@ -127,7 +160,7 @@ module egress (
         .answer(chain_0_answer),
         .idle(chain_0_idle)
     );
-    frame_module_256_32_5 u_chain_1 (
+    frame_module_256_32_6 u_chain_1 (
         .clk(clk),
         .rst(rst),
         .s_data(chain_0_m_data),
@@ -135,15 +168,32 @@ module egress (
         .s_ready(chain_1_s_ready),
         .m_data(chain_1_m_data),
         .m_valid(chain_1_m_valid),
-        .m_ready(chain_1_m_ready),
+        .m_ready(chain_2_s_ready),
         .access(access_1),
         .answer(chain_1_answer),
         .idle(chain_1_idle)
     );
+    frame_module_256_32 u_chain_2 (
+        .clk(clk),
+        .rst(rst),
+        .s_data(chain_1_m_data),
+        .s_valid(chain_1_m_valid),
+        .s_ready(chain_2_s_ready),
+        .m_data(chain_2_m_data),
+        .m_valid(chain_2_m_valid),
+        .m_ready(chain_2_m_ready),
+        .access(access_2),
+        .answer(chain_2_answer),
+        .idle(chain_2_idle),
+        .now_0(now_0),
+        .m_up_0_data(chain_2_m_up_0_data),
+        .m_up_0_valid(chain_2_m_up_0_valid),
+        .m_up_0_ready(m_up_0_ready)
+    );
 
     always_ff @(posedge clk) begin
         dropped <= 1'b0;
-        dropped <= chain_1_m_valid & drops & chain_1_m_data_beat_last;
+        dropped <= chain_2_m_valid & drops & chain_2_m_data_beat_last;
         if (rst) begin
             dropped <= 1'b0;
         end

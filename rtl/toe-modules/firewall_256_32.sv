@@ -109,7 +109,7 @@ module firewall_256_32 (
         .judged(verdict),
         .idle(inspect_idle)
     );
-    rules u_rules (
+    rules_2 u_rules (
         .clk(clk),
         .rst(rst),
         .key_valid(inspect_head_valid),

@@ -109,7 +109,7 @@ module firewall_256_32_2 (
         .judged(verdict),
         .idle(inspect_idle)
     );
-    rules_2 u_rules (
+    rules u_rules (
         .clk(clk),
         .rst(rst),
         .key_valid(inspect_head_valid),

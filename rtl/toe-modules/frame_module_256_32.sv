@@ -23,6 +23,17 @@
 //        64    [73:10]     data
 // out    64  answer
 // out     1  idle
+// in     64  now_0
+// out   352  m_up_0_data
+//         2    [1:0]       kind
+//        64    [65:2]      address
+//        13    [78:66]     bytes
+//         8    [86:79]     tag
+//         8    [94:87]     vector
+//       256    [350:95]    data
+//         1    [351]       last
+// out     1  m_up_0_valid
+// in      1  m_up_0_ready
 `default_nettype none
 
 module frame_module_256_32 (
@@ -36,32 +47,44 @@ module frame_module_256_32 (
     input  wire          m_ready,
     input  wire  [73:0]  access,
     output logic [63:0]  answer,
-    output logic         idle
+    output logic         idle,
+    input  wire  [63:0]  now_0,
+    output logic [351:0] m_up_0_data,
+    output logic         m_up_0_valid,
+    input  wire          m_up_0_ready
 );
-    logic strip_0_s_ready;
-    logic [290:0] strip_0_m_data;
-    logic strip_0_m_valid;
-    logic [63:0] strip_0_answer;
-    logic strip_0_idle;
+    logic capture_0_s_ready;
+    logic [290:0] capture_0_m_data;
+    logic capture_0_m_valid;
+    logic [351:0] capture_0_m_up_data;
+    logic capture_0_m_up_valid;
+    logic [63:0] capture_0_answer;
+    logic capture_0_idle;
 
-    assign s_ready = strip_0_s_ready;
-    assign answer = strip_0_answer;
-    assign m_data = strip_0_m_data;
-    assign m_valid = strip_0_m_valid;
-    assign idle = strip_0_idle;
+    assign s_ready = capture_0_s_ready;
+    assign answer = capture_0_answer;
+    assign m_data = capture_0_m_data;
+    assign m_valid = capture_0_m_valid;
+    assign idle = capture_0_idle;
+    assign m_up_0_data = capture_0_m_up_data;
+    assign m_up_0_valid = capture_0_m_up_valid;
 
-    vlan_strip u_strip_0 (
+    capture u_capture_0 (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
         .s_valid(s_valid),
-        .s_ready(strip_0_s_ready),
-        .m_data(strip_0_m_data),
-        .m_valid(strip_0_m_valid),
+        .s_ready(capture_0_s_ready),
+        .m_data(capture_0_m_data),
+        .m_valid(capture_0_m_valid),
         .m_ready(m_ready),
+        .now(now_0),
+        .m_up_data(capture_0_m_up_data),
+        .m_up_valid(capture_0_m_up_valid),
+        .m_up_ready(m_up_0_ready),
         .access(access),
-        .answer(strip_0_answer),
-        .idle(strip_0_idle)
+        .answer(capture_0_answer),
+        .idle(capture_0_idle)
     );
 
 endmodule

@@ -38,30 +38,30 @@ module frame_module_256_32_4 (
     output logic [63:0]  answer,
     output logic         idle
 );
-    logic firewall_0_s_ready;
-    logic [290:0] firewall_0_m_data;
-    logic firewall_0_m_valid;
-    logic [63:0] firewall_0_answer;
-    logic firewall_0_idle;
+    logic splice_0_s_ready;
+    logic [290:0] splice_0_m_data;
+    logic splice_0_m_valid;
+    logic [63:0] splice_0_answer;
+    logic splice_0_idle;
 
-    assign s_ready = firewall_0_s_ready;
-    assign answer = firewall_0_answer;
-    assign m_data = firewall_0_m_data;
-    assign m_valid = firewall_0_m_valid;
-    assign idle = firewall_0_idle;
+    assign s_ready = splice_0_s_ready;
+    assign answer = splice_0_answer;
+    assign m_data = splice_0_m_data;
+    assign m_valid = splice_0_m_valid;
+    assign idle = splice_0_idle;
 
-    firewall_256_32_2 u_firewall_0 (
+    splice u_splice_0 (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
         .s_valid(s_valid),
-        .s_ready(firewall_0_s_ready),
-        .m_data(firewall_0_m_data),
-        .m_valid(firewall_0_m_valid),
+        .s_ready(splice_0_s_ready),
+        .m_data(splice_0_m_data),
+        .m_valid(splice_0_m_valid),
         .m_ready(m_ready),
         .access(access),
-        .answer(firewall_0_answer),
-        .idle(firewall_0_idle)
+        .answer(splice_0_answer),
+        .idle(splice_0_idle)
     );
 
 endmodule

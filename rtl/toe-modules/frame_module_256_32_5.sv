@@ -38,30 +38,30 @@ module frame_module_256_32_5 (
     output logic [63:0]  answer,
     output logic         idle
 );
-    logic insert_0_s_ready;
-    logic [290:0] insert_0_m_data;
-    logic insert_0_m_valid;
-    logic [63:0] insert_0_answer;
-    logic insert_0_idle;
+    logic firewall_0_s_ready;
+    logic [290:0] firewall_0_m_data;
+    logic firewall_0_m_valid;
+    logic [63:0] firewall_0_answer;
+    logic firewall_0_idle;
 
-    assign s_ready = insert_0_s_ready;
-    assign answer = insert_0_answer;
-    assign m_data = insert_0_m_data;
-    assign m_valid = insert_0_m_valid;
-    assign idle = insert_0_idle;
+    assign s_ready = firewall_0_s_ready;
+    assign answer = firewall_0_answer;
+    assign m_data = firewall_0_m_data;
+    assign m_valid = firewall_0_m_valid;
+    assign idle = firewall_0_idle;
 
-    vlan_insert u_insert_0 (
+    firewall_256_32_2 u_firewall_0 (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
         .s_valid(s_valid),
-        .s_ready(insert_0_s_ready),
-        .m_data(insert_0_m_data),
-        .m_valid(insert_0_m_valid),
+        .s_ready(firewall_0_s_ready),
+        .m_data(firewall_0_m_data),
+        .m_valid(firewall_0_m_valid),
         .m_ready(m_ready),
         .access(access),
-        .answer(insert_0_answer),
-        .idle(insert_0_idle)
+        .answer(firewall_0_answer),
+        .idle(firewall_0_idle)
     );
 
 endmodule

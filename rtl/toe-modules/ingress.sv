@@ -34,10 +34,26 @@
 //         1    [0]         write
 //         9    [9:1]       word
 //        64    [73:10]     data
+// in     74  access_3
+//         1    [0]         write
+//         9    [9:1]       word
+//        64    [73:10]     data
 // out    64  answer_0
 // out    64  answer_1
 // out    64  answer_2
+// out    64  answer_3
 // out     1  drop_valid
+// in     64  now_0
+// out   352  m_up_0_data
+//         2    [1:0]       kind
+//        64    [65:2]      address
+//        13    [78:66]     bytes
+//         8    [86:79]     tag
+//         8    [94:87]     vector
+//       256    [350:95]    data
+//         1    [351]       last
+// out     1  m_up_0_valid
+// in      1  m_up_0_ready
 // out     1  idle
 `default_nettype none
 
@@ -57,10 +73,16 @@ module ingress (
     input  wire  [73:0]  access_0,
     input  wire  [73:0]  access_1,
     input  wire  [73:0]  access_2,
+    input  wire  [73:0]  access_3,
     output logic [63:0]  answer_0,
     output logic [63:0]  answer_1,
     output logic [63:0]  answer_2,
+    output logic [63:0]  answer_3,
     output logic         drop_valid,
+    input  wire  [63:0]  now_0,
+    output logic [351:0] m_up_0_data,
+    output logic         m_up_0_valid,
+    input  wire          m_up_0_ready,
     output logic         idle
 );
     logic [290:0] chain_0_s_data;
@@ -69,6 +91,8 @@ module ingress (
     logic chain_0_m_valid;
     logic [63:0] chain_0_answer;
     logic chain_0_idle;
+    logic [351:0] chain_0_m_up_0_data;
+    logic chain_0_m_up_0_valid;
     logic chain_1_s_ready;
     logic [290:0] chain_1_m_data;
     logic chain_1_m_valid;
@@ -79,6 +103,11 @@ module ingress (
     logic chain_2_m_valid;
     logic [63:0] chain_2_answer;
     logic chain_2_idle;
+    logic chain_3_s_ready;
+    logic [290:0] chain_3_m_data;
+    logic chain_3_m_valid;
+    logic [63:0] chain_3_answer;
+    logic chain_3_idle;
     logic turn_0_s_ready;
     logic [288:0] turn_0_m_data;
     logic turn_0_m_valid;
@@ -93,24 +122,27 @@ module ingress (
     logic rests;
     logic dropped_1;
 
-    wire [288:0] chain_2_m_data_beat = chain_2_m_data[288:0];
-    wire chain_2_m_data_beat_last = chain_2_m_data[288];
-    wire [1:0] chain_2_m_data_verdict = chain_2_m_data[290:289];
+    wire [288:0] chain_3_m_data_beat = chain_3_m_data[288:0];
+    wire chain_3_m_data_beat_last = chain_3_m_data[288];
+    wire [1:0] chain_3_m_data_verdict = chain_3_m_data[290:289];
     wire turn_0_m_data_last = turn_0_m_data[288];
 
     assign s_ready = 1'b1;
     assign answer_0 = chain_0_answer;
     assign answer_1 = chain_1_answer;
     assign answer_2 = chain_2_answer;
+    assign answer_3 = chain_3_answer;
     assign chain_0_s_data = {2'd0, s_data};
-    wire [1:0] verdict = chain_2_m_data_verdict;
+    assign m_up_0_data = chain_0_m_up_0_data;
+    assign m_up_0_valid = chain_0_m_up_0_valid;
+    wire [1:0] verdict = chain_3_m_data_verdict;
     wire redirected = verdict == 2'd2;
-    assign m_data = chain_2_m_data_beat;
-    assign m_valid = chain_2_m_valid & ((verdict == 2'd0) | redirected);
+    assign m_data = chain_3_m_data_beat;
+    assign m_valid = chain_3_m_valid & ((verdict == 2'd0) | redirected);
     assign redirect = redirected;
     wire transmits_0 = verdict == 2'd3;
     wire room_0 = turning_0 ? turned_0 : (turn_0_level <= 16'd336);
-    wire enters_0 = chain_2_m_valid & transmits_0 & room_0;
+    wire enters_0 = chain_3_m_valid & transmits_0 & room_0;
     always_comb begin
         dropped_1 = verdict == 2'd1;
         dropped_1 = dropped_1 | (transmits_0 & !room_0);
@@ -120,12 +152,13 @@ module ingress (
     assign m_turned_0_valid = turn_0_m_valid & some_0;
     assign turn_0_m_ready = m_turned_0_ready & some_0;
     wire left_0 = m_turned_0_valid & m_turned_0_ready & turn_0_m_data_last;
-    wire came_0 = enters_0 & chain_2_m_data_beat_last;
+    wire came_0 = enters_0 & chain_3_m_data_beat_last;
     always_comb begin
         rests = !dropped;
         rests = rests & chain_0_idle;
         rests = rests & chain_1_idle;
         rests = rests & chain_2_idle;
+        rests = rests & chain_3_idle;
         rests = rests & !(|turn_0_level);
     end
     assign drop_valid = dropped;
@@ -143,7 +176,11 @@ module ingress (
         .m_ready(chain_1_s_ready),
         .access(access_0),
         .answer(chain_0_answer),
-        .idle(chain_0_idle)
+        .idle(chain_0_idle),
+        .now_0(now_0),
+        .m_up_0_data(chain_0_m_up_0_data),
+        .m_up_0_valid(chain_0_m_up_0_valid),
+        .m_up_0_ready(m_up_0_ready)
     );
     frame_module_256_32_2 u_chain_1 (
         .clk(clk),
@@ -166,15 +203,28 @@ module ingress (
         .s_ready(chain_2_s_ready),
         .m_data(chain_2_m_data),
         .m_valid(chain_2_m_valid),
-        .m_ready(1'b1),
+        .m_ready(chain_3_s_ready),
         .access(access_2),
         .answer(chain_2_answer),
         .idle(chain_2_idle)
     );
+    frame_module_256_32_4 u_chain_3 (
+        .clk(clk),
+        .rst(rst),
+        .s_data(chain_2_m_data),
+        .s_valid(chain_2_m_valid),
+        .s_ready(chain_3_s_ready),
+        .m_data(chain_3_m_data),
+        .m_valid(chain_3_m_valid),
+        .m_ready(1'b1),
+        .access(access_3),
+        .answer(chain_3_answer),
+        .idle(chain_3_idle)
+    );
     fifo_289x384 u_turn_0 (
         .clk(clk),
         .rst(rst),
-        .s_data(chain_2_m_data_beat),
+        .s_data(chain_3_m_data_beat),
         .s_valid(enters_0),
         .s_ready(turn_0_s_ready),
         .m_data(turn_0_m_data),
@@ -191,8 +241,8 @@ module ingress (
     );
 
     always_ff @(posedge clk) begin
-        if (chain_2_m_valid & transmits_0) begin
-            turning_0 <= !chain_2_m_data_beat_last;
+        if (chain_3_m_valid & transmits_0) begin
+            turning_0 <= !chain_3_m_data_beat_last;
             turned_0 <= room_0;
         end
         if (came_0 & !left_0) begin
@@ -204,7 +254,7 @@ module ingress (
             whole_0 <= 16'd0;
             turning_0 <= 1'b0;
         end
-        dropped <= chain_2_m_valid & dropped_1 & chain_2_m_data_beat_last;
+        dropped <= chain_3_m_valid & dropped_1 & chain_3_m_data_beat_last;
         if (rst) begin
             dropped <= 1'b0;
         end

@@ -252,6 +252,7 @@ module nic (
     logic upstream_s_read_ready;
     logic upstream_s_fetch_ready;
     logic upstream_s_mmio_ready;
+    logic upstream_s_mirror_0_ready;
     logic [351:0] upstream_m_data;
     logic upstream_m_valid;
     logic upstream_idle;
@@ -270,6 +271,8 @@ module nic (
     logic [73:0] pages_0_access_4;
     logic [73:0] pages_0_access_5;
     logic [73:0] pages_0_access_6;
+    logic [73:0] pages_0_access_7;
+    logic [73:0] pages_0_access_8;
     logic pages_0_idle;
     logic ingress_0_s_ready;
     logic [288:0] ingress_0_m_data;
@@ -280,7 +283,10 @@ module nic (
     logic [63:0] ingress_0_answer_0;
     logic [63:0] ingress_0_answer_1;
     logic [63:0] ingress_0_answer_2;
+    logic [63:0] ingress_0_answer_3;
     logic ingress_0_drop_valid;
+    logic [351:0] ingress_0_m_up_0_data;
+    logic ingress_0_m_up_0_valid;
     logic ingress_0_idle;
     logic classify_0_s_ready;
     logic [392:0] classify_0_m_data;
@@ -294,13 +300,21 @@ module nic (
     logic egress_0_m_valid;
     logic [63:0] egress_0_answer_0;
     logic [63:0] egress_0_answer_1;
+    logic [63:0] egress_0_answer_2;
     logic egress_0_drop_valid;
+    logic [351:0] egress_0_m_up_0_data;
+    logic egress_0_m_up_0_valid;
     logic egress_0_idle;
     logic mmio_up_0_s_0_ready;
     logic mmio_up_0_s_1_ready;
     logic [351:0] mmio_up_0_m_data;
     logic mmio_up_0_m_valid;
     logic mmio_up_0_idle;
+    logic mirrors_0_s_0_ready;
+    logic mirrors_0_s_1_ready;
+    logic [351:0] mirrors_0_m_data;
+    logic mirrors_0_m_valid;
+    logic mirrors_0_idle;
     logic [15:0] module_drops_0;
     logic settled;
     logic rests;
@@ -360,7 +374,9 @@ module nic (
     wire [15:0] fetch_m_data_flow = fetch_m_data[41:26];
     wire [23:0] registers_m_cmd_data_ticket = registers_m_cmd_data[25:2];
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
+    wire ingress_0_m_up_0_data_last = ingress_0_m_up_0_data[351];
     wire egress_0_m_data_last = egress_0_m_data[288];
+    wire egress_0_m_up_0_data_last = egress_0_m_up_0_data[351];
     wire [1:0] ordered_summary_class = ordered[25:24];
 
     assign eth_rx_ready = 1'b1;
@@ -473,6 +489,7 @@ module nic (
         rests = rests & ingress_0_idle;
         rests = rests & classify_0_idle;
         rests = rests & egress_0_idle;
+        rests = rests & mirrors_0_idle;
         rests = rests & !(|module_drops_0);
     end
     assign drop_valid = drop_valid_1;
@@ -710,7 +727,7 @@ module nic (
         .idle(group_0_idle),
         .wake_at(group_0_wake_at),
         .settled(group_0_settled),
-        .access_0(pages_0_access_4),
+        .access_0(pages_0_access_5),
         .answer_0(group_0_answer_0),
         .number_0(16'd0),
         .at_arbiter(group_0_at_arbiter),
@@ -806,6 +823,9 @@ module nic (
         .s_mmio_data(mmio_up_0_m_data),
         .s_mmio_valid(mmio_up_0_m_valid),
         .s_mmio_ready(upstream_s_mmio_ready),
+        .s_mirror_0_data(mirrors_0_m_data),
+        .s_mirror_0_valid(mirrors_0_m_valid),
+        .s_mirror_0_ready(upstream_s_mirror_0_ready),
         .m_data(upstream_m_data),
         .m_valid(upstream_m_valid),
         .m_ready(up_ready),
@@ -840,13 +860,17 @@ module nic (
         .access_4(pages_0_access_4),
         .access_5(pages_0_access_5),
         .access_6(pages_0_access_6),
+        .access_7(pages_0_access_7),
+        .access_8(pages_0_access_8),
         .answer_0(ingress_0_answer_0),
         .answer_1(ingress_0_answer_1),
         .answer_2(ingress_0_answer_2),
-        .answer_3(classify_0_answer),
-        .answer_4(answer_0),
-        .answer_5(egress_0_answer_0),
-        .answer_6(egress_0_answer_1),
+        .answer_3(ingress_0_answer_3),
+        .answer_4(classify_0_answer),
+        .answer_5(answer_0),
+        .answer_6(egress_0_answer_0),
+        .answer_7(egress_0_answer_1),
+        .answer_8(egress_0_answer_2),
         .idle(pages_0_idle)
     );
     ingress u_ingress_0 (
@@ -865,10 +889,16 @@ module nic (
         .access_0(pages_0_access_0),
         .access_1(pages_0_access_1),
         .access_2(pages_0_access_2),
+        .access_3(pages_0_access_3),
         .answer_0(ingress_0_answer_0),
         .answer_1(ingress_0_answer_1),
         .answer_2(ingress_0_answer_2),
+        .answer_3(ingress_0_answer_3),
         .drop_valid(ingress_0_drop_valid),
+        .now_0(clock),
+        .m_up_0_data(ingress_0_m_up_0_data),
+        .m_up_0_valid(ingress_0_m_up_0_valid),
+        .m_up_0_ready(mirrors_0_s_0_ready),
         .idle(ingress_0_idle)
     );
     classify u_classify_0 (
@@ -882,7 +912,7 @@ module nic (
         .m_ready(order_taken),
         .look(notice_flow),
         .look_class(classify_0_look_class),
-        .access(pages_0_access_3),
+        .access(pages_0_access_4),
         .answer(classify_0_answer),
         .idle(classify_0_idle)
     );
@@ -898,11 +928,17 @@ module nic (
         .m_data(egress_0_m_data),
         .m_valid(egress_0_m_valid),
         .m_ready(tx_register_s_ready),
-        .access_0(pages_0_access_5),
-        .access_1(pages_0_access_6),
+        .access_0(pages_0_access_6),
+        .access_1(pages_0_access_7),
+        .access_2(pages_0_access_8),
         .answer_0(egress_0_answer_0),
         .answer_1(egress_0_answer_1),
+        .answer_2(egress_0_answer_2),
         .drop_valid(egress_0_drop_valid),
+        .now_0(clock),
+        .m_up_0_data(egress_0_m_up_0_data),
+        .m_up_0_valid(egress_0_m_up_0_valid),
+        .m_up_0_ready(mirrors_0_s_1_ready),
         .idle(egress_0_idle)
     );
     gather_up_256 u_mmio_up_0 (
@@ -920,6 +956,22 @@ module nic (
         .m_valid(mmio_up_0_m_valid),
         .m_ready(upstream_s_mmio_ready),
         .idle(mmio_up_0_idle)
+    );
+    gather_up_256 u_mirrors_0 (
+        .clk(clk),
+        .rst(rst),
+        .s_0_data(ingress_0_m_up_0_data),
+        .s_0_valid(ingress_0_m_up_0_valid),
+        .s_0_ready(mirrors_0_s_0_ready),
+        .s_1_data(egress_0_m_up_0_data),
+        .s_1_valid(egress_0_m_up_0_valid),
+        .s_1_ready(mirrors_0_s_1_ready),
+        .last_0(ingress_0_m_up_0_data_last),
+        .last_1(egress_0_m_up_0_data_last),
+        .m_data(mirrors_0_m_data),
+        .m_valid(mirrors_0_m_valid),
+        .m_ready(upstream_s_mirror_0_ready),
+        .idle(mirrors_0_idle)
     );
 
     always_ff @(posedge clk) begin

@@ -59,6 +59,14 @@
 //         1    [0]         write
 //         9    [9:1]       word
 //        64    [73:10]     data
+// out    74  access_7
+//         1    [0]         write
+//         9    [9:1]       word
+//        64    [73:10]     data
+// out    74  access_8
+//         1    [0]         write
+//         9    [9:1]       word
+//        64    [73:10]     data
 // in     64  answer_0
 // in     64  answer_1
 // in     64  answer_2
@@ -66,6 +74,8 @@
 // in     64  answer_4
 // in     64  answer_5
 // in     64  answer_6
+// in     64  answer_7
+// in     64  answer_8
 // out     1  idle
 `default_nettype none
 
@@ -88,6 +98,8 @@ module pages (
     output logic [73:0]  access_4,
     output logic [73:0]  access_5,
     output logic [73:0]  access_6,
+    output logic [73:0]  access_7,
+    output logic [73:0]  access_8,
     input  wire  [63:0]  answer_0,
     input  wire  [63:0]  answer_1,
     input  wire  [63:0]  answer_2,
@@ -95,6 +107,8 @@ module pages (
     input  wire  [63:0]  answer_4,
     input  wire  [63:0]  answer_5,
     input  wire  [63:0]  answer_6,
+    input  wire  [63:0]  answer_7,
+    input  wire  [63:0]  answer_8,
     output logic         idle
 );
     logic waiting_s_valid;
@@ -142,28 +156,38 @@ module pages (
     assign access_5 = {waiting_m_data_data, word, fires & here_5};
     wire here_6 = page == 24'd6;
     assign access_6 = {waiting_m_data_data, word, fires & here_6};
+    wire here_7 = page == 24'd7;
+    assign access_7 = {waiting_m_data_data, word, fires & here_7};
+    wire here_8 = page == 24'd8;
+    assign access_8 = {waiting_m_data_data, word, fires & here_8};
     always_comb begin
         answer = 64'd0;
         if (here_0) begin
-            answer = (|word) ? answer_0 : 64'h314d584800000101;
+            answer = (|word) ? answer_0 : 64'h314d584800000106;
         end
         if (here_1) begin
-            answer = (|word) ? answer_1 : 64'h314d584800000102;
+            answer = (|word) ? answer_1 : 64'h314d584800000101;
         end
         if (here_2) begin
-            answer = (|word) ? answer_2 : 64'h314d584800000104;
+            answer = (|word) ? answer_2 : 64'h314d584800000102;
         end
         if (here_3) begin
-            answer = (|word) ? answer_3 : 64'h314d584800000203;
+            answer = (|word) ? answer_3 : 64'h314d584800000104;
         end
         if (here_4) begin
-            answer = (|word) ? answer_4 : 64'h314d584800000305;
+            answer = (|word) ? answer_4 : 64'h314d584800000203;
         end
         if (here_5) begin
-            answer = (|word) ? answer_5 : 64'h314d584800000402;
+            answer = (|word) ? answer_5 : 64'h314d584800000305;
         end
         if (here_6) begin
-            answer = (|word) ? answer_6 : 64'h314d584800000401;
+            answer = (|word) ? answer_6 : 64'h314d584800000402;
+        end
+        if (here_7) begin
+            answer = (|word) ? answer_7 : 64'h314d584800000401;
+        end
+        if (here_8) begin
+            answer = (|word) ? answer_8 : 64'h314d584800000406;
         end
     end
     wire written = waiting_m_valid & waiting_m_data_write & (looked == 3'd1);

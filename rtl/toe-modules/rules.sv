@@ -43,10 +43,6 @@ module rules (
     logic met_1;
     logic met_2;
     logic met_3;
-    logic met_4;
-    logic met_5;
-    logic met_6;
-    logic met_7;
     logic met_ipv4;
     logic met_valid;
     logic [17:0] ruled;
@@ -56,19 +52,11 @@ module rules (
     logic [209:0] list_1;
     logic [209:0] list_2;
     logic [209:0] list_3;
-    logic [209:0] list_4;
-    logic [209:0] list_5;
-    logic [209:0] list_6;
-    logic [209:0] list_7;
     logic [7:0] otherwise;
     logic [63:0] hits_0;
     logic [63:0] hits_1;
     logic [63:0] hits_2;
     logic [63:0] hits_3;
-    logic [63:0] hits_4;
-    logic [63:0] hits_5;
-    logic [63:0] hits_6;
-    logic [63:0] hits_7;
     logic [63:0] otherwise_hits;
     logic [17:0] ruling_1;
     logic [63:0] answer_1;
@@ -102,167 +90,71 @@ module rules (
     wire list_3_any_protocol = list_3[200];
     wire [7:0] list_3_action = list_3[208:201];
     wire list_3_valid = list_3[209];
-    wire [7:0] list_4_protocol = list_4[199:192];
-    wire list_4_any_protocol = list_4[200];
-    wire [7:0] list_4_action = list_4[208:201];
-    wire list_4_valid = list_4[209];
-    wire [7:0] list_5_protocol = list_5[199:192];
-    wire list_5_any_protocol = list_5[200];
-    wire [7:0] list_5_action = list_5[208:201];
-    wire list_5_valid = list_5[209];
-    wire [7:0] list_6_protocol = list_6[199:192];
-    wire list_6_any_protocol = list_6[200];
-    wire [7:0] list_6_action = list_6[208:201];
-    wire list_6_valid = list_6[209];
-    wire [7:0] list_7_protocol = list_7[199:192];
-    wire list_7_any_protocol = list_7[200];
-    wire [7:0] list_7_action = list_7[208:201];
-    wire list_7_valid = list_7[209];
 
     wire commits = access_write & (access_word == 9'd6);
     wire counts = ruled_valid & ruled_ipv4;
     wire [31:0] meets_source_0 =
-        (asked_source_ip ^ list_7[31:0] /* source[31:0] */)
-        & list_7[63:32] /* source[63:32] */;
+        (asked_source_ip ^ list_3[31:0] /* source[31:0] */)
+        & list_3[63:32] /* source[63:32] */;
     wire [31:0] meets_destination_0 =
-        (asked_destination_ip ^ list_7[95:64] /* destination[31:0] */)
-        & list_7[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_0 = list_7[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_0 = list_7[191:176] /* ports[63:48] */;
+        (asked_destination_ip ^ list_3[95:64] /* destination[31:0] */)
+        & list_3[127:96] /* destination[63:32] */;
+    wire [15:0] meets_source_mask_0 = list_3[159:144] /* ports[31:16] */;
+    wire [15:0] meets_destination_mask_0 = list_3[191:176] /* ports[63:48] */;
     wire [15:0] meets_from_0 =
-        (asked_source_port ^ list_7[143:128] /* ports[15:0] */)
+        (asked_source_port ^ list_3[143:128] /* ports[15:0] */)
         & meets_source_mask_0;
     wire [15:0] meets_to_0 =
-        (asked_destination_port ^ list_7[175:160] /* ports[47:32] */)
+        (asked_destination_port ^ list_3[175:160] /* ports[47:32] */)
         & meets_destination_mask_0;
     wire meets_portless_0 = !(|meets_source_mask_0) & !(|meets_destination_mask_0);
     wire [31:0] meets_source_1 =
-        (asked_source_ip ^ list_6[31:0] /* source[31:0] */)
-        & list_6[63:32] /* source[63:32] */;
+        (asked_source_ip ^ list_2[31:0] /* source[31:0] */)
+        & list_2[63:32] /* source[63:32] */;
     wire [31:0] meets_destination_1 =
-        (asked_destination_ip ^ list_6[95:64] /* destination[31:0] */)
-        & list_6[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_1 = list_6[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_1 = list_6[191:176] /* ports[63:48] */;
+        (asked_destination_ip ^ list_2[95:64] /* destination[31:0] */)
+        & list_2[127:96] /* destination[63:32] */;
+    wire [15:0] meets_source_mask_1 = list_2[159:144] /* ports[31:16] */;
+    wire [15:0] meets_destination_mask_1 = list_2[191:176] /* ports[63:48] */;
     wire [15:0] meets_from_1 =
-        (asked_source_port ^ list_6[143:128] /* ports[15:0] */)
+        (asked_source_port ^ list_2[143:128] /* ports[15:0] */)
         & meets_source_mask_1;
     wire [15:0] meets_to_1 =
-        (asked_destination_port ^ list_6[175:160] /* ports[47:32] */)
+        (asked_destination_port ^ list_2[175:160] /* ports[47:32] */)
         & meets_destination_mask_1;
     wire meets_portless_1 = !(|meets_source_mask_1) & !(|meets_destination_mask_1);
     wire [31:0] meets_source_2 =
-        (asked_source_ip ^ list_5[31:0] /* source[31:0] */)
-        & list_5[63:32] /* source[63:32] */;
+        (asked_source_ip ^ list_1[31:0] /* source[31:0] */)
+        & list_1[63:32] /* source[63:32] */;
     wire [31:0] meets_destination_2 =
-        (asked_destination_ip ^ list_5[95:64] /* destination[31:0] */)
-        & list_5[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_2 = list_5[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_2 = list_5[191:176] /* ports[63:48] */;
+        (asked_destination_ip ^ list_1[95:64] /* destination[31:0] */)
+        & list_1[127:96] /* destination[63:32] */;
+    wire [15:0] meets_source_mask_2 = list_1[159:144] /* ports[31:16] */;
+    wire [15:0] meets_destination_mask_2 = list_1[191:176] /* ports[63:48] */;
     wire [15:0] meets_from_2 =
-        (asked_source_port ^ list_5[143:128] /* ports[15:0] */)
+        (asked_source_port ^ list_1[143:128] /* ports[15:0] */)
         & meets_source_mask_2;
     wire [15:0] meets_to_2 =
-        (asked_destination_port ^ list_5[175:160] /* ports[47:32] */)
+        (asked_destination_port ^ list_1[175:160] /* ports[47:32] */)
         & meets_destination_mask_2;
     wire meets_portless_2 = !(|meets_source_mask_2) & !(|meets_destination_mask_2);
     wire [31:0] meets_source_3 =
-        (asked_source_ip ^ list_4[31:0] /* source[31:0] */)
-        & list_4[63:32] /* source[63:32] */;
-    wire [31:0] meets_destination_3 =
-        (asked_destination_ip ^ list_4[95:64] /* destination[31:0] */)
-        & list_4[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_3 = list_4[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_3 = list_4[191:176] /* ports[63:48] */;
-    wire [15:0] meets_from_3 =
-        (asked_source_port ^ list_4[143:128] /* ports[15:0] */)
-        & meets_source_mask_3;
-    wire [15:0] meets_to_3 =
-        (asked_destination_port ^ list_4[175:160] /* ports[47:32] */)
-        & meets_destination_mask_3;
-    wire meets_portless_3 = !(|meets_source_mask_3) & !(|meets_destination_mask_3);
-    wire [31:0] meets_source_4 =
-        (asked_source_ip ^ list_3[31:0] /* source[31:0] */)
-        & list_3[63:32] /* source[63:32] */;
-    wire [31:0] meets_destination_4 =
-        (asked_destination_ip ^ list_3[95:64] /* destination[31:0] */)
-        & list_3[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_4 = list_3[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_4 = list_3[191:176] /* ports[63:48] */;
-    wire [15:0] meets_from_4 =
-        (asked_source_port ^ list_3[143:128] /* ports[15:0] */)
-        & meets_source_mask_4;
-    wire [15:0] meets_to_4 =
-        (asked_destination_port ^ list_3[175:160] /* ports[47:32] */)
-        & meets_destination_mask_4;
-    wire meets_portless_4 = !(|meets_source_mask_4) & !(|meets_destination_mask_4);
-    wire [31:0] meets_source_5 =
-        (asked_source_ip ^ list_2[31:0] /* source[31:0] */)
-        & list_2[63:32] /* source[63:32] */;
-    wire [31:0] meets_destination_5 =
-        (asked_destination_ip ^ list_2[95:64] /* destination[31:0] */)
-        & list_2[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_5 = list_2[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_5 = list_2[191:176] /* ports[63:48] */;
-    wire [15:0] meets_from_5 =
-        (asked_source_port ^ list_2[143:128] /* ports[15:0] */)
-        & meets_source_mask_5;
-    wire [15:0] meets_to_5 =
-        (asked_destination_port ^ list_2[175:160] /* ports[47:32] */)
-        & meets_destination_mask_5;
-    wire meets_portless_5 = !(|meets_source_mask_5) & !(|meets_destination_mask_5);
-    wire [31:0] meets_source_6 =
-        (asked_source_ip ^ list_1[31:0] /* source[31:0] */)
-        & list_1[63:32] /* source[63:32] */;
-    wire [31:0] meets_destination_6 =
-        (asked_destination_ip ^ list_1[95:64] /* destination[31:0] */)
-        & list_1[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_6 = list_1[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_6 = list_1[191:176] /* ports[63:48] */;
-    wire [15:0] meets_from_6 =
-        (asked_source_port ^ list_1[143:128] /* ports[15:0] */)
-        & meets_source_mask_6;
-    wire [15:0] meets_to_6 =
-        (asked_destination_port ^ list_1[175:160] /* ports[47:32] */)
-        & meets_destination_mask_6;
-    wire meets_portless_6 = !(|meets_source_mask_6) & !(|meets_destination_mask_6);
-    wire [31:0] meets_source_7 =
         (asked_source_ip ^ list_0[31:0] /* source[31:0] */)
         & list_0[63:32] /* source[63:32] */;
-    wire [31:0] meets_destination_7 =
+    wire [31:0] meets_destination_3 =
         (asked_destination_ip ^ list_0[95:64] /* destination[31:0] */)
         & list_0[127:96] /* destination[63:32] */;
-    wire [15:0] meets_source_mask_7 = list_0[159:144] /* ports[31:16] */;
-    wire [15:0] meets_destination_mask_7 = list_0[191:176] /* ports[63:48] */;
-    wire [15:0] meets_from_7 =
+    wire [15:0] meets_source_mask_3 = list_0[159:144] /* ports[31:16] */;
+    wire [15:0] meets_destination_mask_3 = list_0[191:176] /* ports[63:48] */;
+    wire [15:0] meets_from_3 =
         (asked_source_port ^ list_0[143:128] /* ports[15:0] */)
-        & meets_source_mask_7;
-    wire [15:0] meets_to_7 =
+        & meets_source_mask_3;
+    wire [15:0] meets_to_3 =
         (asked_destination_port ^ list_0[175:160] /* ports[47:32] */)
-        & meets_destination_mask_7;
-    wire meets_portless_7 = !(|meets_source_mask_7) & !(|meets_destination_mask_7);
+        & meets_destination_mask_3;
+    wire meets_portless_3 = !(|meets_source_mask_3) & !(|meets_destination_mask_3);
     always_comb begin
         ruling_1 = {otherwise, 9'd0, met_ipv4};
-        if (met_7) begin
-            ruling_1[1] /* hit */ = 1'b1;
-            ruling_1[9:2] /* rule */ = 8'd7;
-            ruling_1[17:10] /* action */ = list_7_action;
-        end
-        if (met_6) begin
-            ruling_1[1] /* hit */ = 1'b1;
-            ruling_1[9:2] /* rule */ = 8'd6;
-            ruling_1[17:10] /* action */ = list_6_action;
-        end
-        if (met_5) begin
-            ruling_1[1] /* hit */ = 1'b1;
-            ruling_1[9:2] /* rule */ = 8'd5;
-            ruling_1[17:10] /* action */ = list_5_action;
-        end
-        if (met_4) begin
-            ruling_1[1] /* hit */ = 1'b1;
-            ruling_1[9:2] /* rule */ = 8'd4;
-            ruling_1[17:10] /* action */ = list_4_action;
-        end
         if (met_3) begin
             ruling_1[1] /* hit */ = 1'b1;
             ruling_1[9:2] /* rule */ = 8'd3;
@@ -288,18 +180,6 @@ module rules (
     assign ruling = ruled;
     always_comb begin
         answer_1 = 64'd0;
-        if (access_word == 9'd263) begin
-            answer_1 = hits_7;
-        end
-        if (access_word == 9'd262) begin
-            answer_1 = hits_6;
-        end
-        if (access_word == 9'd261) begin
-            answer_1 = hits_5;
-        end
-        if (access_word == 9'd260) begin
-            answer_1 = hits_4;
-        end
         if (access_word == 9'd259) begin
             answer_1 = hits_3;
         end
@@ -316,7 +196,7 @@ module rules (
             answer_1 = {56'd0, otherwise};
         end
         if (access_word == 9'd7) begin
-            answer_1 = 64'd8;
+            answer_1 = 64'd4;
         end
         if (access_word == 9'd8) begin
             answer_1 = otherwise_hits;
@@ -333,74 +213,6 @@ module rules (
         met_valid <= asked_valid;
         met_ipv4 <= asked_ipv4;
         ruled_valid <= met_valid;
-        if (commits & (access[17:10] /* data[7:0] */ == 8'd7)) begin
-            list_7 <= staged;
-        end
-        met_7 <=
-            list_7_valid
-            & asked_ipv4
-            & (list_7_any_protocol | (list_7_protocol == asked_protocol))
-            & !(|meets_source_0)
-            & !(|meets_destination_0)
-            & (meets_portless_0 | (asked_ports & !(|meets_from_0) & !(|meets_to_0)));
-        if (counts & ruled_hit & (ruled_rule == 8'd7)) begin
-            hits_7 <= hits_7 + 64'd1;
-        end
-        if (rst) begin
-            list_7[209] /* valid */ <= 1'b0;
-            hits_7 <= 64'd0;
-        end
-        if (commits & (access[17:10] /* data[7:0] */ == 8'd6)) begin
-            list_6 <= staged;
-        end
-        met_6 <=
-            list_6_valid
-            & asked_ipv4
-            & (list_6_any_protocol | (list_6_protocol == asked_protocol))
-            & !(|meets_source_1)
-            & !(|meets_destination_1)
-            & (meets_portless_1 | (asked_ports & !(|meets_from_1) & !(|meets_to_1)));
-        if (counts & ruled_hit & (ruled_rule == 8'd6)) begin
-            hits_6 <= hits_6 + 64'd1;
-        end
-        if (rst) begin
-            list_6[209] /* valid */ <= 1'b0;
-            hits_6 <= 64'd0;
-        end
-        if (commits & (access[17:10] /* data[7:0] */ == 8'd5)) begin
-            list_5 <= staged;
-        end
-        met_5 <=
-            list_5_valid
-            & asked_ipv4
-            & (list_5_any_protocol | (list_5_protocol == asked_protocol))
-            & !(|meets_source_2)
-            & !(|meets_destination_2)
-            & (meets_portless_2 | (asked_ports & !(|meets_from_2) & !(|meets_to_2)));
-        if (counts & ruled_hit & (ruled_rule == 8'd5)) begin
-            hits_5 <= hits_5 + 64'd1;
-        end
-        if (rst) begin
-            list_5[209] /* valid */ <= 1'b0;
-            hits_5 <= 64'd0;
-        end
-        if (commits & (access[17:10] /* data[7:0] */ == 8'd4)) begin
-            list_4 <= staged;
-        end
-        met_4 <=
-            list_4_valid
-            & asked_ipv4
-            & (list_4_any_protocol | (list_4_protocol == asked_protocol))
-            & !(|meets_source_3)
-            & !(|meets_destination_3)
-            & (meets_portless_3 | (asked_ports & !(|meets_from_3) & !(|meets_to_3)));
-        if (counts & ruled_hit & (ruled_rule == 8'd4)) begin
-            hits_4 <= hits_4 + 64'd1;
-        end
-        if (rst) begin
-            list_4[209] /* valid */ <= 1'b0;
-            hits_4 <= 64'd0;
-        end
         if (commits & (access[17:10] /* data[7:0] */ == 8'd3)) begin
             list_3 <= staged;
         end
@@ -408,9 +220,9 @@ module rules (
             list_3_valid
             & asked_ipv4
             & (list_3_any_protocol | (list_3_protocol == asked_protocol))
-            & !(|meets_source_4)
-            & !(|meets_destination_4)
-            & (meets_portless_4 | (asked_ports & !(|meets_from_4) & !(|meets_to_4)));
+            & !(|meets_source_0)
+            & !(|meets_destination_0)
+            & (meets_portless_0 | (asked_ports & !(|meets_from_0) & !(|meets_to_0)));
         if (counts & ruled_hit & (ruled_rule == 8'd3)) begin
             hits_3 <= hits_3 + 64'd1;
         end
@@ -425,9 +237,9 @@ module rules (
             list_2_valid
             & asked_ipv4
             & (list_2_any_protocol | (list_2_protocol == asked_protocol))
-            & !(|meets_source_5)
-            & !(|meets_destination_5)
-            & (meets_portless_5 | (asked_ports & !(|meets_from_5) & !(|meets_to_5)));
+            & !(|meets_source_1)
+            & !(|meets_destination_1)
+            & (meets_portless_1 | (asked_ports & !(|meets_from_1) & !(|meets_to_1)));
         if (counts & ruled_hit & (ruled_rule == 8'd2)) begin
             hits_2 <= hits_2 + 64'd1;
         end
@@ -442,9 +254,9 @@ module rules (
             list_1_valid
             & asked_ipv4
             & (list_1_any_protocol | (list_1_protocol == asked_protocol))
-            & !(|meets_source_6)
-            & !(|meets_destination_6)
-            & (meets_portless_6 | (asked_ports & !(|meets_from_6) & !(|meets_to_6)));
+            & !(|meets_source_2)
+            & !(|meets_destination_2)
+            & (meets_portless_2 | (asked_ports & !(|meets_from_2) & !(|meets_to_2)));
         if (counts & ruled_hit & (ruled_rule == 8'd1)) begin
             hits_1 <= hits_1 + 64'd1;
         end
@@ -459,9 +271,9 @@ module rules (
             list_0_valid
             & asked_ipv4
             & (list_0_any_protocol | (list_0_protocol == asked_protocol))
-            & !(|meets_source_7)
-            & !(|meets_destination_7)
-            & (meets_portless_7 | (asked_ports & !(|meets_from_7) & !(|meets_to_7)));
+            & !(|meets_source_3)
+            & !(|meets_destination_3)
+            & (meets_portless_3 | (asked_ports & !(|meets_from_3) & !(|meets_to_3)));
         if (counts & ruled_hit & (ruled_rule == 8'd0)) begin
             hits_0 <= hits_0 + 64'd1;
         end

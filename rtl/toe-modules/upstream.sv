@@ -53,6 +53,16 @@
 //         1    [351]       last
 // in      1  s_mmio_valid
 // out     1  s_mmio_ready
+// in    352  s_mirror_0_data
+//         2    [1:0]       kind
+//        64    [65:2]      address
+//        13    [78:66]     bytes
+//         8    [86:79]     tag
+//         8    [94:87]     vector
+//       256    [350:95]    data
+//         1    [351]       last
+// in      1  s_mirror_0_valid
+// out     1  s_mirror_0_ready
 // out   352  m_data
 //         2    [1:0]       kind
 //        64    [65:2]      address
@@ -84,16 +94,22 @@ module upstream (
     input  wire  [351:0] s_mmio_data,
     input  wire          s_mmio_valid,
     output logic         s_mmio_ready,
+    input  wire  [351:0] s_mirror_0_data,
+    input  wire          s_mirror_0_valid,
+    output logic         s_mirror_0_ready,
     output logic [351:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
 );
+    logic [351:0] out_s_data;
+    logic out_s_valid;
     logic out_s_ready;
     logic [351:0] out_m_data;
     logic out_m_valid;
     logic held;
     logic [2:0] owner;
+    logic mirrors_0;
     logic [2:0] pick;
 
     wire [1:0] s_read_data_kind = s_read_data[1:0];
@@ -117,6 +133,7 @@ module upstream (
     wire [7:0] s_mmio_data_vector = s_mmio_data[94:87];
     wire [255:0] s_mmio_data_data = s_mmio_data[350:95];
     wire s_mmio_data_last = s_mmio_data[351];
+    wire s_mirror_0_data_last = s_mirror_0_data[351];
 
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
@@ -165,18 +182,38 @@ module upstream (
         (pick == 3'd3) ? {s_fetch_data_last, s_fetch_data_data, s_fetch_data_vector, s_fetch_data_tag, s_fetch_data_bytes, s_fetch_data_address, s_fetch_data_kind} :
         {s_mmio_data_last, s_mmio_data_data, s_mmio_data_vector, s_mmio_data_tag, s_mmio_data_bytes, s_mmio_data_address, s_mmio_data_kind};
     wire beat_last = beat[351];
-    assign s_payload_ready = out_s_ready & (pick == 3'd0);
-    assign s_notify_ready = out_s_ready & (pick == 3'd1);
-    assign s_read_ready = out_s_ready & (pick == 3'd2);
-    assign s_fetch_ready = out_s_ready & (pick == 3'd3);
-    assign s_mmio_ready = out_s_ready & (pick == 3'd4);
-    assign idle = !held & !out_m_valid;
+    wire aside_0 = mirrors_0 | (!offered & !held);
+    assign s_mirror_0_ready = out_s_ready & aside_0;
+    always_comb begin
+        out_s_data = beat;
+        out_s_valid = offered;
+        if (aside_0) begin
+            out_s_data = s_mirror_0_data;
+            out_s_valid = s_mirror_0_valid;
+        end
+    end
+    always_comb begin
+        s_payload_ready = out_s_ready & (pick == 3'd0);
+        s_notify_ready = out_s_ready & (pick == 3'd1);
+        s_read_ready = out_s_ready & (pick == 3'd2);
+        s_fetch_ready = out_s_ready & (pick == 3'd3);
+        s_mmio_ready = out_s_ready & (pick == 3'd4);
+        idle = !held & !out_m_valid;
+        if (mirrors_0) begin
+            s_payload_ready = 1'b0;
+            s_notify_ready = 1'b0;
+            s_read_ready = 1'b0;
+            s_fetch_ready = 1'b0;
+            s_mmio_ready = 1'b0;
+            idle = 1'b0;
+        end
+    end
 
     stream_register_up_256 u_out (
         .clk(clk),
         .rst(rst),
-        .s_data(beat),
-        .s_valid(offered),
+        .s_data(out_s_data),
+        .s_valid(out_s_valid),
         .s_ready(out_s_ready),
         .m_data(out_m_data),
         .m_valid(out_m_valid),
@@ -187,6 +224,16 @@ module upstream (
         if (offered & out_s_ready) begin
             owner <= pick;
             held <= !beat_last;
+        end
+        if (aside_0 & s_mirror_0_valid & out_s_ready) begin
+            mirrors_0 <= !s_mirror_0_data_last;
+        end
+        if (mirrors_0) begin
+            owner <= owner;
+            held <= 1'b0;
+        end
+        if (rst) begin
+            mirrors_0 <= 1'b0;
         end
         if (rst) begin
             held <= 1'b0;

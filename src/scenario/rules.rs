@@ -1,4 +1,4 @@
-//! Rules for the `firewall` and `classify` modules of a NIC, as a scenario writes them.
+//! Rules for the `firewall`, `classify` and `capture` modules of a NIC, as a scenario writes them.
 
 use hallux_toe::interface::modules::{Kind, Rule, Slot, module_register, rules};
 use hallux_toe::modules::plan::ModulePoint;
@@ -11,7 +11,8 @@ use std::net::Ipv4Addr;
 pub struct HostRule {
     /// Number of the module in the design point's list, from 0.
     pub module: usize,
-    /// `pass`, `drop` or `redirect` of a firewall; `class-0` to `class-15`.
+    /// `pass`, `drop` or `redirect` of a firewall; `class-0` to `class-15`; `capture` or
+    /// `ignore` of a capture.
     pub action: String,
     /// What packets that no rule meets get: this rule looks at nothing.
     #[serde(default)]
@@ -34,13 +35,20 @@ pub struct HostRule {
 }
 
 /// The register writes of a host's rules on a NIC with these modules, in order: offset in
-/// BAR 0 and value. The first rule of a module is the first that is looked at.
+/// BAR 0 and value. The first rule of a module is the first that is looked at. A capture
+/// without any mirrors everything.
 ///
 /// # Errors
 /// A sentence about the first rule that cannot be written.
 pub fn writes(list: &[HostRule], modules: &[ModulePoint]) -> Result<Vec<(u64, u64)>, String> {
     let mut writes = Vec::new();
     let mut places = vec![0u32; modules.len()];
+    for (number, module) in modules.iter().enumerate() {
+        if module.kind == Kind::Capture && list.iter().all(|rule| rule.module != number) {
+            let register = module_register(number, rules::DEFAULT);
+            writes.push((register, rules::action::CAPTURE.into()));
+        }
+    }
     for (number, rule) in list.iter().enumerate() {
         let fail = |message: String| format!("rule {number}: {message}");
         let Some(module) = modules.get(rule.module) else {
@@ -99,8 +107,13 @@ fn action(word: &str, module: &ModulePoint) -> Result<u8, String> {
         (Kind::Classify, ..) => Err(format!(
             "`{word}` is no class; write `class-0` to `class-15`"
         )),
+        (Kind::Capture, "capture", _) => Ok(rules::action::CAPTURE),
+        (Kind::Capture, "ignore", _) => Ok(0),
+        (Kind::Capture, ..) => Err(format!(
+            "a capture has no action `{word}`; take `capture` or `ignore`"
+        )),
         (kind, ..) => Err(format!(
-            "module `{}` takes no rules; `firewall` and `classify` do",
+            "module `{}` takes no rules; `firewall`, `classify` and `capture` do",
             kind.name()
         )),
     }
@@ -128,6 +141,7 @@ mod tests {
             vlan: None,
             rules: Some(1),
             places: None,
+            snap: None,
         }
     }
 
@@ -166,6 +180,15 @@ mod tests {
         let mut unmasked = rule("drop");
         unmasked.source = Some("10.0.0.0/40".into());
         assert!(told(&[unmasked], &wall).starts_with("rule 0: `10.0.0.0/40`"));
+    }
+
+    #[test]
+    fn a_capture_without_rules_mirrors_everything() {
+        let all = [module(Kind::Capture, Slot::Egress)];
+        assert_eq!(writes(&[], &all), Ok(vec![(0x8_0008, 1)]));
+        assert_eq!(writes(&[rule("capture")], &all).unwrap().len(), 5);
+        let told = writes(&[rule("drop")], &all).unwrap_err();
+        assert!(told.contains("take `capture` or `ignore`"), "{told}");
     }
 
     #[test]

@@ -9,8 +9,10 @@ use hallux_channel::{Component, Seed, Time};
 use hallux_host::apps::files::FileTree;
 use hallux_host::control::HostConfig;
 use hallux_host::cpu::CpuProfile;
+use hallux_host::driver::CaptureModule;
 use hallux_host::host::Host;
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
+use hallux_toe::interface::modules::Kind;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -196,6 +198,15 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.ecn = settings.host.ecn;
     config.sack = settings.host.sack;
     config.registers = scenario.registers.clone();
+    let modules = (0..).zip(&scenario.design.modules);
+    config.captures = modules
+        .filter(|(_, point)| point.kind == Kind::Capture)
+        .map(|(module, point)| CaptureModule {
+            module,
+            slot: point.slot,
+            ring_log2: settings.host.capture_ring.0.ilog2() as u8,
+        })
+        .collect();
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
     config.cpu = match settings.host.cpu {
         CpuProfileName::Free => CpuProfile::free(),

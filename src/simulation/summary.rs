@@ -12,7 +12,11 @@ use anyhow::{Context, Result};
 use hallux_channel::Time;
 use hallux_cosim::engine::Direction;
 use hallux_cosim::nic::RtlNic;
+use hallux_cosim::observe::pcapng::SnapWriter;
 use hallux_host::apps::report::Exchange;
+use hallux_host::driver::MirroredFrame;
+use hallux_host::host::Host;
+use hallux_toe::interface::modules::{Kind, Slot};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -23,7 +27,14 @@ impl Assembly {
     pub fn findings(&self, own: impl Fn(&str) -> bool) -> Findings {
         let nics = || self.nics().filter(|(name, _)| own(name));
         let counters = self.counters().into_iter();
+        let hosts = self.simulation.names().filter(|name| own(name));
+        let mirrored = hosts.filter_map(|name| {
+            let host: &Host = self.simulation.component(self.simulation.find(name)?)?;
+            let mirrors = host.has_captures();
+            mirrors.then(|| (name.to_owned(), host.mirrored()))
+        });
         Findings {
+            mirrored: mirrored.collect(),
             work: self.work(),
             server_failure: self.server_failure(),
             nics: nics()
@@ -152,6 +163,49 @@ pub fn write_worst(path: &Path, findings: &Findings, followed: &Followed) -> Res
 pub fn write_requests(path: &Path, findings: &Findings, followed: &Followed) -> Result<()> {
     write_to(path, |file| {
         blame::write_requests(&followed.ways, &findings.work.exchanges, file)
+    })
+}
+
+/// Writes the frames that the NICs' `capture` modules mirrored to their hosts, with an
+/// interface for each module; nothing if no NIC has one.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_mirrored(path: &Path, scenario: &Scenario, findings: &Findings) -> Result<()> {
+    if findings.mirrored.is_empty() {
+        return Ok(());
+    }
+    let points = (0_u8..).zip(&scenario.design.modules);
+    let modules: Vec<(u8, Slot)> = points
+        .filter(|(_, point)| point.kind == Kind::Capture)
+        .map(|(number, point)| (number, point.slot))
+        .collect();
+    let (mut names, mut frames) = (vec![], vec![]);
+    for (host, mirrored) in &findings.mirrored {
+        let first = names.len();
+        for (number, slot) in &modules {
+            names.push(format!("{host}.module-{number}.{}", slot.name()));
+        }
+        let interface = |frame: &MirroredFrame| {
+            let place = modules
+                .iter()
+                .position(|&(module, _)| module == frame.module);
+            Some((first + place?) as u32)
+        };
+        frames.extend(mirrored.iter().filter_map(|f| Some((interface(f)?, f))));
+    }
+    frames.sort_by_key(|(interface, frame)| (frame.time, *interface));
+    write_to(path, |file| {
+        let mut capture = SnapWriter::new(file, &names)?;
+        for (interface, frame) in frames {
+            let direction = match frame.slot {
+                Slot::Egress => Direction::Sent,
+                _ => Direction::Received,
+            };
+            let at = Time::from_ns(frame.time);
+            capture.frame(interface, at, direction, frame.original, &frame.bytes)?;
+        }
+        Ok(())
     })
 }
 

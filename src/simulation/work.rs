@@ -3,6 +3,7 @@
 use crate::results::NicSummary;
 use hallux_cosim::observe::passages::PassageLog;
 use hallux_host::apps::report::{Exchange, Spans};
+use hallux_host::driver::MirroredFrame;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -57,6 +58,8 @@ pub struct Findings {
     pub counters: BTreeMap<String, BTreeMap<String, u64>>,
     /// Where everything was and when, in each RTL NIC.
     pub passages: BTreeMap<String, PassageLog>,
+    /// Of each host whose NIC mirrors frames: those.
+    pub mirrored: BTreeMap<String, Vec<MirroredFrame>>,
     /// Clock cycles evaluated in RTL.
     pub evaluated_cycles: u64,
 }
@@ -69,6 +72,7 @@ impl Findings {
         self.nics.extend(other.nics);
         self.counters.extend(other.counters);
         self.passages.extend(other.passages);
+        self.mirrored.extend(other.mirrored);
         self.evaluated_cycles += other.evaluated_cycles;
         self
     }

@@ -143,6 +143,54 @@ impl<W: Write + Send> MessageSink for PcapngWriter<W> {
     }
 }
 
+/// Writes frames that something inside the simulation captured, perhaps only their first
+/// bytes, with time stamps to the nanosecond.
+#[derive(Debug)]
+pub struct SnapWriter<W: Write> {
+    blocks: BlockWriter<W>,
+}
+
+impl<W: Write> SnapWriter<W> {
+    /// Starts a capture with Ethernet interfaces of these names.
+    ///
+    /// # Errors
+    ///
+    /// When `output` cannot be written.
+    pub fn new(output: W, names: &[String]) -> io::Result<Self> {
+        let mut blocks = BlockWriter::new(output, Resolution::Nanoseconds, None)?;
+        for name in names {
+            blocks.interface(name, LINKTYPE_ETHERNET)?;
+        }
+        Ok(Self { blocks })
+    }
+
+    /// The first `bytes` of a frame of `original` bytes at the interface with this number.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    pub fn frame(
+        &mut self,
+        interface: u32,
+        at: Time,
+        direction: Direction,
+        original: u32,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        let blocks = &mut self.blocks;
+        blocks.snapped(interface, at, direction, original, &[bytes])
+    }
+
+    /// The output, with everything written to it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be flushed.
+    pub fn into_inner(self) -> io::Result<W> {
+        self.blocks.into_inner()
+    }
+}
+
 /// Link type of a port's packets; PCIe has none of its own.
 pub(super) fn link_type(protocol: Protocol) -> u16 {
     match protocol {
@@ -255,6 +303,19 @@ impl<W: Write> BlockWriter<W> {
         direction: Direction,
         parts: &[&[u8]],
     ) -> io::Result<()> {
+        let length = parts.iter().map(|part| part.len() as u32).sum();
+        self.snapped(interface, at, direction, length, parts)
+    }
+
+    /// As [`packet`](Self::packet), of a packet that had `original` bytes.
+    fn snapped(
+        &mut self,
+        interface: u32,
+        at: Time,
+        direction: Direction,
+        original: u32,
+        parts: &[&[u8]],
+    ) -> io::Result<()> {
         let flags: u32 = match direction {
             Direction::Received => 1,
             Direction::Sent => 2,
@@ -264,7 +325,7 @@ impl<W: Write> BlockWriter<W> {
         self.put(&interface.to_le_bytes());
         self.stamp(at);
         self.put(&length.to_le_bytes());
-        self.put(&length.to_le_bytes());
+        self.put(&original.to_le_bytes());
         for part in parts {
             self.put(part);
         }

@@ -140,6 +140,8 @@ pub struct Nic<const N: usize, const K: usize> {
     classify: Vec<Classify>,
     egress: Vec<Egress<N, K>>,
     mmio_up: Vec<Gather<Up<RECORD_BITS>>>,
+    /// What modules mirror, from all of them.
+    mirrors: Vec<Gather<Up<N>>>,
     /// Drops of modules that wait for a cycle without another.
     module_drops: Vec<DFF<Bits<16>>>,
     /// Pages of the modules of each slot.
@@ -147,6 +149,8 @@ pub struct Nic<const N: usize, const K: usize> {
     _classify_pages: Vec<usize>,
     _trace_pages: Vec<usize>,
     _egress_pages: Vec<usize>,
+    /// Modules at ingress that mirror.
+    _mirrors_at_ingress: usize,
     _read_tags: u32,
     _run_to_completion: bool,
 }
@@ -170,6 +174,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
         let at_ingress = plan::stations(point, Slot::Ingress);
         let at_egress = plan::stations(point, Slot::Egress);
         let before = plan::stations(point, Slot::BeforeProtocol);
+        let mirrors = plan::writers(&at_ingress).len() + plan::writers(&at_egress).len();
         let turns = at_ingress.iter().any(|station| station.transmits);
         let parse = Parse::new((point.frame_buffer.0 / BYTES_A_SUMMARY).clamp(64, 512) as usize);
         Self {
@@ -245,13 +250,14 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 intervals: point.ooo_intervals.into(),
                 sack_recovery: point.recovery == Recovery::Sack,
             }),
-            upstream: Default::default(),
+            upstream: Upstream::new(mirrors > 0),
             // What gathers the groups' frames has a register.
             tx_register: StreamRegister::new(RegisterMode::Bypass),
             pages: (0..extended)
                 .map(|_| Pages::new(plan::ids(point)))
                 .collect(),
             mmio_up: (0..extended).map(|_| Gather::new(2)).collect(),
+            mirrors: (0..mirrors.min(1)).map(|_| Gather::new(mirrors)).collect(),
             module_drops: (0..extended).map(|_| Default::default()).collect(),
             _ingress_pages: at_ingress.iter().map(|station| station.page).collect(),
             _trace_pages: plan::stations(point, Slot::AfterProtocol)
@@ -270,6 +276,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             egress: (0..usize::from(turns || !at_egress.is_empty()))
                 .map(|_| Egress::new(&at_egress, turns))
                 .collect(),
+            _mirrors_at_ingress: plan::writers(&at_ingress).len(),
             _read_tags: point.read_tags,
             _run_to_completion: point.pipeline == Pipeline::RunToCompletion,
         }
@@ -634,6 +641,27 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.mmio_up[p].last[0].next = true;
             self.mmio_up[p].last[1].next = true;
             join_streams!(self.mmio_up[p].m, self.upstream.s_mmio);
+        }
+        for k in 0..self.mirrors.len() {
+            self.mirrors[k].clk.next = self.clk.val();
+            self.mirrors[k].rst.next = self.rst.val();
+            for i in 0..self.ingress.len() {
+                for w in 0..self.ingress[i].now.len() {
+                    self.ingress[i].now[w].next = self.clock.q.val();
+                    join_streams!(self.ingress[i].m_up[w], self.mirrors[k].s[w]);
+                    self.mirrors[k].last[w].next = self.ingress[i].m_up[w].data.val().last;
+                }
+            }
+            for e in 0..self.egress.len() {
+                for w in 0..self.egress[e].now.len() {
+                    let u = self._mirrors_at_ingress + w;
+                    self.egress[e].now[w].next = self.clock.q.val();
+                    join_streams!(self.egress[e].m_up[w], self.mirrors[k].s[u]);
+                    self.mirrors[k].last[u].next = self.egress[e].m_up[w].data.val().last;
+                }
+            }
+            join_streams!(self.mirrors[k].m, self.upstream.s_mirror[k]);
+            rests = rests & self.mirrors[k].idle.val();
         }
         self.registers.now.next = self.clock.q.val();
         self.registers.m_fetch.join(&mut self.fetch.s_context);

@@ -7,6 +7,7 @@ use hallux_channel::{Seed, Time};
 use crate::control::packet::Mac;
 use crate::control::round_trip::TimeoutBounds;
 use crate::cpu::CpuProfile;
+use crate::driver::CaptureModule;
 
 /// Smallest ring of a connection in bytes.
 pub const SMALLEST_RING: u32 = 8 << 10;
@@ -80,6 +81,10 @@ pub struct HostConfig {
     pub delayed_acks: bool,
     /// Register writes before the NIC takes frames: offset in BAR 0 and value.
     pub registers: Vec<(u64, u64)>,
+    /// Modules of the NIC that mirror frames to a ring.
+    pub captures: Vec<CaptureModule>,
+    /// How long mirrored frames wait for each other before they are taken from their rings.
+    pub capture_wait: Time,
     /// Timers of the control plane.
     pub timers: Timers,
     /// How long a context is polled after its last record before its interrupt is armed.
@@ -116,6 +121,8 @@ impl HostConfig {
             ecn: false,
             delayed_acks: false,
             registers: Vec::new(),
+            captures: Vec::new(),
+            capture_wait: Time::from_us(10),
             timers: Timers {
                 retransmission: TimeoutBounds {
                     initial: Time::from_ms(1),

@@ -45,7 +45,7 @@ pub use packet::{Arp, Mac, Options, Received, Segment, parse};
 pub use records::Work;
 pub use round_trip::{RoundTrip, TimeoutBounds};
 
-use crate::driver::{BringUpError, Driver, DriverConfig, FlowKey, Progress};
+use crate::driver::{BringUpError, Driver, DriverConfig, FlowKey, MirroredFrame, Progress};
 use crate::iommu::DmaMemory;
 use crate::memory::{MEMORY_BASE, Memory};
 use crate::sockets::ContextSignals;
@@ -105,6 +105,10 @@ pub struct ControlPlane {
     /// What happened so far.
     pub counts: ControlCounts,
     pub(crate) signals: Vec<ContextSignals>,
+    /// A module has mirrored frames.
+    pub(crate) capture_signal: ContextSignals,
+    /// Frames that were taken from the rings of such modules.
+    pub(crate) mirrored: Vec<MirroredFrame>,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     /// Connections of each context with something to tell the NIC.
     pub(crate) unsent: Vec<VecDeque<ConnectionId>>,
@@ -135,6 +139,7 @@ impl ControlPlane {
         let memory = Memory::new(MEMORY_BASE, config.memory_bytes);
         let driver_config = DriverConfig {
             registers: config.registers.clone(),
+            captures: config.captures.clone(),
             mac: config.mac,
             contexts: config.contexts,
             descriptor_log2: config.descriptor_log2,
@@ -144,6 +149,8 @@ impl ControlPlane {
         Ok(Self {
             driver: Driver::new(driver_config, DmaMemory::new(memory)),
             counts: ControlCounts::default(),
+            capture_signal: ContextSignals::default(),
+            mirrored: Vec::new(),
             signals: (0..contexts).map(|_| ContextSignals::default()).collect(),
             connections: BTreeMap::new(),
             unsent: vec![VecDeque::new(); contexts],

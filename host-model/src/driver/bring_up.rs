@@ -171,6 +171,7 @@ mod tests {
 
     const CONFIG: DriverConfig = DriverConfig {
         registers: Vec::new(),
+        captures: Vec::new(),
         mac: [2, 0, 0, 0, 0, 1],
         contexts: 3,
         descriptor_log2: 6,

@@ -17,6 +17,7 @@
 
 mod bring_up;
 mod bus;
+mod capture;
 mod commands;
 mod flow_table;
 mod rings;
@@ -26,6 +27,7 @@ use hallux_toe::interface::{CONTROL_CONTEXT, COUNTERS, Descriptor, Record, STATE
 
 pub use bring_up::{BringUpError, Capabilities};
 pub use bus::Bus;
+pub use capture::{CaptureModule, CaptureRing, MirroredFrame};
 pub use commands::{Command, CommandQueue};
 pub use flow_table::{FlowKey, FlowTable, TableFull};
 pub use rings::{Context, DescriptorRing, RecordRing};
@@ -48,6 +50,8 @@ pub struct DriverConfig {
     /// Register writes before intake is enabled: offset in BAR 0 and value. What the driver
     /// does not know of, extension modules above all, is set up so.
     pub registers: Vec<(u64, u64)>,
+    /// Modules that mirror frames to a ring.
+    pub captures: Vec<CaptureModule>,
 }
 
 /// What a read completion brought about.
@@ -67,6 +71,7 @@ struct Running {
     capabilities: Capabilities,
     contexts: Vec<Context>,
     slow_path: SlowPath,
+    captures: Vec<CaptureRing>,
     flow_table: FlowTable,
     counters: [u64; COUNTERS.len()],
     counters_missing: usize,
@@ -177,12 +182,17 @@ impl Driver {
         for &(offset, value) in &self.config.registers {
             self.bus.write(offset, value);
         }
+        let captures = self.config.captures.iter();
+        let captures = captures
+            .map(|&of| CaptureRing::set_up(of, &mut self.dma, &mut self.bus))
+            .collect::<Result<Vec<_>, _>>()?;
         self.bus.write(register::CONTROL, 1);
         self.state = State::Running(Box::new(Running {
             flow_table: FlowTable::new(capabilities.buckets),
             capabilities,
             contexts,
             slow_path,
+            captures,
             counters: [0; COUNTERS.len()],
             counters_missing: 0,
         }));
@@ -281,6 +291,37 @@ impl Driver {
             .iter()
             .position(|context| context.records.addresses().contains(&address))?;
         u8::try_from(index).ok()
+    }
+
+    /// True if a module says at the bus address how far its ring is written.
+    pub fn is_capture_status(&self, address: u64) -> bool {
+        let rings = self.running().map_or(&[][..], |running| &running.captures);
+        rings.iter().any(|ring| ring.status_address() == address)
+    }
+
+    /// Takes all frames that modules have mirrored.
+    pub fn take_mirrored(&mut self) -> Vec<MirroredFrame> {
+        let State::Running(running) = &mut self.state else {
+            return Vec::new();
+        };
+        let rings = running.captures.iter_mut();
+        rings
+            .flat_map(|ring| ring.take(&self.dma.memory, &mut self.bus))
+            .collect()
+    }
+
+    /// Frames that modules mirrored and frames that they could not, as far as they have said;
+    /// and rings whose entries were malformed.
+    pub fn capture_totals(&self) -> (u64, u64, u64) {
+        let rings = self.running().map_or(&[][..], |running| &running.captures);
+        rings.iter().fold((0, 0, 0), |(written, lost, bad), ring| {
+            let status = ring.status(&self.dma.memory);
+            (
+                written + status.written,
+                lost + status.lost_ring + status.lost_store,
+                bad + u64::from(ring.is_malformed()),
+            )
+        })
     }
 
     /// The frame that a record announces; `None` if the record is malformed.

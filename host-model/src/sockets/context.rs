@@ -37,7 +37,8 @@ impl ContextSignals {
         }
     }
 
-    fn raise(&mut self) {
+    /// Wakes who waits.
+    pub(crate) fn raise(&mut self) {
         self.raised = true;
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -141,6 +142,24 @@ pub(crate) async fn serve_context(shared: Shared, handle: Handle, context: u8) {
         shared.lock().driver.arm(context);
         signal_before(&shared, &handle, index, Time::NEVER).await;
         handle.charge(Cost::Interrupt).await;
+    }
+}
+
+/// Takes mirrored frames from their rings for as long as the host runs: some time after the
+/// first, with all that have come meanwhile.
+pub(crate) async fn serve_captures(shared: Shared, handle: Handle) {
+    let (wait, cycles) = {
+        let control = shared.lock();
+        let config = &control.config;
+        (config.capture_wait, config.cpu.cycles(Cost::Notification))
+    };
+    loop {
+        std::future::poll_fn(|context| shared.lock().capture_signal.poll(context.waker())).await;
+        handle.sleep(wait).await;
+        let frames = shared.lock().driver.take_mirrored();
+        let count = frames.len() as u64;
+        shared.lock().mirrored.extend(frames);
+        handle.charge(Cost::Cycles(cycles * count)).await;
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Kind {
     Splice = 4,
     /// Counts what happens to each connection.
     Trace = 5,
+    /// Mirrors frames to a ring in host memory.
+    Capture = 6,
 }
 
 impl Kind {
@@ -49,6 +51,7 @@ impl Kind {
             Self::Classify => "classify",
             Self::Splice => "splice",
             Self::Trace => "trace",
+            Self::Capture => "capture",
         }
     }
 }
@@ -100,8 +103,8 @@ pub mod vlan {
     pub const TAGGED_ONLY: u64 = 1 << 16;
 }
 
-/// Registers of `firewall` and `classify`: a list of rules, of which the first decides that
-/// a packet meets.
+/// Registers of `firewall`, `classify` and `capture`: a list of rules, of which the first
+/// decides that a packet meets.
 pub mod rules {
     /// Bits 7..0: action of IPv4 packets that no rule meets.
     pub const DEFAULT: u64 = 0x08;
@@ -131,10 +134,12 @@ pub mod rules {
         pub const DROP: u8 = 1;
         /// The packet goes to the control plane.
         pub const REDIRECT: u8 = 2;
+        /// Of `capture`: the packet is mirrored; every other action: it is not.
+        pub const CAPTURE: u8 = 1;
     }
 }
 
-/// A rule of `firewall` or `classify`, as a driver writes it.
+/// A rule of `firewall`, `classify` or `capture`, as a driver writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rule {
     /// Source address and the bits of it that count.
@@ -173,6 +178,104 @@ impl Rule {
             (at(rules::COMMIT), place.into()),
         ]
     }
+}
+
+/// Registers of a `capture` module beside those of its [`rules`], its ring, and what stands
+/// there.
+///
+/// The ring is a sequence of entries without gaps, the first at position 0; position modulo
+/// the ring's length is the offset. The module writes entries, then the status, which says up
+/// to which position they are there. The driver reads them and writes [`CONSUMED`](capture::CONSUMED).
+pub mod capture {
+    /// Bus address of the ring, a multiple of its length.
+    pub const RING_BASE: u64 = 0x100;
+    /// log2 of the bytes of the ring, 12 to 30.
+    pub const RING_LOG2: u64 = 0x108;
+    /// Bus address of the status, a multiple of 32.
+    pub const STATUS: u64 = 0x110;
+    /// Bit 0: mirror. Setting it begins at position 0 and takes [`SNAP`] over; the registers
+    /// above are to stand by then. Clearing it takes no further frames; those in the module
+    /// are written still.
+    pub const ENABLE: u64 = 0x118;
+    /// Position up to which the driver has read.
+    pub const CONSUMED: u64 = 0x120;
+    /// Bytes of a frame that are kept, at most the design point's `snap`, which is the value
+    /// after reset. Reads what is in force.
+    pub const SNAP: u64 = 0x128;
+    /// Frames written to the ring. Read only.
+    pub const WRITTEN: u64 = 0x130;
+    /// Frames that found no room in the ring. Read only.
+    pub const LOST_RING: u64 = 0x138;
+    /// Frames that found no room in the module, because the link was busy. Read only.
+    pub const LOST_STORE: u64 = 0x140;
+    /// Bytes of an entry in front of the frame.
+    pub const HEADER_BYTES: u64 = 32;
+    /// Bytes of the status.
+    pub const STATUS_BYTES: u64 = 32;
+}
+
+/// The header of an entry of a `capture` ring; little-endian. The frame follows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureHeader {
+    /// Bytes 0..8: `now` in ns when the frame began.
+    pub time: u64,
+    /// Bytes 8..12: bytes of the frame.
+    pub original: u32,
+    /// Bytes 12..16: bytes of it that follow.
+    pub captured: u32,
+    /// Bytes 16..24: from this entry to the next, a multiple of the largest write.
+    pub size: u64,
+    /// Bytes 24..32: frames lost before this one.
+    pub lost: u64,
+}
+
+impl CaptureHeader {
+    /// From the bytes of host memory.
+    pub fn decode(bytes: &[u8; capture::HEADER_BYTES as usize]) -> Self {
+        let [time, lengths, size, lost] = words(bytes);
+        Self {
+            time,
+            original: lengths as u32,
+            captured: (lengths >> 32) as u32,
+            size,
+            lost,
+        }
+    }
+}
+
+/// The status of a `capture` ring; four little-endian words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureStatus {
+    /// Entries are there up to this position.
+    pub position: u64,
+    /// Frames written to the ring.
+    pub written: u64,
+    /// Frames that found no room in the ring.
+    pub lost_ring: u64,
+    /// Frames that found no room in the module.
+    pub lost_store: u64,
+}
+
+impl CaptureStatus {
+    /// From the bytes of host memory.
+    pub fn decode(bytes: &[u8; capture::STATUS_BYTES as usize]) -> Self {
+        let [position, written, lost_ring, lost_store] = words(bytes);
+        Self {
+            position,
+            written,
+            lost_ring,
+            lost_store,
+        }
+    }
+}
+
+/// Four little-endian words.
+fn words(bytes: &[u8; 32]) -> [u64; 4] {
+    let word = |i: usize| {
+        let octets = bytes[8 * i..8 * i + 8].iter().rev();
+        octets.fold(0, |word, &octet| word << 8 | u64::from(octet))
+    };
+    std::array::from_fn(word)
 }
 
 /// Registers of a `splice` module: a table of 4-way buckets. The bucket of a key is the

@@ -11,9 +11,9 @@
 //! once it has begun one. Latency: the sum of the modules', and one clock of `gather`.
 
 use super::frame_module::FrameModule;
-use super::plan::Station;
+use super::plan::{self, Station};
 use super::port::{Access, DROP, PASS, Passing};
-use crate::channels::Beat;
+use crate::channels::{Beat, Up};
 use crate::stages::gather::Gather;
 use hallux_hdl::prelude::*;
 
@@ -36,17 +36,24 @@ pub struct Egress<const N: usize, const K: usize> {
     pub answer: Vec<Signal<Out, Bits<64>>>,
     /// A frame is dropped.
     pub drop_valid: Signal<Out, Bit>,
+    /// Time in ns, for each module that writes to the host.
+    pub now: Vec<Signal<In, Bits<64>>>,
+    /// Writes to the host of each such module.
+    pub m_up: Vec<StreamSource<Up<N>>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
     join: Vec<Gather<Beat<N, K>>>,
     chain: Vec<FrameModule<N, K>>,
     dropped: DFF<Bit>,
+    /// Which modules write to the host.
+    _writers: Vec<usize>,
 }
 
 impl<const N: usize, const K: usize> Egress<N, K> {
     /// A slot with these modules, in front of which frames of ingress join if it `joins`.
     pub fn new(stations: &[Station], joins: bool) -> Self {
         let joins = usize::from(joins);
+        let writers = plan::writers(stations);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -56,10 +63,13 @@ impl<const N: usize, const K: usize> Egress<N, K> {
             access: stations.iter().map(|_| Default::default()).collect(),
             answer: stations.iter().map(|_| Default::default()).collect(),
             drop_valid: Default::default(),
+            now: (0..writers.len()).map(|_| Default::default()).collect(),
+            m_up: (0..writers.len()).map(|_| Default::default()).collect(),
             idle: Default::default(),
             join: (0..joins).map(|_| Gather::new(2)).collect(),
             chain: stations.iter().map(FrameModule::new).collect(),
             dropped: Default::default(),
+            _writers: writers,
         }
     }
 }
@@ -76,6 +86,13 @@ impl<const N: usize, const K: usize> Logic for Egress<N, K> {
             self.chain[i].access.next = self.access[i].val();
             self.answer[i].next = self.chain[i].answer.val();
             rests = rests & self.chain[i].idle.val();
+        }
+        for w in 0..self._writers.len() {
+            let i = self._writers[w];
+            self.chain[i].now[0].next = self.now[w].val();
+            self.m_up[w].data.next = self.chain[i].m_up[0].data.val();
+            self.m_up[w].valid.next = self.chain[i].m_up[0].valid.val();
+            self.chain[i].m_up[0].ready.next = self.m_up[w].ready.val();
         }
         for i in 1..modules {
             join_streams!(self.chain[i - 1].m, self.chain[i].s);

@@ -15,9 +15,9 @@
 //! modules'. A slot without modules is no slot, and there is none of this.
 
 use super::frame_module::FrameModule;
-use super::plan::Station;
+use super::plan::{self, Station};
 use super::port::{Access, DROP, PASS, Passing, REDIRECT, TRANSMIT};
-use crate::channels::Beat;
+use crate::channels::{Beat, Up};
 use crate::stages::parse::FRAME_BYTES;
 use hallux_hdl::prelude::*;
 
@@ -45,6 +45,10 @@ pub struct Ingress<const N: usize, const K: usize> {
     pub answer: Vec<Signal<Out, Bits<64>>>,
     /// A frame is dropped.
     pub drop_valid: Signal<Out, Bit>,
+    /// Time in ns, for each module that writes to the host.
+    pub now: Vec<Signal<In, Bits<64>>>,
+    /// Writes to the host of each such module.
+    pub m_up: Vec<StreamSource<Up<N>>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
     chain: Vec<FrameModule<N, K>>,
@@ -55,6 +59,8 @@ pub struct Ingress<const N: usize, const K: usize> {
     turning: Vec<DFF<Bit>>,
     turned: Vec<DFF<Bit>>,
     dropped: DFF<Bit>,
+    /// Which modules write to the host.
+    _writers: Vec<usize>,
     takes: Assert,
     _room: usize,
 }
@@ -64,6 +70,7 @@ impl<const N: usize, const K: usize> Ingress<N, K> {
     pub fn new(stations: &[Station]) -> Self {
         let turns = usize::from(stations.iter().any(|station| station.transmits));
         let beats = FRAME_BYTES as usize / K;
+        let writers = plan::writers(stations);
         Self {
             clk: Default::default(),
             rst: Default::default(),
@@ -74,6 +81,8 @@ impl<const N: usize, const K: usize> Ingress<N, K> {
             access: stations.iter().map(|_| Default::default()).collect(),
             answer: stations.iter().map(|_| Default::default()).collect(),
             drop_valid: Default::default(),
+            now: (0..writers.len()).map(|_| Default::default()).collect(),
+            m_up: (0..writers.len()).map(|_| Default::default()).collect(),
             idle: Default::default(),
             chain: stations.iter().map(FrameModule::new).collect(),
             turn: (0..turns)
@@ -83,6 +92,7 @@ impl<const N: usize, const K: usize> Ingress<N, K> {
             turning: (0..turns).map(|_| Default::default()).collect(),
             turned: (0..turns).map(|_| Default::default()).collect(),
             dropped: Default::default(),
+            _writers: writers,
             takes: Assert::new("a module at ingress holds up the wire"),
             _room: (TURNED_FRAMES - 1) * beats,
         }
@@ -108,6 +118,13 @@ impl<const N: usize, const K: usize> Logic for Ingress<N, K> {
             verdict: bits::<2>(PASS),
         };
         self.chain[0].s.valid.next = self.s.valid.val();
+        for w in 0..self._writers.len() {
+            let i = self._writers[w];
+            self.chain[i].now[0].next = self.now[w].val();
+            self.m_up[w].data.next = self.chain[i].m_up[0].data.val();
+            self.m_up[w].valid.next = self.chain[i].m_up[0].valid.val();
+            self.chain[i].m_up[0].ready.next = self.m_up[w].ready.val();
+        }
         for i in 1..modules {
             join_streams!(self.chain[i - 1].m, self.chain[i].s);
         }

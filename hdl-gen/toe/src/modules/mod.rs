@@ -7,6 +7,8 @@
 //!  eth_tx ◄─ [egress] ◄─── assemble ◄──── post ◄── [after protocol] ◄──┘
 //! ```
 
+pub mod capture;
+pub mod capture_ring;
 pub mod classify;
 pub mod egress;
 pub mod firewall;

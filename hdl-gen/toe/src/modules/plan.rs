@@ -6,9 +6,10 @@
 //! benches of the modules measure that they keep what they declare.
 
 use super::port::{DROP, REDIRECT, TRANSMIT};
-use super::{classify, firewall, splice, trace, vlan_insert, vlan_strip};
+use super::{capture, classify, firewall, splice, trace, vlan_insert, vlan_strip};
 use crate::design::DesignPoint;
 use crate::interface::modules::{Kind, MAX_MODULES, Slot, module_id};
+use crate::stages::parse::FRAME_BYTES;
 use serde::{Deserialize, Serialize};
 
 /// Clocks that the modules of one slot may add together.
@@ -26,7 +27,7 @@ pub struct ModulePoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4094))]
     pub vlan: Option<u16>,
-    /// `firewall`, `classify`: places of the list of rules, 1 to 32; 16 if not given.
+    /// `firewall`, `classify`, `capture`: places of the list of rules, 1 to 32; 16 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 32))]
     pub rules: Option<u32>,
@@ -34,7 +35,16 @@ pub struct ModulePoint {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 8, max = 256))]
     pub places: Option<u32>,
+    /// `capture`: the most bytes of a frame that are kept, 64 to 1536; 128 if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 64, max = 1536))]
+    pub snap: Option<u32>,
 }
+
+/// Bytes of a frame that `capture` keeps where nothing else is said.
+const SNAP: u32 = 128;
+/// The most that it can be told to keep: whole frames.
+const LONGEST_SNAP: u32 = FRAME_BYTES as u32;
 
 /// Whether a module gives back in the order in which it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +184,7 @@ impl ModulePoint {
             (Kind::Classify, _) => classify::DECLARATION,
             (Kind::Splice, _) => splice::DECLARATION,
             (Kind::Trace, _) => trace::DECLARATION,
+            (Kind::Capture, _) => capture::DECLARATION,
         }
     }
 
@@ -188,23 +199,29 @@ impl ModulePoint {
             })
         };
         let (ruled, spliced) = (
-            matches!(self.kind, Kind::Firewall | Kind::Classify),
+            matches!(self.kind, Kind::Firewall | Kind::Classify | Kind::Capture),
             self.kind == Kind::Splice,
         );
         for (given, known, key) in [
             (self.vlan.is_some(), self.kind == Kind::Vlan, "vlan"),
             (self.rules.is_some(), ruled, "rules"),
             (self.places.is_some(), spliced, "places"),
+            (self.snap.is_some(), self.kind == Kind::Capture, "snap"),
         ] {
             check(!given || known, format!("has no parameter `{key}`"))?;
         }
         let (rules, places) = (self.rules.unwrap_or(16), self.places.unwrap_or(64));
+        let snap = self.snap.unwrap_or(SNAP);
+        check(
+            !ruled || (1..=32).contains(&rules),
+            format!("`rules` must lie between 1 and 32, not {rules}"),
+        )?;
         match self.kind {
-            Kind::Firewall | Kind::Classify => check(
-                (1..=32).contains(&rules),
-                format!("`rules` must lie between 1 and 32, not {rules}"),
+            Kind::Firewall | Kind::Classify | Kind::Trace => Ok(()),
+            Kind::Capture => check(
+                (64..=LONGEST_SNAP).contains(&snap),
+                format!("`snap` must lie between 64 and {LONGEST_SNAP} bytes, not {snap}"),
             ),
-            Kind::Trace => Ok(()),
             Kind::Splice => check(
                 places.is_power_of_two() && (8..=256).contains(&places),
                 format!("`places` must be a power of two from 8 to 256, not {places}"),
@@ -235,8 +252,19 @@ pub struct Station {
     pub rules: usize,
     /// See [`ModulePoint::places`].
     pub places: usize,
+    /// See [`ModulePoint::snap`].
+    pub snap: usize,
+    /// The most bytes of a write to the host.
+    pub max_payload: usize,
     /// It may transmit.
     pub transmits: bool,
+}
+
+impl Station {
+    /// Whether the module writes to host memory.
+    pub fn writes(&self) -> bool {
+        self.kind == Kind::Capture
+    }
 }
 
 /// The modules of `point` that stand in `slot`, in order.
@@ -251,11 +279,19 @@ pub fn stations(point: &DesignPoint, slot: Slot) -> Vec<Station> {
                 vlan: module.vlan.unwrap_or(0),
                 rules: module.rules.unwrap_or(16) as usize,
                 places: module.places.unwrap_or(64) as usize,
+                snap: module.snap.unwrap_or(SNAP) as usize,
+                max_payload: point.max_payload as usize,
                 transmits: module.declaration().verdicts.contains(&TRANSMIT),
             });
         }
     }
     found
+}
+
+/// Which of these modules write to host memory.
+pub fn writers(stations: &[Station]) -> Vec<usize> {
+    let writes = |index: &usize| stations[*index].writes();
+    (0..stations.len()).filter(writes).collect()
 }
 
 /// Values of `MODULE_ID` of all modules.
@@ -425,11 +461,25 @@ mod tests {
             vlan,
             rules: None,
             places: None,
+            snap: None,
         };
         assert_eq!(check(&[module(Some(100))]), Ok(()));
         for wrong in [None, Some(0), Some(4095)] {
             let error = check(&[module(wrong)]).unwrap_err();
             assert!(matches!(error, ModuleError::Parameter { number: 0, .. }));
+        }
+        let capture = |snap| ModulePoint {
+            kind: Kind::Capture,
+            snap: Some(snap),
+            ..module(None)
+        };
+        assert_eq!(check(&[capture(64), capture(1536)]), Ok(()));
+        for wrong in [63, 1537] {
+            let error = check(&[capture(wrong)]).unwrap_err().to_string();
+            assert!(
+                error.contains("`snap` must lie between 64 and 1536"),
+                "{error}"
+            );
         }
         let many = vec![module(Some(1)); 17];
         assert_eq!(check(&many), Err(ModuleError::TooMany { count: 17 }));

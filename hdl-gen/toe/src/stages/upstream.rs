@@ -14,7 +14,8 @@
 //!
 //! A request of several beats keeps the grant until its last beat: requests are never
 //! interleaved. The grant rotates behind the input that was served last and moves only
-//! when a beat moves. Latency 1 cycle, initiation interval 1.
+//! when a beat moves. What modules mirror (`s_mirror`, where there are any) takes its turn
+//! when none of the five asks. Latency 1 cycle, initiation interval 1.
 
 use crate::channels::{RECORD_BITS, Up};
 use hallux_hdl::prelude::*;
@@ -37,7 +38,7 @@ fn widen<const N: usize>(request: Up<RECORD_BITS>) -> Up<N> {
 }
 
 /// Merges the requests of five stages into one ordered stream.
-#[derive(LogicBlock, Default)]
+#[derive(LogicBlock)]
 pub struct Upstream<const N: usize> {
     /// Clock.
     pub clk: Signal<In, Clock>,
@@ -53,6 +54,8 @@ pub struct Upstream<const N: usize> {
     pub s_fetch: StreamSink<Up<RECORD_BITS>>,
     /// Completions of register reads (registers).
     pub s_mmio: StreamSink<Up<RECORD_BITS>>,
+    /// What modules mirror; where they do.
+    pub s_mirror: Vec<StreamSink<Up<N>>>,
     /// The one queue.
     pub m: StreamSource<Up<N>>,
     /// Nothing is held and no request is half through.
@@ -62,6 +65,37 @@ pub struct Upstream<const N: usize> {
     held: DFF<Bit>,
     /// The input served last.
     owner: DFF<Bits<3>>,
+    /// A request of `s_mirror` has begun and not ended.
+    mirrors: Vec<DFF<Bit>>,
+}
+
+impl<const N: usize> Upstream<N> {
+    /// With an input for what modules mirror if they do.
+    pub fn new(mirrors: bool) -> Self {
+        let mirrors = usize::from(mirrors);
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s_payload: Default::default(),
+            s_notify: Default::default(),
+            s_read: Default::default(),
+            s_fetch: Default::default(),
+            s_mmio: Default::default(),
+            s_mirror: (0..mirrors).map(|_| Default::default()).collect(),
+            m: Default::default(),
+            idle: Default::default(),
+            out: Default::default(),
+            held: Default::default(),
+            owner: Default::default(),
+            mirrors: (0..mirrors).map(|_| Default::default()).collect(),
+        }
+    }
+}
+
+impl<const N: usize> Default for Upstream<N> {
+    fn default() -> Self {
+        Self::new(false)
+    }
 }
 
 impl<const N: usize> Logic for Upstream<N> {
@@ -123,6 +157,35 @@ impl<const N: usize> Logic for Upstream<N> {
             self.held.d.next = !beat.last;
         }
         self.idle.next = !self.held.q.val() & !self.out.m.valid.val();
+        for i in 0..self.s_mirror.len() {
+            // Between requests of the five, and then to its end.
+            dff_setup!(self, clk, mirrors[i]);
+            let begun = self.mirrors[i].q.val();
+            let mirrored = self.s_mirror[i].data.val();
+            let asks = self.s_mirror[i].valid.val();
+            let aside = begun | (!offered & !self.held.q.val());
+            self.s_mirror[i].ready.next = free & aside;
+            if aside {
+                self.out.s.data.next = mirrored;
+                self.out.s.valid.next = asks;
+            }
+            if aside & asks & free {
+                self.mirrors[i].d.next = !mirrored.last;
+            }
+            if begun {
+                self.s_payload.ready.next = false;
+                self.s_notify.ready.next = false;
+                self.s_read.ready.next = false;
+                self.s_fetch.ready.next = false;
+                self.s_mmio.ready.next = false;
+                self.owner.d.next = owner;
+                self.held.d.next = false;
+                self.idle.next = false;
+            }
+            if self.rst.val() {
+                self.mirrors[i].d.next = false;
+            }
+        }
 
         if self.rst.val() {
             self.held.d.next = false;

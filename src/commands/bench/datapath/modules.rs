@@ -55,6 +55,7 @@ fn module(slot: Slot, kind: Kind) -> ModulePoint {
         vlan: (kind == Kind::Vlan).then_some(VLAN),
         rules: matches!(kind, Kind::Firewall | Kind::Classify).then_some(RULES),
         places: None,
+        snap: None,
     }
 }
 
