@@ -84,6 +84,118 @@ fn a_peer_in_our_vlan_is_served() {
     }
 }
 
+/// Frames of a capture: interface, whether it was sent, time in its unit, bytes of the whole
+/// frame, what was kept of it. Enhanced packet blocks only, as `hallux` writes them.
+fn packets(place: &Place, capture: &str) -> Vec<(u32, bool, u64, u32, Vec<u8>)> {
+    let bytes = std::fs::read(place.path("out").join(capture)).unwrap();
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (mut at, mut found) = (0, vec![]);
+    while at < bytes.len() {
+        let length = word(at + 4) as usize;
+        if word(at) == 6 {
+            let kept = word(at + 20) as usize;
+            let options = at + 28 + kept.next_multiple_of(4);
+            found.push((
+                word(at + 8),
+                word(options + 4) & 3 == 2,
+                u64::from(word(at + 12)) << 32 | u64::from(word(at + 16)),
+                word(at + 24),
+                bytes[at + 28..at + 28 + kept].to_vec(),
+            ));
+        }
+        at += length;
+    }
+    found
+}
+
+/// Protocol and ports of a TCP segment behind a VLAN tag.
+fn ports(frame: &[u8]) -> Option<(u16, u16)> {
+    let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    let tcp = word(12) == 0x8100 && word(16) == 0x0800 && frame[27] == 6;
+    tcp.then(|| (word(38), word(40)))
+}
+
+#[test]
+fn what_is_mirrored_is_what_the_port_saw() {
+    let place = place();
+    for (rules, matches) in [
+        // Without rules: everything, ARP too.
+        ("", (|_| true) as fn(&[u8]) -> bool),
+        (
+            "host.rules=[{ module = 0, action = \"capture\", destination_port = 80, protocol = 6 }, \
+             { module = 8, action = \"capture\", source = \"10.0.0.1\", source_port = 80 }]",
+            |frame| ports(frame).is_some_and(|(from, to)| from == 80 || to == 80),
+        ),
+        (
+            "host.rules=[{ module = 0, action = \"ignore\", protocol = 6 }, \
+             { module = 0, action = \"capture\", default = true }, \
+             { module = 8, action = \"ignore\", default = true }]",
+            |frame| frame[6..12] != [2, 0, 0, 0, 0, 1] && ports(frame).is_none(),
+        ),
+    ] {
+        let mut assignments = vec!["link.loss=0.01"];
+        if !rules.is_empty() {
+            assignments.push(rules);
+        }
+        let summary = run(&place, &assignments);
+        assert_eq!(summary["complete"], true);
+        let counters = &summary["counters"]["server"];
+        assert_eq!(counters["frames_not_mirrored"], 0, "{counters}");
+        assert_eq!(counters["dma_violations"], 0);
+        let mirrored = packets(&place, "mirrored.pcapng");
+        assert_eq!(counters["frames_mirrored"], mirrored.len() as u64);
+        let seen = packets(&place, "packets.pcapng");
+        for sent in [false, true] {
+            let wanted = seen.iter().filter(|f| f.1 == sent && matches(&f.4));
+            let wanted: Vec<_> = wanted.collect();
+            let found: Vec<_> = mirrored.iter().filter(|f| f.1 == sent).collect();
+            assert_eq!(found.len(), wanted.len(), "sent: {sent}, {rules}");
+            assert!(sent && rules.contains("module = 8, action = \"ignore\"") || !found.is_empty());
+            for (found, wanted) in found.iter().zip(&wanted) {
+                // The MAC pads what is shorter than 60 bytes on its way out.
+                let mut bytes = found.4.clone();
+                assert_eq!(found.3 as usize, bytes.len());
+                if sent {
+                    bytes.resize(bytes.len().max(60), 0);
+                }
+                assert!(bytes == wanted.4, "sent: {sent}, {found:?}, not {wanted:?}");
+                // The port's time is in ps. Beats come when the frame does; on its way out a
+                // frame waits for the line, behind others.
+                let (nic, port) = (found.2 as i64, wanted.2 as i64 / 1000);
+                let waits = if sent { 0..20_000 } else { -100..100 };
+                let apart = if sent { port - nic } else { nic - port };
+                assert!(waits.contains(&apart), "sent: {sent}, {apart} ns apart");
+            }
+        }
+        let Some(count) = frames(&place, "mirrored.pcapng", "frame") else {
+            continue;
+        };
+        assert_eq!(count, mirrored.len() as u64);
+        assert_eq!(frames(&place, "mirrored.pcapng", CHECKSUMS), Some(0));
+        let egress = "frame.interface_name == \"server.module-8.egress\"";
+        let sent = mirrored.iter().filter(|frame| frame.1).count();
+        assert_eq!(frames(&place, "mirrored.pcapng", egress), Some(sent as u64));
+    }
+}
+
+#[test]
+fn a_ring_that_is_full_costs_mirrored_frames_only() {
+    let place = place();
+    let summary = run(&place, &["host.capture_ring=4KiB"]);
+    assert_eq!(summary["complete"], true);
+    assert_eq!(summary["bytes_verified"], served());
+    let counters = &summary["counters"]["server"];
+    assert!(
+        counters["frames_not_mirrored"].as_u64() > Some(0),
+        "{counters}"
+    );
+    assert!(counters["frames_mirrored"].as_u64() > Some(0), "{counters}");
+    let free = run(&place, &[]);
+    for key in ["simulated_ps", "segments", "drops", "rtt_ps"] {
+        assert_eq!(summary[key], free[key], "{key}");
+    }
+}
+
 #[test]
 fn a_peer_in_another_vlan_is_not_heard() {
     let place = place();

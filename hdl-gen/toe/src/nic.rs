@@ -642,12 +642,13 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.mmio_up[p].last[1].next = true;
             join_streams!(self.mmio_up[p].m, self.upstream.s_mmio);
         }
+        // Modules take the time as it is: after skipped cycles `clock` is a clock behind.
         for k in 0..self.mirrors.len() {
             self.mirrors[k].clk.next = self.clk.val();
             self.mirrors[k].rst.next = self.rst.val();
             for i in 0..self.ingress.len() {
                 for w in 0..self.ingress[i].now.len() {
-                    self.ingress[i].now[w].next = self.clock.q.val();
+                    self.ingress[i].now[w].next = self.now.val();
                     join_streams!(self.ingress[i].m_up[w], self.mirrors[k].s[w]);
                     self.mirrors[k].last[w].next = self.ingress[i].m_up[w].data.val().last;
                 }
@@ -655,7 +656,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             for e in 0..self.egress.len() {
                 for w in 0..self.egress[e].now.len() {
                     let u = self._mirrors_at_ingress + w;
-                    self.egress[e].now[w].next = self.clock.q.val();
+                    self.egress[e].now[w].next = self.now.val();
                     join_streams!(self.egress[e].m_up[w], self.mirrors[k].s[u]);
                     self.mirrors[k].last[u].next = self.egress[e].m_up[w].data.val().last;
                 }

@@ -25,6 +25,8 @@ const VLAN: u16 = 100;
 /// Bytes of its tag.
 const TAG: u64 = 4;
 const RULES: u32 = 16;
+/// Bytes of a frame that `capture` keeps: all headers.
+const SNAP: u32 = 96;
 
 /// The rate with one module.
 #[derive(Clone, Debug, Serialize)]
@@ -38,6 +40,9 @@ pub struct ModuleRate {
     pub lost: f64,
     /// Frames that were dropped.
     pub drops: u64,
+    /// Share of the frames that `capture` mirrored; what is beyond what the data path leaves
+    /// of the link to the host is lost to the capture, never to the data path.
+    pub mirrored: Option<f64>,
 }
 
 /// A module to measure: name, what is added to the design point, register writes.
@@ -53,9 +58,9 @@ fn module(slot: Slot, kind: Kind) -> ModulePoint {
         slot,
         kind,
         vlan: (kind == Kind::Vlan).then_some(VLAN),
-        rules: matches!(kind, Kind::Firewall | Kind::Classify).then_some(RULES),
+        rules: matches!(kind, Kind::Firewall | Kind::Classify | Kind::Capture).then_some(RULES),
         places: None,
-        snap: None,
+        snap: (kind == Kind::Capture).then_some(SNAP),
     }
 }
 
@@ -104,6 +109,14 @@ fn trials() -> Vec<Trial> {
             ..plain("classify, 16 rules", Slot::BeforeProtocol, Kind::Classify)
         },
         plain("trace", Slot::AfterProtocol, Kind::Trace),
+        Trial {
+            registers: full_list(rules::action::CAPTURE),
+            ..plain("capture, 16 rules, of all", Slot::Ingress, Kind::Capture)
+        },
+        Trial {
+            registers: full_list(0),
+            ..plain("capture, 16 rules, of none", Slot::Ingress, Kind::Capture)
+        },
         plain("splice, passing by", Slot::Ingress, Kind::Splice),
     ]
 }
@@ -125,6 +138,7 @@ pub fn measure(
             modules: trial.modules,
             ..point.clone()
         };
+        let with_capture = with.modules.iter().any(|m| m.kind == Kind::Capture);
         let mut subject = compile(&with)?;
         subject.registers = trial.registers;
         subject.vlan = trial.vlan;
@@ -138,6 +152,10 @@ pub fn measure(
             lost: 1.0 - mpps.ratio / alone,
             mpps,
             drops: measured.drops,
+            mirrored: with_capture.then(|| {
+                let (written, lost) = measured.mirrored;
+                written as f64 / (written + lost).max(1) as f64
+            }),
         });
         if trial.name.starts_with("splice") {
             tell("64-byte segments spliced");
@@ -148,6 +166,7 @@ pub fn measure(
                 lost: 1.0 - mpps.ratio,
                 mpps,
                 drops: turned.drops,
+                mirrored: None,
             });
         }
     }
@@ -171,6 +190,7 @@ pub fn table(rates: &[ModuleRate]) -> String {
         "ratio",
         "lost",
         "may lose",
+        "mirrored",
     ]);
     for rate in rates {
         table.add_row([
@@ -180,6 +200,8 @@ pub fn table(rates: &[ModuleRate]) -> String {
             format!("{:.4}", rate.mpps.ratio),
             format!("{:.2} %", 100.0 * rate.lost),
             format!("{:.0} %", 100.0 * MOST_LOST),
+            rate.mirrored
+                .map_or(String::new(), |share| format!("{:.1} %", 100.0 * share)),
         ]);
     }
     let text = table.to_string();

@@ -22,9 +22,11 @@ use hallux_cosim::nic::{EdgeLog, NicReport, RtlNic, RtlNicConfig};
 use hallux_host::apps::report::Report;
 use hallux_host::control::HostConfig;
 use hallux_host::cpu::CpuProfile;
+use hallux_host::driver::CaptureModule;
 use hallux_host::host::Host;
 use hallux_host::network::{Impairments, Wire};
 use hallux_toe::design::DesignPoint;
+use hallux_toe::interface::modules::Kind;
 use hallux_verilator::Library;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -105,6 +107,8 @@ pub struct Measured {
     pub answers: Meter,
     pub seen: Seen,
     pub nic: NicReport,
+    /// Frames that modules mirrored to the host, and frames that they could not.
+    pub mirrored: (u64, u64),
     /// What crossed the NIC's edges, if it was logged.
     pub edges: EdgeLog,
 }
@@ -187,6 +191,19 @@ fn nic_of(subject: &Subject, edges: bool) -> Result<RtlNic> {
     )?)
 }
 
+/// The modules of `point` that mirror frames, each with a ring of 4 MiB.
+fn captures(point: &DesignPoint) -> Vec<CaptureModule> {
+    let modules = (0..).zip(&point.modules);
+    modules
+        .filter(|(_, module)| module.kind == Kind::Capture)
+        .map(|(number, module)| CaptureModule {
+            module: number,
+            slot: module.slot,
+            ring_log2: 22,
+        })
+        .collect()
+}
+
 /// Runs `traffic`, with a port `eth0`, against the NIC of `subject` and a host without work,
 /// whose driver makes these `registers`' writes. Gives it back with the NIC's report.
 ///
@@ -226,6 +243,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         delayed_acks: load.delayed_acks,
         sack: load.sack,
         registers: subject.registers.clone(),
+        captures: captures(&subject.point),
         descriptor_log2: 12,
         ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
     })?;
@@ -279,6 +297,10 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         first_bytes: peer.first_received().clone(),
         answers: peer.answered().clone(),
         nic: nic.report(),
+        mirrored: host.with_control(|control| {
+            let (written, lost, _) = control.driver.capture_totals();
+            (written, lost)
+        }),
         edges: nic.edges().cloned().unwrap_or_default(),
         seen,
     };

@@ -48,6 +48,9 @@ pub struct SmallSegments {
     pub bounds: Vec<Bound>,
     /// Frames that were dropped.
     pub drops: u64,
+    /// Frames that modules mirrored to the host, and frames that they could not.
+    #[serde(skip)]
+    pub mirrored: (u64, u64),
 }
 
 fn to_host(measured: &Measured) -> f64 {
@@ -77,6 +80,7 @@ pub fn small_segments(subject: &Subject, connections: usize, span: Time) -> Resu
         mpps: Figure::new(rate, bounds[0]),
         bounds: bounds.to_vec(),
         drops: measured.drops(),
+        mirrored: measured.mirrored,
     })
 }
 
