@@ -79,6 +79,7 @@ module capture_ring (
     logic losing;
     logic more;
     logic [15:0] rest;
+    logic finishes;
     logic [15:0] request;
     logic [3:0] within_;
     logic [255:0] carry;
@@ -189,16 +190,15 @@ module capture_ring (
     wire writes = active & !losing & there;
     wire moves = (writes & out_s_ready) | (active & losing & there);
     assign store_m_ready = more & active & (losing | out_s_ready);
-    wire last_of_entry = rest <= 16'd32;
     wire [15:0] left = rest - 16'd32;
-    wire last_of_request = last_of_entry | (within_ == 4'd7);
+    wire last_of_request = finishes | (within_ == 4'd7);
     always_comb begin
         data = carry;
         if (more) begin
             data = data | 256'h0;
         end
     end
-    wire ends = moves & (losing ? store_m_data_last : last_of_entry);
+    wire ends = moves & (losing ? store_m_data_last : finishes);
     wire many = untold >= 8'd32;
     wire tells = !active & news & (many | !plans_m_valid);
     wire begins_next = plans_m_valid & !tells & !(many & news) & (!active | ends);
@@ -349,6 +349,7 @@ module capture_ring (
             more <= more & !store_m_data_last;
             carry <= store_m_data_data;
             rest <= left;
+            finishes <= left <= 16'd32;
             within_ <= within_ + 4'd1;
         end
         if (moves & !losing & last_of_request) begin
@@ -370,6 +371,7 @@ module capture_ring (
             more <= 1'b1;
             carry <= plans_m_data_header;
             rest <= plans_m_data_total;
+            finishes <= plans_m_data_total <= 16'd32;
             request <= (plans_m_data_total < 16'd256) ? plans_m_data_total : 16'd256;
             within_ <= 4'd0;
         end

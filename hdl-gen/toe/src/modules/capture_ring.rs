@@ -151,6 +151,8 @@ pub struct CaptureRing<const N: usize, const K: usize> {
     more: DFF<Bit>,
     /// Bytes of the entry that are not written yet.
     rest: DFF<Bits<16>>,
+    /// They fit into a beat.
+    finishes: DFF<Bit>,
     /// Of the request.
     request: DFF<Bits<16>>,
     /// Beats of the request that are written.
@@ -217,6 +219,7 @@ impl<const N: usize, const K: usize> CaptureRing<N, K> {
             losing: Default::default(),
             more: Default::default(),
             rest: Default::default(),
+            finishes: Default::default(),
             request: Default::default(),
             within: Default::default(),
             carry: Default::default(),
@@ -274,6 +277,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             losing,
             more,
             rest,
+            finishes,
             request,
             within,
             carry,
@@ -423,7 +427,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
         let stored = self.store.m.data.val();
         self.store.m.ready.next = more & active & (losing | out_free);
         let width = bits::<16>(K as u64);
-        let last_of_entry = rest <= width;
+        let last_of_entry = self.finishes.q.val();
         let left = rest - width;
         let last_of_request =
             last_of_entry | (self.within.q.val() == bits::<4>((self._max_payload / K) as u64 - 1));
@@ -436,6 +440,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             self.more.d.next = more & !stored.last;
             self.carry.d.next = bit_cast::<RECORD_BITS, N>(stored.data >> (N - RECORD_BITS) as u64);
             self.rest.d.next = left;
+            self.finishes.d.next = left <= width;
             self.within.d.next = self.within.q.val() + bits::<4>(1);
         }
         if moves & !losing & last_of_request {
@@ -463,6 +468,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             self.more.d.next = true;
             self.carry.d.next = plan.header;
             self.rest.d.next = plan.total;
+            self.finishes.d.next = plan.total <= width;
             self.request.d.next = at_most(plan.total, max_payload);
             self.within.d.next = bits::<4>(0);
         }
