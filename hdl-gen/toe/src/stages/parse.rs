@@ -37,7 +37,7 @@ use headers::{
     Arrival, Frame, HEAD_BITS, MAX_FRAME, decode, ip_header_bytes, judge, option_words,
     sums_to_zero,
 };
-use options::{WALK_STEPS, WalkStep, start_walk};
+use options::{KIND_BITS, WALK_STEPS, WalkStep, kinds, start_walk};
 
 /// Bytes of the beats of the largest frame; what follows them is cut.
 pub const FRAME_BYTES: u64 = 1536;
@@ -92,7 +92,17 @@ pub struct Parse<const N: usize, const K: usize> {
     index: DFF<Bits<6>>,
     admitted: DFF<Bit>,
     disabled: DFF<Bit>,
-    packet_left: DFF<Bits<17>>,
+    // If it is a frame's first: where the IPv4 packet ends, counted from the beat's first byte,
+    // and whether that is behind the beat.
+    packet_end: DFF<Bits<17>>,
+    passes: DFF<Bit>,
+    // Where the packet of the beats behind the first ends.
+    frame_end: DFF<Bits<17>>,
+    // Behind the first beat: beats that the packet fills from here on, whether there are any,
+    // and whether it ended before them.
+    whole_beats: DFF<Bits<12>>,
+    whole: DFF<Bit>,
+    ended: DFF<Bit>,
     /// The frame's first bytes so far, then zeros.
     head: DFF<Bits<HEAD_BITS>>,
     // Admitted frames whose summary has not left.
@@ -153,7 +163,12 @@ impl<const N: usize, const K: usize> Parse<N, K> {
             index: Default::default(),
             admitted: Default::default(),
             disabled: Default::default(),
-            packet_left: Default::default(),
+            packet_end: Default::default(),
+            passes: Default::default(),
+            frame_end: Default::default(),
+            whole_beats: Default::default(),
+            whole: Default::default(),
+            ended: Default::default(),
             head: Default::default(),
             outstanding: Default::default(),
             stored: Default::default(),
@@ -205,7 +220,12 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
             index,
             admitted,
             disabled,
-            packet_left,
+            packet_end,
+            passes,
+            frame_end,
+            whole_beats,
+            whole,
+            ended,
             head,
             outstanding,
             stored,
@@ -220,11 +240,17 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
             reason
         );
 
+        let beat_log2 = K.trailing_zeros() as u64;
+
         // Step 0: the beat and its place in the frame.
         self.s.ready.next = true;
         self.beat_valid.d.next = self.s.valid.val();
         if self.s.valid.val() {
             self.beat.d.next = self.s.data.val();
+            let end = bit_cast::<17, 16>(network16(self.s.data.val().data.get_bits::<16>(8 * 16)))
+                + bits::<17>(14);
+            self.packet_end.d.next = end;
+            self.passes.d.next = (end >> beat_log2).any();
         }
         let beat = self.beat.q.val();
         let arrived = self.beat_valid.q.val();
@@ -253,12 +279,23 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
         };
 
         // The bytes of the IPv4 packet in this beat: from 14 to its total length.
-        let total_length = network16(beat.data.get_bits::<16>(8 * 16));
-        let packet_left = if is_first {
-            bit_cast::<17, 16>(total_length) + bits::<17>(14)
+        let packet_end = if is_first {
+            self.packet_end.q.val()
         } else {
-            self.packet_left.q.val()
+            self.frame_end.q.val()
         };
+        let whole_beats = if is_first {
+            (packet_end >> beat_log2).get_bits::<12>(0)
+        } else {
+            self.whole_beats.q.val()
+        };
+        let whole = if is_first {
+            self.passes.q.val()
+        } else {
+            self.whole.q.val()
+        };
+        let ended = !is_first & self.ended.q.val();
+        let rest = packet_end.get_bits::<8>(0) & bits::<8>(K as u64 - 1);
         let ethernet = if is_first {
             bits::<K>(0x3fff)
         } else {
@@ -269,18 +306,18 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
             self.index.d.next = if fits { index + bits::<6>(1) } else { index };
             self.admitted.d.next = admit;
             self.disabled.d.next = refused_disabled;
-            let reaches_end = packet_left < bits::<17>(K as u64);
-            self.packet_left.d.next = if reaches_end {
-                bits::<17>(0)
+            self.whole_beats.d.next = whole_beats - bits::<12>(1);
+            self.whole.d.next = whole & (whole_beats >> 1).any();
+            self.ended.d.next = !whole;
+            self.frame_end.d.next = packet_end;
+            let packet = if whole {
+                !bits::<K>(0)
+            } else if ended {
+                bits::<K>(0)
             } else {
-                packet_left - bits::<17>(K as u64)
+                first_bytes::<K>(rest)
             };
-            let in_beat = if reaches_end {
-                packet_left.get_bits::<8>(0)
-            } else {
-                bits::<8>(K as u64)
-            };
-            self.covered.d.next = first_bytes::<K>(in_beat) & beat.keep & !ethernet;
+            self.covered.d.next = packet & beat.keep & !ethernet;
             self.stored.d.next = beat;
             self.stored.d.next.last = beat.last | is_cut;
         }
@@ -312,6 +349,8 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
             self.arrival.d.next = Arrival {
                 head,
                 option_words: option_words(head),
+                kinds: kinds(head.get_bits::<KIND_BITS>(8 * 54), option_words(head)),
+                packet_end,
                 frame_len,
                 oversize: frame_len > bits::<11>(MAX_FRAME),
                 refused: !admit,
@@ -375,6 +414,7 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
         self.walks[0].walk.next = start_walk(
             head.get_bits::<320>(8 * 54),
             self.arrival.q.val().option_words,
+            self.arrival.q.val().kinds,
         );
         for i in 1..WALK_STEPS {
             if occupied.get_bit(i) {

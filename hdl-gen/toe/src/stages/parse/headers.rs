@@ -1,6 +1,6 @@
 //! What the parser reads from the headers of a frame, and its judgement.
 
-use super::options::{OptionWalk, walk_accepts};
+use super::options::{Kinds, OptionWalk, walk_accepts};
 use crate::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW, SackBlock, Summary};
 use crate::interface::Drop;
 use crate::stages::octets::{network16, network32, network48};
@@ -26,6 +26,10 @@ pub struct Arrival {
     pub head: Bits<HEAD_BITS>,
     /// Words of TCP options as the header claims.
     pub option_words: Bits<4>,
+    /// What the first eight bytes of options may be.
+    pub kinds: Kinds,
+    /// Where the IPv4 packet ends, as its header claims.
+    pub packet_end: Bits<17>,
     /// Bytes stored, at most 1536.
     pub frame_len: Bits<11>,
     /// It was longer than [`MAX_FRAME`].
@@ -108,15 +112,23 @@ pub fn decode(arrival: Arrival, mac: Bits<48>) -> Frame {
     let segment = total - header_bytes;
     let data_offset = head.get_bits::<4>(8 * (TCP + 12) + 4);
     let tcp_header = bit_cast::<16, 6>(cat::<4, 2, 6>(data_offset, bits::<2>(0)));
+    // A fast frame has no IP options: both headers come off at once.
+    let plain_headers = bit_cast::<16, 7>(cat::<5, 2, 7>(
+        bit_cast::<5, 4>(data_offset) + bits::<5>(5),
+        bits::<2>(0),
+    ));
     let flags = head.get_bits::<8>(8 * (TCP + 13));
     let acknowledges = flags.get_bit(4);
     let exceptional = flags.get_bit(1) | flags.get_bit(2) | flags.get_bit(5);
 
     let no_ethernet = arrival.frame_len < bits::<11>(14);
     let no_ip = is_ip & (arrival.frame_len < bits::<11>(34));
-    let short_packet =
-        ipv4 & ((total < header_bytes) | (frame_len < bit_cast::<17, 16>(total) + bits::<17>(14)));
-    let short_segment = tcp & ((segment < bits::<16>(20)) | (plain & (segment < tcp_header)));
+    let short_packet = ipv4 & ((total < header_bytes) | (frame_len < arrival.packet_end));
+    let least_headers = bit_cast::<16, 7>(cat::<5, 2, 7>(
+        bit_cast::<5, 4>(header_words) + bits::<5>(5),
+        bits::<2>(0),
+    ));
+    let short_segment = tcp & ((total < least_headers) | (plain & (total < plain_headers)));
     let truncated = no_ip | short_packet | short_segment;
 
     let mut reason = bits::<4>(Drop::Truncated as u64);
@@ -159,7 +171,7 @@ pub fn decode(arrival: Arrival, mac: Bits<48>) -> Frame {
             sack_present: false,
             ce: head.get_bits::<2>(8 * (IP + 1)) == bits::<2>(3),
             payload_offset: tcp_header.get_bits::<8>(0) + bits::<8>(TCP as u64),
-            payload_len: (segment - tcp_header).get_bits::<14>(0),
+            payload_len: (total - plain_headers).get_bits::<14>(0),
         },
         refused: arrival.refused,
         dropped: arrival.refused | arrival.oversize | no_ethernet | (!ours & !group) | truncated,

@@ -2,10 +2,12 @@
 //!
 //! Options are kind-length-value records of any length, so where one starts depends on
 //! all before it. Instead of a chain of 40 position counters, a bit a byte says "an
-//! option starts here". A one-byte option (NOP) passes the bit to its neighbour; every
-//! longer option that the fast path knows is at least ten bytes long and passes it
-//! beyond the step, so that within a step only the chain over eight NOPs is
-//! combinational. An option that the fast path does not know passes nothing on, and the
+//! option starts here"; there is never more than one. A one-byte option (NOP) passes the bit
+//! to its neighbour; every longer option that the fast path knows is at least ten bytes long
+//! and passes it beyond the step. So within a step the bit only runs over NOPs, which is
+//! what the carry of an addition does: the bit added to the mask of the NOPs comes out behind
+//! them. What each byte would mean if an option started there is [`Kinds`], found in the
+//! step before. An option that the fast path does not know passes nothing on, and the
 //! walk never becomes complete: the frame goes to the control plane.
 
 use crate::channels::SackBlock;
@@ -24,6 +26,28 @@ const SACK: u64 = 5;
 /// Timestamps (RFC 7323 §3.2).
 const TIMESTAMPS: u64 = 8;
 
+/// What the next eight bytes would be if an option started at them: bit i for byte i. Clear
+/// where there are no options left.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Kinds {
+    /// End of option list.
+    pub eol: Bits<8>,
+    /// No operation.
+    pub nop: Bits<8>,
+    /// Timestamps of the right length.
+    pub timestamps: Bits<8>,
+    /// SACK of any length.
+    pub sack: Bits<8>,
+    /// A known option of 10 bytes.
+    pub ten: Bits<8>,
+    /// SACK with 2 blocks.
+    pub two_blocks: Bits<8>,
+    /// SACK with 3 blocks.
+    pub three_blocks: Bits<8>,
+    /// SACK with 4 blocks.
+    pub four_blocks: Bits<8>,
+}
+
 /// A walk between two steps.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct OptionWalk {
@@ -31,8 +55,10 @@ pub struct OptionWalk {
     pub bytes: Bits<320>,
     /// How many of them are options: a multiple of 4.
     pub left: Bits<6>,
-    /// Bit i: an option starts at byte i.
+    /// Bit i: an option starts at byte i. At most one.
     pub starts: Bits<34>,
+    /// The first eight of `bytes`.
+    pub kinds: Kinds,
     /// The options ended within an earlier step.
     pub closed: Bit,
     /// They ended where an option ends, or with an EOL.
@@ -51,13 +77,53 @@ pub struct OptionWalk {
     pub sack: SackBlock,
 }
 
+/// Bytes that tell the kinds of eight: the last one's length lies behind them.
+pub const KIND_BITS: usize = 72;
+
+/// The kinds of eight bytes, of which `words` words are options.
+#[hdl_fn]
+pub fn kinds(bytes: Bits<KIND_BITS>, words: Bits<4>) -> Kinds {
+    let any = words.any();
+    let beyond_four = words.get_bits::<3>(1).any();
+    let mut kinds = Kinds::default();
+    for i in 0..8 {
+        let in_options = if i < 4 { any } else { beyond_four };
+        let kind = bytes.get_bits::<8>(8 * i);
+        let length = bytes.get_bits::<8>(8 * i + 8);
+        let timestamps = in_options & (kind == bits::<8>(TIMESTAMPS)) & (length == bits::<8>(10));
+        let sack = in_options & (kind == bits::<8>(SACK));
+        kinds
+            .eol
+            .set_bits(i, bit(in_options & (kind == bits::<8>(EOL))));
+        kinds
+            .nop
+            .set_bits(i, bit(in_options & (kind == bits::<8>(NOP))));
+        kinds.timestamps.set_bits(i, bit(timestamps));
+        kinds.sack.set_bits(i, bit(sack));
+        kinds
+            .ten
+            .set_bits(i, bit(timestamps | (sack & (length == bits::<8>(10)))));
+        kinds
+            .two_blocks
+            .set_bits(i, bit(sack & (length == bits::<8>(18))));
+        kinds
+            .three_blocks
+            .set_bits(i, bit(sack & (length == bits::<8>(26))));
+        kinds
+            .four_blocks
+            .set_bits(i, bit(sack & (length == bits::<8>(34))));
+    }
+    kinds
+}
+
 /// The walk at its beginning. `words` is the data offset less 5.
 #[hdl_fn]
-pub fn start_walk(bytes: Bits<320>, words: Bits<4>) -> OptionWalk {
+pub fn start_walk(bytes: Bits<320>, words: Bits<4>, kinds: Kinds) -> OptionWalk {
     OptionWalk {
         bytes,
         left: cat::<4, 2, 6>(words, bits::<2>(0)),
         starts: bits::<34>(1),
+        kinds,
         closed: false,
         complete: false,
         ts_present: false,
@@ -103,61 +169,65 @@ impl Logic for WalkStep {
 /// Walks over eight bytes.
 #[hdl_fn]
 fn walk_step(walk: OptionWalk) -> OptionWalk {
-    let mut starts = bit_cast::<42, 34>(walk.starts);
+    let kinds = walk.kinds;
+    let words = walk.left.get_bits::<4>(2);
+    let beyond_four = words.get_bits::<3>(1).any();
+    // The start, behind the NOPs; bit 8 is the first byte of the next step.
+    let behind = bit_cast::<9, 8>(walk.starts.get_bits::<8>(0)) + bit_cast::<9, 8>(kinds.nop);
+    let here = behind.get_bits::<8>(0);
     let mut next = walk;
-    let none_left = !walk.left.any();
-    let beyond_four = walk.left.get_bits::<3>(3).any();
-    for i in 0..8 {
-        let in_options = if i < 4 { !none_left } else { beyond_four };
-        let here = starts.get_bit(i) & in_options;
-        let kind = walk.bytes.get_bits::<8>(8 * i);
-        let length = walk.bytes.get_bits::<8>(8 * i + 8);
-        let timestamps = here & (kind == bits::<8>(TIMESTAMPS)) & (length == bits::<8>(10));
-        let sack = here & (kind == bits::<8>(SACK));
-        if here & (kind == bits::<8>(EOL)) {
-            next.complete = true;
-        }
-        if here & (kind == bits::<8>(NOP)) {
-            starts.set_bits(i + 1, bits::<1>(1));
-        }
-        if timestamps | (sack & (length == bits::<8>(10))) {
-            starts.set_bits(i + 10, bits::<1>(1));
-        }
-        if sack & (length == bits::<8>(18)) {
-            starts.set_bits(i + 18, bits::<1>(1));
-        }
-        if sack & (length == bits::<8>(26)) {
-            starts.set_bits(i + 26, bits::<1>(1));
-        }
-        if sack & (length == bits::<8>(34)) {
-            starts.set_bits(i + 34, bits::<1>(1));
-        }
-        if sack {
-            next.sack_present = true;
-            next.sack = SackBlock {
-                left: network32(walk.bytes.get_bits::<32>(8 * i + 16)),
-                right: network32(walk.bytes.get_bits::<32>(8 * i + 48)),
-            };
-        }
-        if timestamps {
-            next.ts_present = true;
-            next.ts_repeated = walk.ts_present;
-            next.ts_val = network32(walk.bytes.get_bits::<32>(8 * i + 16));
-            next.ts_ecr = network32(walk.bytes.get_bits::<32>(8 * i + 48));
-        }
-    }
-    let at_end =
-        (none_left & starts.get_bit(0)) | ((walk.left == bits::<6>(4)) & starts.get_bit(4));
-    if !walk.closed & at_end {
-        next.complete = true;
-    }
+
+    let at_end = (!words.any() & here.get_bit(0)) | ((words == bits::<4>(1)) & here.get_bit(4));
+    next.complete = walk.complete | (here & kinds.eol).any() | (!walk.closed & at_end);
     next.closed = walk.closed | !beyond_four;
-    next.left = if beyond_four {
-        walk.left - bits::<6>(8)
+    let left = if beyond_four {
+        words - bits::<4>(2)
     } else {
-        bits::<6>(0)
+        bits::<4>(0)
     };
+    next.left = cat::<4, 2, 6>(left, bits::<2>(0));
     next.bytes = walk.bytes >> 64;
-    next.starts = starts.get_bits::<34>(8);
+    next.kinds = kinds_behind(walk.bytes, left);
+    next.starts = bit_cast::<34, 26>(walk.starts.get_bits::<26>(8))
+        | bit_cast::<34, 1>(behind.get_bits::<1>(8))
+        | (bit_cast::<34, 8>(here & kinds.ten) << 2)
+        | (bit_cast::<34, 8>(here & kinds.two_blocks) << 10)
+        | (bit_cast::<34, 8>(here & kinds.three_blocks) << 18)
+        | (bit_cast::<34, 8>(here & kinds.four_blocks) << 26);
+
+    // The words of the option that starts here, if it is one of the two.
+    let sacks = here & kinds.sack;
+    let stamps = here & kinds.timestamps;
+    let mut sack = SackBlock::default();
+    let mut ts_val = bits::<32>(0);
+    let mut ts_ecr = bits::<32>(0);
+    for i in 0..8 {
+        let first = network32(walk.bytes.get_bits::<32>(8 * i + 16));
+        let second = network32(walk.bytes.get_bits::<32>(8 * i + 48));
+        if sacks.get_bit(i) {
+            sack.left = sack.left | first;
+            sack.right = sack.right | second;
+        }
+        if stamps.get_bit(i) {
+            ts_val = ts_val | first;
+            ts_ecr = ts_ecr | second;
+        }
+    }
+    next.sack_present = walk.sack_present | sacks.any();
+    if sacks.any() {
+        next.sack = sack;
+    }
+    next.ts_present = walk.ts_present | stamps.any();
+    next.ts_repeated = walk.ts_repeated | (walk.ts_present & stamps.any());
+    if stamps.any() {
+        next.ts_val = ts_val;
+        next.ts_ecr = ts_ecr;
+    }
     next
+}
+
+/// The kinds of the eight bytes behind the next eight.
+#[hdl_fn]
+fn kinds_behind(bytes: Bits<320>, words: Bits<4>) -> Kinds {
+    kinds(bytes.get_bits::<KIND_BITS>(64), words)
 }
