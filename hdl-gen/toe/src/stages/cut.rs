@@ -27,11 +27,11 @@ pub fn cut(address: Bits<64>, left: Bits<14>, room: Bits<25>, max: u64) -> Cut {
     let below = bits::<12>(max - 1);
     let page_ends = (in_page | below).all() & (in_page & below).any();
     let left_in_page = within_page(in_page, left);
-    let left_in_request = left <= bits::<14>(max);
-    let left_in_room = bit_cast::<25, 14>(left) <= room;
+    let left_in_request = at_most(left, max);
     let low_room = room.get_bits::<14>(0);
+    let left_in_room = room.get_bits::<11>(14).any() | (left <= low_room);
     let room_in_page = within_page(in_page, low_room);
-    let room_in_request = low_room <= bits::<14>(max);
+    let room_in_request = at_most(low_room, max);
     let last = left_in_page & left_in_request & left_in_room;
     let wraps = !room.get_bits::<11>(14).any() & room_in_page & room_in_request & !left_in_room;
     let other = if wraps {
@@ -48,13 +48,28 @@ pub fn cut(address: Bits<64>, left: Bits<14>, room: Bits<25>, max: u64) -> Cut {
     }
 }
 
-/// So many bytes from there on do not reach beyond the page.
+/// Whether so many bytes are no more than `max`, a power of two, in a few gates.
+#[hdl_fn]
+fn at_most(bytes: Bits<14>, max: u64) -> Bit {
+    let parts = bytes >> max.trailing_zeros() as u64;
+    let beyond = (bytes & bits::<14>(max - 1)).any();
+    !(parts >> 1).any() & !(parts.get_bit(0) & beyond)
+}
+
+/// So many bytes from there on do not reach beyond the page. They may end with it: that the
+/// sum of two numbers is a multiple of the page shows in every bit by itself, without a carry.
 #[hdl_fn]
 fn within_page(in_page: Bits<12>, bytes: Bits<14>) -> Bit {
-    let end = bit_cast::<15, 12>(in_page) + bit_cast::<15, 14>(bytes);
-    let beyond = end.get_bits::<2>(13).any();
-    let rest = end.get_bits::<12>(0);
-    !beyond & !(end.get_bit(12) & rest.any())
+    let rest = bytes.get_bits::<12>(0);
+    let end = bit_cast::<13, 12>(in_page) + bit_cast::<13, 12>(rest);
+    let beyond = end.get_bit(12);
+    let ends = !((in_page ^ rest) ^ ((in_page | rest) << 1)).any();
+    let pages = bytes.get_bits::<2>(12);
+    if pages == bits::<2>(0) {
+        !beyond | ends
+    } else {
+        (pages == bits::<2>(1)) & !beyond & ends
+    }
 }
 
 /// The bits of a position that lie within a ring of 2^`log2`: bit i is set where `log2` is

@@ -230,28 +230,27 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         let take = !self.busy.q.val() | (issue & finished);
         self.s.ready.next = take;
         let request = self.s.data.val();
-        let next = if uncut {
-            rest
-        } else {
-            Rest {
-                address: request.address,
-                room: request.room,
-                ring: request.ring,
-                length: request.length,
-            }
-        };
         let taken = take & self.s.valid.val();
         if taken {
             self.busy.d.next = true;
         }
-        if taken | uncut {
-            self.rest.d.next = next;
-            self.cut.d.next = cut(
-                next.address,
-                next.length,
-                next.room,
-                self._max_read_request as u64,
-            );
+        // The next read: of the request, or of the rest in hand. Which it is, is known last.
+        let max = self._max_read_request as u64;
+        let first_cut = cut(request.address, request.length, request.room, max);
+        let following_cut = cut(rest.address, rest.length, rest.room, max);
+        if uncut {
+            self.cut.d.next = following_cut;
+        } else if taken {
+            self.cut.d.next = first_cut;
+        }
+        if taken {
+            self.rest.d.next = Rest {
+                address: request.address,
+                room: request.room,
+                ring: request.ring,
+                length: request.length,
+            };
+        } else if uncut {
             self.uncut.d.next = false;
         } else if issue {
             self.rest.d.next = Rest {

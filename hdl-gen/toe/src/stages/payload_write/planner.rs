@@ -2,7 +2,8 @@
 //!
 //! A chunk ends at the ring's end, at a 4 KiB boundary of the bus address (PCIe 4.0
 //! §2.2.7), after the maximum payload size, or with the placement, whichever comes first.
-//! The first chunk of a frame is found as its plan is made, each further one in two clocks. A frame of which nothing is placed is one chunk too, so that it is
+//! The first chunk of a segment is found as its plan is made, each further one, and that of a
+//! slow frame, in two clocks. A frame of which nothing is placed is one chunk too, so that it is
 //! consumed in its turn; an event without a frame is none. What follows the payload waits as a [`Tail`].
 //!
 //! A slow frame goes to the control plane's next slot, with a record on context 0, when
@@ -10,7 +11,7 @@
 
 use crate::channels::{Action, Header, Notice};
 use crate::interface::{CONTROL_CONTEXT, RecordKind, SLOW_SLOT_BYTES};
-use crate::stages::cut::{Cut, cut};
+use crate::stages::cut::{Cut, cut, ring_mask};
 use hallux_hdl::prelude::*;
 
 /// Records of slow frames that may be on their way to `m_notice`; `slow_room` is to be
@@ -110,7 +111,9 @@ pub struct Planner<const K: usize> {
     plan: DFF<Plan>,
     /// The plan's next chunk.
     cut: DFF<Cut>,
+    /// Number of the next slow-path slot, and the bits of such a number.
     slot: DFF<Bits<32>>,
+    slots: DFF<Bits<32>>,
     /// Bus address of the next slow-path slot.
     slow_address: DFF<Bits<64>>,
     pending: DFF<Bits<4>>,
@@ -161,6 +164,7 @@ impl<const K: usize> Logic for Planner<K> {
             plan,
             cut,
             slot,
+            slots,
             slow_address,
             pending,
             full,
@@ -206,13 +210,11 @@ impl<const K: usize> Logic for Planner<K> {
         let record = action.slow & self.slow_room.val();
         let places = action.place & action.place_len.any() & !action.slow;
 
-        let slots = (bits::<32>(1) << self.slow_log2.val()) - bits::<32>(1);
-        let slot = self.slot.q.val() & slots;
-        let following = (self.slot.q.val() + bits::<32>(1)) & slots;
-        let this_address =
+        // A frame that takes a slot is two clocks in hand, so the next one finds its address.
+        self.slots.d.next = ring_mask::<32>(self.slow_log2.val());
+        let slot = self.slot.q.val() & self.slots.q.val();
+        self.slow_address.d.next =
             self.slow_base.val() + (bit_cast::<64, 32>(slot) << bits::<4>(SLOT_LOG2));
-        let following_address =
-            self.slow_base.val() + (bit_cast::<64, 32>(following) << bits::<4>(SLOT_LOG2));
         let mut tail = Tail {
             notify: action.notify,
             notice: action.notice,
@@ -244,10 +246,8 @@ impl<const K: usize> Logic for Planner<K> {
         self.full.d.next = taken & action.slow & !self.slow_room.val();
         self.placing.d.next = taken & places;
         let starts = taken & action.frame;
-        let next = if uncut {
-            plan
-        } else {
-            if action.slow {
+        if starts {
+            self.plan.d.next = if action.slow {
                 Plan {
                     write: record,
                     offset: bits::<11>(0),
@@ -265,15 +265,22 @@ impl<const K: usize> Logic for Planner<K> {
                     room: action.room,
                     ring: action.ring,
                 }
-            }
-        };
-        if starts | uncut {
-            self.plan.d.next = next;
-            self.cut.d.next = cut(next.address, next.left, next.room, self._max_payload as u64);
+            };
+            self.uncut.d.next = action.slow;
+        } else if uncut {
             self.uncut.d.next = false;
         } else if cuts {
             self.plan.d.next = advance(plan, self.cut.q.val());
             self.uncut.d.next = !last;
+        }
+        // The next chunk: of the action, or of the plan in hand. Which it is, is known last.
+        let max = self._max_payload as u64;
+        let first_cut = cut(action.address, action.place_len, action.room, max);
+        let next_cut = cut(plan.address, plan.left, plan.room, max);
+        if uncut {
+            self.cut.d.next = next_cut;
+        } else if starts {
+            self.cut.d.next = first_cut;
         }
         if starts {
             self.active.d.next = true;
@@ -284,11 +291,6 @@ impl<const K: usize> Logic for Planner<K> {
         if planned {
             self.slot.d.next = self.slot.q.val() + bits::<32>(1);
         }
-        self.slow_address.d.next = if planned {
-            following_address
-        } else {
-            this_address
-        };
         if planned & !self.record_left.val() {
             self.pending.d.next = self.pending.q.val() + bits::<4>(1);
         } else if self.record_left.val() & !planned {
