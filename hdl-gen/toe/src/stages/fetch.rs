@@ -79,8 +79,8 @@ pub struct Ring {
     pub base: Bits<64>,
     /// Its descriptors, a power of two, less one.
     pub mask: Bits<32>,
-    /// log2 of the descriptors between two writes of the consumed count.
-    pub report: Bits<3>,
+    /// The consumed count is written when one of these bits of it changes, or one above.
+    pub report: Bits<5>,
     /// Descriptors written by the host.
     pub tail: Bits<32>,
     /// Descriptors read.
@@ -91,6 +91,17 @@ pub struct Ring {
     pub address: Bits<64>,
     /// Descriptors behind it to the ring's end.
     pub to_end: Bits<32>,
+}
+
+/// A beat of descriptors, and what is known of each by its kind and length alone.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Stored<const N: usize> {
+    /// The descriptors.
+    pub data: Bits<N>,
+    /// One bit a descriptor: it is an update.
+    pub updates: Bits<4>,
+    /// It is a raw frame of a possible length.
+    pub frames: Bits<4>,
 }
 
 /// A burst in flight.
@@ -123,6 +134,8 @@ pub struct Request {
     pub slot: Bits<4>,
     /// The consumed count.
     pub count: Bits<32>,
+    /// There is nothing to read after all.
+    pub void: Bit,
 }
 
 /// Turns descriptors into events.
@@ -158,6 +171,8 @@ pub struct Fetch<const N: usize> {
     at: DFF<Bits<5>>,
     burst: DFF<Burst>,
     issued: DFF<Bit>,
+    /// Descriptors of that burst.
+    count: DFF<Bits<3>>,
     /// It has more descriptors.
     rests: DFF<Bit>,
     /// One bit a context: it has descriptors that are not read.
@@ -172,14 +187,15 @@ pub struct Fetch<const N: usize> {
     cancelled: DFF<Bits<16>>,
     /// The context of each slot.
     owners: Vec<DFF<Bits<5>>>,
-    buffer: Ram<Bits<N>, 6>,
+    buffer: Ram<Stored<N>, 6>,
     bursts: Fifo<Burst>,
     /// Descriptor of the oldest burst that is next.
     step: DFF<Bits<2>>,
-    /// A descriptor is being decoded: its place in the beat and its context.
+    /// A descriptor is being decoded: its place in the beat, and whether it comes from the
+    /// control plane.
     decode: DFF<Bit>,
     place: DFF<Bits<2>>,
-    from: DFF<Bits<5>>,
+    controls: DFF<Bit>,
     ticket: DFF<Bits<22>>,
     events: Fifo<Event>,
     reads: Fifo<Request>,
@@ -213,6 +229,28 @@ impl<const N: usize> Fetch<N> {
     }
 }
 
+/// A raw frame may be so long: the limits are compared in pieces of a few bits.
+#[hdl_fn]
+fn is_frame_length(length: Bits<16>) -> Bit {
+    let rest = length.get_bits::<12>(4);
+    let mut long_enough = rest.any();
+    for i in FRAME_BYTES.0..16 {
+        long_enough = long_enough | (length.get_bits::<4>(0) == bits::<4>(i));
+    }
+    let middle = length.get_bits::<6>(5);
+    let low = length.get_bits::<5>(0);
+    let mut short_enough: Bit = false;
+    for i in 0..(FRAME_BYTES.1 >> 5) {
+        short_enough = short_enough | (middle == bits::<6>(i));
+    }
+    let mut fits: Bit = false;
+    for i in 0..(FRAME_BYTES.1 & 31) + 1 {
+        fits = fits | (low == bits::<5>(i));
+    }
+    short_enough = short_enough | ((middle == bits::<6>(FRAME_BYTES.1 >> 5)) & fits);
+    long_enough & short_enough & !length.get_bits::<5>(11).any()
+}
+
 /// log2 of the descriptors between two writes of the consumed count, for a ring of
 /// 2^`log2` descriptors.
 #[hdl_fn]
@@ -232,8 +270,8 @@ impl<const N: usize> Logic for Fetch<N> {
     fn update(&mut self) {
         dff_setup!(
             self, clk, state, clear, write, doorbell, last, enabled, work, at, burst, issued,
-            rests, pending, slot, used, done, cancelled, step, decode, place, from, ticket,
-            counting
+            count, rests, pending, slot, used, done, cancelled, step, decode, place, controls,
+            ticket, counting
         );
         for i in 0..self.owners.len() {
             dff_setup!(self, clk, owners[i]);
@@ -308,8 +346,19 @@ impl<const N: usize> Logic for Fetch<N> {
         } else {
             ring.tail
         };
-        let available = tail - ring.fetched;
-        let many = (available >> 2).any();
+        // Both differences are formed before it is known which counts.
+        let rung = write.value.get_bits::<32>(0) - ring.fetched;
+        let known = ring.tail - ring.fetched;
+        let available = if rings {
+            rung.get_bits::<2>(0)
+        } else {
+            known.get_bits::<2>(0)
+        };
+        let many = if rings {
+            (rung >> 2).any()
+        } else {
+            (known >> 2).any()
+        };
         let to_line = !ring.address.get_bits::<2>(5);
         let ends_first = !(ring.to_end >> 2).any() & (ring.to_end.get_bits::<2>(0) < to_line);
         let most = if ends_first {
@@ -317,25 +366,32 @@ impl<const N: usize> Logic for Fetch<N> {
         } else {
             to_line
         };
-        let beyond =
-            many | (bit_cast::<3, 32>(available) > (bit_cast::<3, 2>(most) + bits::<3>(1)));
-        let fewer = !many & (available.get_bits::<2>(0) <= most);
+        // More than `most` and one.
+        let beyond = many
+            | (available.get_bit(1) & !most.get_bit(1) & (available.get_bit(0) | !most.get_bit(0)));
+        let fewer = !many & (available <= most);
         let more = if fewer {
-            available.get_bits::<2>(0) - bits::<2>(1)
+            available - bits::<2>(1)
         } else {
             most
         };
         // A write of the tail may have gone back meanwhile: then there is nothing to read.
-        let any = available.any();
+        let any = if rings {
+            write.value.get_bits::<32>(0) != ring.fetched
+        } else {
+            ring.tail != ring.fetched
+        };
         let starts = writes & rings & free & (self.enabled.q.val() & place).any();
-        let issue = (starts | (self.state.q.val() == State::Issue)) & any;
-        self.reads.s.valid.next = issue;
+        let tries = starts | (self.state.q.val() == State::Issue);
+        let issue = tries & any;
+        self.reads.s.valid.next = tries;
         self.reads.s.data.next = Request {
             write: false,
             address: ring.address,
             bytes: (bit_cast::<13, 2>(more) + bits::<13>(1)) << 5,
             slot: self.slot.q.val(),
             count: bits::<32>(0),
+            void: !any,
         };
 
         let acts = writes | (self.state.q.val() == State::Issue);
@@ -351,6 +407,11 @@ impl<const N: usize> Logic for Fetch<N> {
                 consumed: ring.consumed,
             };
             self.issued.d.next = issue;
+            self.count.d.next = if issue {
+                bit_cast::<3, 2>(more) + bits::<3>(1)
+            } else {
+                bits::<3>(0)
+            };
             self.rests.d.next = if issue { beyond } else { any };
         }
 
@@ -374,7 +435,7 @@ impl<const N: usize> Logic for Fetch<N> {
                     LOG2 => {
                         let log2 = write.value.get_bits::<5>(0);
                         self.work.d.next.mask = ring_mask::<32>(log2);
-                        self.work.d.next.report = report_log2(log2);
+                        self.work.d.next.report = bits::<5>(0x1f) << report_log2(log2);
                     }
                     CONSUMED => {
                         self.work.d.next.consumed = write.value;
@@ -427,18 +488,14 @@ impl<const N: usize> Logic for Fetch<N> {
                 }
             }
         }
-        let count = if issued {
-            bit_cast::<3, 2>(begun.more) + bits::<3>(1)
-        } else {
-            bits::<3>(0)
-        };
+        let count = self.count.q.val();
         let fetched = work.fetched + bit_cast::<32, 3>(count);
         let low = work.fetched.get_bits::<5>(0);
         let changed = low ^ (low + bit_cast::<5, 3>(count));
         self.bursts.s.valid.next = settles & issued;
         self.bursts.s.data.next = Burst {
             count: fetched,
-            report: (changed >> work.report).any(),
+            report: (changed & work.report).any(),
             ..begun
         };
         let mine = bits::<32>(1) << self.at.q.val();
@@ -460,7 +517,7 @@ impl<const N: usize> Logic for Fetch<N> {
             settled = Ring {
                 base: bits::<64>(0),
                 mask: bits::<32>(0),
-                report: bits::<3>(0),
+                report: bits::<5>(0),
                 tail: bits::<32>(0),
                 fetched: bits::<32>(0),
                 consumed: bits::<64>(0),
@@ -486,7 +543,23 @@ impl<const N: usize> Logic for Fetch<N> {
         let slot_shift = 7 - beat_shift;
         self.buffer.write_address.next = (bit_cast::<6, 4>(into) << slot_shift)
             | bit_cast::<6, 2>((completion.offset >> beat_shift).get_bits::<2>(0));
-        self.buffer.write_data.next = completion.data;
+        let descriptors = N / RECORD_BITS;
+        let mut updates = bits::<4>(0);
+        let mut frames = bits::<4>(0);
+        for i in 0..descriptors {
+            let kind = completion.data.get_bits::<8>(RECORD_BITS * i + 240);
+            let length = completion.data.get_bits::<16>(RECORD_BITS * i + 192);
+            updates.set_bits(i, bit(kind == bits::<8>(DESCRIPTOR_UPDATE as u64)));
+            frames.set_bits(
+                i,
+                bit((kind == bits::<8>(DESCRIPTOR_SEND_FRAME as u64)) & is_frame_length(length)),
+            );
+        }
+        self.buffer.write_data.next = Stored::<N> {
+            data: completion.data,
+            updates,
+            frames,
+        };
         if arrive & completion.last {
             done_next = done_next | (bits::<16>(1) << into);
         }
@@ -499,13 +572,12 @@ impl<const N: usize> Logic for Fetch<N> {
             & !self.events.almost_full.val()
             & self.counts.s.ready.val();
         let ends = go & (self.step.q.val() == burst.more);
-        let descriptors = N / RECORD_BITS;
         let step = self.step.q.val();
         self.buffer.read_address.next = (bit_cast::<6, 4>(burst.slot) << slot_shift)
             | bit_cast::<6, 2>(step >> descriptors.trailing_zeros() as u64);
         self.decode.d.next = go & !dead;
         self.place.d.next = step & bits::<2>(descriptors as u64 - 1);
-        self.from.d.next = burst.ring;
+        self.controls.d.next = !burst.ring.any();
         if go {
             self.step.d.next = self.step.q.val() + bits::<2>(1);
         }
@@ -517,6 +589,7 @@ impl<const N: usize> Logic for Fetch<N> {
             bytes: bits::<13>(8),
             slot: bits::<4>(0),
             count: burst.count,
+            void: false,
         };
         if ends {
             self.step.d.next = bits::<2>(0);
@@ -530,19 +603,18 @@ impl<const N: usize> Logic for Fetch<N> {
 
         // Decode.
         let beat = self.buffer.read_data.val();
-        let mut descriptor = beat.get_bits::<RECORD_BITS>(0);
+        let mut descriptor = beat.data.get_bits::<RECORD_BITS>(0);
+        let mut update = beat.updates.get_bit(0);
+        let mut possible = beat.frames.get_bit(0);
         for i in 1..descriptors {
             if self.place.q.val() == bits::<2>(i as u64) {
-                descriptor = beat.get_bits::<RECORD_BITS>(RECORD_BITS * i);
+                descriptor = beat.data.get_bits::<RECORD_BITS>(RECORD_BITS * i);
+                update = beat.updates.get_bit(i);
+                possible = beat.frames.get_bit(i);
             }
         }
-        let kind = descriptor.get_bits::<8>(240);
         let frame_len = descriptor.get_bits::<16>(192);
-        let update = kind == bits::<8>(DESCRIPTOR_UPDATE as u64);
-        let frame = (kind == bits::<8>(DESCRIPTOR_SEND_FRAME as u64))
-            & !self.from.q.val().any()
-            & (frame_len >= bits::<16>(FRAME_BYTES.0))
-            & (frame_len <= bits::<16>(FRAME_BYTES.1));
+        let frame = possible & self.controls.q.val();
         let mut work = Event {
             kind: bits::<2>(KIND_HC),
             ticket: cat::<2, 22, 24>(bits::<2>(KIND_HC), self.ticket.q.val()),
@@ -588,13 +660,14 @@ impl<const N: usize> Logic for Fetch<N> {
         self.events.m.ready.next = self.m.ready.val();
 
         // Out: reads first; slots bound them, so that the counts get their turn.
-        let reading = self.reads.m.valid.val() & !self.counting.q.val();
+        let void = self.reads.m.valid.val() & self.reads.m.data.val().void;
+        let reading = self.reads.m.valid.val() & !void & !self.counting.q.val();
         let request = if reading {
             self.reads.m.data.val()
         } else {
             self.counts.m.data.val()
         };
-        self.reads.m.ready.next = self.m_up.ready.val() & reading;
+        self.reads.m.ready.next = (self.m_up.ready.val() & reading) | void;
         self.counts.m.ready.next = self.m_up.ready.val() & !reading;
         self.m_up.valid.next = reading | self.counts.m.valid.val();
         self.counting.d.next = !reading & self.counts.m.valid.val() & !self.m_up.ready.val();
