@@ -208,6 +208,9 @@ pub struct Notify<const N: usize> {
     drained: DFF<Bit>,
     /// Context 0 takes another slow-path frame.
     frames_fit: DFF<Bit>,
+    /// A record of context 0 left, and whether another frame finds room behind it.
+    zero_left: DFF<Bit>,
+    still_fits: DFF<Bit>,
     posting: DFF<Posting>,
     posts: DFF<Bit>,
     pair: Pair<N>,
@@ -237,6 +240,16 @@ impl<const N: usize> Notify<N> {
     }
 }
 
+/// More than `number` records, at most 31, in a few gates.
+#[hdl_fn]
+fn exceeds(records: Bits<18>, number: u64) -> Bit {
+    let mut low: Bit = false;
+    for i in (number + 1)..32 {
+        low = low | (records.get_bits::<5>(0) == bits::<5>(i));
+    }
+    records.get_bits::<13>(5).any() | low
+}
+
 /// The ring behind its next record.
 #[hdl_fn]
 pub fn advanced(ring: Ring, is_zero: Bit) -> Ring {
@@ -254,7 +267,7 @@ pub fn advanced(ring: Ring, is_zero: Bit) -> Ring {
         free: ring.free - bits::<18>(1),
         room: ring.free.get_bits::<17>(1).any(),
         update_room: if is_zero {
-            ring.free > bits::<18>(RESERVE + 1)
+            exceeds(ring.free, RESERVE + 1)
         } else {
             ring.free.get_bits::<17>(1).any()
         },
@@ -267,7 +280,8 @@ impl<const N: usize> Logic for Notify<N> {
     fn update(&mut self) {
         dff_setup!(
             self, clk, state, clear, write, notice, update, work, used, moved, same, differs,
-            entering, entry, queued, visit, drained, frames_fit, posting, posts
+            entering, entry, queued, visit, drained, frames_fit, zero_left, still_fits, posting,
+            posts
         );
         self.contexts.clk.next = self.clk.val();
         self.bumps.clk.next = self.clk.val();
@@ -378,7 +392,7 @@ impl<const N: usize> Logic for Notify<N> {
             least.get_bits::<18>(0)
         };
         let settled_zero = !write.context.get_bits::<5>(0).any();
-        let beyond_reserve = least.get_bits::<18>(0) > bits::<18>(RESERVE);
+        let beyond_reserve = exceeds(least.get_bits::<18>(0), RESERVE);
         let settled = Ring {
             free,
             room: !overfull & least.any(),
@@ -586,8 +600,10 @@ impl<const N: usize> Logic for Notify<N> {
             self.frames_fit.d.next =
                 work.enabled & !overfull & (least.get_bits::<18>(0) >= bits::<18>(RESERVE));
         }
-        if leaves & is_zero {
-            self.frames_fit.d.next = ring.free > bits::<18>(RESERVE);
+        self.zero_left.d.next = leaves & is_zero;
+        self.still_fits.d.next = exceeds(ring.free, RESERVE);
+        if self.zero_left.q.val() {
+            self.frames_fit.d.next = self.still_fits.q.val();
         }
         self.slow_room.next = self.frames_fit.q.val();
 
@@ -598,6 +614,7 @@ impl<const N: usize> Logic for Notify<N> {
             & !self.visit.q.val().any()
             & !self.posts.q.val()
             & !self.entering.q.val()
+            & !self.zero_left.q.val()
             & self.pair.idle.val();
 
         if self.rst.val() {
@@ -607,6 +624,7 @@ impl<const N: usize> Logic for Notify<N> {
             self.visit.d.next = bits::<17>(0);
             self.drained.d.next = false;
             self.frames_fit.d.next = false;
+            self.zero_left.d.next = false;
             self.posts.d.next = false;
             self.entering.d.next = false;
         }

@@ -34,6 +34,17 @@ const DEPTH: usize = 16;
 /// Words that may be under way to a FIFO when its level is read, with one spare.
 const UNDER_WAY: usize = 3;
 
+/// A connection's slice as it is kept.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Slice {
+    /// The slice.
+    pub connection: Connection,
+    /// The bits of a position that lie within the receive ring.
+    pub rx_mask: Bits<25>,
+    /// Within the transmit ring.
+    pub tx_mask: Bits<25>,
+}
+
 /// See the [module](self).
 #[derive(LogicBlock, Default)]
 pub struct Post {
@@ -54,7 +65,7 @@ pub struct Post {
     /// Nothing is held inside.
     pub idle: Signal<Out, Bit>,
 
-    connections: Ram<Connection, 16>,
+    connections: Ram<Slice, 16>,
     outcome: DFF<Outcome>,
     outcome_valid: DFF<Bit>,
     actions: Fifo<Action>,
@@ -208,7 +219,12 @@ impl Logic for Post {
         self.s_connection.ready.next = true;
         self.connections.write_enable.next = self.s_connection.valid.val();
         self.connections.write_address.next = self.s_connection.data.val().flow;
-        self.connections.write_data.next = self.s_connection.data.val().connection;
+        let opened = self.s_connection.data.val().connection;
+        self.connections.write_data.next = Slice {
+            connection: opened,
+            rx_mask: ring_mask::<25>(opened.rx_log2),
+            tx_mask: ring_mask::<25>(opened.tx_log2),
+        };
 
         // Read.
         let room = !self.actions.almost_full.val()
@@ -225,13 +241,14 @@ impl Logic for Post {
         // Build.
         let valid = self.outcome_valid.q.val();
         let outcome = self.outcome.q.val();
-        let connection = self.connections.read_data.val();
+        let slice = self.connections.read_data.val();
+        let connection = slice.connection;
         let is_rx = outcome.kind == bits::<2>(KIND_RX);
         let is_slow = outcome.class == bits::<2>(CLASS_SLOW);
         let raw = (outcome.kind == bits::<2>(KIND_HC)) & is_slow;
         let records = outcome.notify | outcome.done;
 
-        let rx_mask = ring_mask::<25>(connection.rx_log2);
+        let rx_mask = slice.rx_mask;
         let rx_offset = ring_offset(outcome.rx_pos, rx_mask);
         self.actions.s.data.next = Action {
             ticket: outcome.ticket,
@@ -253,11 +270,7 @@ impl Logic for Post {
         self.actions.s.valid.next = valid & makes_action(outcome);
 
         // A raw frame lies where its descriptor says, in no ring.
-        let tx_mask = if raw {
-            bits::<25>(0)
-        } else {
-            ring_mask::<25>(connection.tx_log2)
-        };
+        let tx_mask = if raw { bits::<25>(0) } else { slice.tx_mask };
         let tx_base = if raw {
             outcome.address
         } else {
