@@ -57,8 +57,9 @@ const SACK: usize = 28;
 const SACK_BITS: usize = 8 * SACK;
 /// Bits of the longest header.
 const HEADER_BITS: usize = 8 * (LONG + SACK);
-/// Headers that may be in the pipeline when the queue of finished frames reports full.
-const MARGIN: usize = 5;
+/// Headers that may be in the pipeline when the queue of finished frames reports full, which
+/// the pipeline learns a cycle later.
+const MARGIN: usize = 6;
 /// Finished headers that may wait for their turn on the wire.
 const FRAMES: usize = 16;
 
@@ -77,6 +78,10 @@ pub struct Frame {
     pub bytes: Bits<15>,
     /// Its beats, less one.
     pub beats: Bits<8>,
+    /// It has one beat.
+    pub single: Bit,
+    /// There is payload in the first.
+    pub begins_with_payload: Bit,
     /// The beat in which its payload begins, and the one behind its last.
     pub payload_begin: Bits<8>,
     /// See `payload_begin`.
@@ -216,6 +221,10 @@ pub struct Assemble<const N: usize, const K: usize> {
     held: DFF<Waiting>,
     held_valid: DFF<Bit>,
     egress: Fifo<Waiting>,
+    /// Beside it, whether payload follows: block RAM is too slow to decide on.
+    loaded: Fifo<Bit>,
+    /// There was room for the headers of the pipeline in `frames` a cycle ago.
+    roomy: DFF<Bit>,
     /// Releases of frames that have not left.
     releases: DFF<Bits<12>>,
     store: Fifo<PayloadBeat<N>>,
@@ -242,6 +251,10 @@ pub struct Assemble<const N: usize, const K: usize> {
     frames: Fifo<Frame>,
     /// Beats of the oldest frame that have left.
     index: DFF<Bits<8>>,
+    /// It is not the first; it is the last; there is payload in it.
+    midway: DFF<Bit>,
+    final_beat: DFF<Bit>,
+    consuming: DFF<Bit>,
     /// The payload beat before, part of which is still to leave.
     previous: DFF<Bits<N>>,
     out: StreamRegister<Beat<N, K>>,
@@ -256,6 +269,7 @@ impl<const N: usize, const K: usize> Assemble<N, K> {
     pub fn new(store_beats: usize, egress: usize) -> Self {
         Self {
             egress: Fifo::new(egress),
+            loaded: Fifo::new(egress),
             quads: (0..N / 64).map(|_| DFF::default()).collect(),
             store: Fifo::new(store_beats),
             // A segment has at least one beat, so there are never more sums than beats.
@@ -293,13 +307,19 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             totals_frame,
             totals,
             index,
+            midway,
+            final_beat,
+            consuming,
             previous,
             held,
             held_valid,
-            releases
+            releases,
+            roomy
         );
         self.egress.clk.next = self.clk.val();
         self.egress.rst.next = self.rst.val();
+        self.loaded.clk.next = self.clk.val();
+        self.loaded.rst.next = self.rst.val();
         self.store.clk.next = self.clk.val();
         self.store.rst.next = self.rst.val();
         self.sums.clk.next = self.clk.val();
@@ -367,7 +387,14 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         let stays = holds & held.header.plain_ack & backlog & !arrives;
         let direct = arrives & (joins | (!holds & !(offer.plain_ack & backlog)));
         self.s.ready.next = fits;
-        self.egress.s.valid.next = direct | (holds & !stays & !joins);
+        let passes = direct | (holds & !stays & !joins);
+        self.egress.s.valid.next = passes;
+        self.loaded.s.valid.next = passes;
+        self.loaded.s.data.next = if direct {
+            offer.length.any()
+        } else {
+            held.header.length.any()
+        };
         self.egress.s.data.next = if direct {
             Waiting {
                 header: offer,
@@ -389,11 +416,13 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         // Build: a header enters once its payload's sum is known.
         let waiting = self.egress.m.data.val();
         let header = waiting.header;
-        let has_payload = header.length.any();
-        let room = !self.frames.almost_full.val();
+        let has_payload = self.loaded.m.data.val();
+        self.roomy.d.next = !self.frames.almost_full.val();
+        let room = self.roomy.q.val();
         let take = room & (!has_payload | self.sums.m.valid.val());
-        let enter = take & self.egress.m.valid.val();
+        let enter = take & self.loaded.m.valid.val();
         self.egress.m.ready.next = take;
+        self.loaded.m.ready.next = take;
         self.sums.m.ready.next = enter & has_payload;
         let payload_bytes = bit_cast::<16, 14>(header.length);
         let words = sack_words(header.sack.count);
@@ -450,6 +479,8 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
                 length: header.length,
                 bytes: header_bytes + bit_cast::<15, 14>(header.length),
                 beats: bits::<8>(0),
+                single: false,
+                begins_with_payload: false,
                 payload_begin: bits::<8>(0),
                 payload_end: bits::<8>(0),
                 merged: waiting.merged,
@@ -515,8 +546,10 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             let beat_log2 = K.trailing_zeros() as u64;
             let payload_beats = (bit_cast::<15, 14>(frame.length) + up) >> beat_log2;
             self.totals_frame.d.next = frame;
-            self.totals_frame.d.next.beats =
-                ((frame.bytes - bits::<15>(1)) >> beat_log2).get_bits::<8>(0);
+            let beats = ((frame.bytes - bits::<15>(1)) >> beat_log2).get_bits::<8>(0);
+            self.totals_frame.d.next.beats = beats;
+            self.totals_frame.d.next.single = !beats.any();
+            self.totals_frame.d.next.begins_with_payload = frame.length.any() & !filled.any();
             self.totals_frame.d.next.payload_begin = filled;
             self.totals_frame.d.next.payload_end = filled + payload_beats.get_bits::<8>(0);
             self.totals.d.next = Totals {
@@ -543,14 +576,20 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
 
         // Emit: header and payload without a gap.
         let frame = self.frames.m.data.val();
-        let first = !self.index.q.val().any();
+        // What a beat is, is found a beat ahead.
         let index = self.index.q.val();
-        let last = index == frame.beats;
+        let first = !self.midway.q.val();
+        let last = if first {
+            frame.single
+        } else {
+            self.final_beat.q.val()
+        };
+        let consume = if first {
+            frame.begins_with_payload
+        } else {
+            self.consuming.q.val()
+        };
         let rest = bit_cast::<8, 15>(frame.bytes) & bits::<8>(K as u64 - 1);
-        let mut consume = index < frame.payload_end;
-        if LONG >= K {
-            consume = consume & (index >= frame.payload_begin);
-        }
         let payload_ready = !consume | self.store.m.valid.val();
         let released = self.releases.q.val();
         let one_is_enough = !frame.merged & released.any();
@@ -598,11 +637,14 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         self.frames.m.ready.next = advance & last;
         if advance {
             self.previous.d.next = arriving;
-            self.index.d.next = if last {
-                bits::<8>(0)
-            } else {
-                self.index.q.val() + bits::<8>(1)
-            };
+            let next = index + bits::<8>(1);
+            self.index.d.next = if last { bits::<8>(0) } else { next };
+            self.midway.d.next = !last;
+            self.final_beat.d.next = next == frame.beats;
+            self.consuming.d.next = next < frame.payload_end;
+            if LONG >= K {
+                self.consuming.d.next = (next < frame.payload_end) & (next >= frame.payload_begin);
+            }
         }
         self.m.data.next = self.out.m.data.val();
         self.m.valid.next = self.out.m.valid.val();
@@ -628,6 +670,7 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             self.partial_valid.d.next = false;
             self.totals_valid.d.next = false;
             self.index.d.next = bits::<8>(0);
+            self.midway.d.next = false;
             self.held_valid.d.next = false;
             self.releases.d.next = bits::<12>(0);
         }
