@@ -147,6 +147,13 @@ pub struct Registers {
     pub idle: Signal<Out, Bit>,
     waiting: Fifo<Mmio>,
     state: DFF<State>,
+    /// Where the access in `Act` leads, and which stages it is for.
+    target: DFF<Region>,
+    for_fetch: DFF<Bit>,
+    for_notify: DFF<Bit>,
+    for_table: DFF<Bit>,
+    for_command: DFF<Bit>,
+    opens: DFF<Bit>,
     clear: DFF<Bits<10>>,
     shadow: Ram<Bits<64>, 10>,
     control: DFF<Bit>,
@@ -203,7 +210,23 @@ impl Logic for Registers {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, state, clear, control, station, slots, slots_log2, stage, entry, tickets
+            self,
+            clk,
+            state,
+            target,
+            for_fetch,
+            for_notify,
+            for_table,
+            for_command,
+            opens,
+            clear,
+            control,
+            station,
+            slots,
+            slots_log2,
+            stage,
+            entry,
+            tickets
         );
         self.waiting.clk.next = self.clk.val();
         self.waiting.rst.next = self.rst.val();
@@ -233,7 +256,7 @@ impl Logic for Registers {
         let access = self.waiting.m.data.val();
         let word = access.address.get_bits::<9>(3);
         let found = region(access.address, self._identity.contexts);
-        let target = if access.bar.any() {
+        let aim = if access.bar.any() {
             Region::Nothing
         } else {
             found
@@ -241,7 +264,7 @@ impl Logic for Registers {
         // Context 0's page follows the page of the global registers.
         let page = access.address.get_bits::<6>(12) - bits::<6>(1);
         let register = word.get_bits::<4>(0);
-        let place = shadow(target, page.get_bits::<5>(0), register);
+        let place = shadow(aim, page.get_bits::<5>(0), register);
         self.shadow.read_address.next = place;
         let last = self.shadow.read_data.val();
         let low = access.strobe.get_bit(0);
@@ -259,37 +282,46 @@ impl Logic for Registers {
             },
         );
 
-        // Act.
+        // What it asks for, while its register's last value is read.
         let write = access.write;
-        let command = target == Region::Command;
-        let commit = target == Region::Commit;
-        let in_page = target == Region::Page;
         let is_index = (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
             | (register == bits::<4>(context::RECORD_HEAD / 8))
             | (register == bits::<4>(context::INTERRUPT_ARM / 8));
         let is_enable = register == bits::<4>(context::ENABLE / 8);
-        let page_write = write & in_page & (low | !is_index);
-        let for_fetch = page_write
-            & (is_enable
-                | (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
-                | (register == bits::<4>(context::DESCRIPTOR_BASE / 8))
-                | (register == bits::<4>(context::DESCRIPTOR_LOG2 / 8))
-                | (register == bits::<4>(context::CONSUMED_ADDRESS / 8)));
-        let for_notify = page_write
-            & (is_enable
-                | (register == bits::<4>(context::RECORD_HEAD / 8))
-                | (register == bits::<4>(context::INTERRUPT_ARM / 8))
-                | (register == bits::<4>(context::RECORD_BASE / 8))
-                | (register == bits::<4>(context::RECORD_LOG2 / 8)));
-        let for_table = write & commit & low;
-        let for_command = write & command & low;
+        let page_write = write & (aim == Region::Page) & (low | !is_index);
         let opcode = access.data.get_bits::<8>(24);
         let open = opcode == bits::<8>(Opcode::Open as u64);
         let set = opcode == bits::<8>(Opcode::Set as u64);
+        if (self.state.q.val() == State::Look) & self.waiting.m.valid.val() {
+            self.target.d.next = aim;
+            self.for_fetch.d.next = page_write
+                & (is_enable
+                    | (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
+                    | (register == bits::<4>(context::DESCRIPTOR_BASE / 8))
+                    | (register == bits::<4>(context::DESCRIPTOR_LOG2 / 8))
+                    | (register == bits::<4>(context::CONSUMED_ADDRESS / 8)));
+            self.for_notify.d.next = page_write
+                & (is_enable
+                    | (register == bits::<4>(context::RECORD_HEAD / 8))
+                    | (register == bits::<4>(context::INTERRUPT_ARM / 8))
+                    | (register == bits::<4>(context::RECORD_BASE / 8))
+                    | (register == bits::<4>(context::RECORD_LOG2 / 8)));
+            self.for_table.d.next = write & (aim == Region::Commit) & low;
+            self.for_command.d.next = write & (aim == Region::Command) & low;
+            self.opens.d.next = open;
+        }
+
+        // Act.
+        let target = self.target.q.val();
+        let in_page = target == Region::Page;
+        let for_fetch = self.for_fetch.q.val();
+        let for_notify = self.for_notify.q.val();
+        let for_table = self.for_table.q.val();
+        let for_command = self.for_command.q.val();
         let ready = (!for_fetch | self.fetch.s.ready.val())
             & (!for_notify | self.notify.s.ready.val())
             & (!for_table | self.lookup.s.ready.val())
-            & (!(for_command & open) | self.connection.s.ready.val())
+            & (!(for_command & self.opens.q.val()) | self.connection.s.ready.val())
             & (write | self.completion.s.ready.val());
         let act = (self.state.q.val() == State::Act) & ready;
 
@@ -406,7 +438,7 @@ impl Logic for Registers {
             }
         }
         let stage = self.stage.q.val();
-        self.connection.s.valid.next = act & for_command & open;
+        self.connection.s.valid.next = act & for_command & self.opens.q.val();
         self.connection.s.data.next = ConnectionWrite {
             flow: access.data.get_bits::<16>(0),
             connection: Connection {
