@@ -26,6 +26,8 @@ use hallux_hdl::prelude::*;
 pub struct Shortcut {
     /// It knows where the event, a segment, lies.
     pub follows: Bit,
+    /// If it brings bytes, the ring takes them all and they close no gap.
+    pub fits: Bit,
     /// It knows what that segment acknowledges.
     pub acknowledges: Bit,
     /// That segment reports bytes out of order, of which it knows nothing.
@@ -43,7 +45,9 @@ pub struct Shortcut {
 /// left for it before.
 #[hdl_fn]
 pub fn taken(shortcut: Shortcut) -> Bit {
-    (shortcut.follows & shortcut.acknowledges & !shortcut.reports) | shortcut.sends | shortcut.bumps
+    (shortcut.follows & shortcut.fits & shortcut.acknowledges & !shortcut.reports)
+        | shortcut.sends
+        | shortcut.bumps
 }
 
 /// A segment in order.
@@ -52,10 +56,17 @@ fn follows(live: Live, work: Work) -> Bit {
     let flow = live.flow;
     let event = work.decoded.event;
     let in_order = event.seq == flow.rcv_nxt;
-    let fits = bit_cast::<25, 14>(event.payload_len) <= flow.rx_avail;
-    let fills_no_gap = fits & !flow.gaps & !flow.rx_fin;
     let old_stamp = work.timed & precedes(event.ts_val, flow.ts_recent);
-    in_order & !old_stamp & !work.decoded.fin & (fills_no_gap | !work.decoded.has_text)
+    in_order & !old_stamp & !work.decoded.fin
+}
+
+/// Its bytes, if there are any, find room and close no gap.
+#[hdl_fn]
+fn fits(live: Live, work: Work) -> Bit {
+    let flow = live.flow;
+    let wide_enough = flow.rx_avail.get_bits::<11>(14).any()
+        | (work.decoded.event.payload_len <= flow.rx_avail.get_bits::<14>(0));
+    (wide_enough & !flow.gaps & !flow.rx_fin) | !work.decoded.has_text
 }
 
 /// An acknowledgement that is new, or repeated beside payload.
@@ -169,6 +180,7 @@ pub fn shortcut(live: Live, work: Work) -> Shortcut {
     };
     Shortcut {
         follows: plain & receives & follows(live, work),
+        fits: fits(live, work),
         acknowledges: acknowledges(live, work),
         reports: work.decoded.reports,
         sends: plain & grants & sends,
