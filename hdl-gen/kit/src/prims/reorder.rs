@@ -42,6 +42,9 @@ pub struct Reorder<T: Flat> {
     skipped: DFF<Bits<256>>,
     /// Number that leaves next.
     head: DFF<Bits<16>>,
+    /// Its slot holds a word or a skip; and a skip.
+    here: DFF<Bit>,
+    skips: DFF<Bit>,
     /// A word was read from `slots` and enters `queue` now.
     reading: DFF<Bit>,
     queue: Fifo<T>,
@@ -70,6 +73,8 @@ impl<T: Flat> Reorder<T> {
             present: DFF::default(),
             skipped: DFF::default(),
             head: DFF::default(),
+            here: DFF::default(),
+            skips: DFF::default(),
             reading: DFF::default(),
             queue: Fifo::new(OUTPUT),
             _depth: depth,
@@ -87,7 +92,7 @@ impl<T: Flat> Default for Reorder<T> {
 impl<T: Flat> Logic for Reorder<T> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, present, skipped, head, reading);
+        dff_setup!(self, clk, present, skipped, head, here, skips, reading);
         self.slots.clk.next = self.clk.val();
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
@@ -103,8 +108,8 @@ impl<T: Flat> Logic for Reorder<T> {
         self.slots.write_data.next = self.s.data.val();
 
         let oldest = self.head.q.val() & mask;
-        let here = ((self.present.q.val() >> oldest) & bits::<256>(1)).any();
-        let skips = ((self.skipped.q.val() >> oldest) & bits::<256>(1)).any();
+        let here = self.here.q.val();
+        let skips = self.skips.q.val();
         // One word may be between `slots` and the queue when this one is read, so a
         // read needs two free places.
         let room = self.queue.level.val() < bits::<16>(OUTPUT as u64 - 1);
@@ -127,6 +132,24 @@ impl<T: Flat> Logic for Reorder<T> {
                 skipped = skipped | (bits::<256>(1) << slot);
             }
         }
+        // What the next clock finds at the oldest number.
+        let after = (oldest + bits::<16>(1)) & mask;
+        let oldest_here = ((self.present.q.val() >> oldest) & bits::<256>(1)).any();
+        let oldest_skips = ((self.skipped.q.val() >> oldest) & bits::<256>(1)).any();
+        let after_here = ((self.present.q.val() >> after) & bits::<256>(1)).any();
+        let after_skips = ((self.skipped.q.val() >> after) & bits::<256>(1)).any();
+        let at_oldest = accept & (slot == oldest);
+        let at_after = accept & (slot == after);
+        self.here.d.next = if leave {
+            after_here | at_after
+        } else {
+            oldest_here | at_oldest
+        };
+        self.skips.d.next = if leave {
+            after_skips | (at_after & self.skip.val())
+        } else {
+            oldest_skips | (at_oldest & self.skip.val())
+        };
         self.present.d.next = present;
         self.skipped.d.next = skipped;
 
@@ -140,6 +163,8 @@ impl<T: Flat> Logic for Reorder<T> {
             self.present.d.next = bits::<256>(0);
             self.skipped.d.next = bits::<256>(0);
             self.head.d.next = bits::<16>(0);
+            self.here.d.next = false;
+            self.skips.d.next = false;
             self.reading.d.next = false;
         }
     }
