@@ -74,6 +74,8 @@ module reorder_segment (
     logic [255:0] present;
     logic [255:0] skipped;
     logic [15:0] head;
+    logic here;
+    logic skips;
     logic reading;
     logic queue_s_ready;
     logic [392:0] queue_m_data;
@@ -89,8 +91,6 @@ module reorder_segment (
     assign s_ready = near;
     assign slots_write_enable = accept & !skip;
     wire [15:0] oldest = head & 16'h7f;
-    wire here = |((present >> oldest) & 256'h1);
-    wire skips = |((skipped >> oldest) & 256'h1);
     wire room = queue_level < 16'd3;
     wire leave = here & (skips | room);
     always_comb begin
@@ -107,6 +107,13 @@ module reorder_segment (
             end
         end
     end
+    wire [15:0] after = (oldest + 16'd1) & 16'h7f;
+    wire oldest_here = |((present >> oldest) & 256'h1);
+    wire oldest_skips = |((skipped >> oldest) & 256'h1);
+    wire after_here = |((present >> after) & 256'h1);
+    wire after_skips = |((skipped >> after) & 256'h1);
+    wire at_oldest = accept & (slot == oldest);
+    wire at_after = accept & (slot == after);
     assign m_data = queue_m_data;
     assign m_valid = queue_m_valid;
     assign idle = !(|present) & !reading & !(|queue_level);
@@ -137,12 +144,16 @@ module reorder_segment (
         if (leave) begin
             head <= head + 16'd1;
         end
+        here <= leave ? (after_here | at_after) : (oldest_here | at_oldest);
+        skips <= leave ? (after_skips | (at_after & skip)) : (oldest_skips | (at_oldest & skip));
         present <= present_1;
         skipped <= skipped_1;
         if (rst) begin
             present <= 256'd0;
             skipped <= 256'd0;
             head <= 16'd0;
+            here <= 1'b0;
+            skips <= 1'b0;
             reading <= 1'b0;
         end
     end
