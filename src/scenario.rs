@@ -175,6 +175,9 @@ pub struct Host {
     /// Smallest retransmission timeout.
     #[schemars(extend("x-minimum" = "1ps"))]
     pub rto_min: Duration,
+    /// Least time from one interrupt of a context to the next, up to 2s; 0ps for none.
+    #[schemars(extend("x-maximum" = "2s"))]
+    pub interrupt_interval: Duration,
     /// CPU cost profile: `free`, `flextoe`, `tas` or `linux`.
     pub cpu: CpuProfileName,
     /// Ring of each `capture` module of its NIC, a power of two from 4KiB to 1GiB.
@@ -194,6 +197,7 @@ impl Default for Host {
             ecn: false,
             sack: true,
             rto_min: Duration(200_000_000),
+            interrupt_interval: Duration(0),
             cpu: CpuProfileName::Flextoe,
             rules: Vec::new(),
         }
@@ -593,6 +597,11 @@ impl Settings {
             self.pcie.delay.0 > 0,
             "pcie.delay",
             "must be greater than zero: a link without delay gives no lookahead".into(),
+        )?;
+        check(
+            self.host.interrupt_interval.0 <= 2_000_000_000_000,
+            "host.interrupt_interval",
+            format!("must be at most 2s, not {}", self.host.interrupt_interval),
         )?;
         check(
             self.host.ring.0.is_power_of_two() && (8 << 10..=16 << 20).contains(&self.host.ring.0),

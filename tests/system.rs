@@ -237,6 +237,30 @@ fn skipping_changes_nothing_but_the_cycles_evaluated() {
     assert_eq!((off, verify), (clock, clock));
 }
 
+/// Interrupts of a vector that has just interrupted wait for its interval, in gates as in the
+/// behavioural NIC, and skipping wakes up for them.
+#[test]
+fn moderated_interrupts_wait_for_their_interval() {
+    const INTERVAL: u64 = 100_000_000;
+    const ECHOES: &str = "app={ kind = \"rpc\", connections = 1, requests = 12, size = \"64B\", \
+                          think_time = \"30us\" }";
+    let place = small_place();
+    let moderated = [ECHOES, "host.interrupt_interval=100us"];
+    let p50 = |out: &str, assignments: &[&str], skip: &str| {
+        let options = ["--skip", skip];
+        count(&run(&place, out, assignments, &options)["request_ps"]["p50"])
+    };
+    assert!(p50("free", &[ECHOES], "on") < 15_000_000);
+    // Each request waits for the interval that began with the answer before it.
+    let waited = p50("on", &moderated, "on");
+    assert!((INTERVAL / 2..INTERVAL).contains(&waited), "{waited}");
+    assert_eq!(p50("off", &moderated, "off"), waited);
+    assert_same(&results(&place, "on"), &results(&place, "off"));
+    let behavioural = [&moderated[..], &["nic.model=\"behavioural\""]].concat();
+    let same = p50("behavioural", &behavioural, "on");
+    assert!(same.abs_diff(waited) < INTERVAL / 50, "{same} for {waited}");
+}
+
 /// Keys that a table of docs/results.md lists under the heading of `file`.
 fn documented(file: &str) -> BTreeSet<String> {
     let text = fs::read_to_string(format!("{}/docs/results.md", command::PROJECT)).unwrap();

@@ -197,6 +197,7 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.delayed_acks = settings.host.delayed_acks;
     config.ecn = settings.host.ecn;
     config.sack = settings.host.sack;
+    config.interrupt_interval = Time::from_ps(settings.host.interrupt_interval.0);
     config.registers = scenario.registers.clone();
     let modules = (0..).zip(&scenario.design.modules);
     config.captures = modules

@@ -103,6 +103,9 @@ pub mod context {
     pub const CONSUMED_ADDRESS: u64 = 0x38;
     /// Bit 0 enables the context; writing it 0 then 1 resets its indices.
     pub const ENABLE: u64 = 0x40;
+    /// Least time from one interrupt of the context's vector to the next, in ns, at most
+    /// 2³¹; 0, as after reset: none.
+    pub const INTERRUPT_INTERVAL: u64 = 0x48;
 }
 
 /// Bytes of a connection's state in host memory.

@@ -26,6 +26,7 @@ use crate::stages::frame_buffer::FrameBuffer;
 use crate::stages::gather::Gather;
 use crate::stages::group::{Group, probe};
 use crate::stages::identify_pool::IdentifyPool;
+use crate::stages::moderate::Moderate;
 use crate::stages::notify::Notify;
 use crate::stages::parse::Parse;
 use crate::stages::registers::{Identity, Registers};
@@ -130,6 +131,7 @@ pub struct Nic<const N: usize, const K: usize> {
     frames: Vec<Gather<Beat<N, K>>>,
     tally: Vec<Tally>,
     notify: Notify<N>,
+    moderate: Moderate<N>,
     fetch: Fetch<N>,
     registers: Registers,
     upstream: Upstream<N>,
@@ -237,6 +239,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             frames: (0..several).map(|_| Gather::new(groups)).collect(),
             tally: (0..several).map(|_| Tally::new(groups)).collect(),
             notify: Notify::new(contexts, connections, point.record_wait.into()),
+            moderate: Moderate::new(contexts),
             fetch: Fetch::new(contexts, point.descriptor_bursts as usize),
             registers: Registers::new(Identity {
                 contexts: point.contexts.into(),
@@ -312,6 +315,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.identify.rst.next = self.rst.val();
         self.notify.clk.next = self.clk.val();
         self.notify.rst.next = self.rst.val();
+        self.moderate.clk.next = self.clk.val();
+        self.moderate.rst.next = self.rst.val();
+        self.moderate.now.next = self.clock.q.val();
         self.fetch.clk.next = self.clk.val();
         self.fetch.rst.next = self.rst.val();
         self.registers.clk.next = self.clk.val();
@@ -667,7 +673,11 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.registers.now.next = self.clock.q.val();
         self.registers.m_fetch.join(&mut self.fetch.s_context);
         self.registers.m_notify.join(&mut self.notify.s_context);
-        self.notify.m_up.join(&mut self.upstream.s_notify);
+        self.moderate.s_context.next = self.registers.m_notify.data.val();
+        self.moderate.s_context_valid.next =
+            self.registers.m_notify.valid.val() & self.notify.s_context.ready.val();
+        self.notify.m_up.join(&mut self.moderate.s);
+        self.moderate.m.join(&mut self.upstream.s_notify);
         self.fetch.m_up.join(&mut self.upstream.s_fetch);
         StreamSource::<Up<N>>::link(&mut self.up, &mut self.upstream.m);
 
@@ -738,7 +748,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         pulses.set_bits(10, bit(identified & (class == bits::<2>(CLASS_SLOW))));
         pulses.set_bits(11, bit(sent));
         pulses.set_bits(12, counted);
-        pulses.set_bits(19, bit(self.notify.interrupts.val()));
+        pulses.set_bits(19, bit(self.moderate.interrupts.val()));
         self.registers.pulses.next = pulses;
 
         // Quiescence. The register file is apart: it asks whether the rest has drained.
@@ -748,6 +758,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             & self.identify.idle.val()
             & rests
             & self.notify.idle.val()
+            & self.moderate.idle.val()
             & self.fetch.idle.val()
             & self.upstream.idle.val()
             & !self.tx_register.m.valid.val();
@@ -768,7 +779,12 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             let other = self.group[g].wake_at.val();
             wake_at = if other < wake_at { other } else { wake_at };
         }
-        self.wake_at.next = wake_at;
+        let interrupt_at = self.moderate.wake_at.val();
+        self.wake_at.next = if interrupt_at < wake_at {
+            interrupt_at
+        } else {
+            wake_at
+        };
 
         // Probes.
         let none = bits::<24>(NO_TICKET);

@@ -39,7 +39,7 @@ use hallux_toe::interface::{
 use registers::Registers;
 use rings::{Context, Request};
 use std::any::Any;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Index of the PCIe port.
 const PCIE: usize = 0;
@@ -132,6 +132,8 @@ pub struct BehaviouralNic {
     fetches: BTreeMap<u64, Fetch>,
     next_fetch: u64,
     slow_frames: u64,
+    /// Interrupts that wait: until when, and of which context.
+    moderated: BTreeSet<(Time, usize)>,
     msix_disabled: bool,
     counters: [u64; COUNTERS.len()],
 }
@@ -161,6 +163,7 @@ impl BehaviouralNic {
             fetches: BTreeMap::new(),
             next_fetch: 0,
             slow_frames: 0,
+            moderated: BTreeSet::new(),
             msix_disabled: false,
             counters: [0; COUNTERS.len()],
             config,
@@ -212,16 +215,7 @@ impl BehaviouralNic {
         for request in requests {
             match request {
                 Request::Write { address, data } => self.write(now, address, data, io),
-                Request::Interrupt => {
-                    self.count(counter::INTERRUPTS);
-                    if !self.msix_disabled {
-                        let message = Message::Interrupt {
-                            vector: context as u16,
-                            kind: InterruptKind::MsiX,
-                        };
-                        self.to_host(now, message, io);
-                    }
-                }
+                Request::Interrupt => self.interrupt(now, context, io),
                 Request::Fetch { address, count } => {
                     let bytes = count as usize * interface::DESCRIPTOR_BYTES as usize;
                     self.read(
@@ -233,6 +227,25 @@ impl BehaviouralNic {
                     );
                 }
             }
+        }
+    }
+
+    /// Raises a context's interrupt, or has it wait until its interval has passed.
+    fn interrupt(&mut self, now: Time, context: usize, io: &mut Io<'_>) {
+        let rings = &mut self.contexts[context];
+        let interval = Time::from_ns(rings.interrupt_interval.into());
+        if interval > Time::ZERO && now < rings.next_interrupt {
+            self.moderated.insert((rings.next_interrupt, context));
+            return;
+        }
+        rings.next_interrupt = now + interval;
+        self.count(counter::INTERRUPTS);
+        if !self.msix_disabled {
+            let message = Message::Interrupt {
+                vector: context as u16,
+                kind: InterruptKind::MsiX,
+            };
+            self.to_host(now, message, io);
         }
     }
 
@@ -588,6 +601,11 @@ impl BehaviouralNic {
         self.debts.front().map_or(Time::NEVER, |(due, _)| *due)
     }
 
+    /// When the first interrupt has waited long enough.
+    fn next_interrupt(&self) -> Time {
+        self.moderated.first().map_or(Time::NEVER, |(at, _)| *at)
+    }
+
     /// When grants that wait for the wire can go on.
     fn next_grant(&self) -> Time {
         if self.ready.is_empty() {
@@ -630,7 +648,9 @@ impl Component for BehaviouralNic {
     }
 
     fn next_action(&self) -> Time {
-        self.next_grant().min(self.next_reminder())
+        self.next_grant()
+            .min(self.next_reminder())
+            .min(self.next_interrupt())
     }
 
     fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
@@ -641,6 +661,10 @@ impl Component for BehaviouralNic {
                 match (port, message) {
                     (ETH, Message::Frame(frame)) => self.receive_frame(at, &frame, io),
                     (_, message) => self.receive_pcie(at, message, io),
+                }
+            } else if next < horizon && next == self.next_interrupt() {
+                if let Some((at, context)) = self.moderated.pop_first() {
+                    self.interrupt(at, context, io);
                 }
             } else if next < horizon && next == self.next_reminder() {
                 self.remind(next, io);

@@ -1,5 +1,6 @@
 //! The rings of one application context: descriptors in, records and interrupts out.
 
+use hallux_channel::Time;
 use hallux_toe::interface::{DESCRIPTOR_BYTES, Record, RecordKind, context};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -36,6 +37,9 @@ pub(super) struct Context {
     head: u32,
     posted: u32,
     armed: Option<u32>,
+    /// Least time from one interrupt to the next, in ns, and when the next may be raised.
+    pub(super) interrupt_interval: u32,
+    pub(super) next_interrupt: Time,
     /// Updates that found the ring full, by flow, in the order of their first.
     held: BTreeMap<u16, Record>,
     order: VecDeque<u16>,
@@ -62,6 +66,7 @@ impl Context {
             context::RECORD_BASE => self.record_base = value,
             context::RECORD_LOG2 => self.record_log2 = (value as u32).min(16),
             context::CONSUMED_ADDRESS => self.consumed_address = value,
+            context::INTERRUPT_INTERVAL => self.interrupt_interval = value as u32,
             context::ENABLE => {
                 self.enabled = value & 1 == 1;
                 if !self.enabled {
@@ -72,6 +77,8 @@ impl Context {
                         record_base: self.record_base,
                         record_log2: self.record_log2,
                         fetching: self.fetching,
+                        interrupt_interval: self.interrupt_interval,
+                        next_interrupt: self.next_interrupt,
                         ..Self::default()
                     };
                 }

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use hallux_channel::{Seed, Time};
+use hallux_toe::interface::{context, register};
 
 use crate::control::packet::Mac;
 use crate::control::round_trip::TimeoutBounds;
@@ -79,6 +80,8 @@ pub struct HostConfig {
     /// The NIC acknowledges every second segment at once and the others with data or after
     /// its delay (RFC 1122 §4.2.3.2); otherwise every segment at once.
     pub delayed_acks: bool,
+    /// Least time from one interrupt of a context to the next, up to 2 s; [`Time::ZERO`] for none.
+    pub interrupt_interval: Time,
     /// Register writes before the NIC takes frames: offset in BAR 0 and value.
     pub registers: Vec<(u64, u64)>,
     /// Modules of the NIC that mirror frames to a ring.
@@ -120,6 +123,7 @@ impl HostConfig {
             sack: true,
             ecn: false,
             delayed_acks: false,
+            interrupt_interval: Time::ZERO,
             registers: Vec::new(),
             captures: Vec::new(),
             capture_wait: Time::from_us(10),
@@ -174,6 +178,21 @@ impl HostConfig {
             return Err(ConfigError::NoContext { host: host() });
         }
         Ok(())
+    }
+
+    /// Register writes before the NIC takes frames, those of the interrupts' interval included.
+    pub(crate) fn registers_at_bring_up(&self) -> Vec<(u64, u64)> {
+        let mut writes = self.registers.clone();
+        if self.interrupt_interval > Time::ZERO {
+            writes.extend((0..=u64::from(self.contexts)).map(|number| {
+                let page = register::CONTEXT + number * register::CONTEXT_STRIDE;
+                (
+                    page + context::INTERRUPT_INTERVAL,
+                    self.interrupt_interval.ns(),
+                )
+            }));
+        }
+        writes
     }
 
     /// The neighbour through which `ip` is reached; `None` if there is no route.

@@ -138,7 +138,7 @@ impl ControlPlane {
         config.validate()?;
         let memory = Memory::new(MEMORY_BASE, config.memory_bytes);
         let driver_config = DriverConfig {
-            registers: config.registers.clone(),
+            registers: config.registers_at_bring_up(),
             captures: config.captures.clone(),
             mac: config.mac,
             contexts: config.contexts,

@@ -73,6 +73,8 @@ enum Measure {
     Connections,
     /// A connection with a rate beside one without, on designs with a rate wheel.
     Pacing,
+    /// Interrupts a millisecond and echoes over the interval between interrupts.
+    Moderation,
     /// Goodput of the ladder's five design points.
     Ladder,
     /// 64-byte segments with each extension module; six models, so only when named.
@@ -280,6 +282,13 @@ fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<
             figures
                 .pacing
                 .push(throughput::pacing(subject, rate, span)?);
+        }
+    }
+    if wanted(Measure::Moderation) {
+        for interval in [0, 5, 20, 100].map(Time::from_us) {
+            tell(&format!("interrupts {} us apart", interval.ns() / 1000));
+            let measured = throughput::moderation(subject, interval, span)?;
+            figures.moderation.push(measured);
         }
     }
     if wanted(Measure::Connections) {

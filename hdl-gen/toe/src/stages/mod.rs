@@ -11,6 +11,7 @@ pub mod gather;
 pub mod group;
 pub mod identify;
 pub mod identify_pool;
+pub mod moderate;
 pub mod notify;
 pub mod octets;
 pub mod parse;

@@ -304,6 +304,7 @@ impl Logic for Registers {
                 & (is_enable
                     | (register == bits::<4>(context::RECORD_HEAD / 8))
                     | (register == bits::<4>(context::INTERRUPT_ARM / 8))
+                    | (register == bits::<4>(context::INTERRUPT_INTERVAL / 8))
                     | (register == bits::<4>(context::RECORD_BASE / 8))
                     | (register == bits::<4>(context::RECORD_LOG2 / 8)));
             self.for_table.d.next = write & (aim == Region::Commit) & low;

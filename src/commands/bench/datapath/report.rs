@@ -5,7 +5,7 @@ use super::events;
 use super::latency::Latencies;
 use super::modules::ModuleRate;
 use super::recovery::Curve;
-use super::throughput::{Bulk, Figure, OneFlow, Paced, Point, Rpc, SmallSegments, Step};
+use super::throughput::{Bulk, Figure, Moderated, OneFlow, Paced, Point, Rpc, SmallSegments, Step};
 use comfy_table::{CellAlignment, Table, presets};
 use hallux_toe::design::DesignPoint;
 use serde::Serialize;
@@ -23,6 +23,7 @@ pub struct DesignFigures {
     pub loss: Vec<Point>,
     pub connections: Vec<Point>,
     pub pacing: Vec<Paced>,
+    pub moderation: Vec<Moderated>,
 }
 
 impl DesignFigures {
@@ -38,6 +39,7 @@ impl DesignFigures {
             loss: Vec::new(),
             connections: Vec::new(),
             pacing: Vec::new(),
+            moderation: Vec::new(),
         }
     }
 
@@ -82,6 +84,8 @@ impl DesignFigures {
         put("connection_curve", curve(&self.connections));
         let pacing = (!self.pacing.is_empty()).then(|| json!(self.pacing));
         put("pacing", pacing);
+        let moderation = (!self.moderation.is_empty()).then(|| json!(self.moderation));
+        put("moderation", moderation);
         keys
     }
 }
@@ -222,6 +226,16 @@ pub fn table(figures: &DesignFigures) -> String {
         row("the flow beside it", "Gb/s", &pacing.rest);
     }
     let mut text = format!("{}\n{rates}\n", figures.design);
+    for moderated in &figures.moderation {
+        text += &format!(
+            "interrupts {} ns apart: {:.1} a ms, {:.3} M echoes/s, p50 {} ns, p99.99 {} ns\n",
+            moderated.interval_ns,
+            moderated.interrupts_per_ms,
+            moderated.mrps,
+            moderated.p50_ns,
+            moderated.p9999_ns
+        );
+    }
     if let Some(small) = &figures.small {
         let limits = small.bounds.iter();
         let limits: Vec<_> = limits

@@ -74,6 +74,8 @@ pub struct Load {
     pub paced: Option<u64>,
     /// The host offers SACK, where the NIC has something of it.
     pub sack: bool,
+    /// The host does not poll but waits for interrupts, which come so far apart at least.
+    pub interrupts: Option<Time>,
 }
 
 impl Load {
@@ -91,6 +93,7 @@ impl Load {
             delayed_acks: false,
             paced: None,
             sack: true,
+            interrupts: None,
         }
     }
 }
@@ -234,8 +237,11 @@ pub fn run_with<T: Component + Clone + 'static>(
 
 fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
     let mut simulation = Simulation::new();
+    let defaults = HostConfig::new("host", HOST_MAC, HOST_IP, SEED);
     let host = Host::new(HostConfig {
         cpu: CpuProfile::free(),
+        poll_window: load.interrupts.map_or(defaults.poll_window, |_| Time::ZERO),
+        interrupt_interval: load.interrupts.unwrap_or(Time::ZERO),
         neighbours: vec![(PEER_IP, PEER_MAC)],
         rx_ring: load.ring,
         tx_ring: load.ring,
@@ -245,7 +251,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
         registers: subject.registers.clone(),
         captures: captures(&subject.point),
         descriptor_log2: 12,
-        ..HostConfig::new("host", HOST_MAC, HOST_IP, SEED)
+        ..defaults
     })?;
     let (bytes, served) = (Meter::default(), Report::<Served>::new());
     host.run_in_background(apps::serve(

@@ -273,6 +273,44 @@ pub fn pacing(subject: &Subject, bps: u64, span: Time) -> Result<Paced> {
     })
 }
 
+/// Interrupts that are kept apart, and what it costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Moderated {
+    /// Least time between two interrupts of a vector, in ns; 0: none.
+    pub interval_ns: u64,
+    /// Interrupts a millisecond, of all vectors.
+    pub interrupts_per_ms: f64,
+    /// Millions of echoes a second.
+    pub mrps: f64,
+    /// Round trip, in ns.
+    pub p50_ns: u64,
+    pub p9999_ns: u64,
+}
+
+/// 64-byte echoes of 16 connections of a host that waits for interrupts.
+///
+/// # Errors
+/// As [`rig::run`].
+pub fn moderation(subject: &Subject, interval: Time, span: Time) -> Result<Moderated> {
+    let load = Load {
+        span: span.max(interval * 20),
+        warm_up: Time::from_us(60) + interval,
+        interrupts: Some(interval),
+        ..Load::new(16, Work::Request(SMALL), Service::Answer(SMALL as usize))
+    };
+    let measured = rig::run(subject, &load)?;
+    let packets = measured.nic.pcie_packets.get("msix_up").copied();
+    let elapsed = measured.nic.clock_cycles as f64 / subject.point.clock.0 as f64;
+    let latency = &measured.seen.latency;
+    Ok(Moderated {
+        interval_ns: interval.ns(),
+        interrupts_per_ms: packets.unwrap_or(0) as f64 / (elapsed * 1e3),
+        mrps: measured.answers.rate() * 1e-6,
+        p50_ns: latency.quantile(5_000).ns(),
+        p9999_ns: latency.quantile(9_999).ns(),
+    })
+}
+
 /// One point of the ladder: 64 connections, 2-KB echoes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {

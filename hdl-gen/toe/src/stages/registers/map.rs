@@ -45,7 +45,7 @@ pub fn region(offset: Bits<24>, contexts: u64) -> Region {
             Region::Nothing
         }
     } else if page <= bits::<12>(contexts) {
-        if word <= bits::<9>(context::ENABLE / 8) {
+        if word <= bits::<9>(context::INTERRUPT_INTERVAL / 8) {
             Region::Page
         } else {
             Region::Nothing
