@@ -152,7 +152,7 @@ fn global_registers() {
         0x78,
         0x80,
         0xff8,
-        page(0, 0x48),
+        page(0, 0x50),
         page(CONTEXTS, 0),
         0x4_00a0,
         0x5_0050,
