@@ -134,6 +134,9 @@ pub struct Group<const N: usize, const K: usize> {
     grant_stands: DFF<Bit>,
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
+    /// A descriptor that releases bytes has entered `protocol`: of that flow.
+    released: DFF<Bit>,
+    released_flow: DFF<Bits<16>>,
     scheduler_takes: Assert,
     turns: EachOnce,
     acks: Monotone,
@@ -219,6 +222,8 @@ impl<const N: usize, const K: usize> Group<N, K> {
                 point.max_read_request as usize,
             ),
             assemble: Assemble::new(STORE_BYTES / K, point.egress_depth as usize),
+            released: Default::default(),
+            released_flow: Default::default(),
             scheduler_takes: Assert::new("the scheduler takes what a descriptor releases"),
             turns: EachOnce::new(contracts::ARRIVAL_ORDER, contracts::ENDS_ONCE, connections),
             acks: Monotone::new(contracts::MONOTONE_ACK, connections),
@@ -357,17 +362,27 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.wake_at.next = wake_at;
         StreamSink::<ConnectionWrite>::link(&mut self.s_connection, &mut self.post.s_connection);
 
-        // The scheduler learns of a descriptor that releases bytes when it enters
-        // `protocol`: its grant comes behind it, and the outcome of the grant says whether
+        // The scheduler learns of a descriptor that releases bytes when it has entered
+        // `protocol`, behind a register, since the choice of the event takes most of a clock: its grant comes behind it, and the outcome of the grant says whether
         // more can be sent. So the descriptor's own outcome need not.
         let releases = event
             & takes
             & (work.kind == bits::<2>(KIND_HC))
             & (work.class == bits::<2>(CLASS_FAST))
             & work.ack.any();
+        dff_setup!(self, clk, released, released_flow);
+        self.released.d.next = releases;
+        if releases {
+            self.released_flow.d.next = work.flow;
+        }
+        let releases = self.released.q.val();
         let update = self.post.m_update.data.val();
         self.scheduler.s.data.next = Update {
-            flow: if releases { work.flow } else { update.flow },
+            flow: if releases {
+                self.released_flow.q.val()
+            } else {
+                update.flow
+            },
             ready: releases | update.ready,
         };
         self.scheduler.s.valid.next = releases | self.post.m_update.valid.val();
@@ -447,6 +462,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         let at_rest = behind
             & self.arbiter.idle.val()
             & self.scheduler.idle.val()
+            & !releases
             & self.delayed_ack.idle.val();
         self.idle.next = at_rest;
 
@@ -553,6 +569,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         );
         if self.rst.val() {
             self.grant_stands.d.next = false;
+            self.released.d.next = false;
         }
     }
 }
