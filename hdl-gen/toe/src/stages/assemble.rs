@@ -597,16 +597,22 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         let leaves = self.frames.m.valid.val() & payload_ready & may_leave;
         let advance = leaves & self.out.s.ready.val();
         // What is left is worked out for each case before it is known which it is.
-        let pulse = bit_cast::<12, 1>(bit(self.released.val()));
-        let spent_one = released + pulse - bits::<12>(1);
-        let spent_two = released + pulse - bits::<12>(2);
-        self.releases.d.next = if !(advance & first) {
-            released + pulse
+        let fewer = released - bits::<12>(1);
+        let without = if !(advance & first) {
+            released
         } else if frame.merged {
-            spent_two
+            released - bits::<12>(2)
         } else {
-            spent_one
+            fewer
         };
+        let with = if !(advance & first) {
+            released + bits::<12>(1)
+        } else if frame.merged {
+            fewer
+        } else {
+            released
+        };
+        self.releases.d.next = if self.released.val() { with } else { without };
         let arriving = if consume {
             self.store.m.data.val().data
         } else {
