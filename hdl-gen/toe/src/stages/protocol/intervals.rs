@@ -68,8 +68,8 @@ pub struct Spans {
 pub struct Fate {
     /// Its interval touches the segment.
     pub touches: Bit,
-    /// It takes the segment and all that touches it, if that is kept.
-    pub takes: Bit,
+    /// It is empty or touches the segment: it can take the segment and all that touches it.
+    pub free: Bit,
 }
 
 /// How the intervals and a segment meet.
@@ -173,19 +173,19 @@ pub fn meet(spans: Spans, segment: Span, end: Bits<25>, space: Bits<25>, slots: 
     Meeting {
         a: Fate {
             touches: a,
-            takes: a_free,
+            free: a_free,
         },
         b: Fate {
             touches: b,
-            takes: b_free & !a_free,
+            free: b_free,
         },
         c: Fate {
             touches: c,
-            takes: c_free & !a_free & !b_free,
+            free: c_free,
         },
         d: Fate {
             touches: d,
-            takes: d_free & !a_free & !b_free & !c_free,
+            free: d_free,
         },
         touches: a | b | c | d,
         others: (spans.a.valid & !a)
@@ -211,6 +211,20 @@ pub fn meet(spans: Spans, segment: Span, end: Bits<25>, space: Bits<25>, slots: 
             end
         },
     }
+}
+
+/// One bit a slot: the first that is free takes what is kept. Not part of [`meet`], which has no
+/// time left for it.
+#[hdl_fn]
+pub fn takers(meeting: Meeting) -> Bits<4> {
+    let a = meeting.a.free;
+    let b = meeting.b.free & !a;
+    let c = meeting.c.free & !a & !meeting.b.free;
+    let d = meeting.d.free & !a & !meeting.b.free & !meeting.c.free;
+    cat::<2, 2, 4>(
+        cat::<1, 1, 2>(bit(d), bit(c)),
+        cat::<1, 1, 2>(bit(b), bit(a)),
+    )
 }
 
 /// One slot after a segment, before one that grew takes its place.
@@ -244,9 +258,10 @@ pub fn follow(
     let c = stays(slots.c, flow.gaps, meeting.c, joins, clears);
     let d = stays(slots.d, flow.gaps, meeting.d, joins, clears);
     // The slots up to the one that is free move.
-    let moves_d = keeps & meeting.d.takes;
-    let moves_c = moves_d | (keeps & meeting.c.takes);
-    let moves_b = moves_c | (keeps & meeting.b.takes);
+    let takers = takers(meeting);
+    let moves_d = keeps & takers.get_bit(3);
+    let moves_c = moves_d | (keeps & takers.get_bit(2));
+    let moves_b = moves_c | (keeps & takers.get_bit(1));
     Slots {
         a: if keeps { union } else { a },
         b: if moves_b { a } else { b },

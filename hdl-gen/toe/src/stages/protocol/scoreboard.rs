@@ -10,7 +10,7 @@
 //! and sends nothing; and where nothing is reported behind it, the grant sends new data.
 
 use super::flow::*;
-use super::intervals::{Fate, Held, Meeting, Slots, Span, Spans};
+use super::intervals::{Fate, Held, Meeting, Slots, Span, Spans, takers};
 use hallux_hdl::prelude::*;
 
 /// A reported interval as seen from SEG.ACK or, by a grant, from HighRxt.
@@ -202,8 +202,16 @@ pub fn search(board: Slots, view: View, mends: Bit, mss: Bits<14>) -> Hole {
 
 /// One interval after an acknowledgement.
 #[hdl_fn]
-fn after(held: Held, sight: Sight, fate: Fate, advances: Bit, reports: Bit, union: Held) -> Held {
-    if reports & fate.takes {
+fn after(
+    held: Held,
+    sight: Sight,
+    fate: Fate,
+    takes: Bit,
+    advances: Bit,
+    reports: Bit,
+    union: Held,
+) -> Held {
+    if reports & takes {
         union
     } else {
         Held {
@@ -229,11 +237,44 @@ pub fn follow(
         start: ack + wide(meeting.low),
         end: ack + wide(meeting.high),
     };
+    let takers = takers(meeting);
     Slots {
-        a: after(board.a, view.a, meeting.a, advances, reports, union),
-        b: after(board.b, view.b, meeting.b, advances, reports, union),
-        c: after(board.c, view.c, meeting.c, advances, reports, union),
-        d: after(board.d, view.d, meeting.d, advances, reports, union),
+        a: after(
+            board.a,
+            view.a,
+            meeting.a,
+            takers.get_bit(0),
+            advances,
+            reports,
+            union,
+        ),
+        b: after(
+            board.b,
+            view.b,
+            meeting.b,
+            takers.get_bit(1),
+            advances,
+            reports,
+            union,
+        ),
+        c: after(
+            board.c,
+            view.c,
+            meeting.c,
+            takers.get_bit(2),
+            advances,
+            reports,
+            union,
+        ),
+        d: after(
+            board.d,
+            view.d,
+            meeting.d,
+            takers.get_bit(3),
+            advances,
+            reports,
+            union,
+        ),
     }
 }
 
