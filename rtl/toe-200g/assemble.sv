@@ -635,9 +635,15 @@ module assemble (
     wire may_leave = !first | one_is_enough | (|releases[11:1]);
     wire leaves = frames_m_valid & payload_ready & may_leave;
     wire advance = leaves & out_s_ready;
-    wire [11:0] pulse = {11'd0, released};
-    wire [11:0] spent_one = (releases + pulse) - 12'd1;
-    wire [11:0] spent_two = (releases + pulse) - 12'd2;
+    wire [11:0] fewer = releases - 12'd1;
+    wire [11:0] without =
+        !(advance & first) ? releases :
+        frames_m_data_merged ? (releases - 12'd2) :
+        fewer;
+    wire [11:0] with_ =
+        !(advance & first) ? (releases + 12'd1) :
+        frames_m_data_merged ? fewer :
+        releases;
     wire [1023:0] arriving = consume ? store_m_data_data : 1024'd0;
     always_comb begin
         beat_behind_head = {496'd0, previous[1023:496]};
@@ -864,10 +870,7 @@ module assemble (
                 partial_ip
             };
         end
-        releases <=
-            !(advance & first) ? (releases + pulse) :
-            frames_m_data_merged ? spent_two :
-            spent_one;
+        releases <= released ? with_ : without;
         if (advance) begin
             previous <= arriving;
             index <= last ? 8'd0 : next;
