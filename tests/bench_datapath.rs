@@ -31,6 +31,11 @@ fn the_bench_reports_each_figure_beside_its_limit() {
         let latency = &figures["latency_cycles"][latency];
         assert!(latency["samples"].as_u64() >= Some(100), "{latency}");
     }
+    // A push saves two reads of host memory, not only the cycles of a doorbell.
+    let p50 = |latencies: &str, path: &str| figures[latencies][path]["p50"].as_u64();
+    let pushed = p50("latency_cycles_with_push", "send_to_wire");
+    assert!(pushed > Some(0) && pushed < p50("latency_cycles", "send_to_wire"));
+    assert_eq!(pushed, p50("latency_cycles_with_push", "doorbell_to_wire"));
     let ladder: Vec<f64> = serde_json::from_value(figures["ladder_goodput_gbps"].clone()).unwrap();
     assert_eq!(ladder.len(), 5);
     // The third step replicates what is not the bound while the protocol unit is serial: it

@@ -280,6 +280,9 @@ impl Component for Host {
         ]
         .map(|(name, value)| Counter::new(name, value))
         .to_vec();
+        if control.driver.takes_pushes() {
+            counters.push(Counter::new("pushes", control.driver.pushes()));
+        }
         if self.captures {
             let (written, lost, malformed) = control.driver.capture_totals();
             counters.extend([

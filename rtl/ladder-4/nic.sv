@@ -521,6 +521,8 @@ module nic (
     logic order_taken;
     logic identified_taken;
     logic [386:0] descriptor;
+    logic [23:0] descriptor_ticket;
+    logic [15:0] descriptor_flow;
     logic [386:0] command;
     logic [370:0] slice;
     logic [15:0] descriptor_group;
@@ -580,7 +582,6 @@ module nic (
     logic [41:0] of_group_known_2_5;
     logic [41:0] of_group_known_2_6;
 
-    wire [7:0] dma_cpl_data_tag = dma_cpl_data[7:0];
     wire [23:0] sequence_m_data_ticket = sequence_m_data[23:0];
     wire [23:0] identify_m_data_summary_ticket = identify_m_data[23:0];
     wire [15:0] identify_m_data_flow = identify_m_data[392:377];
@@ -643,8 +644,6 @@ module nic (
     wire group_3_at_assemble_fire = group_3_at_assemble[0];
     wire group_3_at_assemble_blocked = group_3_at_assemble[1];
     wire frames_0_m_data_last = frames_0_m_data[576];
-    wire [23:0] fetch_m_data_ticket = fetch_m_data[25:2];
-    wire [15:0] fetch_m_data_flow = fetch_m_data[41:26];
     wire [23:0] registers_m_cmd_data_ticket = registers_m_cmd_data[25:2];
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
     wire [1:0] ordered_summary_class = ordered[25:24];
@@ -653,7 +652,10 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire for_fetch = dma_cpl_data[7] /* tag[7] */;
+    wire [541:0] completion = dma_cpl_data;
+    wire [7:0] completion_tag = completion[7:0];
+    wire completes = dma_cpl_valid;
+    wire for_fetch = completion[7] /* tag[7] */;
     always_comb begin
         settled = 1'b1;
         settled = settled & group_0_settled;
@@ -681,8 +683,11 @@ module nic (
         identified_taken = order_taken;
         identified_taken = reorder_0_s_ready;
     end
+    wire described = fetch_m_valid;
     always_comb begin
         descriptor = fetch_m_data;
+        descriptor_ticket = descriptor[25:2] /* ticket */;
+        descriptor_flow = descriptor[41:26] /* flow */;
         descriptor_group = descriptor[41:26] /* flow */ & 16'h3;
         descriptor[41:26] /* flow */ = {2'd0, descriptor[41:28] /* flow[15:2] */};
     end
@@ -696,16 +701,16 @@ module nic (
         slice_group = slice[15:0] /* flow */ & 16'h3;
         slice[15:0] /* flow */ = {2'd0, slice[15:2] /* flow[15:2] */};
     end
-    assign group_0_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd0);
+    assign group_0_s_hc_valid = described & (descriptor_group == 16'd0);
     assign group_0_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd0);
     assign group_0_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd0);
-    assign group_1_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd1);
+    assign group_1_s_hc_valid = described & (descriptor_group == 16'd1);
     assign group_1_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd1);
     assign group_1_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd1);
-    assign group_2_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd2);
+    assign group_2_s_hc_valid = described & (descriptor_group == 16'd2);
     assign group_2_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd2);
     assign group_2_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd2);
-    assign group_3_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd3);
+    assign group_3_s_hc_valid = described & (descriptor_group == 16'd3);
     assign group_3_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd3);
     assign group_3_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd3);
     always_comb begin
@@ -753,47 +758,47 @@ module nic (
             slice_taken = group_3_s_connection_ready;
         end
     end
-    assign fetch_s_cpl_valid = dma_cpl_valid & for_fetch;
-    wire [7:0] of_0 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
+    assign fetch_s_cpl_valid = completes & for_fetch;
+    wire [7:0] of_0 = {5'd0, completion[7:5] /* tag[7:5] */};
     always_comb begin
         ours_0 = 1'b1;
         ours_0 = of_0 == 8'd0;
     end
     always_comb begin
-        own_0 = dma_cpl_data;
-        own_0[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
+        own_0 = completion;
+        own_0[7:0] /* tag */ = completion_tag & 8'h1f;
     end
-    assign group_0_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_0;
-    wire [7:0] of_1 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
+    assign group_0_s_cpl_valid = completes & !for_fetch & ours_0;
+    wire [7:0] of_1 = {5'd0, completion[7:5] /* tag[7:5] */};
     always_comb begin
         ours_1 = 1'b1;
         ours_1 = of_1 == 8'd1;
     end
     always_comb begin
-        own_1 = dma_cpl_data;
-        own_1[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
+        own_1 = completion;
+        own_1[7:0] /* tag */ = completion_tag & 8'h1f;
     end
-    assign group_1_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_1;
-    wire [7:0] of_2 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
+    assign group_1_s_cpl_valid = completes & !for_fetch & ours_1;
+    wire [7:0] of_2 = {5'd0, completion[7:5] /* tag[7:5] */};
     always_comb begin
         ours_2 = 1'b1;
         ours_2 = of_2 == 8'd2;
     end
     always_comb begin
-        own_2 = dma_cpl_data;
-        own_2[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
+        own_2 = completion;
+        own_2[7:0] /* tag */ = completion_tag & 8'h1f;
     end
-    assign group_2_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_2;
-    wire [7:0] of_3 = {5'd0, dma_cpl_data[7:5] /* tag[7:5] */};
+    assign group_2_s_cpl_valid = completes & !for_fetch & ours_2;
+    wire [7:0] of_3 = {5'd0, completion[7:5] /* tag[7:5] */};
     always_comb begin
         ours_3 = 1'b1;
         ours_3 = of_3 == 8'd3;
     end
     always_comb begin
-        own_3 = dma_cpl_data;
-        own_3[7:0] /* tag */ = dma_cpl_data_tag & 8'h1f;
+        own_3 = completion;
+        own_3[7:0] /* tag */ = completion_tag & 8'h1f;
     end
-    assign group_3_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_3;
+    assign group_3_s_cpl_valid = completes & !for_fetch & ours_3;
     always_comb begin
         read_0_0 = group_0_m_read_data;
         read_0_0[86:79] /* tag */ = read_0_0[86:79] /* tag */ | 8'h0;
@@ -1145,10 +1150,10 @@ module nic (
         notice_valid & notify_s_ready
     };
     assign probe_fetch = {
-        fetch_m_valid ? fetch_m_data_flow : 16'd0,
-        fetch_m_valid ? fetch_m_data_ticket : 24'd0,
-        fetch_m_valid & !descriptor_taken,
-        fetch_m_valid & descriptor_taken
+        described ? descriptor_flow : 16'd0,
+        described ? descriptor_ticket : 24'd0,
+        described & !descriptor_taken,
+        described & descriptor_taken
     };
     assign probe_registers = {
         registers_m_cmd_valid ? registers_m_cmd_data_flow : 16'd0,
@@ -1616,7 +1621,7 @@ module nic (
         .s_context_data(registers_m_fetch_data),
         .s_context_valid(registers_m_fetch_valid),
         .s_context_ready(fetch_s_context_ready),
-        .s_cpl_data(dma_cpl_data),
+        .s_cpl_data(completion),
         .s_cpl_valid(fetch_s_cpl_valid),
         .s_cpl_ready(fetch_s_cpl_ready),
         .m_up_data(fetch_m_up_data),

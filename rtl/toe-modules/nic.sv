@@ -330,6 +330,8 @@ module nic (
     logic ordered_valid;
     logic identified_taken;
     logic [386:0] descriptor;
+    logic [23:0] descriptor_ticket;
+    logic [15:0] descriptor_flow;
     logic [386:0] command;
     logic [370:0] slice;
     logic [15:0] descriptor_group;
@@ -377,8 +379,6 @@ module nic (
     wire group_0_at_assemble_fire = group_0_at_assemble[0];
     wire group_0_at_assemble_blocked = group_0_at_assemble[1];
     wire [15:0] group_0_at_assemble_flow = group_0_at_assemble[41:26];
-    wire [23:0] fetch_m_data_ticket = fetch_m_data[25:2];
-    wire [15:0] fetch_m_data_flow = fetch_m_data[41:26];
     wire [23:0] registers_m_cmd_data_ticket = registers_m_cmd_data[25:2];
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
     wire ingress_0_m_up_0_data_last = ingress_0_m_up_0_data[351];
@@ -388,7 +388,9 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire for_fetch = dma_cpl_data[7] /* tag[7] */;
+    wire [285:0] completion = dma_cpl_data;
+    wire completes = dma_cpl_valid;
+    wire for_fetch = completion[7] /* tag[7] */;
     always_comb begin
         settled = 1'b1;
         settled = settled & group_0_settled;
@@ -414,8 +416,11 @@ module nic (
         identified_taken = order_taken;
         identified_taken = classify_0_s_ready;
     end
+    wire described = fetch_m_valid;
     always_comb begin
         descriptor = fetch_m_data;
+        descriptor_ticket = descriptor[25:2] /* ticket */;
+        descriptor_flow = descriptor[41:26] /* flow */;
         descriptor_group = descriptor[41:26] /* flow */ & 16'h0;
         descriptor[41:26] /* flow */ = descriptor[41:26] /* flow */;
     end
@@ -429,7 +434,7 @@ module nic (
         slice_group = slice[15:0] /* flow */ & 16'h0;
         slice[15:0] /* flow */ = slice[15:0] /* flow */;
     end
-    assign group_0_s_hc_valid = fetch_m_valid & (descriptor_group == 16'd0);
+    assign group_0_s_hc_valid = described & (descriptor_group == 16'd0);
     assign group_0_s_cmd_valid = registers_m_cmd_valid & (command_group == 16'd0);
     assign group_0_s_connection_valid = registers_m_connection_valid & (slice_group == 16'd0);
     always_comb begin
@@ -450,10 +455,10 @@ module nic (
             slice_taken = group_0_s_connection_ready;
         end
     end
-    assign fetch_s_cpl_valid = dma_cpl_valid & for_fetch;
-    wire [285:0] own_0 = dma_cpl_data;
+    assign fetch_s_cpl_valid = completes & for_fetch;
+    wire [285:0] own_0 = completion;
     wire ours_0 = 1'b1;
-    assign group_0_s_cpl_valid = dma_cpl_valid & !for_fetch & ours_0;
+    assign group_0_s_cpl_valid = completes & !for_fetch & ours_0;
     wire [263:0] notice = group_0_m_notice_data;
     wire [7:0] notice_kind = notice[15:8];
     wire [15:0] notice_flow = notice[159:144];
@@ -618,10 +623,10 @@ module nic (
         notice_valid & notify_s_ready
     };
     assign probe_fetch = {
-        fetch_m_valid ? fetch_m_data_flow : 16'd0,
-        fetch_m_valid ? fetch_m_data_ticket : 24'd0,
-        fetch_m_valid & !descriptor_taken,
-        fetch_m_valid & descriptor_taken
+        described ? descriptor_flow : 16'd0,
+        described ? descriptor_ticket : 24'd0,
+        described & !descriptor_taken,
+        described & descriptor_taken
     };
     assign probe_registers = {
         registers_m_cmd_valid ? registers_m_cmd_data_flow : 16'd0,
@@ -785,7 +790,7 @@ module nic (
         .s_context_data(registers_m_fetch_data),
         .s_context_valid(registers_m_fetch_valid),
         .s_context_ready(fetch_s_context_ready),
-        .s_cpl_data(dma_cpl_data),
+        .s_cpl_data(completion),
         .s_cpl_valid(fetch_s_cpl_valid),
         .s_cpl_ready(fetch_s_cpl_ready),
         .m_up_data(fetch_m_up_data),

@@ -24,6 +24,7 @@ fn identity() -> Identity {
         paces: false,
         intervals: 2,
         sack_recovery: true,
+        push: true,
     }
 }
 

@@ -152,6 +152,9 @@ pub struct DesignPoint {
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
+    /// Descriptors of small sends may be pushed with their payload by posted writes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub push: bool,
     /// Extension modules, each in a slot of the data path; those of one slot follow each
     /// other in this order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -32,6 +32,8 @@ pub const FEATURES_SHIFT: u32 = 24;
 pub const FEATURE_INTERVALS: u64 = 0x7;
 /// Of those: recovery by SACK.
 pub const FEATURE_SACK_RECOVERY: u64 = 0x8;
+/// Feature: it takes [pushes](push).
+pub const FEATURE_PUSH: u64 = 0x10;
 
 /// Global registers: byte offsets in BAR 0, 64 bits each.
 pub mod register {
@@ -106,6 +108,30 @@ pub mod context {
     /// Least time from one interrupt of the context's vector to the next, in ns, at most
     /// 2³¹; 0, as after reset: none.
     pub const INTERRUPT_INTERVAL: u64 = 0x48;
+}
+
+/// Pushes: a descriptor of a connection update with its payload, written into a slot of a
+/// context's page, where the NIC has it ([`FEATURE_PUSH`]).
+///
+/// A push is one posted write of the words below, in this order, without those of the payload
+/// that are not needed (a core writes it through a write-combining mapping); it must not be
+/// interleaved with another. It has no place in the descriptor ring and is never refused.
+///
+/// | word | bits |
+/// |---|---|
+/// | 0 | bus address of the payload, which stands in the transmit ring as well |
+/// | 1 | 31..0 rx_bump, 63..32 tx_bump |
+/// | 2 | 15..0 flow, 23..16 generation, 38..32 bytes of payload, 0 to 64 |
+/// | 3..10 | payload |
+pub mod push {
+    /// Offset of the slot in a context's page.
+    pub const SLOT: u64 = 0x400;
+    /// The largest payload.
+    pub const PAYLOAD_BYTES: u64 = 64;
+    /// Word of flow, generation and length; the payload follows.
+    pub const FLOW_WORD: u64 = 2;
+    /// Bytes of a slot.
+    pub const SLOT_BYTES: u64 = 8 * (FLOW_WORD + 1) + PAYLOAD_BYTES;
 }
 
 /// Bytes of a connection's state in host memory.

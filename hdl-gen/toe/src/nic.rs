@@ -29,6 +29,7 @@ use crate::stages::identify_pool::IdentifyPool;
 use crate::stages::moderate::Moderate;
 use crate::stages::notify::Notify;
 use crate::stages::parse::Parse;
+use crate::stages::push::Push;
 use crate::stages::registers::{Identity, Registers};
 use crate::stages::reorder::Reorder;
 use crate::stages::route::Route;
@@ -136,6 +137,9 @@ pub struct Nic<const N: usize, const K: usize> {
     registers: Registers,
     upstream: Upstream<N>,
     tx_register: StreamRegister<Beat<N, K>>,
+    // Only where the design takes pushes.
+    push: Vec<Push<N>>,
+    descriptors: Vec<Gather<Event>>,
     // Extension modules, only where there are any.
     pages: Vec<Pages>,
     ingress: Vec<Ingress<N, K>>,
@@ -172,6 +176,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
         let groups = point.groups as usize;
         let several = usize::from(groups > 1);
         let serial = point.pipeline == Pipeline::Serial;
+        let pushes = usize::from(point.push);
         let extended = usize::from(!point.modules.is_empty());
         let at_ingress = plan::stations(point, Slot::Ingress);
         let at_egress = plan::stations(point, Slot::Egress);
@@ -252,10 +257,13 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 paces: point.rate_wheel > 0,
                 intervals: point.ooo_intervals.into(),
                 sack_recovery: point.recovery == Recovery::Sack,
+                push: point.push,
             }),
             upstream: Upstream::new(mirrors > 0),
             // What gathers the groups' frames has a register.
             tx_register: StreamRegister::new(RegisterMode::Bypass),
+            push: (0..pushes).map(|_| Push::new()).collect(),
+            descriptors: (0..pushes).map(|_| Gather::new(2)).collect(),
             pages: (0..extended)
                 .map(|_| Pages::new(plan::ids(point)))
                 .collect(),
@@ -332,7 +340,17 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.clock.d.next = self.now.val();
         self.eth_rx.ready.next = true;
         self.dma_cpl.ready.next = true;
-        let completion = self.dma_cpl.data.val();
+        let mut completion = self.dma_cpl.data.val();
+        let mut completes = self.dma_cpl.valid.val();
+        for p in 0..self.push.len() {
+            self.push[p].clk.next = self.clk.val();
+            self.push[p].rst.next = self.rst.val();
+            self.push[p].s_cpl.data.next = self.dma_cpl.data.val();
+            self.push[p].s_cpl.valid.next = self.dma_cpl.valid.val();
+            completion = self.push[p].m_cpl.data.val();
+            completes = self.push[p].m_cpl.valid.val();
+            self.push[p].m_cpl.ready.next = true;
+        }
         let for_fetch = completion.tag.get_bit(7);
 
         // What every group has.
@@ -475,6 +493,20 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
 
         // Descriptors, commands and slices of connections go to the group of their flow.
         let mut descriptor = self.fetch.m.data.val();
+        let mut described = self.fetch.m.valid.val();
+        for p in 0..self.push.len() {
+            self.descriptors[p].clk.next = self.clk.val();
+            self.descriptors[p].rst.next = self.rst.val();
+            join_streams!(self.fetch.m, self.descriptors[p].s[0]);
+            join_streams!(self.push[p].m_event, self.descriptors[p].s[1]);
+            self.descriptors[p].last[0].next = true;
+            self.descriptors[p].last[1].next = true;
+            descriptor = self.descriptors[p].m.data.val();
+            described = self.descriptors[p].m.valid.val();
+            rests = rests & self.push[p].idle.val() & self.descriptors[p].idle.val();
+        }
+        let descriptor_ticket = descriptor.ticket;
+        let descriptor_flow = descriptor.flow;
         let mut command = self.registers.m_cmd.data.val();
         let mut slice = self.registers.m_connection.data.val();
         let mask = bits::<16>(groups as u64 - 1);
@@ -490,7 +522,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         for g in 0..groups {
             let number = bits::<16>(g as u64);
             self.group[g].s_hc.data.next = descriptor;
-            self.group[g].s_hc.valid.next = self.fetch.m.valid.val() & (descriptor_group == number);
+            self.group[g].s_hc.valid.next = described & (descriptor_group == number);
             self.group[g].s_cmd.data.next = command;
             self.group[g].s_cmd.valid.next =
                 self.registers.m_cmd.valid.val() & (command_group == number);
@@ -507,13 +539,19 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
                 slice_taken = self.group[g].s_connection.ready.val();
             }
         }
-        self.fetch.m.ready.next = descriptor_taken;
+        if self.push.len() == 0 {
+            self.fetch.m.ready.next = descriptor_taken;
+        }
+        for p in 0..self.push.len() {
+            self.descriptors[p].m.ready.next = descriptor_taken;
+            self.push[p].forget.next = self.registers.m_connection.valid.val() & slice_taken;
+        }
         self.registers.m_cmd.ready.next = command_taken;
         self.registers.m_connection.ready.next = slice_taken;
 
         // Read completions: the tag names fetch or the group.
         self.fetch.s_cpl.data.next = completion;
-        self.fetch.s_cpl.valid.next = self.dma_cpl.valid.val() & for_fetch;
+        self.fetch.s_cpl.valid.next = completes & for_fetch;
         let tags_log2 = (self._read_tags / groups as u32).trailing_zeros() as u64;
         for g in 0..groups {
             let mut own = completion;
@@ -524,7 +562,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
                 own.tag = completion.tag & bits::<8>((1 << tags_log2) - 1);
             }
             self.group[g].s_cpl.data.next = own;
-            self.group[g].s_cpl.valid.next = self.dma_cpl.valid.val() & !for_fetch & ours;
+            self.group[g].s_cpl.valid.next = completes & !for_fetch & ours;
         }
 
         // Out of the groups.
@@ -533,7 +571,12 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         let mut frame_ends = self.group[0].m.valid.val() & self.group[0].m.data.val().last;
         if groups == 1 {
             join_streams!(self.group[0].m_write, self.upstream.s_payload);
-            join_streams!(self.group[0].m_read, self.upstream.s_read);
+            if self.push.len() == 0 {
+                join_streams!(self.group[0].m_read, self.upstream.s_read);
+            }
+            for p in 0..self.push.len() {
+                join_streams!(self.group[0].m_read, self.push[p].s_read);
+            }
             if self.classify.len() == 0 {
                 join_streams!(self.group[0].m_notice, self.notify.s);
             }
@@ -574,7 +617,12 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
                 self.frames[k].last[g].next = self.group[g].m.data.val().last;
             }
             join_streams!(self.writes[k].m, self.upstream.s_payload);
-            join_streams!(self.reads[k].m, self.upstream.s_read);
+            if self.push.len() == 0 {
+                join_streams!(self.reads[k].m, self.upstream.s_read);
+            }
+            for p in 0..self.push.len() {
+                join_streams!(self.reads[k].m, self.push[p].s_read);
+            }
             if self.classify.len() == 0 {
                 join_streams!(self.notices[k].m, self.notify.s);
             }
@@ -631,8 +679,19 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         StreamSource::<Beat<N, K>>::link(&mut self.eth_tx, &mut self.tx_register.m);
 
         // Host.
-        if self.pages.len() == 0 {
+        if self.pages.len() == 0 && self.push.len() == 0 {
             StreamSink::<Mmio>::link(&mut self.mmio, &mut self.registers.s);
+        }
+        for p in 0..self.push.len() {
+            StreamSink::<Mmio>::link(&mut self.mmio, &mut self.push[p].s);
+            join_streams!(self.push[p].m_read, self.upstream.s_read);
+            if self.pages.len() == 0 {
+                join_streams!(self.push[p].m, self.registers.s);
+            } else {
+                join_streams!(self.push[p].m, self.pages[0].s);
+            }
+        }
+        if self.pages.len() == 0 {
             self.registers.m_up.join(&mut self.upstream.s_mmio);
         }
         for p in 0..self.pages.len() {
@@ -640,7 +699,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.pages[p].rst.next = self.rst.val();
             self.mmio_up[p].clk.next = self.clk.val();
             self.mmio_up[p].rst.next = self.rst.val();
-            join_streams!(self.mmio, self.pages[p].s);
+            if self.push.len() == 0 {
+                join_streams!(self.mmio, self.pages[p].s);
+            }
             join_streams!(self.pages[p].m, self.registers.s);
             join_streams!(self.registers.m_up, self.mmio_up[p].s[0]);
             join_streams!(self.pages[p].m_up, self.mmio_up[p].s[1]);
@@ -831,10 +892,10 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             notice.flow,
         );
         self.probe_fetch.next = probe(
-            self.fetch.m.valid.val(),
+            described,
             descriptor_taken,
-            self.fetch.m.data.val().ticket,
-            self.fetch.m.data.val().flow,
+            descriptor_ticket,
+            descriptor_flow,
         );
         self.probe_registers.next = probe(
             self.registers.m_cmd.valid.val(),

@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub states_in_host: bool,
     /// Connections may have rates.
     pub paces: bool,
+    /// Descriptors of small sends can be pushed with their payload.
+    pub push: bool,
     /// It reports what it holds out of order, or uses what the peer reports: SACK is worth
     /// an offer.
     pub sack: bool,
@@ -133,6 +135,7 @@ impl Identification {
             buckets: parameters as u16,
             states_in_host: parameters >> 63 == 1,
             paces: parameters >> 62 & 1 == 1,
+            push: features & interface::FEATURE_PUSH != 0,
             sack: features & interface::FEATURE_INTERVALS > 1
                 || features & interface::FEATURE_SACK_RECOVERY != 0,
         };
@@ -199,6 +202,7 @@ mod tests {
                 buckets: 256,
                 states_in_host: false,
                 paces: false,
+                push: false,
                 sack: false,
             })
         );
@@ -206,6 +210,7 @@ mod tests {
             let word = WORD | features << interface::FEATURES_SHIFT;
             let capabilities = identify(ID_MAGIC, word, PARAMETERS).unwrap();
             assert_eq!((capabilities.sack, capabilities.contexts), (sack, 4));
+            assert!(!capabilities.push);
         }
         assert_eq!(
             identify(u64::MAX, WORD, PARAMETERS),

@@ -32,6 +32,21 @@ impl Bus {
         });
     }
 
+    /// Posts one write of several 64-bit words from `offset` of BAR 0 on, as a core does
+    /// through a write-combining mapping.
+    pub fn write_words(&mut self, offset: u64, words: &[u64]) {
+        let req_id = self.request();
+        self.writes += 1;
+        let bytes = words.iter().flat_map(|word| word.to_le_bytes());
+        self.outgoing.push_back(Message::MmioWrite {
+            req_id,
+            bar: interface::BAR,
+            offset,
+            data: bytes.collect(),
+            posted: true,
+        });
+    }
+
     /// Asks for the 64-bit register at `offset` of BAR 0; the value comes with
     /// [`complete`](Self::complete).
     pub fn read(&mut self, offset: u64) {

@@ -30,7 +30,7 @@ pub use bus::Bus;
 pub use capture::{CaptureModule, CaptureRing, MirroredFrame};
 pub use commands::{Command, CommandQueue};
 pub use flow_table::{FlowKey, FlowTable, TableFull};
-pub use rings::{Context, DescriptorRing, RecordRing};
+pub use rings::{Context, DescriptorRing, Push, RecordRing};
 pub use slow_path::SlowPath;
 
 use crate::iommu::{DmaMemory, Purpose, Rights};
@@ -93,6 +93,7 @@ pub struct Driver {
     commands: CommandQueue,
     state: State,
     doorbells: u64,
+    pushes: u64,
     unexpected_completions: u64,
 }
 
@@ -108,6 +109,7 @@ impl Driver {
             commands: CommandQueue::default(),
             state: State::Identifying(identification),
             doorbells: 0,
+            pushes: 0,
             unexpected_completions: 0,
         }
     }
@@ -224,6 +226,23 @@ impl Driver {
             .contexts
             .get_mut(usize::from(context))
             .is_some_and(|context| context.descriptors.push(descriptor, &mut self.dma.memory))
+    }
+
+    /// True if small sends can be pushed.
+    pub fn takes_pushes(&self) -> bool {
+        self.capabilities().is_some_and(|known| known.push)
+    }
+
+    /// Posts a connection update with its payload to a context. It needs neither room in the
+    /// ring nor a doorbell.
+    pub fn push_payload(&mut self, context: u8, descriptor: &Push) {
+        rings::push_slot(context, descriptor, &self.dma.memory, &mut self.bus);
+        self.pushes += 1;
+    }
+
+    /// Connection updates that were pushed with their payload.
+    pub fn pushes(&self) -> u64 {
+        self.pushes
     }
 
     /// Queues a frame of the control plane; it leaves with

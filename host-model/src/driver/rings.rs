@@ -2,7 +2,7 @@
 //!
 //! Indices are free-running 32-bit counts; modulo the ring's length they are slots.
 
-use hallux_toe::interface::{DESCRIPTOR_BYTES, Descriptor, Record, context, register};
+use hallux_toe::interface::{DESCRIPTOR_BYTES, Descriptor, Record, context, push, register};
 
 use crate::driver::bus::Bus;
 use crate::iommu::{DmaMemory, Purpose, Rights};
@@ -77,6 +77,43 @@ impl DescriptorRing {
         }
         new
     }
+}
+
+/// Posts a descriptor with its payload, at most [`push::PAYLOAD_BYTES`] bytes that stand at
+/// bus address `address`, into the push slot of context `number`.
+pub fn push_slot(number: u8, descriptor: &Push, memory: &Memory, bus: &mut Bus) {
+    let &Push {
+        flow,
+        generation,
+        rx_bump,
+        tx_bump,
+        address,
+    } = descriptor;
+    let mut payload = vec![0; (tx_bump as usize).next_multiple_of(8)];
+    memory.read(address, &mut payload[..tx_bump as usize]);
+    let mut words = vec![
+        address,
+        u64::from(rx_bump) | u64::from(tx_bump) << 32,
+        u64::from(flow) | u64::from(generation) << 16 | u64::from(tx_bump) << 32,
+    ];
+    let octets = payload.chunks_exact(8);
+    words.extend(octets.map(|word| word.iter().rev().fold(0, |w, &b| w << 8 | u64::from(b))));
+    bus.write_words(page(number, push::SLOT), &words);
+}
+
+/// A connection update whose released bytes are pushed with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Push {
+    /// Flow id.
+    pub flow: u16,
+    /// Generation of the flow id.
+    pub generation: u8,
+    /// Bytes that the application has consumed.
+    pub rx_bump: u32,
+    /// Bytes that are released, all of them pushed.
+    pub tx_bump: u32,
+    /// Bus address of the first.
+    pub address: u64,
 }
 
 /// Records of one context, NIC to host. The phase bit tells a new record from an old one.

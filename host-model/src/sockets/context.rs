@@ -4,10 +4,11 @@ use std::future::Future;
 use std::task::{Poll, Waker};
 
 use hallux_channel::Time;
-use hallux_toe::interface::Descriptor;
+use hallux_toe::interface::{Descriptor, push};
 
 use crate::control::{ConnectionId, ControlPlane, Phase};
 use crate::cpu::Cost;
+use crate::driver::Push;
 use crate::executor::Handle;
 use crate::sockets::network::Shared;
 
@@ -90,7 +91,24 @@ impl ControlPlane {
                 continue;
             }
             let socket = &mut connection.socket;
+            let pushed = match self.driver.takes_pushes() {
+                true => socket.transmit.small_release(push::PAYLOAD_BYTES as u32),
+                false => None,
+            };
             let (tx_bump, finish) = socket.transmit.release();
+            if let Some(address) = pushed {
+                let descriptor = Push {
+                    flow: connection.flow.id,
+                    generation: connection.flow.generation,
+                    rx_bump: socket.receive.report(),
+                    tx_bump,
+                    address,
+                };
+                self.driver.push_payload(context, &descriptor);
+                self.counts.update_descriptors += 1;
+                self.settle(now, id);
+                continue;
+            }
             if finish {
                 connection.closed_first = !socket.peer_finished;
             }

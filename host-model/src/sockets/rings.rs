@@ -223,6 +223,18 @@ impl TransmitRing {
         self.unreleased > 0 || (self.finish == Finish::Wanted && self.free() > 0)
     }
 
+    /// Bus address of what is not released, if it is at most `most` bytes without FIN that
+    /// the ring's end does not part; `None` if there is nothing.
+    pub fn small_release(&self, most: u32) -> Option<u64> {
+        let finishes = self.finish == Finish::Wanted && self.free() > 0;
+        if self.unreleased == 0 || self.unreleased > most || finishes {
+            return None;
+        }
+        let begin = self.tail.wrapping_sub(self.unreleased) & (self.size() - 1);
+        let whole = self.size() - begin >= self.unreleased;
+        whole.then(|| self.span.base + u64::from(begin))
+    }
+
     /// Takes what the NIC is to be told: the count of released bytes, and whether the last
     /// of them stands for FIN. If the ring is full the FIN waits for room.
     pub fn release(&mut self) -> (u32, bool) {

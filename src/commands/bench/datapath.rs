@@ -266,6 +266,16 @@ fn measure(arguments: &Arguments, effort: &Effort, subject: &Subject) -> Result<
     if wanted(Measure::Latency) {
         tell("latencies");
         figures.latency = Some(latency::measure(subject, effort.round_trips)?);
+        if !subject.point.push {
+            tell("latencies with pushed descriptors");
+            let push = DesignPoint {
+                push: true,
+                ..subject.point.clone()
+            };
+            let subject = self::subject(&push, arguments.stalls)?;
+            let pushed = latency::measure(&subject, effort.round_trips)?;
+            figures.latency_with_push = Some(pushed);
+        }
     }
     if wanted(Measure::Loss) {
         for &loss in effort.losses {

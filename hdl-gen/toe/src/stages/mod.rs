@@ -20,6 +20,7 @@ pub mod payload_write;
 pub mod post;
 pub mod post_pool;
 pub mod protocol;
+pub mod push;
 pub mod rate_wheel;
 pub mod registers;
 pub mod reorder;

@@ -34,8 +34,8 @@ use crate::channels::{
     TableEntry, TableWrite, UP_COMPLETION, Up,
 };
 use crate::interface::{
-    COMMAND_WORDS, FEATURE_SACK_RECOVERY, FEATURES_SHIFT, ID_MAGIC, Opcode, VERSION, context,
-    register,
+    COMMAND_WORDS, FEATURE_PUSH, FEATURE_SACK_RECOVERY, FEATURES_SHIFT, ID_MAGIC, Opcode, VERSION,
+    context, register,
 };
 use counters::Counters;
 use hallux_hdl::prelude::*;
@@ -66,6 +66,8 @@ pub struct Identity {
     pub intervals: u64,
     /// Recovery by SACK.
     pub sack_recovery: bool,
+    /// Descriptors can be pushed.
+    pub push: bool,
 }
 
 impl Identity {
@@ -76,7 +78,8 @@ impl Identity {
         } else {
             0
         };
-        let features = self.intervals | recovery;
+        let push = if self.push { FEATURE_PUSH } else { 0 };
+        let features = self.intervals | recovery | push;
         VERSION | self.contexts << 16 | features << FEATURES_SHIFT | self.connections << 32
     }
 

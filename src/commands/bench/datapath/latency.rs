@@ -7,7 +7,7 @@ use super::rig::{self, Load, Subject};
 use anyhow::{Context, Result};
 use hallux_channel::Time;
 use hallux_cosim::nic::{Edge, EdgeLog};
-use hallux_toe::interface::{context, register};
+use hallux_toe::interface::{context, push, register};
 use serde::Serialize;
 
 /// Payload of a request and of its answer.
@@ -59,6 +59,8 @@ pub struct Latencies {
     /// The doorbell's acceptance to the first beat of the segment that it releases, less
     /// the time that its reads of host memory take.
     pub doorbell_to_wire: Cycles,
+    /// The same with those reads.
+    pub send_to_wire: Cycles,
     /// The stages on the way from the wire to host and acknowledgement, in one round trip.
     pub from_wire: Vec<Step>,
     /// Those on the way from the doorbell to the wire.
@@ -66,14 +68,14 @@ pub struct Latencies {
 }
 
 /// One round trip: the indices of its crossings in the log.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct RoundTrip {
     arrived: usize,
     written: usize,
     acked: usize,
     rung: usize,
-    /// The reads of descriptor and payload: asked and answered.
-    reads: [(usize, usize); 2],
+    /// The reads of descriptor and payload: asked and answered; none of what was pushed.
+    reads: Vec<(usize, usize)>,
     sent: usize,
 }
 
@@ -81,6 +83,8 @@ struct RoundTrip {
 struct Trips<'a> {
     entries: &'a [(u64, Edge)],
     at: usize,
+    /// Sends are pushed.
+    push: bool,
 }
 
 impl Trips<'_> {
@@ -101,14 +105,17 @@ impl Trips<'_> {
 
     /// A round trip is whole when every crossing is found; the last may be cut off.
     fn trip(&mut self) -> Option<RoundTrip> {
-        let doorbell =
-            (register::CONTEXT + register::CONTEXT_STRIDE + context::DESCRIPTOR_TAIL) as u32;
+        let (register, reads) = match self.push {
+            true => (push::SLOT, 0),
+            false => (context::DESCRIPTOR_TAIL, 2),
+        };
+        let doorbell = (register::CONTEXT + register::CONTEXT_STRIDE + register) as u32;
         Some(RoundTrip {
             arrived: self.next(|edge| *edge == Edge::FrameIn { bytes: FRAME })?,
             written: self.next(|edge| matches!(edge, Edge::Write { bytes: PAYLOAD, .. }))?,
             acked: self.next(|edge| *edge == Edge::FrameOut)?,
             rung: self.next(|edge| *edge == Edge::RegisterWrite { offset: doorbell })?,
-            reads: [self.read()?, self.read()?],
+            reads: (0..reads).map(|_| self.read()).collect::<Option<_>>()?,
             sent: self.next(|edge| *edge == Edge::FrameOut)?,
         })
     }
@@ -161,14 +168,17 @@ pub fn measure(subject: &Subject, samples: u64) -> Result<Latencies> {
     let mut trips = Trips {
         entries: log.entries(),
         at: 0,
+        push: subject.point.push,
     };
     let (mut to_host, mut to_ack, mut to_wire) = (vec![], vec![], vec![]);
+    let mut send_to_wire = vec![];
     let mut last = None;
     while let Some(trip) = trips.trip() {
         let waited: u64 = trip.reads.iter().map(|&(a, b)| trips.cycles(a, b)).sum();
         to_host.push(trips.cycles(trip.arrived, trip.written));
         to_ack.push(trips.cycles(trip.arrived, trip.acked));
         to_wire.push(trips.cycles(trip.rung, trip.sent) - waited);
+        send_to_wire.push(trips.cycles(trip.rung, trip.sent));
         last = Some(trip);
     }
     let last = last.filter(|_| to_host.len() as u64 * 2 >= samples);
@@ -180,6 +190,7 @@ pub fn measure(subject: &Subject, samples: u64) -> Result<Latencies> {
         wire_to_host: Cycles::of(to_host),
         wire_to_ack: Cycles::of(to_ack),
         doorbell_to_wire: Cycles::of(to_wire),
+        send_to_wire: Cycles::of(send_to_wire),
         from_wire: steps(&log, last.arrived, last.acked, &[]),
         from_doorbell: steps(&log, last.rung, last.sent, &last.reads),
     })

@@ -20,6 +20,8 @@ pub struct DesignFigures {
     pub bulk: Option<Bulk>,
     pub rpc: Option<Rpc>,
     pub latency: Option<Latencies>,
+    /// The same of the design point with `push`, if it has none.
+    pub latency_with_push: Option<Latencies>,
     pub loss: Vec<Point>,
     pub connections: Vec<Point>,
     pub pacing: Vec<Paced>,
@@ -36,6 +38,7 @@ impl DesignFigures {
             bulk: None,
             rpc: None,
             latency: None,
+            latency_with_push: None,
             loss: Vec::new(),
             connections: Vec::new(),
             pacing: Vec::new(),
@@ -79,6 +82,7 @@ impl DesignFigures {
         );
         put("rpc", value(&self.rpc));
         put("latency_cycles", value(&self.latency));
+        put("latency_cycles_with_push", value(&self.latency_with_push));
         let curve = |points: &Vec<Point>| (!points.is_empty()).then(|| json!(points));
         put("loss_curve", curve(&self.loss));
         put("connection_curve", curve(&self.connections));
@@ -272,11 +276,16 @@ pub fn table(figures: &DesignFigures) -> String {
     }
     if let Some(latency) = &figures.latency {
         let mut cycles = plain(&["latency, cycles", "p50", "p99.99", "samples"]);
-        for (name, of) in [
+        let mut rows = vec![
             ("wire to host", latency.wire_to_host),
             ("wire to ACK", latency.wire_to_ack),
             ("doorbell to wire", latency.doorbell_to_wire),
-        ] {
+            ("doorbell to wire, with its reads", latency.send_to_wire),
+        ];
+        if let Some(pushed) = &figures.latency_with_push {
+            rows.push(("push to wire", pushed.doorbell_to_wire));
+        }
+        for (name, of) in rows {
             cycles.add_row([
                 name.to_owned(),
                 of.p50.to_string(),
@@ -285,10 +294,14 @@ pub fn table(figures: &DesignFigures) -> String {
             ]);
         }
         text += &format!("\n{cycles}\n");
+        let pushed = figures.latency_with_push.as_ref();
         for (path, steps) in [
             ("from the wire", &latency.from_wire),
             ("from the doorbell", &latency.from_doorbell),
-        ] {
+        ]
+        .into_iter()
+        .chain(pushed.map(|pushed| ("from the push", &pushed.from_doorbell)))
+        {
             let steps: Vec<String> = steps
                 .iter()
                 .map(|step| format!("{} {}", step.at, step.what))

@@ -1,0 +1,376 @@
+//! Push: takes small descriptors with their payload out of the host's posted writes.
+//!
+//! ```text
+//!          ┌─► elsewhere ───────────────────────────────► m (register file)
+//!  s ──────┤            ┌────────┐  descriptor ┌────────┐
+//!          └─► slots ──►│ staged ├────────────►│ events ├─► m_event
+//!                       └───┬────┘             └────────┘
+//!                payload    ▼
+//!                       ┌────────┐  the same address  ┌────────┐
+//!                       │ pushed ├───────────────────►│ serves ├─► m_cpl
+//!                       └───▲────┘                    └────────┘    ▲
+//!  s_read ──────────────────┴──── others ──► m_read    s_cpl ───────┘
+//! ```
+//!
+//! Without it a small send is two dependent reads of host memory: of the descriptor, then of
+//! the payload. A push brings both in one posted write (`interface::push`). The descriptor
+//! becomes an event at once. The payload, which the host has written into its transmit ring
+//! as well, is kept under its bus address; a read of payload that begins there is answered
+//! from here instead of from the host.
+//!
+//! What is kept is a copy, used once and never stale: the first read that touches any of its
+//! bytes takes it away, and no byte is sent without being read; so it is gone before the ring comes
+//! round. Opening a connection takes all away, since rings change hands then. A copy that
+//! had to make place for another is read from the host after all.
+//!
+//! Events of pushes and of fetched descriptors may pass each other: both add to the counts
+//! of a connection. A descriptor that finishes a stream must not be passed and is not pushed.
+//!
+//! Initiation interval: a word a cycle. Latency from the last word to the event 1 cycle; a
+//! read that goes to the host takes 1 cycle.
+
+use crate::channels::{CLASS_FAST, Completion, Event, KIND_HC, Mmio, RECORD_BITS, SackBlock, Up};
+use crate::interface::{push, register};
+use hallux_hdl::prelude::*;
+
+/// Payloads that are kept.
+const KEPT: usize = 8;
+/// Events that may wait for the arbiter.
+const EVENTS: usize = 8;
+/// Bits of the largest payload.
+const PAYLOAD_BITS: usize = 8 * push::PAYLOAD_BYTES as usize;
+
+/// A payload that is to be handed over instead of a completion.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Serve {
+    /// Tag of the read.
+    pub tag: Bits<8>,
+    /// Where the payload is kept.
+    pub place: Bits<3>,
+    /// Bytes that were asked for.
+    pub bytes: Bits<13>,
+}
+
+/// See the [module](self).
+#[derive(LogicBlock)]
+pub struct Push<const N: usize> {
+    /// Clock.
+    pub clk: Signal<In, Clock>,
+    /// Synchronous reset, active high.
+    pub rst: Signal<In, Bit>,
+    /// Accesses of the host.
+    pub s: StreamSink<Mmio>,
+    /// Those that push nothing.
+    pub m: StreamSource<Mmio>,
+    /// Host-control events.
+    pub m_event: StreamSource<Event>,
+    /// Reads of payload.
+    pub s_read: StreamSink<Up<RECORD_BITS>>,
+    /// Those that go to the host.
+    pub m_read: StreamSource<Up<RECORD_BITS>>,
+    /// Completions of the host; `ready` is constant 1.
+    pub s_cpl: StreamSink<Completion<N>>,
+    /// Those, and between them payload that was pushed; `ready` is taken for granted.
+    pub m_cpl: StreamSource<Completion<N>>,
+    /// A connection is opened: nothing is kept.
+    pub forget: Signal<In, Bit>,
+    /// Nothing is under way.
+    pub idle: Signal<Out, Bit>,
+    // The push under way.
+    address: DFF<Bits<64>>,
+    rx_bump: DFF<Bits<32>>,
+    tx_bump: DFF<Bits<32>>,
+    flow: DFF<Bits<16>>,
+    generation: DFF<Bits<8>>,
+    bytes: DFF<Bits<7>>,
+    payload: DFF<Bits<PAYLOAD_BITS>>,
+    /// All of it has come.
+    complete: DFF<Bit>,
+    // What is kept.
+    kept: Vec<DFF<Bit>>,
+    begins: Vec<DFF<Bits<64>>>,
+    ends: Vec<DFF<Bits<64>>>,
+    lengths: Vec<DFF<Bits<7>>>,
+    /// It waits to be handed over.
+    promised: Vec<DFF<Bit>>,
+    data: RegisterFile<Bits<PAYLOAD_BITS>, 3>,
+    /// Where the next is kept.
+    next: DFF<Bits<3>>,
+    events: Fifo<Event>,
+    ticket: DFF<Bits<21>>,
+    reads: StreamRegister<Up<RECORD_BITS>>,
+    serves: Fifo<Serve>,
+    /// The second beat of what is handed over.
+    second: DFF<Bit>,
+}
+
+impl<const N: usize> Push<N> {
+    /// Keeping nothing.
+    pub fn new() -> Self {
+        Self {
+            clk: Default::default(),
+            rst: Default::default(),
+            s: Default::default(),
+            m: Default::default(),
+            m_event: Default::default(),
+            s_read: Default::default(),
+            m_read: Default::default(),
+            s_cpl: Default::default(),
+            m_cpl: Default::default(),
+            forget: Default::default(),
+            idle: Default::default(),
+            address: Default::default(),
+            rx_bump: Default::default(),
+            tx_bump: Default::default(),
+            flow: Default::default(),
+            generation: Default::default(),
+            bytes: Default::default(),
+            payload: Default::default(),
+            complete: Default::default(),
+            kept: (0..KEPT).map(|_| Default::default()).collect(),
+            begins: (0..KEPT).map(|_| Default::default()).collect(),
+            ends: (0..KEPT).map(|_| Default::default()).collect(),
+            lengths: (0..KEPT).map(|_| Default::default()).collect(),
+            promised: (0..KEPT).map(|_| Default::default()).collect(),
+            data: RegisterFile::new(KEPT),
+            next: Default::default(),
+            events: Fifo::new(EVENTS).with_output(FifoOutput::Forward),
+            ticket: Default::default(),
+            reads: Default::default(),
+            serves: Fifo::new(KEPT).with_output(FifoOutput::Forward),
+            second: Default::default(),
+        }
+    }
+}
+
+impl<const N: usize> Default for Push<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Logic for Push<N> {
+    #[hdl]
+    fn update(&mut self) {
+        dff_setup!(
+            self, clk, address, rx_bump, tx_bump, flow, generation, bytes, payload, complete, next,
+            ticket, second
+        );
+        self.data.clk.next = self.clk.val();
+        self.events.clk.next = self.clk.val();
+        self.events.rst.next = self.rst.val();
+        self.reads.clk.next = self.clk.val();
+        self.reads.rst.next = self.rst.val();
+        self.serves.clk.next = self.clk.val();
+        self.serves.rst.next = self.rst.val();
+
+        // Words of a push; a read of a slot goes on and gives what is never written: zero.
+        let access = self.s.data.val();
+        let page = access.address - bits::<24>(register::CONTEXT);
+        let in_page = page.get_bits::<12>(0);
+        let slot = !access.bar.any()
+            & access.write
+            & (access.address >= bits::<24>(register::CONTEXT))
+            & (access.address < bits::<24>(register::COUNTERS))
+            & (in_page >= bits::<12>(push::SLOT))
+            & (in_page < bits::<12>(push::SLOT + push::SLOT_BYTES));
+        let word = (in_page - bits::<12>(push::SLOT)).get_bits::<4>(3);
+        self.m.data.next = access;
+        self.m.valid.next = self.s.valid.val() & !slot;
+        // A complete push is kept and becomes an event in the clock behind its last word.
+        let complete = self.complete.q.val();
+        let place = self.next.q.val();
+        let mut taken_up = false;
+        for i in 0..KEPT {
+            if place == bits::<3>(i as u64) {
+                taken_up = self.promised[i].q.val();
+            }
+        }
+        let commits = complete & !taken_up & self.events.s.ready.val();
+        let takes = !complete | commits;
+        self.s.ready.next = if slot { takes } else { self.m.ready.val() };
+        let comes = self.s.valid.val() & slot & takes;
+        let bytes = if word == bits::<4>(push::FLOW_WORD) {
+            access.data.get_bits::<7>(32)
+        } else {
+            self.bytes.q.val()
+        };
+        let last_word = bits::<4>(push::FLOW_WORD) + ((bytes + bits::<7>(7)) >> 3).get_bits::<4>(0);
+        if commits {
+            self.complete.d.next = false;
+        }
+        if comes {
+            match word.index() {
+                0 => {
+                    self.address.d.next = access.data;
+                }
+                1 => {
+                    self.rx_bump.d.next = access.data.get_bits::<32>(0);
+                    self.tx_bump.d.next = access.data.get_bits::<32>(32);
+                }
+                2 => {
+                    self.flow.d.next = access.data.get_bits::<16>(0);
+                    self.generation.d.next = access.data.get_bits::<8>(16);
+                    self.bytes.d.next = access.data.get_bits::<7>(32);
+                }
+                _ => {}
+            }
+            for i in 0..(push::PAYLOAD_BYTES / 8) as usize {
+                if word == bits::<4>(push::FLOW_WORD + 1 + i as u64) {
+                    self.payload.d.next.set_bits::<64>(64 * i, access.data);
+                }
+            }
+            self.complete.d.next = (word >= bits::<4>(push::FLOW_WORD)) & (word == last_word);
+        }
+        self.events.s.valid.next = complete & !taken_up;
+        self.events.s.data.next = Event {
+            kind: bits::<2>(KIND_HC),
+            // Fetch counts from below.
+            ticket: cat::<3, 21, 24>(
+                cat::<2, 1, 3>(bits::<2>(KIND_HC), bits::<1>(1)),
+                self.ticket.q.val(),
+            ),
+            flow: self.flow.q.val(),
+            generation: self.generation.q.val(),
+            class: bits::<2>(CLASS_FAST),
+            flags: bits::<8>(0),
+            seq: self.rx_bump.q.val(),
+            ack: self.tx_bump.q.val(),
+            window: bits::<32>(0),
+            ts_val: bits::<32>(0),
+            ts_ecr: bits::<32>(0),
+            ts_present: false,
+            sack: SackBlock::default(),
+            sack_present: false,
+            ce: false,
+            payload_offset: bits::<8>(0),
+            payload_len: bits::<14>(0),
+            frame_len: bits::<14>(0),
+            address: bits::<64>(0),
+        };
+        if commits {
+            self.ticket.d.next = self.ticket.q.val() + bits::<21>(1);
+        }
+        StreamSource::<Event>::link(&mut self.m_event, &mut self.events.m);
+
+        // Reads: the one that begins where a payload is kept is answered from here.
+        let read = self.s_read.data.val();
+        let read_end = read.address + bit_cast::<64, 13>(read.bytes);
+        let mut hit = false;
+        let mut found = bits::<3>(0);
+        for i in 0..KEPT {
+            let fits = bit_cast::<13, 7>(self.lengths[i].q.val()) >= read.bytes;
+            if self.kept[i].q.val() & (self.begins[i].q.val() == read.address) & fits {
+                hit = true;
+                found = bits::<3>(i as u64);
+            }
+        }
+        let passes = if hit {
+            self.serves.s.ready.val()
+        } else {
+            self.reads.s.ready.val()
+        };
+        let asked = self.s_read.valid.val() & passes;
+        self.s_read.ready.next = passes;
+        self.reads.s.data.next = read;
+        self.reads.s.valid.next = self.s_read.valid.val() & !hit;
+        StreamSource::<Up<RECORD_BITS>>::link(&mut self.m_read, &mut self.reads.m);
+        self.serves.s.valid.next = self.s_read.valid.val() & hit;
+        self.serves.s.data.next = Serve {
+            tag: read.tag,
+            place: found,
+            bytes: read.bytes,
+        };
+
+        // Completions of the host first: they cannot wait.
+        let serve = self.serves.m.data.val();
+        let serves = self.serves.m.valid.val() & !self.s_cpl.valid.val();
+        let width = (N / 8) as u64;
+        let second = self.second.q.val();
+        let more = !second & (serve.bytes > bits::<13>(width));
+        self.data.read_address.next = serve.place;
+        let payload = self.data.read_data.val();
+        self.s_cpl.ready.next = true;
+        self.m_cpl.valid.next = self.s_cpl.valid.val() | self.serves.m.valid.val();
+        let mut completion = Completion::<N> {
+            tag: serve.tag,
+            offset: bits::<13>(0),
+            data: bit_cast::<N, PAYLOAD_BITS>(payload),
+            bytes: if more {
+                bits::<8>(width)
+            } else {
+                bit_cast::<8, 13>(serve.bytes)
+            },
+            last: !more,
+        };
+        if second {
+            completion.offset = bits::<13>(width);
+            completion.data = bit_cast::<N, PAYLOAD_BITS>(payload >> N as u64);
+            completion.bytes = bit_cast::<8, 13>(serve.bytes - bits::<13>(width));
+        }
+        self.m_cpl.data.next = if self.s_cpl.valid.val() {
+            self.s_cpl.data.val()
+        } else {
+            completion
+        };
+        let handed_over = serves & !more;
+        self.serves.m.ready.next = handed_over;
+        if serves {
+            self.second.d.next = more;
+        }
+
+        // Keep.
+        let length = self.bytes.q.val();
+        self.data.write_enable.next = commits;
+        self.data.write_address.next = place;
+        self.data.write_data.next = self.payload.q.val();
+        if commits & length.any() {
+            self.next.d.next = place + bits::<3>(1);
+        }
+        let end = self.address.q.val() + bit_cast::<64, 7>(length);
+        for i in 0..KEPT {
+            dff_setup!(
+                self,
+                clk,
+                kept[i],
+                begins[i],
+                ends[i],
+                lengths[i],
+                promised[i]
+            );
+            let here = bits::<3>(i as u64);
+            let touches =
+                (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
+            if (asked & touches) | self.forget.val() {
+                self.kept[i].d.next = false;
+            }
+            if handed_over & (serve.place == here) {
+                self.promised[i].d.next = false;
+            }
+            if asked & hit & (found == here) {
+                self.promised[i].d.next = true;
+            }
+            if commits & (place == here) {
+                self.kept[i].d.next = length.any();
+                self.begins[i].d.next = self.address.q.val();
+                self.ends[i].d.next = end;
+                self.lengths[i].d.next = length;
+            }
+            if self.rst.val() {
+                self.kept[i].d.next = false;
+                self.promised[i].d.next = false;
+            }
+        }
+
+        self.idle.next = !complete
+            & !self.events.level.val().any()
+            & !self.reads.m.valid.val()
+            & !self.serves.level.val().any();
+        if self.rst.val() {
+            self.complete.d.next = false;
+            self.next.d.next = bits::<3>(0);
+            self.ticket.d.next = bits::<21>(0);
+            self.second.d.next = false;
+        }
+    }
+}
