@@ -68,12 +68,18 @@ module assemble (
     logic [549:0] held;
     logic held_valid;
     logic [549:0] egress_s_data;
-    logic egress_s_valid;
     logic egress_s_ready;
     logic [549:0] egress_m_data;
     logic egress_m_valid;
     logic [15:0] egress_level;
     logic egress_almost_full;
+    logic loaded_s_data;
+    logic loaded_s_ready;
+    logic loaded_m_data;
+    logic loaded_m_valid;
+    logic [15:0] loaded_level;
+    logic loaded_almost_full;
+    logic roomy;
     logic [11:0] releases;
     logic store_s_ready;
     logic [512:0] store_m_data;
@@ -103,21 +109,24 @@ module assemble (
     logic [15:0] sums_level;
     logic sums_almost_full;
     logic built_valid;
-    logic [807:0] built;
+    logic [809:0] built;
     logic [15:0] built_sum;
     logic partial_valid;
-    logic [807:0] partial_frame;
+    logic [809:0] partial_frame;
     logic [99:0] partial;
     logic totals_valid;
-    logic [807:0] totals_frame;
+    logic [809:0] totals_frame;
     logic [41:0] totals;
     logic frames_s_ready;
-    logic [807:0] frames_m_data;
+    logic [809:0] frames_m_data;
     logic frames_m_valid;
     logic frames_m_ready;
     logic [15:0] frames_level;
     logic frames_almost_full;
     logic [7:0] index;
+    logic midway;
+    logic final_beat;
+    logic consuming;
     logic [511:0] previous;
     logic [576:0] out_s_data;
     logic out_s_ready;
@@ -135,8 +144,7 @@ module assemble (
     logic [19:0] tcp;
     logic [19:0] options;
     logic [19:0] sack;
-    logic [807:0] finished;
-    logic consume;
+    logic [809:0] finished;
     logic [511:0] beat_behind_head;
     logic [511:0] beat_behind_head_1;
 
@@ -146,6 +154,7 @@ module assemble (
     wire s_data_plain_ack = s_data[548];
     wire s_payload_data_last = s_payload_data[512];
     wire [15:0] held_header_flow = held[39:24];
+    wire [13:0] held_header_length = held[547:534];
     wire held_header_plain_ack = held[548];
     wire [548:0] egress_m_data_header = egress_m_data[548:0];
     wire egress_m_data_merged = egress_m_data[549];
@@ -165,9 +174,11 @@ module assemble (
     wire frames_m_data_raw = frames_m_data[752];
     wire frames_m_data_long = frames_m_data[753];
     wire [7:0] frames_m_data_beats = frames_m_data[790:783];
-    wire [7:0] frames_m_data_payload_begin = frames_m_data[798:791];
-    wire [7:0] frames_m_data_payload_end = frames_m_data[806:799];
-    wire frames_m_data_merged = frames_m_data[807];
+    wire frames_m_data_single = frames_m_data[791];
+    wire frames_m_data_begins_with_payload = frames_m_data[792];
+    wire [7:0] frames_m_data_payload_begin = frames_m_data[800:793];
+    wire [7:0] frames_m_data_payload_end = frames_m_data[808:801];
+    wire frames_m_data_merged = frames_m_data[809];
 
     wire stored = s_payload_valid & store_s_ready;
     assign s_payload_ready = store_s_ready;
@@ -231,7 +242,8 @@ module assemble (
     wire stays = held_valid & held_header_plain_ack & backlog & !arrives;
     wire direct = arrives & (joins | (!held_valid & !(s_data_plain_ack & backlog)));
     assign s_ready = egress_s_ready;
-    assign egress_s_valid = direct | (held_valid & !stays & !joins);
+    wire passes = direct | (held_valid & !stays & !joins);
+    assign loaded_s_data = direct ? (|s_data_length) : (|held_header_length);
     assign egress_s_data = direct ? {joins, s_data} : held;
     wire [548:0] header = egress_m_data_header;
     wire header_raw = header[40];
@@ -241,11 +253,9 @@ module assemble (
     wire [1:0] header_sack_count = header[339:338];
     wire [1:0] header_ecn = header[533:532];
     wire [13:0] header_length = header[547:534];
-    wire has_payload = |header_length;
-    wire room = !frames_almost_full;
-    wire take = room & (!has_payload | sums_m_valid);
-    wire enter = take & egress_m_valid;
-    assign sums_m_ready = enter & has_payload;
+    wire take = roomy & (!loaded_m_data | sums_m_valid);
+    wire enter = take & loaded_m_valid;
+    assign sums_m_ready = enter & loaded_m_data;
     wire [15:0] payload_bytes = {2'd0, header_length};
     wire [3:0] words = (|header_sack_count) ? {1'b0, header_sack_count, 1'b1} : 4'd0;
     wire [15:0] tcp_bytes = payload_bytes + (header_ts_on ? 16'd32 : 16'd20) + {10'd0, words, 2'd0};
@@ -556,7 +566,8 @@ module assemble (
     wire [7:0] filled = partial_frame_raw ? 8'd0 : partial_frame_long ? 8'd1 : 8'd0;
     wire [14:0] payload_beats_whole = {1'b0, partial_frame_length} + 15'd63;
     wire [14:0] payload_beats = {6'd0, payload_beats_whole[14:6]};
-    wire [14:0] totals_frame_whole = partial_frame_bytes - 15'd1;
+    wire [14:0] beats_whole = partial_frame_bytes - 15'd1;
+    wire [7:0] beats = beats_whole[13:6];
     wire [22:0] fold_x_1 = {3'd0, totals_ip};
     wire [16:0] fold_once_1 = {1'b0, fold_x_1[15:0]} + {10'd0, fold_x_1[22:16]};
     wire [22:0] fold_x_2 = {1'b0, totals_tcp};
@@ -567,13 +578,10 @@ module assemble (
         finished[415:400] /* header[415:400] */ = ~(fold_once_2[15:0] + {15'd0, fold_once_2[16]});
     end
     assign headers_fit_holds = rst | !totals_valid | frames_s_ready;
-    wire first = !(|index);
-    wire last = index == frames_m_data_beats;
+    wire first = !midway;
+    wire last = first ? frames_m_data_single : final_beat;
+    wire consume = first ? frames_m_data_begins_with_payload : consuming;
     wire [7:0] rest = frames_m_data[775:768] /* bytes[7:0] */ & 8'h3f;
-    always_comb begin
-        consume = index < frames_m_data_payload_end;
-        consume = consume & (index >= frames_m_data_payload_begin);
-    end
     wire payload_ready = !consume | store_m_valid;
     wire one_is_enough = !frames_m_data_merged & (|releases);
     wire may_leave = !first | one_is_enough | (|releases[11:1]);
@@ -610,6 +618,7 @@ module assemble (
     assign no_gap_holds = rst | !frames_m_valid | payload_ready;
     assign store_m_ready = advance & consume;
     assign frames_m_ready = advance & last;
+    wire [7:0] next = index + 8'd1;
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
     assign idle =
@@ -629,13 +638,25 @@ module assemble (
         .clk(clk),
         .rst(rst),
         .s_data(egress_s_data),
-        .s_valid(egress_s_valid),
+        .s_valid(passes),
         .s_ready(egress_s_ready),
         .m_data(egress_m_data),
         .m_valid(egress_m_valid),
         .m_ready(take),
         .level(egress_level),
         .almost_full(egress_almost_full)
+    );
+    fifo_1x256 u_loaded (
+        .clk(clk),
+        .rst(rst),
+        .s_data(loaded_s_data),
+        .s_valid(passes),
+        .s_ready(loaded_s_ready),
+        .m_data(loaded_m_data),
+        .m_valid(loaded_m_valid),
+        .m_ready(take),
+        .level(loaded_level),
+        .almost_full(loaded_almost_full)
     );
     fifo_513x128 u_store (
         .clk(clk),
@@ -661,7 +682,7 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_808x16_forward_margin_5 u_frames (
+    fifo_810x16_forward_margin_6 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),
@@ -743,18 +764,19 @@ module assemble (
         if (arrives & !direct) begin
             held <= {1'b0, s_data};
         end
+        roomy <= !frames_almost_full;
         built_valid <= enter;
         if (enter) begin
             built <= {
                 egress_m_data_merged,
-                24'd0,
+                26'd0,
                 header_bytes_1 + {1'b0, header_length},
                 header_length,
                 header_ts_on | (|words),
                 header_raw,
                 octets
             };
-            built_sum <= has_payload ? sums_m_data : 16'd0;
+            built_sum <= loaded_m_data ? sums_m_data : 16'd0;
         end
         partial_valid <= built_valid;
         if (built_valid) begin
@@ -764,9 +786,11 @@ module assemble (
         totals_valid <= partial_valid;
         if (partial_valid) begin
             totals_frame <= partial_frame;
-            totals_frame[790:783] /* beats */ <= totals_frame_whole[13:6];
-            totals_frame[798:791] /* payload_begin */ <= filled;
-            totals_frame[806:799] /* payload_end */ <= filled + payload_beats[7:0];
+            totals_frame[790:783] /* beats */ <= beats;
+            totals_frame[791] /* single */ <= !(|beats);
+            totals_frame[792] /* begins_with_payload */ <= (|partial_frame_length) & !(|filled);
+            totals_frame[800:793] /* payload_begin */ <= filled;
+            totals_frame[808:801] /* payload_end */ <= filled + payload_beats[7:0];
             totals <= {
                 {2'd0, partial_pseudo} + {2'd0, partial_tcp} + ({2'd0, partial_options} + {2'd0, partial_sack}),
                 partial_ip
@@ -778,7 +802,11 @@ module assemble (
             spent_one;
         if (advance) begin
             previous <= arriving;
-            index <= last ? 8'd0 : (index + 8'd1);
+            index <= last ? 8'd0 : next;
+            midway <= !last;
+            final_beat <= next == frames_m_data_beats;
+            consuming <= next < frames_m_data_payload_end;
+            consuming <= (next < frames_m_data_payload_end) & (next >= frames_m_data_payload_begin);
         end
         if (rst) begin
             add_valid <= 1'b0;
@@ -788,6 +816,7 @@ module assemble (
             partial_valid <= 1'b0;
             totals_valid <= 1'b0;
             index <= 8'd0;
+            midway <= 1'b0;
             held_valid <= 1'b0;
             releases <= 12'd0;
         end
@@ -795,10 +824,11 @@ module assemble (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], egress_almost_full, store_m_data[512], store_almost_full,
-        sums_almost_full, frames_m_data[767:754], frames_m_data[782:776], previous[79:0],
-        header[39:0], header[548], payload_beats[14:8], payload_beats_whole[5:0],
-        totals_frame_whole[5:0], totals_frame_whole[14], beat_behind_head_whole[751:512]
+        1'b0, now[9:0], now[63:42], egress_m_valid, egress_almost_full, loaded_s_ready,
+        loaded_level, loaded_almost_full, store_m_data[512], store_almost_full, sums_almost_full,
+        frames_m_data[767:754], frames_m_data[782:776], previous[79:0], header[39:0], header[548],
+        payload_beats[14:8], payload_beats_whole[5:0], beats_whole[5:0], beats_whole[14],
+        beat_behind_head_whole[751:512]
     };
 
 endmodule

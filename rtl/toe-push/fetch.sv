@@ -85,12 +85,13 @@ module fetch (
     logic contexts_write_enable;
     logic [4:0] contexts_write_address;
     logic [4:0] contexts_read_address;
-    logic [322:0] contexts_read_data;
+    logic [324:0] contexts_read_data;
     logic [31:0] enabled;
-    logic [322:0] work;
+    logic [324:0] work;
     logic [4:0] at;
     logic [107:0] burst;
     logic issued;
+    logic [2:0] count;
     logic rests;
     logic [31:0] pending;
     logic [3:0] slot;
@@ -114,8 +115,9 @@ module fetch (
     logic [4:0] owners_14;
     logic [4:0] owners_15;
     logic [5:0] buffer_write_address;
+    logic [519:0] buffer_write_data;
     logic [5:0] buffer_read_address;
-    logic [511:0] buffer_read_data;
+    logic [519:0] buffer_read_data;
     logic [107:0] bursts_s_data;
     logic bursts_s_valid;
     logic bursts_s_ready;
@@ -126,24 +128,24 @@ module fetch (
     logic [1:0] step;
     logic decode;
     logic [1:0] place;
-    logic [4:0] from;
+    logic controls;
     logic [21:0] ticket;
     logic events_s_ready;
     logic [386:0] events_m_data;
     logic events_m_valid;
     logic [15:0] events_level;
     logic events_almost_full;
-    logic [113:0] reads_s_data;
+    logic [114:0] reads_s_data;
     logic reads_s_ready;
-    logic [113:0] reads_m_data;
+    logic [114:0] reads_m_data;
     logic reads_m_valid;
     logic reads_m_ready;
     logic [15:0] reads_level;
     logic reads_almost_full;
-    logic [113:0] counts_s_data;
+    logic [114:0] counts_s_data;
     logic counts_s_valid;
     logic counts_s_ready;
-    logic [113:0] counts_m_data;
+    logic [114:0] counts_m_data;
     logic counts_m_valid;
     logic counts_m_ready;
     logic [15:0] counts_level;
@@ -188,8 +190,18 @@ module fetch (
     logic ring_mask_above_29;
     logic ring_mask_above_30;
     logic ring_mask_above_31;
-    logic [322:0] settled;
+    logic [324:0] settled;
+    logic [3:0] updates;
+    logic [3:0] frames;
+    logic is_frame_length_long_enough_0;
+    logic is_frame_length_short_enough_0;
+    logic is_frame_length_fits_0;
+    logic is_frame_length_long_enough_1;
+    logic is_frame_length_short_enough_1;
+    logic is_frame_length_fits_1;
     logic [255:0] descriptor;
+    logic update;
+    logic possible;
     logic [386:0] work_2;
     logic [31:0] work_next;
 
@@ -198,16 +210,15 @@ module fetch (
     wire s_cpl_data_last = s_cpl_data[541];
     wire [4:0] write_register = write[12:8];
     wire [63:0] write_value = write[76:13];
-    wire [31:0] contexts_read_data_tail = contexts_read_data[130:99];
-    wire [31:0] contexts_read_data_fetched = contexts_read_data[162:131];
-    wire [63:0] contexts_read_data_consumed = contexts_read_data[226:163];
-    wire [63:0] contexts_read_data_address = contexts_read_data[290:227];
+    wire [31:0] contexts_read_data_tail = contexts_read_data[132:101];
+    wire [31:0] contexts_read_data_fetched = contexts_read_data[164:133];
+    wire [63:0] contexts_read_data_consumed = contexts_read_data[228:165];
+    wire [63:0] contexts_read_data_address = contexts_read_data[292:229];
     wire [63:0] work_base = work[63:0];
     wire [31:0] work_mask = work[95:64];
-    wire [2:0] work_report = work[98:96];
-    wire [31:0] work_fetched = work[162:131];
-    wire [63:0] work_consumed = work[226:163];
-    wire [1:0] burst_more = burst[10:9];
+    wire [4:0] work_report = work[100:96];
+    wire [31:0] work_fetched = work[164:133];
+    wire [63:0] work_consumed = work[228:165];
     wire [63:0] burst_consumed = burst[107:44];
     wire [4:0] bursts_m_data_ring = bursts_m_data[4:0];
     wire [3:0] bursts_m_data_slot = bursts_m_data[8:5];
@@ -215,6 +226,7 @@ module fetch (
     wire [31:0] bursts_m_data_count = bursts_m_data[42:11];
     wire bursts_m_data_report = bursts_m_data[43];
     wire [63:0] bursts_m_data_consumed = bursts_m_data[107:44];
+    wire reads_m_data_void = reads_m_data[114];
 
     wire [31:0] ringing = pending & enabled;
     always_comb begin
@@ -273,21 +285,27 @@ module fetch (
     wire [4:0] at_1 = writes ? write[4:0] /* context[4:0] */ : last;
     wire [31:0] place_1 = 32'd1 << at_1;
     wire [31:0] tail = doorbell ? write[44:13] /* value[31:0] */ : contexts_read_data_tail;
-    wire [31:0] available = tail - contexts_read_data_fetched;
-    wire many = |{2'd0, available[31:2]};
-    wire [1:0] to_line = ~contexts_read_data[233:232] /* address[6:5] */;
+    wire [31:0] rung = write[44:13] /* value[31:0] */ - contexts_read_data_fetched;
+    wire [31:0] known = contexts_read_data_tail - contexts_read_data_fetched;
+    wire [1:0] available = doorbell ? rung[1:0] : known[1:0];
+    wire many = doorbell ? (|{2'd0, rung[31:2]}) : (|{2'd0, known[31:2]});
+    wire [1:0] to_line = ~contexts_read_data[235:234] /* address[6:5] */;
     wire ends_first =
-        !(|{2'd0, contexts_read_data[322:293] /* to_end[31:2] */})
-        & (contexts_read_data[292:291] /* to_end[1:0] */ < to_line);
-    wire [1:0] most = ends_first ? contexts_read_data[292:291] /* to_end[1:0] */ : to_line;
-    wire beyond = many | (available[2:0] > ({1'b0, most} + 3'd1));
-    wire fewer = !many & (available[1:0] <= most);
-    wire [1:0] more = fewer ? (available[1:0] - 2'd1) : most;
-    wire any = |available;
+        !(|{2'd0, contexts_read_data[324:295] /* to_end[31:2] */})
+        & (contexts_read_data[294:293] /* to_end[1:0] */ < to_line);
+    wire [1:0] most = ends_first ? contexts_read_data[294:293] /* to_end[1:0] */ : to_line;
+    wire beyond = many | (available[1] & !most[1] & (available[0] | !most[0]));
+    wire fewer = !many & (available <= most);
+    wire [1:0] more = fewer ? (available - 2'd1) : most;
+    wire any =
+        doorbell ? (write[44:13] /* value[31:0] */ != contexts_read_data_fetched) :
+        (contexts_read_data_tail != contexts_read_data_fetched);
     wire starts = writes & doorbell & free & (|(enabled & place_1));
-    wire issue = (starts | (state == STATE_ISSUE)) & any;
+    wire tries = starts | (state == STATE_ISSUE);
+    wire issue = tries & any;
     wire [12:0] reads_s_data_whole = {11'd0, more} + 13'd1;
     assign reads_s_data = {
+        !any,
         32'd0,
         slot,
         reads_s_data_whole[7:0],
@@ -300,12 +318,11 @@ module fetch (
     wire [4:0] work_whole = log2 - 5'd2;
     wire clearing = state == STATE_CLEAR;
     wire settles = state == STATE_SETTLE;
-    wire [2:0] count = issued ? ({1'b0, burst_more} + 3'd1) : 3'd0;
     wire [31:0] fetched = work_fetched + {29'd0, count};
-    wire [4:0] low = work[135:131] /* fetched[4:0] */;
+    wire [4:0] low = work[137:133] /* fetched[4:0] */;
     wire [4:0] changed = low ^ (low + {2'd0, count});
     assign bursts_s_valid = settles & issued;
-    assign bursts_s_data = {burst_consumed, |(changed >> work_report), fetched, burst[10:0]};
+    assign bursts_s_data = {burst_consumed, |(changed & work_report), fetched, burst[10:0]};
     wire [31:0] mine = 32'd1 << at;
     wire [31:0] index = fetched & work_mask;
     wire [63:0] settled_whole = {32'd0, index};
@@ -315,10 +332,10 @@ module fetch (
             work_base + {settled_whole[58:0], 5'd0},
             work_consumed,
             fetched,
-            work[130:0]
+            work[132:0]
         };
         if (clearing) begin
-            settled = 323'd0;
+            settled = 325'd0;
         end
     end
     assign contexts_write_enable = clearing | settles;
@@ -330,13 +347,370 @@ module fetch (
     assign buffer_write_address =
         {buffer_write_address_whole[4:0], 1'b0}
         | {4'd0, s_cpl_data[15:14] /* offset[7:6] */};
+    wire [7:0] kind_0 = s_cpl_data[268:261] /* data[247:240] */;
+    wire [15:0] length_0 = s_cpl_data[228:213] /* data[207:192] */;
+    wire [11:0] is_frame_length_rest_0 = length_0[15:4];
+    always_comb begin
+        is_frame_length_long_enough_0 = |is_frame_length_rest_0;
+        is_frame_length_long_enough_0 = is_frame_length_long_enough_0 | (length_0[3:0] == 4'd14);
+        is_frame_length_long_enough_0 = is_frame_length_long_enough_0 | (length_0[3:0] == 4'd15);
+    end
+    wire [5:0] is_frame_length_middle_0 = length_0[10:5];
+    wire [4:0] is_frame_length_low_0 = length_0[4:0];
+    always_comb begin
+        is_frame_length_fits_0 = 1'b0;
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd0);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd1);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd2);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd3);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd4);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd5);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd6);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd7);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd8);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd9);
+        is_frame_length_fits_0 = is_frame_length_fits_0 | (is_frame_length_low_0 == 5'd10);
+    end
+    always_comb begin
+        is_frame_length_short_enough_0 = 1'b0;
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd0);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd1);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd2);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd3);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd4);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd5);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd6);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd7);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd8);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd9);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd10);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd11);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd12);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd13);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd14);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd15);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd16);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd17);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd18);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd19);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd20);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd21);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd22);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd23);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd24);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd25);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd26);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd27);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd28);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd29);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd30);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd31);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd32);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd33);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd34);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd35);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd36);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd37);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd38);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd39);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd40);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd41);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd42);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd43);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd44);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd45);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | (is_frame_length_middle_0 == 6'd46);
+        is_frame_length_short_enough_0 =
+            is_frame_length_short_enough_0
+            | ((is_frame_length_middle_0 == 6'd47) & is_frame_length_fits_0);
+    end
+    wire [7:0] kind_1 = s_cpl_data[524:517] /* data[503:496] */;
+    wire [15:0] length_1 = s_cpl_data[484:469] /* data[463:448] */;
+    always_comb begin
+        updates = 4'd0;
+        updates[0] = kind_0 == 8'd1;
+        updates[1] = kind_1 == 8'd1;
+    end
+    wire [11:0] is_frame_length_rest_1 = length_1[15:4];
+    always_comb begin
+        is_frame_length_long_enough_1 = |is_frame_length_rest_1;
+        is_frame_length_long_enough_1 = is_frame_length_long_enough_1 | (length_1[3:0] == 4'd14);
+        is_frame_length_long_enough_1 = is_frame_length_long_enough_1 | (length_1[3:0] == 4'd15);
+    end
+    wire [5:0] is_frame_length_middle_1 = length_1[10:5];
+    wire [4:0] is_frame_length_low_1 = length_1[4:0];
+    always_comb begin
+        is_frame_length_fits_1 = 1'b0;
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd0);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd1);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd2);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd3);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd4);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd5);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd6);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd7);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd8);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd9);
+        is_frame_length_fits_1 = is_frame_length_fits_1 | (is_frame_length_low_1 == 5'd10);
+    end
+    always_comb begin
+        is_frame_length_short_enough_1 = 1'b0;
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd0);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd1);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd2);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd3);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd4);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd5);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd6);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd7);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd8);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd9);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd10);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd11);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd12);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd13);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd14);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd15);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd16);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd17);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd18);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd19);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd20);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd21);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd22);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd23);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd24);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd25);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd26);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd27);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd28);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd29);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd30);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd31);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd32);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd33);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd34);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd35);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd36);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd37);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd38);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd39);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd40);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd41);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd42);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd43);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd44);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd45);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | (is_frame_length_middle_1 == 6'd46);
+        is_frame_length_short_enough_1 =
+            is_frame_length_short_enough_1
+            | ((is_frame_length_middle_1 == 6'd47) & is_frame_length_fits_1);
+    end
+    always_comb begin
+        frames = 4'd0;
+        frames[0] =
+            (kind_0 == 8'd2)
+            & (is_frame_length_long_enough_0 & is_frame_length_short_enough_0 & !(|length_0[15:11]));
+        frames[1] =
+            (kind_1 == 8'd2)
+            & (is_frame_length_long_enough_1 & is_frame_length_short_enough_1 & !(|length_1[15:11]));
+    end
+    assign buffer_write_data = {frames, updates, s_cpl_data_data};
     wire dead = cancelled[bursts_m_data_slot];
     wire go = bursts_m_valid & done[bursts_m_data_slot] & !events_almost_full & counts_s_ready;
     wire ends = go & (step == bursts_m_data_more);
     wire [5:0] buffer_read_address_whole = {2'd0, bursts_m_data_slot};
     assign buffer_read_address = {buffer_read_address_whole[4:0], 1'b0} | {5'd0, step[1]};
     assign counts_s_valid = ends & !dead & bursts_m_data_report;
-    assign counts_s_data = {bursts_m_data_count, 17'd8, bursts_m_data_consumed, 1'b1};
+    assign counts_s_data = {1'b0, bursts_m_data_count, 17'd8, bursts_m_data_consumed, 1'b1};
     always_comb begin
         ring_mask_mask = 32'd0;
         ring_mask_above_0 = 1'b0;
@@ -670,15 +1044,17 @@ module fetch (
         end
     end
     always_comb begin
-        descriptor = buffer_read_data[255:0];
+        descriptor = buffer_read_data[255:0] /* data[255:0] */;
+        update = buffer_read_data[512] /* updates[0] */;
+        possible = buffer_read_data[516] /* frames[0] */;
         if (place == 2'd1) begin
-            descriptor = buffer_read_data[511:256];
+            descriptor = buffer_read_data[511:256] /* data[511:256] */;
+            update = buffer_read_data[513] /* updates[1] */;
+            possible = buffer_read_data[517] /* frames[1] */;
         end
     end
-    wire [7:0] kind = descriptor[247:240];
     wire [15:0] frame_len = descriptor[207:192];
-    wire update = kind == 8'd1;
-    wire frame = (kind == 8'd2) & !(|from) & (frame_len >= 16'd14) & (frame_len <= 16'h5ea);
+    wire frame = possible & controls;
     always_comb begin
         work_2 = {descriptor[191:128], frame_len[13:0], 285'h4000002, ticket, 2'd2};
         if (update) begin
@@ -692,19 +1068,20 @@ module fetch (
             work_2[386:323] /* address */ = 64'd0;
         end
     end
-    wire known = decode & (update | frame);
-    assign events_fit_holds = rst | !known | events_s_ready;
+    wire known_1 = decode & (update | frame);
+    assign events_fit_holds = rst | !known_1 | events_s_ready;
     assign skipped = decode & !(update | frame);
     assign m_data = events_m_data;
     assign m_valid = events_m_valid;
-    wire reading = reads_m_valid & !counting;
-    wire [113:0] request = reading ? reads_m_data : counts_m_data;
+    wire void_ = reads_m_valid & reads_m_data_void;
+    wire reading = reads_m_valid & !void_ & !counting;
+    wire [114:0] request = reading ? reads_m_data : counts_m_data;
     wire request_write = request[0];
     wire [63:0] request_address = request[64:1];
     wire [12:0] request_bytes = request[77:65];
     wire [3:0] request_slot = request[81:78];
     wire [31:0] request_count = request[113:82];
-    assign reads_m_ready = m_up_ready & reading;
+    assign reads_m_ready = (m_up_ready & reading) | void_;
     assign counts_m_ready = m_up_ready & !reading;
     assign m_up_valid = reading | counts_m_valid;
     assign m_up_data = {
@@ -725,7 +1102,7 @@ module fetch (
         & !(|counts_level)
         & !(|reads_level);
 
-    ram_323x8 u_contexts (
+    ram_325x8 u_contexts (
         .clk(clk),
         .write_enable(contexts_write_enable),
         .write_address(contexts_write_address),
@@ -733,11 +1110,11 @@ module fetch (
         .read_address(contexts_read_address),
         .read_data(contexts_read_data)
     );
-    ram_512x32 u_buffer (
+    ram_520x32 u_buffer (
         .clk(clk),
         .write_enable(arrive),
         .write_address(buffer_write_address),
-        .write_data(s_cpl_data_data),
+        .write_data(buffer_write_data),
         .read_address(buffer_read_address),
         .read_data(buffer_read_data)
     );
@@ -757,7 +1134,7 @@ module fetch (
         .clk(clk),
         .rst(rst),
         .s_data(work_2),
-        .s_valid(known),
+        .s_valid(known_1),
         .s_ready(events_s_ready),
         .m_data(events_m_data),
         .m_valid(events_m_valid),
@@ -765,11 +1142,11 @@ module fetch (
         .level(events_level),
         .almost_full(events_almost_full)
     );
-    fifo_114x16_forward u_reads (
+    fifo_115x16_forward u_reads (
         .clk(clk),
         .rst(rst),
         .s_data(reads_s_data),
-        .s_valid(issue),
+        .s_valid(tries),
         .s_ready(reads_s_ready),
         .m_data(reads_m_data),
         .m_valid(reads_m_valid),
@@ -777,7 +1154,7 @@ module fetch (
         .level(reads_level),
         .almost_full(reads_almost_full)
     );
-    fifo_114x16 u_counts (
+    fifo_115x16 u_counts (
         .clk(clk),
         .rst(rst),
         .s_data(counts_s_data),
@@ -813,6 +1190,7 @@ module fetch (
             at <= at_1;
             burst <= {contexts_read_data_consumed, 33'd0, more, slot, at_1};
             issued <= issue;
+            count <= issue ? ({1'b0, more} + 3'd1) : 3'd0;
             rests <= issue ? beyond : any;
         end
         case (state)
@@ -827,25 +1205,23 @@ module fetch (
                 state <= STATE_SETTLE;
                 case (write_register)
                     5'd0: begin
-                        work[130:99] /* tail */ <= tail;
+                        work[132:101] /* tail */ <= tail;
                     end
                     5'd3: begin
                         work[63:0] /* base */ <= write_value;
                     end
                     5'd4: begin
                         work[95:64] /* mask */ <= work_next;
-                        work[98:96] /* report */ <=
-                            (log2 < 5'd2) ? 3'd0 :
-                            ((log2 - 5'd2) < 5'd4) ? work_whole[2:0] :
-                            3'd4;
+                        work[100:96] /* report */ <=
+                            5'd31 << ((log2 < 5'd2) ? 3'd0 : ((log2 - 5'd2) < 5'd4) ? work_whole[2:0] : 3'd4);
                     end
                     5'd7: begin
-                        work[226:163] /* consumed */ <= write_value;
+                        work[228:165] /* consumed */ <= write_value;
                     end
                     5'd8: begin
                         if (!write[13] /* value[0] */) begin
-                            work[130:99] /* tail */ <= 32'd0;
-                            work[162:131] /* fetched */ <= 32'd0;
+                            work[132:101] /* tail */ <= 32'd0;
+                            work[164:133] /* fetched */ <= 32'd0;
                             rests <= 1'b0;
                         end
                     end
@@ -916,7 +1292,7 @@ module fetch (
         end
         decode <= go & !dead;
         place <= step & 2'h1;
-        from <= bursts_m_data_ring;
+        controls <= !(|bursts_m_data_ring);
         if (go) begin
             step <= step + 2'd1;
         end
@@ -927,7 +1303,7 @@ module fetch (
         done <= done_next;
         cancelled <= cancelled_next;
         enabled <= enabled_next;
-        if (known) begin
+        if (known_1) begin
             ticket <= ticket + 22'd1;
         end
         counting <= !reading & counts_m_valid & !m_up_ready;
@@ -951,10 +1327,11 @@ module fetch (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_cpl_data[6:4], s_cpl_data[13:8], s_cpl_data[20:16], s_cpl_data[540:533], write[7:5],
-        work[322:227], burst[43:11], bursts_level, bursts_almost_full, reads_almost_full,
-        counts_almost_full, descriptor[127:96], descriptor[239:208], descriptor[255:248],
-        reads_s_data_whole[12:8], work_whole[4:3], settled_whole[63:59],
-        buffer_write_address_whole[5], buffer_read_address_whole[5]
+        work[324:229], burst[43:11], buffer_read_data[515:514], buffer_read_data[519:518],
+        bursts_level, bursts_almost_full, reads_almost_full, counts_almost_full, descriptor[127:96],
+        descriptor[255:208], frame_len[15:14], request[114], reads_s_data_whole[12:8],
+        work_whole[4:3], settled_whole[63:59], buffer_write_address_whole[5],
+        buffer_read_address_whole[5]
     };
 
 endmodule

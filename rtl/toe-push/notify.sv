@@ -96,6 +96,8 @@ module notify (
     logic [16:0] visit;
     logic drained;
     logic frames_fit;
+    logic zero_left;
+    logic still_fits;
     logic [329:0] posting;
     logic posts;
     logic pair_s_ready;
@@ -129,8 +131,11 @@ module notify (
     logic ring_mask_above_14;
     logic ring_mask_above_15;
     logic ring_mask_above_16;
+    logic exceeds_low;
     logic [263:0] fresh;
     logic [255:0] record_bytes_bytes;
+    logic exceeds_low_1;
+    logic exceeds_low_2;
     logic [17:0] work_next;
 
     wire [7:0] s_data_kind = s_data[15:8];
@@ -363,7 +368,25 @@ module notify (
     wire overfull = (|used[31:18]) | least[18];
     wire [17:0] free = overfull ? 18'd0 : least[17:0];
     wire settled_zero = !(|write[4:0] /* context[4:0] */);
-    wire beyond_reserve = least[17:0] > 18'd16;
+    always_comb begin
+        exceeds_low = 1'b0;
+        exceeds_low = exceeds_low | (least[4:0] == 5'd17);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd18);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd19);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd20);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd21);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd22);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd23);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd24);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd25);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd26);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd27);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd28);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd29);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd30);
+        exceeds_low = exceeds_low | (least[4:0] == 5'd31);
+    end
+    wire beyond_reserve = (|least[17:5]) | exceeds_low;
     wire [232:0] settled = {
         !overfull & (settled_zero ? beyond_reserve : (|least)),
         !overfull & (|least),
@@ -447,8 +470,25 @@ module notify (
     wire [16:0] advanced_mask = advanced_mask_whole[16:0];
     wire advanced_wraps =
         (contexts_read_data[130:114] /* posted[16:0] */ & advanced_mask) == advanced_mask;
+    always_comb begin
+        exceeds_low_1 = 1'b0;
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd18);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd19);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd20);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd21);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd22);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd23);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd24);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd25);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd26);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd27);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd28);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd29);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd30);
+        exceeds_low_1 = exceeds_low_1 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd31);
+    end
     wire [232:0] next = {
-        is_zero ? (contexts_read_data_free > 18'd17) : (|contexts_read_data[230:214] /* free[17:1] */),
+        is_zero ? ((|contexts_read_data[230:218] /* free[17:5] */) | exceeds_low_1) : (|contexts_read_data[230:214] /* free[17:1] */),
         |contexts_read_data[230:214] /* free[17:1] */,
         contexts_read_data_free - 18'd1,
         contexts_read_data_phase ^ advanced_wraps,
@@ -472,11 +512,29 @@ module notify (
     assign interrupts_follow_enter = posts & posting_interrupt;
     assign interrupts_follow_leave = left & is_message;
     assign record_fits_holds = rst | !records | !contexts_read_data_enabled | update | room;
+    always_comb begin
+        exceeds_low_2 = 1'b0;
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd17);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd18);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd19);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd20);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd21);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd22);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd23);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd24);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd25);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd26);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd27);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd28);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd29);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd30);
+        exceeds_low_2 = exceeds_low_2 | (contexts_read_data[217:213] /* free[4:0] */ == 5'd31);
+    end
     assign slow_room = frames_fit;
     assign m_up_data = pair_m_data;
     assign m_up_valid = pair_m_valid;
     assign interrupts = pair_interrupts;
-    assign idle = (state == STATE_SELECT) & !(|visit) & !posts & !entering & pair_idle;
+    assign idle = (state == STATE_SELECT) & !(|visit) & !posts & !entering & !zero_left & pair_idle;
 
     ram_233x8 u_contexts (
         .clk(clk),
@@ -653,8 +711,10 @@ module notify (
         if (settles & settled_zero) begin
             frames_fit <= work_enabled & !overfull & (least[17:0] >= 18'd16);
         end
-        if (leaves & is_zero) begin
-            frames_fit <= contexts_read_data_free > 18'd16;
+        zero_left <= leaves & is_zero;
+        still_fits <= (|contexts_read_data[230:218] /* free[17:5] */) | exceeds_low_2;
+        if (zero_left) begin
+            frames_fit <= still_fits;
         end
         if (rst) begin
             state <= STATE_CLEAR;
@@ -663,6 +723,7 @@ module notify (
             visit <= 17'd0;
             drained <= 1'b0;
             frames_fit <= 1'b0;
+            zero_left <= 1'b0;
             posts <= 1'b0;
             entering <= 1'b0;
         end

@@ -71,7 +71,12 @@ module parse (
     logic [5:0] index;
     logic admitted;
     logic disabled;
-    logic [16:0] packet_left;
+    logic [16:0] packet_end;
+    logic passes;
+    logic [16:0] frame_end;
+    logic [11:0] whole_beats;
+    logic whole;
+    logic ended;
     logic [751:0] head;
     logic [15:0] outstanding;
     logic [576:0] stored;
@@ -91,18 +96,18 @@ module parse (
     logic header_good_1;
     logic header_good_2;
     logic [5:0] occupied;
-    logic [769:0] arrival;
+    logic [850:0] arrival;
     logic [404:0] frames_0;
     logic [404:0] frames_1;
     logic [404:0] frames_2;
     logic [404:0] frames_3;
     logic [404:0] frames_4;
-    logic [492:0] walks_0_walk;
-    logic [492:0] walks_0_walked;
-    logic [492:0] walks_1_walked;
-    logic [492:0] walks_2_walked;
-    logic [492:0] walks_3_walked;
-    logic [492:0] walks_4_walked;
+    logic [556:0] walks_0_walk;
+    logic [556:0] walks_0_walked;
+    logic [556:0] walks_1_walked;
+    logic [556:0] walks_2_walked;
+    logic [556:0] walks_3_walked;
+    logic [556:0] walks_4_walked;
     logic summaries_s_valid;
     logic summaries_s_ready;
     logic [376:0] summaries_m_data;
@@ -116,8 +121,10 @@ module parse (
     logic [751:0] head_1;
     logic [63:0] count_bytes_rest;
     logic [7:0] count_bytes_count;
+    logic [63:0] kinds_kinds;
     logic [3:0] decode_reason;
     logic [404:0] judge_judged;
+    logic [850:0] arrival_next;
     logic [404:0] frames_0_next;
 
     wire [511:0] beat_data = beat[511:0];
@@ -128,29 +135,34 @@ module parse (
     wire shares_2_first = shares_2[1];
     wire [751:0] arrival_head = arrival[751:0];
     wire [3:0] arrival_option_words = arrival[755:752];
-    wire [10:0] arrival_frame_len = arrival[766:756];
-    wire arrival_oversize = arrival[767];
-    wire arrival_refused = arrival[768];
-    wire arrival_disabled = arrival[769];
+    wire [63:0] arrival_kinds = arrival[819:756];
+    wire [16:0] arrival_packet_end = arrival[836:820];
+    wire [10:0] arrival_frame_len = arrival[847:837];
+    wire arrival_oversize = arrival[848];
+    wire arrival_refused = arrival[849];
+    wire arrival_disabled = arrival[850];
     wire [18:0] frames_2_pseudo = frames_2[404:386];
     wire frames_4_dropped = frames_4[378];
     wire frames_4_slow = frames_4[383];
     wire frames_4_ipv4 = frames_4[384];
     wire frames_4_tcp = frames_4[385];
-    wire walks_4_walked_closed = walks_4_walked[360];
-    wire walks_4_walked_complete = walks_4_walked[361];
-    wire walks_4_walked_ts_present = walks_4_walked[362];
-    wire walks_4_walked_ts_repeated = walks_4_walked[363];
-    wire [31:0] walks_4_walked_ts_val = walks_4_walked[395:364];
-    wire [31:0] walks_4_walked_ts_ecr = walks_4_walked[427:396];
-    wire walks_4_walked_sack_present = walks_4_walked[428];
-    wire [63:0] walks_4_walked_sack = walks_4_walked[492:429];
+    wire walks_4_walked_closed = walks_4_walked[424];
+    wire walks_4_walked_complete = walks_4_walked[425];
+    wire walks_4_walked_ts_present = walks_4_walked[426];
+    wire walks_4_walked_ts_repeated = walks_4_walked[427];
+    wire [31:0] walks_4_walked_ts_val = walks_4_walked[459:428];
+    wire [31:0] walks_4_walked_ts_ecr = walks_4_walked[491:460];
+    wire walks_4_walked_sack_present = walks_4_walked[492];
+    wire [63:0] walks_4_walked_sack = walks_4_walked[556:493];
     wire [376:0] judge_judged_summary = judge_judged[376:0];
     wire judge_judged_refused = judge_judged[377];
     wire judge_judged_dropped = judge_judged[378];
     wire [3:0] judge_judged_reason = judge_judged[382:379];
 
     assign s_ready = 1'b1;
+    wire [16:0] end_ =
+        {1'b0, s_data[135:128] /* data[135:128] */, s_data[143:136] /* data[143:136] */}
+        + 17'd14;
     wire is_first = !midway;
     wire [5:0] index_1 = is_first ? 6'd0 : index;
     wire fits = index_1 < 6'd24;
@@ -158,14 +170,17 @@ module parse (
     wire space = (room >= 16'd28) & (outstanding < 16'd64);
     wire admit = is_first ? (enabled & space) : admitted;
     wire refused_disabled = is_first ? !enabled : disabled;
-    wire [15:0] total_length = {
-        beat[135:128] /* data[135:128] */,
-        beat[143:136] /* data[143:136] */
-    };
-    wire [16:0] packet_left_1 = is_first ? ({1'b0, total_length} + 17'd14) : packet_left;
+    wire [16:0] packet_end_1 = is_first ? packet_end : frame_end;
+    wire [16:0] whole_beats_1_whole = {6'd0, packet_end_1[16:6]};
+    wire [11:0] whole_beats_1 = is_first ? whole_beats_1_whole[11:0] : whole_beats;
+    wire whole_1 = is_first ? passes : whole;
+    wire ended_1 = !is_first & ended;
+    wire [7:0] rest = packet_end_1[7:0] & 8'h3f;
     wire [63:0] ethernet = is_first ? 64'h3fff : 64'd0;
-    wire reaches_end = packet_left_1 < 17'd64;
-    wire [7:0] in_beat = reaches_end ? packet_left_1[7:0] : 8'd64;
+    wire [63:0] packet =
+        whole_1 ? 64'hffffffffffffffff :
+        ended_1 ? 64'd0 :
+        ~(64'hffffffffffffffff << rest);
     always_comb begin
         head_1 = head;
         if (is_first) begin
@@ -210,6 +225,150 @@ module parse (
         {index_1[4:0], 6'd0}
         + {3'd0, beat[575] /* keep[63] */ ? 8'd64 : count_bytes_count};
     wire [10:0] frame_len = fits ? stored_len : 11'h600;
+    wire [3:0] kinds_words = head_1[375:372] - 4'd5;
+    wire kinds_any = |kinds_words;
+    wire kinds_beyond_four = |kinds_words[3:1];
+    wire [7:0] kinds_kind_0 = head_1[439:432];
+    wire [7:0] kinds_length_0 = head_1[447:440];
+    wire kinds_timestamps_0 = kinds_any & (kinds_kind_0 == 8'd8) & (kinds_length_0 == 8'd10);
+    wire kinds_sack_0 = kinds_any & (kinds_kind_0 == 8'd5);
+    wire [7:0] kinds_kind_1 = head_1[447:440];
+    wire [7:0] kinds_length_1 = head_1[455:448];
+    wire kinds_timestamps_1 = kinds_any & (kinds_kind_1 == 8'd8) & (kinds_length_1 == 8'd10);
+    wire kinds_sack_1 = kinds_any & (kinds_kind_1 == 8'd5);
+    wire [7:0] kinds_kind_2 = head_1[455:448];
+    wire [7:0] kinds_length_2 = head_1[463:456];
+    wire kinds_timestamps_2 = kinds_any & (kinds_kind_2 == 8'd8) & (kinds_length_2 == 8'd10);
+    wire kinds_sack_2 = kinds_any & (kinds_kind_2 == 8'd5);
+    wire [7:0] kinds_kind_3 = head_1[463:456];
+    wire [7:0] kinds_length_3 = head_1[471:464];
+    wire kinds_timestamps_3 = kinds_any & (kinds_kind_3 == 8'd8) & (kinds_length_3 == 8'd10);
+    wire kinds_sack_3 = kinds_any & (kinds_kind_3 == 8'd5);
+    wire [7:0] kinds_kind_4 = head_1[471:464];
+    wire [7:0] kinds_length_4 = head_1[479:472];
+    wire kinds_timestamps_4 =
+        kinds_beyond_four
+        & (kinds_kind_4 == 8'd8)
+        & (kinds_length_4 == 8'd10);
+    wire kinds_sack_4 = kinds_beyond_four & (kinds_kind_4 == 8'd5);
+    wire [7:0] kinds_kind_5 = head_1[479:472];
+    wire [7:0] kinds_length_5 = head_1[487:480];
+    wire kinds_timestamps_5 =
+        kinds_beyond_four
+        & (kinds_kind_5 == 8'd8)
+        & (kinds_length_5 == 8'd10);
+    wire kinds_sack_5 = kinds_beyond_four & (kinds_kind_5 == 8'd5);
+    wire [7:0] kinds_kind_6 = head_1[487:480];
+    wire [7:0] kinds_length_6 = head_1[495:488];
+    wire kinds_timestamps_6 =
+        kinds_beyond_four
+        & (kinds_kind_6 == 8'd8)
+        & (kinds_length_6 == 8'd10);
+    wire kinds_sack_6 = kinds_beyond_four & (kinds_kind_6 == 8'd5);
+    wire [7:0] kinds_kind_7 = head_1[495:488];
+    wire [7:0] kinds_length_7 = head_1[503:496];
+    wire kinds_timestamps_7 =
+        kinds_beyond_four
+        & (kinds_kind_7 == 8'd8)
+        & (kinds_length_7 == 8'd10);
+    wire kinds_sack_7 = kinds_beyond_four & (kinds_kind_7 == 8'd5);
+    always_comb begin
+        kinds_kinds = 64'd0;
+        arrival_next = 851'd0;
+        if (ends) begin
+            kinds_kinds = 64'd0;
+            kinds_kinds[0] /* eol[0] */ = kinds_any & (kinds_kind_0 == 8'd0);
+            kinds_kinds[8] /* nop[0] */ = kinds_any & (kinds_kind_0 == 8'd1);
+            kinds_kinds[16] /* timestamps[0] */ = kinds_timestamps_0;
+            kinds_kinds[24] /* sack[0] */ = kinds_sack_0;
+            kinds_kinds[32] /* ten[0] */ =
+                kinds_timestamps_0
+                | (kinds_sack_0 & (kinds_length_0 == 8'd10));
+            kinds_kinds[40] /* two_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd18);
+            kinds_kinds[48] /* three_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd26);
+            kinds_kinds[56] /* four_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd34);
+            kinds_kinds[1] /* eol[1] */ = kinds_any & (kinds_kind_1 == 8'd0);
+            kinds_kinds[9] /* nop[1] */ = kinds_any & (kinds_kind_1 == 8'd1);
+            kinds_kinds[17] /* timestamps[1] */ = kinds_timestamps_1;
+            kinds_kinds[25] /* sack[1] */ = kinds_sack_1;
+            kinds_kinds[33] /* ten[1] */ =
+                kinds_timestamps_1
+                | (kinds_sack_1 & (kinds_length_1 == 8'd10));
+            kinds_kinds[41] /* two_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd18);
+            kinds_kinds[49] /* three_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd26);
+            kinds_kinds[57] /* four_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd34);
+            kinds_kinds[2] /* eol[2] */ = kinds_any & (kinds_kind_2 == 8'd0);
+            kinds_kinds[10] /* nop[2] */ = kinds_any & (kinds_kind_2 == 8'd1);
+            kinds_kinds[18] /* timestamps[2] */ = kinds_timestamps_2;
+            kinds_kinds[26] /* sack[2] */ = kinds_sack_2;
+            kinds_kinds[34] /* ten[2] */ =
+                kinds_timestamps_2
+                | (kinds_sack_2 & (kinds_length_2 == 8'd10));
+            kinds_kinds[42] /* two_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd18);
+            kinds_kinds[50] /* three_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd26);
+            kinds_kinds[58] /* four_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd34);
+            kinds_kinds[3] /* eol[3] */ = kinds_any & (kinds_kind_3 == 8'd0);
+            kinds_kinds[11] /* nop[3] */ = kinds_any & (kinds_kind_3 == 8'd1);
+            kinds_kinds[19] /* timestamps[3] */ = kinds_timestamps_3;
+            kinds_kinds[27] /* sack[3] */ = kinds_sack_3;
+            kinds_kinds[35] /* ten[3] */ =
+                kinds_timestamps_3
+                | (kinds_sack_3 & (kinds_length_3 == 8'd10));
+            kinds_kinds[43] /* two_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd18);
+            kinds_kinds[51] /* three_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd26);
+            kinds_kinds[59] /* four_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd34);
+            kinds_kinds[4] /* eol[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd0);
+            kinds_kinds[12] /* nop[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd1);
+            kinds_kinds[20] /* timestamps[4] */ = kinds_timestamps_4;
+            kinds_kinds[28] /* sack[4] */ = kinds_sack_4;
+            kinds_kinds[36] /* ten[4] */ =
+                kinds_timestamps_4
+                | (kinds_sack_4 & (kinds_length_4 == 8'd10));
+            kinds_kinds[44] /* two_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd18);
+            kinds_kinds[52] /* three_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd26);
+            kinds_kinds[60] /* four_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd34);
+            kinds_kinds[5] /* eol[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd0);
+            kinds_kinds[13] /* nop[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd1);
+            kinds_kinds[21] /* timestamps[5] */ = kinds_timestamps_5;
+            kinds_kinds[29] /* sack[5] */ = kinds_sack_5;
+            kinds_kinds[37] /* ten[5] */ =
+                kinds_timestamps_5
+                | (kinds_sack_5 & (kinds_length_5 == 8'd10));
+            kinds_kinds[45] /* two_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd18);
+            kinds_kinds[53] /* three_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd26);
+            kinds_kinds[61] /* four_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd34);
+            kinds_kinds[6] /* eol[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd0);
+            kinds_kinds[14] /* nop[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd1);
+            kinds_kinds[22] /* timestamps[6] */ = kinds_timestamps_6;
+            kinds_kinds[30] /* sack[6] */ = kinds_sack_6;
+            kinds_kinds[38] /* ten[6] */ =
+                kinds_timestamps_6
+                | (kinds_sack_6 & (kinds_length_6 == 8'd10));
+            kinds_kinds[46] /* two_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd18);
+            kinds_kinds[54] /* three_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd26);
+            kinds_kinds[62] /* four_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd34);
+            kinds_kinds[7] /* eol[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd0);
+            kinds_kinds[15] /* nop[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd1);
+            kinds_kinds[23] /* timestamps[7] */ = kinds_timestamps_7;
+            kinds_kinds[31] /* sack[7] */ = kinds_sack_7;
+            kinds_kinds[39] /* ten[7] */ =
+                kinds_timestamps_7
+                | (kinds_sack_7 & (kinds_length_7 == 8'd10));
+            kinds_kinds[47] /* two_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd18);
+            kinds_kinds[55] /* three_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd26);
+            kinds_kinds[63] /* four_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd34);
+            arrival_next = {
+                refused_disabled,
+                !admit,
+                frame_len > 11'h5ee,
+                frame_len,
+                packet_end_1,
+                kinds_kinds,
+                head_1[375:372] - 4'd5,
+                head_1
+            };
+        end
+    end
     wire [751:0] head_2 = arrival_head;
     assign header_sum_data = {32'd0, head_2[591:112]};
     assign header_sum_keep = ~(64'hffffffffffffffff << {2'd0, head_2[115:112], 2'd0});
@@ -252,6 +411,7 @@ module parse (
     wire [15:0] decode_segment = decode_total - decode_header_bytes;
     wire [3:0] decode_data_offset = decode_head[375:372];
     wire [15:0] decode_tcp_header = {10'd0, decode_data_offset, 2'd0};
+    wire [15:0] decode_plain_headers = {9'd0, {1'b0, decode_data_offset} + 5'd5, 2'd0};
     wire [7:0] decode_flags = decode_head[383:376];
     wire decode_acknowledges = decode_flags[4];
     wire decode_exceptional = decode_flags[1] | decode_flags[2] | decode_flags[5];
@@ -259,10 +419,11 @@ module parse (
     wire decode_no_ip = decode_is_ip & (arrival_frame_len < 11'd34);
     wire decode_short_packet =
         decode_ipv4
-        & ((decode_total < decode_header_bytes) | (decode_frame_len < ({1'b0, decode_total} + 17'd14)));
+        & ((decode_total < decode_header_bytes) | (decode_frame_len < arrival_packet_end));
+    wire [15:0] decode_least_headers = {9'd0, {1'b0, decode_header_words} + 5'd5, 2'd0};
     wire decode_short_segment =
         decode_tcp
-        & ((decode_segment < 16'd20) | (decode_plain & (decode_segment < decode_tcp_header)));
+        & ((decode_total < decode_least_headers) | (decode_plain & (decode_total < decode_plain_headers)));
     wire decode_truncated = decode_no_ip | decode_short_packet | decode_short_segment;
     wire [18:0] decode_source_sum =
         {3'd0, decode_remote_ip[31:16]}
@@ -278,7 +439,7 @@ module parse (
     wire [15:0] network32_low_3 = {decode_head[327:320], decode_head[335:328]};
     wire [15:0] network32_high_4 = {decode_head[343:336], decode_head[351:344]};
     wire [15:0] network32_low_4 = {decode_head[359:352], decode_head[367:360]};
-    wire [15:0] frames_0_whole = decode_segment - decode_tcp_header;
+    wire [15:0] frames_0_whole = decode_total - decode_plain_headers;
     always_comb begin
         decode_reason = 4'd0;
         frames_0_next = 405'd0;
@@ -322,7 +483,14 @@ module parse (
             };
         end
     end
-    assign walks_0_walk = {167'd1, arrival_option_words, 2'd0, head_2[751:432]};
+    assign walks_0_walk = {
+        133'd0,
+        arrival_kinds,
+        34'd1,
+        arrival_option_words,
+        2'd0,
+        head_2[751:432]
+    };
     always_comb begin
         judge_judged = frames_4;
         if (!frames_4_dropped) begin
@@ -434,14 +602,19 @@ module parse (
         beat_valid <= s_valid;
         if (s_valid) begin
             beat <= s_data;
+            packet_end <= end_;
+            passes <= |{6'd0, end_[16:6]};
         end
         if (beat_valid) begin
             midway <= !beat_last;
             index <= fits ? (index_1 + 6'd1) : index_1;
             admitted <= admit;
             disabled <= refused_disabled;
-            packet_left <= reaches_end ? 17'd0 : (packet_left_1 - 17'd64);
-            covered <= ~(64'hffffffffffffffff << in_beat) & beat_keep & ~ethernet;
+            whole_beats <= whole_beats_1 - 12'd1;
+            whole <= whole_1 & (|{1'b0, whole_beats_1[11:1]});
+            ended <= !whole_1;
+            frame_end <= packet_end_1;
+            covered <= packet & beat_keep & ~ethernet;
             stored <= beat;
             stored[576] /* last */ <= beat_last | is_cut;
         end
@@ -450,14 +623,7 @@ module parse (
         end
         stored_valid <= beat_valid & admit & fits;
         if (ends) begin
-            arrival <= {
-                refused_disabled,
-                !admit,
-                frame_len > 11'h5ee,
-                frame_len,
-                head_1[375:372] - 4'd5,
-                head_1
-            };
+            arrival <= arrival_next;
         end
         header_good_0 <= sums_to_zero_folded == 17'hffff;
         header_good_1 <= header_good_0;
@@ -510,11 +676,11 @@ module parse (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, walks_4_walked[325:0], walks_4_walked[359:327], summaries_level,
+        1'b0, walks_4_walked[325:0], walks_4_walked[423:327], summaries_level,
         summaries_almost_full, head_2[111:0], decode_head[95:48], decode_head[127:122],
         decode_head[159:144], decode_head[183:176], decode_head[207:192], decode_head[371:368],
-        decode_head[751:400], judge_judged[404:383], decode_fragment_whole[15:14],
-        frames_0_whole[15:14]
+        decode_head[751:400], decode_tcp_header[15:8], judge_judged[404:383],
+        whole_beats_1_whole[16:12], decode_fragment_whole[15:14], frames_0_whole[15:14]
     };
 
 endmodule

@@ -107,8 +107,8 @@ module payload_read (
     wire [63:0] rest_ring = rest[152:89];
     wire [13:0] rest_length = rest[166:153];
     wire [12:0] cut_length = cut[12:0];
-    wire cut_last_1 = cut[13];
-    wire cut_wraps_1 = cut[14];
+    wire cut_last_2 = cut[13];
+    wire cut_wraps_2 = cut[14];
     wire [63:0] reads_m_data_address = reads_m_data[63:0];
     wire [12:0] reads_m_data_bytes = reads_m_data[76:64];
     wire [6:0] reads_m_data_tag = reads_m_data[83:77];
@@ -124,7 +124,7 @@ module payload_read (
     wire plan2_last = plan2[28];
 
     wire [12:0] bytes = cut_length;
-    wire finished = cut_last_1;
+    wire finished = cut_last_2;
     wire issue = busy & !uncut & reads_s_ready & order_s_ready & (used != 8'd64);
     assign reads_s_data = {tag, bytes, rest_address};
     wire [7:0] over = bytes[7:0] & 8'h3f;
@@ -133,34 +133,100 @@ module payload_read (
     assign order_s_data = {finished, (|over) ? over : 8'd64, order_s_data_whole_1[7:0]};
     wire take = !busy | (issue & finished);
     assign s_ready = take;
-    wire [166:0] next = uncut ? rest : {s_data_length, s_data_ring, s_data_room, s_data_address};
-    wire [24:0] next_room = next[88:64];
-    wire [13:0] next_length = next[166:153];
     wire taken = take & s_valid;
-    wire [11:0] cut_in_page = next[11:0] /* address[11:0] */;
+    wire [11:0] cut_in_page = s_data[51:40] /* address[11:0] */;
     wire [12:0] cut_to_page = 13'h1000 - {1'b0, cut_in_page};
     wire cut_page_ends = (&(cut_in_page | 12'h1ff)) & (|(cut_in_page & 12'h1ff));
-    wire [14:0] within_page_end = {3'd0, cut_in_page} + {1'b0, next_length};
-    wire within_page_beyond = |within_page_end[14:13];
-    wire [11:0] within_page_rest = within_page_end[11:0];
-    wire cut_left_in_page = !within_page_beyond & !(within_page_end[12] & (|within_page_rest));
-    wire cut_left_in_request = next_length <= 14'd512;
-    wire cut_left_in_room = {11'd0, next_length} <= next_room;
-    wire [13:0] cut_low_room = next[77:64] /* room[13:0] */;
-    wire [14:0] within_page_end_1 = {3'd0, cut_in_page} + {1'b0, cut_low_room};
-    wire within_page_beyond_1 = |within_page_end_1[14:13];
-    wire [11:0] within_page_rest_1 = within_page_end_1[11:0];
+    wire [11:0] within_page_rest = s_data[204:193] /* length[11:0] */;
+    wire [12:0] within_page_end = {1'b0, cut_in_page} + {1'b0, within_page_rest};
+    wire within_page_beyond = within_page_end[12];
+    wire within_page_ends =
+        !(|(cut_in_page ^ within_page_rest ^ {cut_in_page[10:0] | within_page_rest[10:0], 1'b0}));
+    wire [1:0] within_page_pages = s_data[206:205] /* length[13:12] */;
+    wire cut_left_in_page =
+        (within_page_pages == 2'd0) ? (!within_page_beyond | within_page_ends) :
+        ((within_page_pages == 2'd1) & !within_page_beyond & within_page_ends);
+    wire [13:0] at_most_parts = {9'd0, s_data[206:202] /* length[13:9] */};
+    wire at_most_beyond = |(s_data_length & 14'h1ff);
+    wire cut_left_in_request =
+        !(|{1'b0, at_most_parts[13:1]})
+        & !(at_most_parts[0] & at_most_beyond);
+    wire [13:0] cut_low_room = s_data[117:104] /* room[13:0] */;
+    wire cut_left_in_room = (|s_data[128:118] /* room[24:14] */) | (s_data_length <= cut_low_room);
+    wire [11:0] within_page_rest_1 = cut_low_room[11:0];
+    wire [12:0] within_page_end_1 = {1'b0, cut_in_page} + {1'b0, within_page_rest_1};
+    wire within_page_beyond_1 = within_page_end_1[12];
+    wire within_page_ends_1 =
+        !(|(cut_in_page ^ within_page_rest_1 ^ {cut_in_page[10:0] | within_page_rest_1[10:0], 1'b0}));
+    wire [1:0] within_page_pages_1 = cut_low_room[13:12];
     wire cut_room_in_page =
-        !within_page_beyond_1
-        & !(within_page_end_1[12] & (|within_page_rest_1));
-    wire cut_room_in_request = cut_low_room <= 14'd512;
+        (within_page_pages_1 == 2'd0) ? (!within_page_beyond_1 | within_page_ends_1) :
+        ((within_page_pages_1 == 2'd1) & !within_page_beyond_1 & within_page_ends_1);
+    wire [13:0] at_most_parts_1 = {9'd0, cut_low_room[13:9]};
+    wire at_most_beyond_1 = |(cut_low_room & 14'h1ff);
+    wire cut_room_in_request =
+        !(|{1'b0, at_most_parts_1[13:1]})
+        & !(at_most_parts_1[0] & at_most_beyond_1);
     wire cut_last = cut_left_in_page & cut_left_in_request & cut_left_in_room;
     wire cut_wraps =
-        !(|next[88:78] /* room[24:14] */)
+        !(|s_data[128:118] /* room[24:14] */)
         & cut_room_in_page
         & cut_room_in_request
         & !cut_left_in_room;
     wire [12:0] cut_other = cut_wraps ? cut_low_room[12:0] : cut_page_ends ? cut_to_page : 13'd512;
+    wire [14:0] first_cut = {
+        cut_wraps,
+        cut_last,
+        cut_last ? s_data[205:193] /* length[12:0] */ : cut_other
+    };
+    wire [11:0] cut_in_page_1 = rest[11:0] /* address[11:0] */;
+    wire [12:0] cut_to_page_1 = 13'h1000 - {1'b0, cut_in_page_1};
+    wire cut_page_ends_1 = (&(cut_in_page_1 | 12'h1ff)) & (|(cut_in_page_1 & 12'h1ff));
+    wire [11:0] within_page_rest_2 = rest[164:153] /* length[11:0] */;
+    wire [12:0] within_page_end_2 = {1'b0, cut_in_page_1} + {1'b0, within_page_rest_2};
+    wire within_page_beyond_2 = within_page_end_2[12];
+    wire within_page_ends_2 =
+        !(|(cut_in_page_1 ^ within_page_rest_2 ^ {cut_in_page_1[10:0] | within_page_rest_2[10:0], 1'b0}));
+    wire [1:0] within_page_pages_2 = rest[166:165] /* length[13:12] */;
+    wire cut_left_in_page_1 =
+        (within_page_pages_2 == 2'd0) ? (!within_page_beyond_2 | within_page_ends_2) :
+        ((within_page_pages_2 == 2'd1) & !within_page_beyond_2 & within_page_ends_2);
+    wire [13:0] at_most_parts_2 = {9'd0, rest[166:162] /* length[13:9] */};
+    wire at_most_beyond_2 = |(rest_length & 14'h1ff);
+    wire cut_left_in_request_1 =
+        !(|{1'b0, at_most_parts_2[13:1]})
+        & !(at_most_parts_2[0] & at_most_beyond_2);
+    wire [13:0] cut_low_room_1 = rest[77:64] /* room[13:0] */;
+    wire cut_left_in_room_1 = (|rest[88:78] /* room[24:14] */) | (rest_length <= cut_low_room_1);
+    wire [11:0] within_page_rest_3 = cut_low_room_1[11:0];
+    wire [12:0] within_page_end_3 = {1'b0, cut_in_page_1} + {1'b0, within_page_rest_3};
+    wire within_page_beyond_3 = within_page_end_3[12];
+    wire within_page_ends_3 =
+        !(|(cut_in_page_1 ^ within_page_rest_3 ^ {cut_in_page_1[10:0] | within_page_rest_3[10:0], 1'b0}));
+    wire [1:0] within_page_pages_3 = cut_low_room_1[13:12];
+    wire cut_room_in_page_1 =
+        (within_page_pages_3 == 2'd0) ? (!within_page_beyond_3 | within_page_ends_3) :
+        ((within_page_pages_3 == 2'd1) & !within_page_beyond_3 & within_page_ends_3);
+    wire [13:0] at_most_parts_3 = {9'd0, cut_low_room_1[13:9]};
+    wire at_most_beyond_3 = |(cut_low_room_1 & 14'h1ff);
+    wire cut_room_in_request_1 =
+        !(|{1'b0, at_most_parts_3[13:1]})
+        & !(at_most_parts_3[0] & at_most_beyond_3);
+    wire cut_last_1 = cut_left_in_page_1 & cut_left_in_request_1 & cut_left_in_room_1;
+    wire cut_wraps_1 =
+        !(|rest[88:78] /* room[24:14] */)
+        & cut_room_in_page_1
+        & cut_room_in_request_1
+        & !cut_left_in_room_1;
+    wire [12:0] cut_other_1 =
+        cut_wraps_1 ? cut_low_room_1[12:0] :
+        cut_page_ends_1 ? cut_to_page_1 :
+        13'd512;
+    wire [14:0] following_cut = {
+        cut_wraps_1,
+        cut_last_1,
+        cut_last_1 ? rest[165:153] /* length[12:0] */ : cut_other_1
+    };
     assign m_up_valid = reads_m_valid;
     assign m_up_data = {
         266'h2000000000000000000000000000000000000000000000000000000000000000000,
@@ -409,16 +475,21 @@ module payload_read (
         if (taken) begin
             busy <= 1'b1;
         end
-        if (taken | uncut) begin
-            rest <= next;
-            cut <= {cut_wraps, cut_last, cut_last ? next[165:153] /* length[12:0] */ : cut_other};
+        if (uncut) begin
+            cut <= following_cut;
+        end else if (taken) begin
+            cut <= first_cut;
+        end
+        if (taken) begin
+            rest <= {s_data_length, s_data_ring, s_data_room, s_data_address};
+        end else if (uncut) begin
             uncut <= 1'b0;
         end else if (issue) begin
             rest <= {
                 rest_length - {1'b0, bytes},
                 rest_ring,
-                cut_wraps_1 ? 25'h1ffffff : (rest_room - {12'd0, bytes}),
-                cut_wraps_1 ? rest_ring : (rest_address + {51'd0, bytes})
+                cut_wraps_2 ? 25'h1ffffff : (rest_room - {12'd0, bytes}),
+                cut_wraps_2 ? rest_ring : (rest_address + {51'd0, bytes})
             };
             uncut <= !finished;
         end
@@ -486,8 +557,10 @@ module payload_read (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[39:0], s_cpl_data[13:8], s_cpl_data[540:533], order_level, order_almost_full,
-        plan2[8:1], order_s_data_whole[5:0], order_s_data_whole_1[12:8], slot_whole[13:11],
-        buffer_read_address_whole[13:11], plan1_whole[10:8], distance_whole[10:8]
+        plan2[8:1], within_page_end[11:0], within_page_end_1[11:0], within_page_end_2[11:0],
+        within_page_end_3[11:0], order_s_data_whole[5:0], order_s_data_whole_1[12:8],
+        slot_whole[13:11], buffer_read_address_whole[13:11], plan1_whole[10:8],
+        distance_whole[10:8]
     };
 
 endmodule

@@ -154,10 +154,44 @@ module planner (
     logic [178:0] plan;
     logic [14:0] cut;
     logic [31:0] slot;
+    logic [31:0] slots;
     logic [63:0] slow_address;
     logic [3:0] pending;
     logic full;
     logic placing;
+    logic [31:0] ring_mask_mask;
+    logic ring_mask_above_0;
+    logic ring_mask_above_1;
+    logic ring_mask_above_2;
+    logic ring_mask_above_3;
+    logic ring_mask_above_4;
+    logic ring_mask_above_5;
+    logic ring_mask_above_6;
+    logic ring_mask_above_7;
+    logic ring_mask_above_8;
+    logic ring_mask_above_9;
+    logic ring_mask_above_10;
+    logic ring_mask_above_11;
+    logic ring_mask_above_12;
+    logic ring_mask_above_13;
+    logic ring_mask_above_14;
+    logic ring_mask_above_15;
+    logic ring_mask_above_16;
+    logic ring_mask_above_17;
+    logic ring_mask_above_18;
+    logic ring_mask_above_19;
+    logic ring_mask_above_20;
+    logic ring_mask_above_21;
+    logic ring_mask_above_22;
+    logic ring_mask_above_23;
+    logic ring_mask_above_24;
+    logic ring_mask_above_25;
+    logic ring_mask_above_26;
+    logic ring_mask_above_27;
+    logic ring_mask_above_28;
+    logic ring_mask_above_29;
+    logic ring_mask_above_30;
+    logic ring_mask_above_31;
     logic [266:0] tail;
 
     wire [23:0] s_data_ticket = s_data[23:0];
@@ -179,11 +213,11 @@ module planner (
     wire [63:0] plan_address = plan[89:26];
     wire [24:0] plan_room = plan[114:90];
     wire [63:0] plan_ring = plan[178:115];
-    wire cut_last_1 = cut[13];
-    wire cut_wraps_1 = cut[14];
+    wire cut_last_2 = cut[13];
+    wire cut_wraps_2 = cut[14];
 
     wire [9:0] length = cut[9:0] /* length[9:0] */;
-    wire last = !plan_write | cut_last_1;
+    wire last = !plan_write | cut_last_2;
     wire [6:0] shift = plan[7:1] /* offset[6:0] */ & 7'h3f;
     wire [7:0] rest = length[7:0] & 8'h3f;
     wire whole = !(|rest);
@@ -210,13 +244,283 @@ module planner (
     wire taken = takes & s_valid;
     wire record = s_data_slow & slow_room;
     wire places = s_data_place & (|s_data_place_len) & !s_data_slow;
-    wire [31:0] slots = (32'd1 << slow_log2) - 32'd1;
+    always_comb begin
+        ring_mask_above_0 = slow_log2[0];
+        ring_mask_above_0 = ring_mask_above_0 | slow_log2[1];
+        ring_mask_above_0 = ring_mask_above_0 | slow_log2[2];
+        ring_mask_above_0 = ring_mask_above_0 | slow_log2[3];
+        ring_mask_above_0 = ring_mask_above_0 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_1 = slow_log2[0];
+        ring_mask_above_1 = 1'b0;
+        ring_mask_above_1 = ring_mask_above_1 | slow_log2[1];
+        ring_mask_above_1 = ring_mask_above_1 | slow_log2[2];
+        ring_mask_above_1 = ring_mask_above_1 | slow_log2[3];
+        ring_mask_above_1 = ring_mask_above_1 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_2 = slow_log2[0];
+        ring_mask_above_2 = ring_mask_above_2 & slow_log2[1];
+        ring_mask_above_2 = ring_mask_above_2 | slow_log2[2];
+        ring_mask_above_2 = ring_mask_above_2 | slow_log2[3];
+        ring_mask_above_2 = ring_mask_above_2 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_3 = slow_log2[0];
+        ring_mask_above_3 = 1'b0;
+        ring_mask_above_3 = ring_mask_above_3 & slow_log2[1];
+        ring_mask_above_3 = ring_mask_above_3 | slow_log2[2];
+        ring_mask_above_3 = ring_mask_above_3 | slow_log2[3];
+        ring_mask_above_3 = ring_mask_above_3 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_4 = slow_log2[0];
+        ring_mask_above_4 = ring_mask_above_4 | slow_log2[1];
+        ring_mask_above_4 = ring_mask_above_4 & slow_log2[2];
+        ring_mask_above_4 = ring_mask_above_4 | slow_log2[3];
+        ring_mask_above_4 = ring_mask_above_4 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_5 = slow_log2[0];
+        ring_mask_above_5 = 1'b0;
+        ring_mask_above_5 = ring_mask_above_5 | slow_log2[1];
+        ring_mask_above_5 = ring_mask_above_5 & slow_log2[2];
+        ring_mask_above_5 = ring_mask_above_5 | slow_log2[3];
+        ring_mask_above_5 = ring_mask_above_5 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_6 = slow_log2[0];
+        ring_mask_above_6 = ring_mask_above_6 & slow_log2[1];
+        ring_mask_above_6 = ring_mask_above_6 & slow_log2[2];
+        ring_mask_above_6 = ring_mask_above_6 | slow_log2[3];
+        ring_mask_above_6 = ring_mask_above_6 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_7 = slow_log2[0];
+        ring_mask_above_7 = 1'b0;
+        ring_mask_above_7 = ring_mask_above_7 & slow_log2[1];
+        ring_mask_above_7 = ring_mask_above_7 & slow_log2[2];
+        ring_mask_above_7 = ring_mask_above_7 | slow_log2[3];
+        ring_mask_above_7 = ring_mask_above_7 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_8 = slow_log2[0];
+        ring_mask_above_8 = ring_mask_above_8 | slow_log2[1];
+        ring_mask_above_8 = ring_mask_above_8 | slow_log2[2];
+        ring_mask_above_8 = ring_mask_above_8 & slow_log2[3];
+        ring_mask_above_8 = ring_mask_above_8 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_9 = slow_log2[0];
+        ring_mask_above_9 = 1'b0;
+        ring_mask_above_9 = ring_mask_above_9 | slow_log2[1];
+        ring_mask_above_9 = ring_mask_above_9 | slow_log2[2];
+        ring_mask_above_9 = ring_mask_above_9 & slow_log2[3];
+        ring_mask_above_9 = ring_mask_above_9 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_10 = slow_log2[0];
+        ring_mask_above_10 = ring_mask_above_10 & slow_log2[1];
+        ring_mask_above_10 = ring_mask_above_10 | slow_log2[2];
+        ring_mask_above_10 = ring_mask_above_10 & slow_log2[3];
+        ring_mask_above_10 = ring_mask_above_10 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_11 = slow_log2[0];
+        ring_mask_above_11 = 1'b0;
+        ring_mask_above_11 = ring_mask_above_11 & slow_log2[1];
+        ring_mask_above_11 = ring_mask_above_11 | slow_log2[2];
+        ring_mask_above_11 = ring_mask_above_11 & slow_log2[3];
+        ring_mask_above_11 = ring_mask_above_11 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_12 = slow_log2[0];
+        ring_mask_above_12 = ring_mask_above_12 | slow_log2[1];
+        ring_mask_above_12 = ring_mask_above_12 & slow_log2[2];
+        ring_mask_above_12 = ring_mask_above_12 & slow_log2[3];
+        ring_mask_above_12 = ring_mask_above_12 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_13 = slow_log2[0];
+        ring_mask_above_13 = 1'b0;
+        ring_mask_above_13 = ring_mask_above_13 | slow_log2[1];
+        ring_mask_above_13 = ring_mask_above_13 & slow_log2[2];
+        ring_mask_above_13 = ring_mask_above_13 & slow_log2[3];
+        ring_mask_above_13 = ring_mask_above_13 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_14 = slow_log2[0];
+        ring_mask_above_14 = ring_mask_above_14 & slow_log2[1];
+        ring_mask_above_14 = ring_mask_above_14 & slow_log2[2];
+        ring_mask_above_14 = ring_mask_above_14 & slow_log2[3];
+        ring_mask_above_14 = ring_mask_above_14 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_15 = slow_log2[0];
+        ring_mask_above_15 = 1'b0;
+        ring_mask_above_15 = ring_mask_above_15 & slow_log2[1];
+        ring_mask_above_15 = ring_mask_above_15 & slow_log2[2];
+        ring_mask_above_15 = ring_mask_above_15 & slow_log2[3];
+        ring_mask_above_15 = ring_mask_above_15 | slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_16 = slow_log2[0];
+        ring_mask_above_16 = ring_mask_above_16 | slow_log2[1];
+        ring_mask_above_16 = ring_mask_above_16 | slow_log2[2];
+        ring_mask_above_16 = ring_mask_above_16 | slow_log2[3];
+        ring_mask_above_16 = ring_mask_above_16 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_17 = slow_log2[0];
+        ring_mask_above_17 = 1'b0;
+        ring_mask_above_17 = ring_mask_above_17 | slow_log2[1];
+        ring_mask_above_17 = ring_mask_above_17 | slow_log2[2];
+        ring_mask_above_17 = ring_mask_above_17 | slow_log2[3];
+        ring_mask_above_17 = ring_mask_above_17 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_18 = slow_log2[0];
+        ring_mask_above_18 = ring_mask_above_18 & slow_log2[1];
+        ring_mask_above_18 = ring_mask_above_18 | slow_log2[2];
+        ring_mask_above_18 = ring_mask_above_18 | slow_log2[3];
+        ring_mask_above_18 = ring_mask_above_18 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_19 = slow_log2[0];
+        ring_mask_above_19 = 1'b0;
+        ring_mask_above_19 = ring_mask_above_19 & slow_log2[1];
+        ring_mask_above_19 = ring_mask_above_19 | slow_log2[2];
+        ring_mask_above_19 = ring_mask_above_19 | slow_log2[3];
+        ring_mask_above_19 = ring_mask_above_19 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_20 = slow_log2[0];
+        ring_mask_above_20 = ring_mask_above_20 | slow_log2[1];
+        ring_mask_above_20 = ring_mask_above_20 & slow_log2[2];
+        ring_mask_above_20 = ring_mask_above_20 | slow_log2[3];
+        ring_mask_above_20 = ring_mask_above_20 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_21 = slow_log2[0];
+        ring_mask_above_21 = 1'b0;
+        ring_mask_above_21 = ring_mask_above_21 | slow_log2[1];
+        ring_mask_above_21 = ring_mask_above_21 & slow_log2[2];
+        ring_mask_above_21 = ring_mask_above_21 | slow_log2[3];
+        ring_mask_above_21 = ring_mask_above_21 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_22 = slow_log2[0];
+        ring_mask_above_22 = ring_mask_above_22 & slow_log2[1];
+        ring_mask_above_22 = ring_mask_above_22 & slow_log2[2];
+        ring_mask_above_22 = ring_mask_above_22 | slow_log2[3];
+        ring_mask_above_22 = ring_mask_above_22 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_23 = slow_log2[0];
+        ring_mask_above_23 = 1'b0;
+        ring_mask_above_23 = ring_mask_above_23 & slow_log2[1];
+        ring_mask_above_23 = ring_mask_above_23 & slow_log2[2];
+        ring_mask_above_23 = ring_mask_above_23 | slow_log2[3];
+        ring_mask_above_23 = ring_mask_above_23 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_24 = slow_log2[0];
+        ring_mask_above_24 = ring_mask_above_24 | slow_log2[1];
+        ring_mask_above_24 = ring_mask_above_24 | slow_log2[2];
+        ring_mask_above_24 = ring_mask_above_24 & slow_log2[3];
+        ring_mask_above_24 = ring_mask_above_24 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_25 = slow_log2[0];
+        ring_mask_above_25 = 1'b0;
+        ring_mask_above_25 = ring_mask_above_25 | slow_log2[1];
+        ring_mask_above_25 = ring_mask_above_25 | slow_log2[2];
+        ring_mask_above_25 = ring_mask_above_25 & slow_log2[3];
+        ring_mask_above_25 = ring_mask_above_25 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_26 = slow_log2[0];
+        ring_mask_above_26 = ring_mask_above_26 & slow_log2[1];
+        ring_mask_above_26 = ring_mask_above_26 | slow_log2[2];
+        ring_mask_above_26 = ring_mask_above_26 & slow_log2[3];
+        ring_mask_above_26 = ring_mask_above_26 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_27 = slow_log2[0];
+        ring_mask_above_27 = 1'b0;
+        ring_mask_above_27 = ring_mask_above_27 & slow_log2[1];
+        ring_mask_above_27 = ring_mask_above_27 | slow_log2[2];
+        ring_mask_above_27 = ring_mask_above_27 & slow_log2[3];
+        ring_mask_above_27 = ring_mask_above_27 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_28 = slow_log2[0];
+        ring_mask_above_28 = ring_mask_above_28 | slow_log2[1];
+        ring_mask_above_28 = ring_mask_above_28 & slow_log2[2];
+        ring_mask_above_28 = ring_mask_above_28 & slow_log2[3];
+        ring_mask_above_28 = ring_mask_above_28 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_29 = slow_log2[0];
+        ring_mask_above_29 = 1'b0;
+        ring_mask_above_29 = ring_mask_above_29 | slow_log2[1];
+        ring_mask_above_29 = ring_mask_above_29 & slow_log2[2];
+        ring_mask_above_29 = ring_mask_above_29 & slow_log2[3];
+        ring_mask_above_29 = ring_mask_above_29 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_30 = slow_log2[0];
+        ring_mask_above_30 = ring_mask_above_30 & slow_log2[1];
+        ring_mask_above_30 = ring_mask_above_30 & slow_log2[2];
+        ring_mask_above_30 = ring_mask_above_30 & slow_log2[3];
+        ring_mask_above_30 = ring_mask_above_30 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_above_31 = slow_log2[0];
+        ring_mask_above_31 = 1'b0;
+        ring_mask_above_31 = ring_mask_above_31 & slow_log2[1];
+        ring_mask_above_31 = ring_mask_above_31 & slow_log2[2];
+        ring_mask_above_31 = ring_mask_above_31 & slow_log2[3];
+        ring_mask_above_31 = ring_mask_above_31 & slow_log2[4];
+    end
+    always_comb begin
+        ring_mask_mask = 32'd0;
+        ring_mask_mask[0] = ring_mask_above_0;
+        ring_mask_mask[1] = ring_mask_above_1;
+        ring_mask_mask[2] = ring_mask_above_2;
+        ring_mask_mask[3] = ring_mask_above_3;
+        ring_mask_mask[4] = ring_mask_above_4;
+        ring_mask_mask[5] = ring_mask_above_5;
+        ring_mask_mask[6] = ring_mask_above_6;
+        ring_mask_mask[7] = ring_mask_above_7;
+        ring_mask_mask[8] = ring_mask_above_8;
+        ring_mask_mask[9] = ring_mask_above_9;
+        ring_mask_mask[10] = ring_mask_above_10;
+        ring_mask_mask[11] = ring_mask_above_11;
+        ring_mask_mask[12] = ring_mask_above_12;
+        ring_mask_mask[13] = ring_mask_above_13;
+        ring_mask_mask[14] = ring_mask_above_14;
+        ring_mask_mask[15] = ring_mask_above_15;
+        ring_mask_mask[16] = ring_mask_above_16;
+        ring_mask_mask[17] = ring_mask_above_17;
+        ring_mask_mask[18] = ring_mask_above_18;
+        ring_mask_mask[19] = ring_mask_above_19;
+        ring_mask_mask[20] = ring_mask_above_20;
+        ring_mask_mask[21] = ring_mask_above_21;
+        ring_mask_mask[22] = ring_mask_above_22;
+        ring_mask_mask[23] = ring_mask_above_23;
+        ring_mask_mask[24] = ring_mask_above_24;
+        ring_mask_mask[25] = ring_mask_above_25;
+        ring_mask_mask[26] = ring_mask_above_26;
+        ring_mask_mask[27] = ring_mask_above_27;
+        ring_mask_mask[28] = ring_mask_above_28;
+        ring_mask_mask[29] = ring_mask_above_29;
+        ring_mask_mask[30] = ring_mask_above_30;
+        ring_mask_mask[31] = ring_mask_above_31;
+    end
     wire [31:0] slot_1 = slot & slots;
-    wire [31:0] following = (slot + 32'd1) & slots;
-    wire [63:0] this_address_whole = {32'd0, slot_1};
-    wire [63:0] this_address = slow_base + {this_address_whole[52:0], 11'd0};
-    wire [63:0] following_address_whole = {32'd0, following};
-    wire [63:0] following_address = slow_base + {following_address_whole[52:0], 11'd0};
+    wire [63:0] slow_address_whole = {32'd0, slot_1};
     always_comb begin
         tail = {!s_data_frame, s_data_send, s_data_notice, s_data_notify};
         if (s_data_slow) begin
@@ -229,59 +533,134 @@ module planner (
     assign m_header_data = s_data_header;
     assign m_header_valid = taken & s_data_send;
     wire starts = taken & s_data_frame;
-    wire [178:0] next =
-        uncut ? plan :
-        s_data_slow ? {s_data_ring, 25'h1ffffff, slow_address, s_data_frame_len, 11'd0, record} :
-        {s_data_ring, s_data_room, s_data_address, s_data_place_len, s_data[67:57] /* place_offset[10:0] */, places};
-    wire [13:0] next_left = next[25:12];
-    wire [24:0] next_room = next[114:90];
-    wire [11:0] cut_in_page = next[37:26] /* address[11:0] */;
+    wire [9:0] advance_length = cut[9:0] /* length[9:0] */;
+    wire [11:0] cut_in_page = s_data[96:85] /* address[11:0] */;
     wire [12:0] cut_to_page = 13'h1000 - {1'b0, cut_in_page};
     wire cut_page_ends = (&(cut_in_page | 12'hff)) & (|(cut_in_page & 12'hff));
-    wire [14:0] within_page_end = {3'd0, cut_in_page} + {1'b0, next_left};
-    wire within_page_beyond = |within_page_end[14:13];
-    wire [11:0] within_page_rest = within_page_end[11:0];
-    wire cut_left_in_page = !within_page_beyond & !(within_page_end[12] & (|within_page_rest));
-    wire cut_left_in_request = next_left <= 14'd256;
-    wire cut_left_in_room = {11'd0, next_left} <= next_room;
-    wire [13:0] cut_low_room = next[103:90] /* room[13:0] */;
-    wire [14:0] within_page_end_1 = {3'd0, cut_in_page} + {1'b0, cut_low_room};
-    wire within_page_beyond_1 = |within_page_end_1[14:13];
-    wire [11:0] within_page_rest_1 = within_page_end_1[11:0];
+    wire [11:0] within_page_rest = s_data[82:71] /* place_len[11:0] */;
+    wire [12:0] within_page_end = {1'b0, cut_in_page} + {1'b0, within_page_rest};
+    wire within_page_beyond = within_page_end[12];
+    wire within_page_ends =
+        !(|(cut_in_page ^ within_page_rest ^ {cut_in_page[10:0] | within_page_rest[10:0], 1'b0}));
+    wire [1:0] within_page_pages = s_data[84:83] /* place_len[13:12] */;
+    wire cut_left_in_page =
+        (within_page_pages == 2'd0) ? (!within_page_beyond | within_page_ends) :
+        ((within_page_pages == 2'd1) & !within_page_beyond & within_page_ends);
+    wire [13:0] at_most_parts = {8'd0, s_data[84:79] /* place_len[13:8] */};
+    wire at_most_beyond = |(s_data_place_len & 14'hff);
+    wire cut_left_in_request =
+        !(|{1'b0, at_most_parts[13:1]})
+        & !(at_most_parts[0] & at_most_beyond);
+    wire [13:0] cut_low_room = s_data[162:149] /* room[13:0] */;
+    wire cut_left_in_room =
+        (|s_data[173:163] /* room[24:14] */)
+        | (s_data_place_len <= cut_low_room);
+    wire [11:0] within_page_rest_1 = cut_low_room[11:0];
+    wire [12:0] within_page_end_1 = {1'b0, cut_in_page} + {1'b0, within_page_rest_1};
+    wire within_page_beyond_1 = within_page_end_1[12];
+    wire within_page_ends_1 =
+        !(|(cut_in_page ^ within_page_rest_1 ^ {cut_in_page[10:0] | within_page_rest_1[10:0], 1'b0}));
+    wire [1:0] within_page_pages_1 = cut_low_room[13:12];
     wire cut_room_in_page =
-        !within_page_beyond_1
-        & !(within_page_end_1[12] & (|within_page_rest_1));
-    wire cut_room_in_request = cut_low_room <= 14'd256;
+        (within_page_pages_1 == 2'd0) ? (!within_page_beyond_1 | within_page_ends_1) :
+        ((within_page_pages_1 == 2'd1) & !within_page_beyond_1 & within_page_ends_1);
+    wire [13:0] at_most_parts_1 = {8'd0, cut_low_room[13:8]};
+    wire at_most_beyond_1 = |(cut_low_room & 14'hff);
+    wire cut_room_in_request =
+        !(|{1'b0, at_most_parts_1[13:1]})
+        & !(at_most_parts_1[0] & at_most_beyond_1);
     wire cut_last = cut_left_in_page & cut_left_in_request & cut_left_in_room;
     wire cut_wraps =
-        !(|next[114:104] /* room[24:14] */)
+        !(|s_data[173:163] /* room[24:14] */)
         & cut_room_in_page
         & cut_room_in_request
         & !cut_left_in_room;
     wire [12:0] cut_other = cut_wraps ? cut_low_room[12:0] : cut_page_ends ? cut_to_page : 13'd256;
-    wire [9:0] advance_length = cut[9:0] /* length[9:0] */;
+    wire [14:0] first_cut = {
+        cut_wraps,
+        cut_last,
+        cut_last ? s_data[83:71] /* place_len[12:0] */ : cut_other
+    };
+    wire [11:0] cut_in_page_1 = plan[37:26] /* address[11:0] */;
+    wire [12:0] cut_to_page_1 = 13'h1000 - {1'b0, cut_in_page_1};
+    wire cut_page_ends_1 = (&(cut_in_page_1 | 12'hff)) & (|(cut_in_page_1 & 12'hff));
+    wire [11:0] within_page_rest_2 = plan[23:12] /* left[11:0] */;
+    wire [12:0] within_page_end_2 = {1'b0, cut_in_page_1} + {1'b0, within_page_rest_2};
+    wire within_page_beyond_2 = within_page_end_2[12];
+    wire within_page_ends_2 =
+        !(|(cut_in_page_1 ^ within_page_rest_2 ^ {cut_in_page_1[10:0] | within_page_rest_2[10:0], 1'b0}));
+    wire [1:0] within_page_pages_2 = plan[25:24] /* left[13:12] */;
+    wire cut_left_in_page_1 =
+        (within_page_pages_2 == 2'd0) ? (!within_page_beyond_2 | within_page_ends_2) :
+        ((within_page_pages_2 == 2'd1) & !within_page_beyond_2 & within_page_ends_2);
+    wire [13:0] at_most_parts_2 = {8'd0, plan[25:20] /* left[13:8] */};
+    wire at_most_beyond_2 = |(plan_left & 14'hff);
+    wire cut_left_in_request_1 =
+        !(|{1'b0, at_most_parts_2[13:1]})
+        & !(at_most_parts_2[0] & at_most_beyond_2);
+    wire [13:0] cut_low_room_1 = plan[103:90] /* room[13:0] */;
+    wire cut_left_in_room_1 = (|plan[114:104] /* room[24:14] */) | (plan_left <= cut_low_room_1);
+    wire [11:0] within_page_rest_3 = cut_low_room_1[11:0];
+    wire [12:0] within_page_end_3 = {1'b0, cut_in_page_1} + {1'b0, within_page_rest_3};
+    wire within_page_beyond_3 = within_page_end_3[12];
+    wire within_page_ends_3 =
+        !(|(cut_in_page_1 ^ within_page_rest_3 ^ {cut_in_page_1[10:0] | within_page_rest_3[10:0], 1'b0}));
+    wire [1:0] within_page_pages_3 = cut_low_room_1[13:12];
+    wire cut_room_in_page_1 =
+        (within_page_pages_3 == 2'd0) ? (!within_page_beyond_3 | within_page_ends_3) :
+        ((within_page_pages_3 == 2'd1) & !within_page_beyond_3 & within_page_ends_3);
+    wire [13:0] at_most_parts_3 = {8'd0, cut_low_room_1[13:8]};
+    wire at_most_beyond_3 = |(cut_low_room_1 & 14'hff);
+    wire cut_room_in_request_1 =
+        !(|{1'b0, at_most_parts_3[13:1]})
+        & !(at_most_parts_3[0] & at_most_beyond_3);
+    wire cut_last_1 = cut_left_in_page_1 & cut_left_in_request_1 & cut_left_in_room_1;
+    wire cut_wraps_1 =
+        !(|plan[114:104] /* room[24:14] */)
+        & cut_room_in_page_1
+        & cut_room_in_request_1
+        & !cut_left_in_room_1;
+    wire [12:0] cut_other_1 =
+        cut_wraps_1 ? cut_low_room_1[12:0] :
+        cut_page_ends_1 ? cut_to_page_1 :
+        13'd256;
+    wire [14:0] next_cut = {
+        cut_wraps_1,
+        cut_last_1,
+        cut_last_1 ? plan[24:12] /* left[12:0] */ : cut_other_1
+    };
     wire planned = taken & record;
     assign slow_full = full;
     assign placed = placing;
     assign idle = !active & !full & !placing;
 
     always_ff @(posedge clk) begin
+        slots <= ring_mask_mask;
+        slow_address <= slow_base + {slow_address_whole[52:0], 11'd0};
         full <= taken & s_data_slow & !slow_room;
         placing <= taken & places;
-        if (starts | uncut) begin
-            plan <= next;
-            cut <= {cut_wraps, cut_last, cut_last ? next[24:12] /* left[12:0] */ : cut_other};
+        if (starts) begin
+            plan <=
+                s_data_slow ? {s_data_ring, 25'h1ffffff, slow_address, s_data_frame_len, 11'd0, record} :
+                {s_data_ring, s_data_room, s_data_address, s_data_place_len, s_data[67:57] /* place_offset[10:0] */, places};
+            uncut <= s_data_slow;
+        end else if (uncut) begin
             uncut <= 1'b0;
         end else if (cuts) begin
             plan <= {
                 plan_ring,
-                cut_wraps_1 ? 25'h1ffffff : (plan_room - {15'd0, advance_length}),
-                cut_wraps_1 ? plan_ring : (plan_address + {54'd0, advance_length}),
+                cut_wraps_2 ? 25'h1ffffff : (plan_room - {15'd0, advance_length}),
+                cut_wraps_2 ? plan_ring : (plan_address + {54'd0, advance_length}),
                 plan_left - {4'd0, advance_length},
                 plan_offset + {1'b0, advance_length},
                 plan_write
             };
             uncut <= !last;
+        end
+        if (uncut) begin
+            cut <= next_cut;
+        end else if (starts) begin
+            cut <= first_cut;
         end
         if (starts) begin
             active <= 1'b1;
@@ -291,7 +670,6 @@ module planner (
         if (planned) begin
             slot <= slot + 32'd1;
         end
-        slow_address <= planned ? following_address : this_address;
         if (planned & !record_left) begin
             pending <= pending + 4'd1;
         end else if (record_left & !planned) begin
@@ -309,8 +687,9 @@ module planner (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_data[39:24], s_data[70:68], cut[12:10], m_chunk_data_whole[5:0],
-        m_chunk_data_whole_1[10:6], this_address_whole[63:53], following_address_whole[63:53]
+        1'b0, s_data[39:24], s_data[70:68], cut[12:10], within_page_end[11:0],
+        within_page_end_1[11:0], within_page_end_2[11:0], within_page_end_3[11:0],
+        m_chunk_data_whole[5:0], m_chunk_data_whole_1[10:6], slow_address_whole[63:53]
     };
 
 endmodule

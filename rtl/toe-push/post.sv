@@ -152,7 +152,8 @@ module post (
     input  wire           m_update_ready,
     output logic          idle
 );
-    logic [354:0] connections_read_data;
+    logic [404:0] connections_write_data;
+    logic [404:0] connections_read_data;
     logic [709:0] outcome;
     logic outcome_valid;
     logic [1052:0] actions_s_data;
@@ -233,16 +234,9 @@ module post (
     wire [15:0] s_data_flow = s_data[41:26];
     wire [15:0] s_connection_data_flow = s_connection_data[15:0];
     wire [354:0] s_connection_data_connection = s_connection_data[370:16];
-    wire [7:0] connections_read_data_context = connections_read_data[7:0];
-    wire connections_read_data_ecn = connections_read_data[8];
-    wire [47:0] connections_read_data_remote_mac = connections_read_data[66:19];
-    wire [31:0] connections_read_data_local_ip = connections_read_data[98:67];
-    wire [31:0] connections_read_data_remote_ip = connections_read_data[130:99];
-    wire [15:0] connections_read_data_local_port = connections_read_data[146:131];
-    wire [15:0] connections_read_data_remote_port = connections_read_data[162:147];
-    wire [63:0] connections_read_data_rx_base = connections_read_data[226:163];
-    wire [63:0] connections_read_data_tx_base = connections_read_data[290:227];
-    wire [63:0] connections_read_data_opaque = connections_read_data[354:291];
+    wire [354:0] connections_read_data_connection = connections_read_data[354:0];
+    wire [24:0] connections_read_data_rx_mask = connections_read_data[379:355];
+    wire [24:0] connections_read_data_tx_mask = connections_read_data[404:380];
     wire [1:0] outcome_kind = outcome[1:0];
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
@@ -277,199 +271,193 @@ module post (
     wire [63:0] outcome_address = outcome[709:646];
 
     assign s_connection_ready = 1'b1;
-    wire room = !actions_almost_full & !reads_almost_full & !updates_almost_full;
-    wire takes = room & s_valid;
-    assign s_ready = room;
-    wire is_rx = outcome_kind == 2'd0;
-    wire is_slow = outcome_class == 2'd1;
-    wire raw = (outcome_kind == 2'd2) & is_slow;
-    wire records = outcome_notify | outcome_done;
+    wire [354:0] opened = s_connection_data_connection;
     always_comb begin
-        ring_mask_above_0 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_0 = ring_mask_above_0 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_0 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_0 = ring_mask_above_0 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_0 = ring_mask_above_0 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_0 = ring_mask_above_0 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_0 = ring_mask_above_0 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_1 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_1 = opened[9] /* rx_log2[0] */;
         ring_mask_above_1 = 1'b0;
-        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_1 = ring_mask_above_1 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_1 = ring_mask_above_1 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_1 = ring_mask_above_1 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_1 = ring_mask_above_1 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_1 = ring_mask_above_1 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_2 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_2 = ring_mask_above_2 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_2 = ring_mask_above_2 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_2 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_2 = ring_mask_above_2 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_2 = ring_mask_above_2 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_2 = ring_mask_above_2 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_2 = ring_mask_above_2 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_3 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_3 = opened[9] /* rx_log2[0] */;
         ring_mask_above_3 = 1'b0;
-        ring_mask_above_3 = ring_mask_above_3 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_3 = ring_mask_above_3 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_3 = ring_mask_above_3 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_3 = ring_mask_above_3 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_3 = ring_mask_above_3 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_3 = ring_mask_above_3 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_4 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_4 = ring_mask_above_4 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_4 = ring_mask_above_4 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_4 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_4 = ring_mask_above_4 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_4 = ring_mask_above_4 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_4 = ring_mask_above_4 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_4 = ring_mask_above_4 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_5 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_5 = opened[9] /* rx_log2[0] */;
         ring_mask_above_5 = 1'b0;
-        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_5 = ring_mask_above_5 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_5 = ring_mask_above_5 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_5 = ring_mask_above_5 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_5 = ring_mask_above_5 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_5 = ring_mask_above_5 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_5 = ring_mask_above_5 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_6 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_6 = ring_mask_above_6 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_6 = ring_mask_above_6 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_6 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_6 = ring_mask_above_6 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_6 = ring_mask_above_6 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_6 = ring_mask_above_6 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_6 = ring_mask_above_6 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_7 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_7 = opened[9] /* rx_log2[0] */;
         ring_mask_above_7 = 1'b0;
-        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_7 = ring_mask_above_7 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_7 = ring_mask_above_7 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_7 = ring_mask_above_7 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_7 = ring_mask_above_7 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_7 = ring_mask_above_7 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_7 = ring_mask_above_7 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_8 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_8 = ring_mask_above_8 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_8 = ring_mask_above_8 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_8 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_8 = ring_mask_above_8 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_8 = ring_mask_above_8 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_8 = ring_mask_above_8 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_8 = ring_mask_above_8 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_9 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_9 = opened[9] /* rx_log2[0] */;
         ring_mask_above_9 = 1'b0;
-        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_9 = ring_mask_above_9 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_9 = ring_mask_above_9 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_9 = ring_mask_above_9 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_9 = ring_mask_above_9 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_9 = ring_mask_above_9 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_9 = ring_mask_above_9 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_10 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_10 = ring_mask_above_10 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_10 = ring_mask_above_10 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_10 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_10 = ring_mask_above_10 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_10 = ring_mask_above_10 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_10 = ring_mask_above_10 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_10 = ring_mask_above_10 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_11 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_11 = opened[9] /* rx_log2[0] */;
         ring_mask_above_11 = 1'b0;
-        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_11 = ring_mask_above_11 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_11 = ring_mask_above_11 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_11 = ring_mask_above_11 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_11 = ring_mask_above_11 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_11 = ring_mask_above_11 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_11 = ring_mask_above_11 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_12 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_12 = ring_mask_above_12 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_12 = ring_mask_above_12 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_12 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_12 = ring_mask_above_12 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_12 = ring_mask_above_12 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_12 = ring_mask_above_12 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_12 = ring_mask_above_12 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_13 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_13 = opened[9] /* rx_log2[0] */;
         ring_mask_above_13 = 1'b0;
-        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_13 = ring_mask_above_13 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_13 = ring_mask_above_13 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_13 = ring_mask_above_13 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_13 = ring_mask_above_13 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_13 = ring_mask_above_13 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_13 = ring_mask_above_13 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_14 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_14 = ring_mask_above_14 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_14 = ring_mask_above_14 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_14 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_14 = ring_mask_above_14 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_14 = ring_mask_above_14 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_14 = ring_mask_above_14 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_14 = ring_mask_above_14 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_15 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_15 = opened[9] /* rx_log2[0] */;
         ring_mask_above_15 = 1'b0;
-        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_15 = ring_mask_above_15 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_15 = ring_mask_above_15 | connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_15 = ring_mask_above_15 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_15 = ring_mask_above_15 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_15 = ring_mask_above_15 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_15 = ring_mask_above_15 | opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_16 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_16 = ring_mask_above_16 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_16 = ring_mask_above_16 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_16 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_16 = ring_mask_above_16 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_16 = ring_mask_above_16 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_16 = ring_mask_above_16 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_16 = ring_mask_above_16 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_17 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_17 = opened[9] /* rx_log2[0] */;
         ring_mask_above_17 = 1'b0;
-        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_17 = ring_mask_above_17 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_17 = ring_mask_above_17 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_17 = ring_mask_above_17 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_17 = ring_mask_above_17 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_17 = ring_mask_above_17 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_17 = ring_mask_above_17 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_18 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_18 = ring_mask_above_18 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_18 = ring_mask_above_18 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_18 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_18 = ring_mask_above_18 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_18 = ring_mask_above_18 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_18 = ring_mask_above_18 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_18 = ring_mask_above_18 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_19 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_19 = opened[9] /* rx_log2[0] */;
         ring_mask_above_19 = 1'b0;
-        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_19 = ring_mask_above_19 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_19 = ring_mask_above_19 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_19 = ring_mask_above_19 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_19 = ring_mask_above_19 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_19 = ring_mask_above_19 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_19 = ring_mask_above_19 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_20 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_20 = ring_mask_above_20 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_20 = ring_mask_above_20 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_20 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_20 = ring_mask_above_20 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_20 = ring_mask_above_20 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_20 = ring_mask_above_20 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_20 = ring_mask_above_20 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_21 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_21 = opened[9] /* rx_log2[0] */;
         ring_mask_above_21 = 1'b0;
-        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_21 = ring_mask_above_21 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_21 = ring_mask_above_21 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_21 = ring_mask_above_21 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_21 = ring_mask_above_21 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_21 = ring_mask_above_21 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_21 = ring_mask_above_21 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_22 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_22 = ring_mask_above_22 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_22 = ring_mask_above_22 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_22 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_22 = ring_mask_above_22 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_22 = ring_mask_above_22 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_22 = ring_mask_above_22 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_22 = ring_mask_above_22 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_23 = connections_read_data[9] /* rx_log2[0] */;
+        ring_mask_above_23 = opened[9] /* rx_log2[0] */;
         ring_mask_above_23 = 1'b0;
-        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_23 = ring_mask_above_23 | connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_23 = ring_mask_above_23 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_23 = ring_mask_above_23 & opened[10] /* rx_log2[1] */;
+        ring_mask_above_23 = ring_mask_above_23 & opened[11] /* rx_log2[2] */;
+        ring_mask_above_23 = ring_mask_above_23 | opened[12] /* rx_log2[3] */;
+        ring_mask_above_23 = ring_mask_above_23 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_24 = connections_read_data[9] /* rx_log2[0] */;
-        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[10] /* rx_log2[1] */;
-        ring_mask_above_24 = ring_mask_above_24 | connections_read_data[11] /* rx_log2[2] */;
-        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[12] /* rx_log2[3] */;
-        ring_mask_above_24 = ring_mask_above_24 & connections_read_data[13] /* rx_log2[4] */;
+        ring_mask_above_24 = opened[9] /* rx_log2[0] */;
+        ring_mask_above_24 = ring_mask_above_24 | opened[10] /* rx_log2[1] */;
+        ring_mask_above_24 = ring_mask_above_24 | opened[11] /* rx_log2[2] */;
+        ring_mask_above_24 = ring_mask_above_24 & opened[12] /* rx_log2[3] */;
+        ring_mask_above_24 = ring_mask_above_24 & opened[13] /* rx_log2[4] */;
     end
     always_comb begin
         ring_mask_mask = 25'd0;
@@ -499,247 +487,192 @@ module post (
         ring_mask_mask[23] = ring_mask_above_23;
         ring_mask_mask[24] = ring_mask_above_24;
     end
-    wire [24:0] rx_offset = outcome[471:447] /* rx_pos[24:0] */ & ring_mask_mask;
-    wire notice_echoed = |(outcome_notice_flags & 8'h8);
-    wire [31:0] notice_marked = (notice_echoed & !outcome_done) ? outcome_tx_bump : 32'd0;
-    wire [31:0] notice_snd_nxt = outcome_rx_pos + outcome_rx_bump;
-    wire header_capable = connections_read_data_ecn & (|outcome_length) & !raw;
-    assign actions_s_data = {
-        (outcome_kind == 2'd0) & outcome_notify & (|outcome_rx_bump) & (outcome_flags == 8'd16) & !(|outcome_sack_count) & !(|outcome_length),
-        outcome_length,
-        header_capable ? 2'd2 : 2'd0,
-        outcome_sack,
-        outcome_ts_ecr,
-        outcome_ts_offset,
-        outcome_ts_on,
-        outcome_flags,
-        outcome_window,
-        outcome_ack,
-        outcome_seq,
-        connections_read_data_remote_port,
-        connections_read_data_local_port,
-        connections_read_data_remote_ip,
-        connections_read_data_local_ip,
-        connections_read_data_remote_mac,
-        raw,
-        outcome_flow,
-        outcome_ticket,
-        outcome_send,
-        outcome_ticket,
-        outcome_done ? outcome_rx_pos : outcome_rtt,
-        outcome_status | notice_marked[31:24],
-        outcome_opcode | notice_marked[23:16],
-        notice_marked[15:0],
-        outcome_notice_flags,
-        outcome_generation,
-        outcome_flow,
-        outcome_done ? {outcome_ack, notice_snd_nxt} : connections_read_data_opaque,
-        outcome_tx_bump,
-        outcome_rx_bump,
-        outcome_done ? 8'd3 : 8'd1,
-        outcome_done ? 8'd0 : connections_read_data_context,
-        records,
-        connections_read_data_rx_base,
-        (~outcome[471:447] /* rx_pos[24:0] */ & ring_mask_mask) + 25'd1,
-        connections_read_data_rx_base + {39'd0, rx_offset},
-        outcome_place_len,
-        outcome_place_offset,
-        is_rx & is_slow,
-        outcome_place,
-        outcome_frame_len,
-        is_rx,
-        outcome_flow,
-        outcome_ticket
-    };
-    assign actions_s_valid =
-        outcome_valid
-        & ((outcome_kind == 2'd0) | outcome_notify | outcome_done | outcome_send);
     always_comb begin
-        ring_mask_above_0_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_0_1 = ring_mask_above_0_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_0_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_0_1 = ring_mask_above_0_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_1_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_1_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_1_1 = 1'b0;
-        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_1_1 = ring_mask_above_1_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_1_1 = ring_mask_above_1_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_2_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_2_1 = ring_mask_above_2_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_2_1 = ring_mask_above_2_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_2_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_2_1 = ring_mask_above_2_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_3_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_3_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_3_1 = 1'b0;
-        ring_mask_above_3_1 = ring_mask_above_3_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_3_1 = ring_mask_above_3_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_3_1 = ring_mask_above_3_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_4_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_4_1 = ring_mask_above_4_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_4_1 = ring_mask_above_4_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_4_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_4_1 = ring_mask_above_4_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_5_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_5_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_5_1 = 1'b0;
-        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_5_1 = ring_mask_above_5_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_5_1 = ring_mask_above_5_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_5_1 = ring_mask_above_5_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_6_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_6_1 = ring_mask_above_6_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_6_1 = ring_mask_above_6_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_6_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_6_1 = ring_mask_above_6_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_7_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_7_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_7_1 = 1'b0;
-        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_7_1 = ring_mask_above_7_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_7_1 = ring_mask_above_7_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_7_1 = ring_mask_above_7_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_8_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_8_1 = ring_mask_above_8_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_8_1 = ring_mask_above_8_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_8_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_8_1 = ring_mask_above_8_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_9_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_9_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_9_1 = 1'b0;
-        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_9_1 = ring_mask_above_9_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_9_1 = ring_mask_above_9_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_9_1 = ring_mask_above_9_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_10_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_10_1 = ring_mask_above_10_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_10_1 = ring_mask_above_10_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_10_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_10_1 = ring_mask_above_10_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_11_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_11_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_11_1 = 1'b0;
-        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_11_1 = ring_mask_above_11_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_11_1 = ring_mask_above_11_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_11_1 = ring_mask_above_11_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_12_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_12_1 = ring_mask_above_12_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_12_1 = ring_mask_above_12_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_12_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_12_1 = ring_mask_above_12_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_13_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_13_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_13_1 = 1'b0;
-        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_13_1 = ring_mask_above_13_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_13_1 = ring_mask_above_13_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_13_1 = ring_mask_above_13_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_14_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_14_1 = ring_mask_above_14_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_14_1 = ring_mask_above_14_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_14_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_14_1 = ring_mask_above_14_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_15_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_15_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_15_1 = 1'b0;
-        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_15_1 = ring_mask_above_15_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_15_1 = ring_mask_above_15_1 | connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_15_1 = ring_mask_above_15_1 | opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_16_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_16_1 = ring_mask_above_16_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_16_1 = ring_mask_above_16_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_16_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_16_1 = ring_mask_above_16_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_17_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_17_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_17_1 = 1'b0;
-        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_17_1 = ring_mask_above_17_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_17_1 = ring_mask_above_17_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_17_1 = ring_mask_above_17_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_18_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_18_1 = ring_mask_above_18_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_18_1 = ring_mask_above_18_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_18_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_18_1 = ring_mask_above_18_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_19_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_19_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_19_1 = 1'b0;
-        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_19_1 = ring_mask_above_19_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_19_1 = ring_mask_above_19_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_19_1 = ring_mask_above_19_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_20_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_20_1 = ring_mask_above_20_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_20_1 = ring_mask_above_20_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_20_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_20_1 = ring_mask_above_20_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_21_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_21_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_21_1 = 1'b0;
-        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_21_1 = ring_mask_above_21_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_21_1 = ring_mask_above_21_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_21_1 = ring_mask_above_21_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_22_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_22_1 = ring_mask_above_22_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_22_1 = ring_mask_above_22_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_22_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_22_1 = ring_mask_above_22_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_23_1 = connections_read_data[14] /* tx_log2[0] */;
+        ring_mask_above_23_1 = opened[14] /* tx_log2[0] */;
         ring_mask_above_23_1 = 1'b0;
-        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_23_1 = ring_mask_above_23_1 | connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_23_1 = ring_mask_above_23_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & opened[15] /* tx_log2[1] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & opened[16] /* tx_log2[2] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 | opened[17] /* tx_log2[3] */;
+        ring_mask_above_23_1 = ring_mask_above_23_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
-        ring_mask_above_24_1 = connections_read_data[14] /* tx_log2[0] */;
-        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[15] /* tx_log2[1] */;
-        ring_mask_above_24_1 = ring_mask_above_24_1 | connections_read_data[16] /* tx_log2[2] */;
-        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[17] /* tx_log2[3] */;
-        ring_mask_above_24_1 = ring_mask_above_24_1 & connections_read_data[18] /* tx_log2[4] */;
+        ring_mask_above_24_1 = opened[14] /* tx_log2[0] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | opened[15] /* tx_log2[1] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 | opened[16] /* tx_log2[2] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & opened[17] /* tx_log2[3] */;
+        ring_mask_above_24_1 = ring_mask_above_24_1 & opened[18] /* tx_log2[4] */;
     end
     always_comb begin
         ring_mask_mask_1 = 25'd0;
@@ -769,13 +702,88 @@ module post (
         ring_mask_mask_1[23] = ring_mask_above_23_1;
         ring_mask_mask_1[24] = ring_mask_above_24_1;
     end
-    wire [24:0] tx_mask = raw ? 25'd0 : ring_mask_mask_1;
-    wire [63:0] tx_base = raw ? outcome_address : connections_read_data_tx_base;
+    assign connections_write_data = {ring_mask_mask_1, ring_mask_mask, opened};
+    wire room = !actions_almost_full & !reads_almost_full & !updates_almost_full;
+    wire takes = room & s_valid;
+    assign s_ready = room;
+    wire [354:0] connection = connections_read_data_connection;
+    wire [7:0] connection_context = connection[7:0];
+    wire connection_ecn = connection[8];
+    wire [47:0] connection_remote_mac = connection[66:19];
+    wire [31:0] connection_local_ip = connection[98:67];
+    wire [31:0] connection_remote_ip = connection[130:99];
+    wire [15:0] connection_local_port = connection[146:131];
+    wire [15:0] connection_remote_port = connection[162:147];
+    wire [63:0] connection_rx_base = connection[226:163];
+    wire [63:0] connection_tx_base = connection[290:227];
+    wire [63:0] connection_opaque = connection[354:291];
+    wire is_rx = outcome_kind == 2'd0;
+    wire is_slow = outcome_class == 2'd1;
+    wire raw = (outcome_kind == 2'd2) & is_slow;
+    wire records = outcome_notify | outcome_done;
+    wire [24:0] rx_mask = connections_read_data_rx_mask;
+    wire [24:0] rx_offset = outcome[471:447] /* rx_pos[24:0] */ & rx_mask;
+    wire notice_echoed = |(outcome_notice_flags & 8'h8);
+    wire [31:0] notice_marked = (notice_echoed & !outcome_done) ? outcome_tx_bump : 32'd0;
+    wire [31:0] notice_snd_nxt = outcome_rx_pos + outcome_rx_bump;
+    wire header_capable = connection_ecn & (|outcome_length) & !raw;
+    assign actions_s_data = {
+        (outcome_kind == 2'd0) & outcome_notify & (|outcome_rx_bump) & (outcome_flags == 8'd16) & !(|outcome_sack_count) & !(|outcome_length),
+        outcome_length,
+        header_capable ? 2'd2 : 2'd0,
+        outcome_sack,
+        outcome_ts_ecr,
+        outcome_ts_offset,
+        outcome_ts_on,
+        outcome_flags,
+        outcome_window,
+        outcome_ack,
+        outcome_seq,
+        connection_remote_port,
+        connection_local_port,
+        connection_remote_ip,
+        connection_local_ip,
+        connection_remote_mac,
+        raw,
+        outcome_flow,
+        outcome_ticket,
+        outcome_send,
+        outcome_ticket,
+        outcome_done ? outcome_rx_pos : outcome_rtt,
+        outcome_status | notice_marked[31:24],
+        outcome_opcode | notice_marked[23:16],
+        notice_marked[15:0],
+        outcome_notice_flags,
+        outcome_generation,
+        outcome_flow,
+        outcome_done ? {outcome_ack, notice_snd_nxt} : connection_opaque,
+        outcome_tx_bump,
+        outcome_rx_bump,
+        outcome_done ? 8'd3 : 8'd1,
+        outcome_done ? 8'd0 : connection_context,
+        records,
+        connection_rx_base,
+        (~outcome[471:447] /* rx_pos[24:0] */ & rx_mask) + 25'd1,
+        connection_rx_base + {39'd0, rx_offset},
+        outcome_place_len,
+        outcome_place_offset,
+        is_rx & is_slow,
+        outcome_place,
+        outcome_frame_len,
+        is_rx,
+        outcome_flow,
+        outcome_ticket
+    };
+    assign actions_s_valid =
+        outcome_valid
+        & ((outcome_kind == 2'd0) | outcome_notify | outcome_done | outcome_send);
+    wire [24:0] tx_mask = raw ? 25'd0 : connections_read_data_tx_mask;
+    wire [63:0] tx_base = raw ? outcome_address : connection_tx_base;
     wire [24:0] tx_offset = outcome[438:414] /* tx_pos[24:0] */ & tx_mask;
     wire [24:0] behind = raw ? 25'h1fffffe : (~outcome[438:414] /* tx_pos[24:0] */ & tx_mask);
     assign reads_s_data = {
         outcome_length,
-        connections_read_data_tx_base,
+        connection_tx_base,
         behind + 25'd1,
         tx_base + {39'd0, tx_offset},
         outcome_flow,
@@ -793,11 +801,11 @@ module post (
     assign m_update_valid = updates_m_valid;
     assign idle = !outcome_valid & !(|actions_level) & !(|reads_level) & !(|updates_level);
 
-    ram_355x1024 u_connections (
+    ram_405x1024 u_connections (
         .clk(clk),
         .write_enable(s_connection_valid),
         .write_address(s_connection_data_flow),
-        .write_data(s_connection_data_connection),
+        .write_data(connections_write_data),
         .read_address(s_data_flow),
         .read_data(connections_read_data)
     );
@@ -856,7 +864,7 @@ module post (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, outcome[445:439], outcome[626]
+        1'b0, outcome[445:439], outcome[626], connection[18:9]
     };
 
 endmodule

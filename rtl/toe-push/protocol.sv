@@ -117,12 +117,12 @@ module protocol (
     logic [579:0] judge_work;
     logic judge_valid;
     logic [585:0] judge_live;
-    logic [590:0] judge_next;
+    logic [591:0] judge_next;
     logic [279:0] relations;
     logic [579:0] measure_work;
     logic measure_valid;
     logic [585:0] measure_live;
-    logic [590:0] measure_next;
+    logic [591:0] measure_next;
     logic [279:0] measure_relations;
     logic [259:0] measure_slots;
     logic [259:0] measure_board;
@@ -132,7 +132,7 @@ module protocol (
     logic [579:0] settle_work;
     logic settle_valid;
     logic [585:0] settle_live;
-    logic [590:0] settle_next;
+    logic [591:0] settle_next;
     logic [279:0] settle_relations;
     logic [259:0] settle_slots;
     logic [259:0] settle_board;
@@ -337,6 +337,7 @@ module protocol (
     wire [4:0] stored_tx_log2 = stored[496:492];
     wire [386:0] work_decoded_event = work[386:0];
     wire [15:0] work_decoded_event_flow = work[41:26];
+    wire [13:0] work_decoded_event_payload_len = work[308:295];
     wire work_decoded_writes = work[388];
     wire work_decoded_receives = work[389];
     wire work_decoded_reports = work[390];
@@ -376,11 +377,12 @@ module protocol (
     wire judge_live_flow_gaps = judge_live[245];
     wire [24:0] judge_live_unread = judge_live[585:561];
     wire judge_next_follows = judge_next[0];
-    wire judge_next_acknowledges = judge_next[1];
-    wire judge_next_reports = judge_next[2];
-    wire judge_next_sends = judge_next[3];
-    wire judge_next_bumps = judge_next[4];
-    wire [585:0] judge_next_live = judge_next[590:5];
+    wire judge_next_fits = judge_next[1];
+    wire judge_next_acknowledges = judge_next[2];
+    wire judge_next_reports = judge_next[3];
+    wire judge_next_sends = judge_next[4];
+    wire judge_next_bumps = judge_next[5];
+    wire [585:0] judge_next_live = judge_next[591:6];
     wire [31:0] relations_acked = relations[31:0];
     wire [31:0] relations_ahead = relations[95:64];
     wire [31:0] relations_outstanding = relations[127:96];
@@ -399,11 +401,12 @@ module protocol (
     wire [31:0] measure_work_edge = measure_work[497:466];
     wire [496:0] measure_live_flow = measure_live[496:0];
     wire measure_next_follows = measure_next[0];
-    wire measure_next_acknowledges = measure_next[1];
-    wire measure_next_reports = measure_next[2];
-    wire measure_next_sends = measure_next[3];
-    wire measure_next_bumps = measure_next[4];
-    wire [585:0] measure_next_live = measure_next[590:5];
+    wire measure_next_fits = measure_next[1];
+    wire measure_next_acknowledges = measure_next[2];
+    wire measure_next_reports = measure_next[3];
+    wire measure_next_sends = measure_next[4];
+    wire measure_next_bumps = measure_next[5];
+    wire [585:0] measure_next_live = measure_next[591:6];
     wire [31:0] measure_relations_skipped = measure_relations[63:32];
     wire [31:0] measure_relations_ahead = measure_relations[95:64];
     wire [31:0] measure_relations_outstanding = measure_relations[127:96];
@@ -489,11 +492,12 @@ module protocol (
     wire [31:0] settle_live_released = settle_live[560:529];
     wire [24:0] settle_live_unread = settle_live[585:561];
     wire settle_next_follows = settle_next[0];
-    wire settle_next_acknowledges = settle_next[1];
-    wire settle_next_reports = settle_next[2];
-    wire settle_next_sends = settle_next[3];
-    wire settle_next_bumps = settle_next[4];
-    wire [585:0] settle_next_live = settle_next[590:5];
+    wire settle_next_fits = settle_next[1];
+    wire settle_next_acknowledges = settle_next[2];
+    wire settle_next_reports = settle_next[3];
+    wire settle_next_sends = settle_next[4];
+    wire settle_next_bumps = settle_next[5];
+    wire [585:0] settle_next_live = settle_next[591:6];
     wire [31:0] settle_relations_acked = settle_relations[31:0];
     wire [31:0] settle_relations_outstanding = settle_relations[127:96];
     wire [31:0] settle_relations_snd_wnd = settle_relations[191:160];
@@ -1886,19 +1890,19 @@ module protocol (
     };
     wire [496:0] follows_flow = live_flow;
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
-    wire [24:0] follows_flow_rx_avail = follows_flow[219:195];
-    wire follows_flow_gaps = follows_flow[245];
     wire [31:0] follows_flow_ts_recent = follows_flow[277:246];
-    wire follows_flow_rx_fin = follows_flow[348];
     wire [386:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
-    wire [13:0] follows_event_payload_len = follows_event[308:295];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
-    wire follows_fits = {11'd0, follows_event_payload_len} <= follows_flow_rx_avail;
-    wire follows_fills_no_gap = follows_fits & !follows_flow_gaps & !follows_flow_rx_fin;
     wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
     wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
+    wire [496:0] fits_flow = live_flow;
+    wire fits_flow_gaps = fits_flow[245];
+    wire fits_flow_rx_fin = fits_flow[348];
+    wire fits_wide_enough =
+        (|fits_flow[219:209] /* rx_avail[24:14] */)
+        | (work_decoded_event_payload_len <= fits_flow[208:195] /* rx_avail[13:0] */);
     wire [496:0] acknowledges_flow = live_flow;
     wire [31:0] acknowledges_flow_snd_una = acknowledges_flow[41:10];
     wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
@@ -1914,7 +1918,7 @@ module protocol (
         & !acknowledges_flow_sacked
         & !acknowledges_fresh_whole[31]
         & !acknowledges_fresh_whole_1[31];
-    wire [590:0] quick = {
+    wire [591:0] quick = {
         live_unread - work_rx_delta,
         shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
         shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
@@ -1923,9 +1927,10 @@ module protocol (
         shortcut_plain & shortcut_grants & shortcut_sends,
         work_decoded_reports,
         acknowledges_repeated ? work_decoded_has_text : acknowledges_fresh,
-        shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin & (follows_fills_no_gap | !work_decoded_has_text))
+        (fits_wide_enough & !fits_flow_gaps & !fits_flow_rx_fin) | !work_decoded_has_text,
+        shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin)
     };
-    wire [585:0] quick_live = quick[590:5];
+    wire [585:0] quick_live = quick[591:6];
     wire [15:0] flow = decoded_event_flow;
     wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
     wire in_judge =
@@ -2469,7 +2474,7 @@ module protocol (
     end
     wire corrected =
         in_settle
-        & !((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps)
+        & !((settle_next_follows & settle_next_fits & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps)
         & !in_judge
         & !in_measure;
     wire [15:0] ahead = work_decoded_event_flow;
@@ -2479,12 +2484,12 @@ module protocol (
             settle_valid
             & settle_work_decoded_writes
             & (settle_work_decoded_event_flow == ahead)
-            & !((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps);
+            & !((settle_next_follows & settle_next_fits & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps);
     end
     wire behind_long =
         corrects
-        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !((judge_next_follows & judge_next_acknowledges & !judge_next_reports) | judge_next_sends | judge_next_bumps))
-        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !((measure_next_follows & measure_next_acknowledges & !measure_next_reports) | measure_next_sends | measure_next_bumps));
+        | (judge_valid & judge_work_decoded_writes & (judge_work_decoded_event_flow == ahead) & !((judge_next_follows & judge_next_fits & judge_next_acknowledges & !judge_next_reports) | judge_next_sends | judge_next_bumps))
+        | (measure_valid & measure_work_decoded_writes & (measure_work_decoded_event_flow == ahead) & !((measure_next_follows & measure_next_fits & measure_next_acknowledges & !measure_next_reports) | measure_next_sends | measure_next_bumps));
     always_comb begin
         blocked = 1'b0;
         blocked = work_valid & work_decoded_writes & behind_long;
@@ -3143,7 +3148,7 @@ module protocol (
     wire settles = settle_valid & settle_work_decoded_writes;
     assign exact_holds =
         rst
-        | !(settles & ((settle_next_follows & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps))
+        | !(settles & ((settle_next_follows & settle_next_fits & settle_next_acknowledges & !settle_next_reports) | settle_next_sends | settle_next_bumps))
         | (settle_next_live == settled_1_live);
     wire [31:0] marks_credit =
         settle_live_flow_edge
@@ -5218,42 +5223,43 @@ module protocol (
         moved_event[294:188], moved_event[338:309], moved_event[386:343], opened_options[15:14],
         opened_options[31:28], opened_options[39:37], opened_options[63:45], shortcut_event[41:0],
         shortcut_event[59:50], shortcut_event[155:124], shortcut_event[294:188],
-        shortcut_event[386:309], follows_flow[162:0], follows_flow[244:220], follows_flow[347:278],
-        follows_flow[496:349], follows_event[59:0], follows_event[155:92], follows_event[294:188],
-        follows_event[386:309], acknowledges_flow[9:0], acknowledges_flow[279:74],
-        acknowledges_flow[345:281], acknowledges_flow[496:347], acknowledges_event[91:0],
-        acknowledges_event[386:124], prepare_event[59:0], prepare_event[91:85],
-        prepare_event[219:156], prepare_event[285:221], prepare_event[294:287],
-        prepare_event[386:309], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
-        relate_flow[279:278], relate_flow[313], relate_flow[469:346], relate_flow[496:471],
-        relate_event[41:0], relate_event[59:50], relate_event[220:188], relate_event[386:285],
-        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0], judged_flow[496:347],
-        sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
-        sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
-        judge_flow[105:2], judge_flow[194:131], judge_flow[279:245], judge_flow[346:281],
-        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[294:124],
-        judge_event[350:309], judge_event[386:352], measure_flow[41:0], measure_flow[194:74],
-        measure_flow[244:220], measure_flow[277:246], measure_flow[312:280], measure_flow[345:314],
-        measure_flow[347], measure_flow[420:349], measure_flow[468:435], measure_flow[470],
-        measure_flow[496:487], measure_block[0], search_spans[50:26], search_spans[101:77],
-        search_spans[152:128], search_spans[203:179], search_bytes[24:14], measure_segment[0],
-        agrees_right[496:0], slots_data[259:65], reports_second[0], block_held[0], block_held_1[0],
-        draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131],
-        draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421], draft_flow_1[469:468],
-        draft_flow_1[496:471], draft_step[98:67], draft_step[253:197], draft_event[49:42],
-        draft_event[187:60], draft_event[308:220], draft_units[24:16], moved_after_whole[31:25],
-        shortcut_updates_whole[30:0], shortcut_after_whole[31:25], follows_old_stamp_whole[30:0],
-        acknowledges_fresh_whole[30:0], acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0],
-        relations_whole[30:0], relations_whole_1[30:0], relations_whole_2[30:0],
-        relations_whole_3[30:0], relations_whole_4[30:0], relations_whole_5[30:0],
-        measure_spans_whole[31:25], measure_spans_whole_1[31:25], measure_spans_whole_2[31:25],
-        measure_spans_whole_3[31:25], measure_spans_whole_4[31:25], measure_spans_whole_5[31:25],
-        measure_spans_whole_6[31:25], measure_spans_whole_7[31:25], judge_past_whole[31:14],
-        verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
-        survey_choice_1_whole[30:0], surveyed_whole[30:0], surveyed_whole_1[30:0],
-        surveyed_whole_2[30:0], surveyed_whole_3[30:0], announce_retracts_whole[30:0],
-        announce_opened_whole[30:0], announce_opened_whole_1[30:0], announce_updates_whole[30:0],
-        announce_further_whole[30:0], announce_further_whole_1[30:0]
+        shortcut_event[386:309], follows_flow[162:0], follows_flow[245:195], follows_flow[496:278],
+        follows_event[59:0], follows_event[155:92], follows_event[386:188], fits_flow[194:0],
+        fits_flow[244:220], fits_flow[347:246], fits_flow[496:349], acknowledges_flow[9:0],
+        acknowledges_flow[279:74], acknowledges_flow[345:281], acknowledges_flow[496:347],
+        acknowledges_event[91:0], acknowledges_event[386:124], prepare_event[59:0],
+        prepare_event[91:85], prepare_event[219:156], prepare_event[285:221],
+        prepare_event[294:287], prepare_event[386:309], relate_flow[1:0], relate_flow[130:106],
+        relate_flow[245:195], relate_flow[279:278], relate_flow[313], relate_flow[469:346],
+        relate_flow[496:471], relate_event[41:0], relate_event[59:50], relate_event[220:188],
+        relate_event[386:285], relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0],
+        judged_flow[496:347], sight_start[30:25], sight_end[30:25], sight_start_1[30:25],
+        sight_end_1[30:25], sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25],
+        sight_end_3[30:25], judge_flow[105:2], judge_flow[194:131], judge_flow[279:245],
+        judge_flow[346:281], judge_flow[420:348], judge_flow[496:435], judge_event[51:0],
+        judge_event[294:124], judge_event[350:309], judge_event[386:352], measure_flow[41:0],
+        measure_flow[194:74], measure_flow[244:220], measure_flow[277:246], measure_flow[312:280],
+        measure_flow[345:314], measure_flow[347], measure_flow[420:349], measure_flow[468:435],
+        measure_flow[470], measure_flow[496:487], measure_block[0], search_spans[50:26],
+        search_spans[101:77], search_spans[152:128], search_spans[203:179], search_bytes[24:14],
+        measure_segment[0], agrees_right[496:0], slots_data[259:65], reports_second[0],
+        block_held[0], block_held_1[0], draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42],
+        draft_flow_1[162:131], draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421],
+        draft_flow_1[469:468], draft_flow_1[496:471], draft_step[98:67], draft_step[253:197],
+        draft_event[49:42], draft_event[187:60], draft_event[308:220], draft_units[24:16],
+        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
+        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
+        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[30:0],
+        relations_whole_4[30:0], relations_whole_5[30:0], measure_spans_whole[31:25],
+        measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
+        measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
+        measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
+        verdict_whole_1[31:25], extent_whole[24:14], survey_choice_1_whole[30:0],
+        surveyed_whole[30:0], surveyed_whole_1[30:0], surveyed_whole_2[30:0],
+        surveyed_whole_3[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
+        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
+        announce_further_whole_1[30:0]
     };
 
 endmodule

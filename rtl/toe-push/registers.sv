@@ -147,6 +147,12 @@ module registers (
     logic [15:0] waiting_level;
     logic waiting_almost_full;
     logic [1:0] state;
+    logic [2:0] target;
+    logic for_fetch;
+    logic for_notify;
+    logic for_table;
+    logic for_command;
+    logic opens;
     logic [9:0] clear;
     logic shadow_write_enable;
     logic [9:0] shadow_write_address;
@@ -207,13 +213,13 @@ module registers (
         (region_page == 12'd80) ? ((region_word < 9'd10) ? REGION_STAGE : (region_word == 9'd16) ? REGION_COMMAND : REGION_NOTHING) :
         (region_page == 12'd96) ? ((region_word < 9'd2) ? REGION_TABLE : (region_word == 9'd2) ? REGION_COMMIT : REGION_NOTHING) :
         REGION_NOTHING;
-    wire [2:0] target = (|waiting_m_data_bar) ? REGION_NOTHING : found;
+    wire [2:0] aim = (|waiting_m_data_bar) ? REGION_NOTHING : found;
     wire [5:0] page = waiting_m_data[21:16] /* address[17:12] */ - 6'd1;
     wire [3:0] register = word[3:0];
     wire [9:0] place =
-        (target == REGION_PAGE) ? {1'b0, page[4:0], register} :
-        (target == REGION_STAGE) ? (10'h200 | {6'd0, register}) :
-        (target == REGION_TABLE) ? (10'h210 | {6'd0, register}) :
+        (aim == REGION_PAGE) ? {1'b0, page[4:0], register} :
+        (aim == REGION_STAGE) ? (10'h200 | {6'd0, register}) :
+        (aim == REGION_TABLE) ? (10'h210 | {6'd0, register}) :
         (10'h220 | {6'd0, register});
     wire low = waiting_m_data[92] /* strobe[0] */;
     wire high = waiting_m_data[96] /* strobe[4] */;
@@ -222,28 +228,18 @@ module registers (
         low ? waiting_m_data[59:28] /* data[31:0] */ : shadow_read_data[31:0]
     };
     wire write = waiting_m_data_write;
-    wire command = target == REGION_COMMAND;
-    wire commit = target == REGION_COMMIT;
-    wire in_page = target == REGION_PAGE;
     wire is_index = (register == 4'd0) | (register == 4'd1) | (register == 4'd2);
     wire is_enable = register == 4'd8;
-    wire page_write = write & in_page & (low | !is_index);
-    wire for_fetch =
-        page_write
-        & (is_enable | (register == 4'd0) | (register == 4'd3) | (register == 4'd4) | (register == 4'd7));
-    wire for_notify =
-        page_write
-        & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd5) | (register == 4'd6));
-    wire for_table = write & commit & low;
-    wire for_command = write & command & low;
+    wire page_write = write & (aim == REGION_PAGE) & (low | !is_index);
     wire [7:0] opcode = waiting_m_data[59:52] /* data[31:24] */;
     wire open = opcode == 8'd1;
     wire set = opcode == 8'd5;
+    wire in_page = target == REGION_PAGE;
     wire ready =
         (!for_fetch | fetch_s_ready)
         & (!for_notify | notify_s_ready)
         & (!for_table | lookup_s_ready)
-        & (!(for_command & open) | connection_s_ready)
+        & (!(for_command & opens) | connection_s_ready)
         & (write | completion_s_ready);
     wire act = (state == STATE_ACT) & ready;
     wire start = (state == STATE_COMMAND) & started_s_ready & !connection_m_valid;
@@ -278,7 +274,7 @@ module registers (
         waiting_m_data[43:28] /* data[15:0] */,
         waiting_m_data[46] /* data[18] */
     };
-    assign connection_s_valid = act & for_command & open;
+    assign connection_s_valid = act & for_command & opens;
     assign connection_s_data = {
         stage[575:512],
         stage[511:448],
@@ -477,6 +473,18 @@ module registers (
     );
 
     always_ff @(posedge clk) begin
+        if ((state == STATE_LOOK) & waiting_m_valid) begin
+            target <= aim;
+            for_fetch <=
+                page_write
+                & (is_enable | (register == 4'd0) | (register == 4'd3) | (register == 4'd4) | (register == 4'd7));
+            for_notify <=
+                page_write
+                & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd5) | (register == 4'd6));
+            for_table <= write & (aim == REGION_COMMIT) & low;
+            for_command <= write & (aim == REGION_COMMAND) & low;
+            opens <= open;
+        end
         case (state)
             STATE_CLEAR: begin
                 clear <= clear + 10'd1;

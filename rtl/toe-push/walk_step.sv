@@ -3,82 +3,144 @@
 //
 // in      1  clk
 // in      1  enable
-// in    493  walk
+// in    557  walk
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
-//         1    [360]       closed
-//         1    [361]       complete
-//         1    [362]       ts_present
-//         1    [363]       ts_repeated
-//        32    [395:364]   ts_val
-//        32    [427:396]   ts_ecr
-//         1    [428]       sack_present
-//        32    [460:429]   sack.left
-//        32    [492:461]   sack.right
-// out   493  walked
+//         8    [367:360]   kinds.eol
+//         8    [375:368]   kinds.nop
+//         8    [383:376]   kinds.timestamps
+//         8    [391:384]   kinds.sack
+//         8    [399:392]   kinds.ten
+//         8    [407:400]   kinds.two_blocks
+//         8    [415:408]   kinds.three_blocks
+//         8    [423:416]   kinds.four_blocks
+//         1    [424]       closed
+//         1    [425]       complete
+//         1    [426]       ts_present
+//         1    [427]       ts_repeated
+//        32    [459:428]   ts_val
+//        32    [491:460]   ts_ecr
+//         1    [492]       sack_present
+//        32    [524:493]   sack.left
+//        32    [556:525]   sack.right
+// out   557  walked
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
-//         1    [360]       closed
-//         1    [361]       complete
-//         1    [362]       ts_present
-//         1    [363]       ts_repeated
-//        32    [395:364]   ts_val
-//        32    [427:396]   ts_ecr
-//         1    [428]       sack_present
-//        32    [460:429]   sack.left
-//        32    [492:461]   sack.right
+//         8    [367:360]   kinds.eol
+//         8    [375:368]   kinds.nop
+//         8    [383:376]   kinds.timestamps
+//         8    [391:384]   kinds.sack
+//         8    [399:392]   kinds.ten
+//         8    [407:400]   kinds.two_blocks
+//         8    [415:408]   kinds.three_blocks
+//         8    [423:416]   kinds.four_blocks
+//         1    [424]       closed
+//         1    [425]       complete
+//         1    [426]       ts_present
+//         1    [427]       ts_repeated
+//        32    [459:428]   ts_val
+//        32    [491:460]   ts_ecr
+//         1    [492]       sack_present
+//        32    [524:493]   sack.left
+//        32    [556:525]   sack.right
 `default_nettype none
 
 module walk_step (
     input  wire          clk,
     input  wire          enable,
-    input  wire  [492:0] walk,
-    output logic [492:0] walked
+    input  wire  [556:0] walk,
+    output logic [556:0] walked
 );
-    logic [492:0] stepped;
-    logic [41:0] walk_step_starts;
-    logic [492:0] walk_step_next;
-    logic walk_step_here_0;
-    logic walk_step_timestamps_0;
-    logic walk_step_sack_0;
-    logic walk_step_here_1;
-    logic walk_step_timestamps_1;
-    logic walk_step_sack_1;
-    logic walk_step_here_2;
-    logic walk_step_timestamps_2;
-    logic walk_step_sack_2;
-    logic walk_step_here_3;
-    logic walk_step_timestamps_3;
-    logic walk_step_sack_3;
-    logic walk_step_here_4;
-    logic walk_step_timestamps_4;
-    logic walk_step_sack_4;
-    logic walk_step_here_5;
-    logic walk_step_timestamps_5;
-    logic walk_step_sack_5;
-    logic walk_step_here_6;
-    logic walk_step_timestamps_6;
-    logic walk_step_sack_6;
-    logic walk_step_here_7;
-    logic walk_step_timestamps_7;
-    logic walk_step_sack_7;
-    logic walk_step_at_end;
-    logic [492:0] stepped_next;
+    logic [556:0] stepped;
+    logic [556:0] walk_step_next;
+    logic [63:0] kinds_kinds;
+    logic [63:0] walk_step_sack;
+    logic [31:0] walk_step_ts_val;
+    logic [31:0] walk_step_ts_ecr;
+    logic [556:0] stepped_next;
 
-    wire [5:0] walk_left = walk[325:320];
-    wire [33:0] walk_starts = walk[359:326];
-    wire walk_closed = walk[360];
-    wire walk_ts_present = walk[362];
+    wire [63:0] walk_kinds = walk[423:360];
+    wire walk_closed = walk[424];
+    wire walk_complete = walk[425];
+    wire walk_ts_present = walk[426];
+    wire walk_ts_repeated = walk[427];
+    wire walk_sack_present = walk[492];
 
-    wire walk_step_none_left = !(|walk_left);
-    wire walk_step_beyond_four = |walk[325:323] /* left[5:3] */;
-    wire walk_step_in_options_0 = !walk_step_none_left;
-    wire [7:0] walk_step_kind_0 = walk[7:0] /* bytes[7:0] */;
-    wire [7:0] walk_step_length_0 = walk[15:8] /* bytes[15:8] */;
+    wire [63:0] walk_step_kinds = walk_kinds;
+    wire [7:0] walk_step_kinds_eol = walk_step_kinds[7:0];
+    wire [7:0] walk_step_kinds_nop = walk_step_kinds[15:8];
+    wire [7:0] walk_step_kinds_timestamps = walk_step_kinds[23:16];
+    wire [7:0] walk_step_kinds_sack = walk_step_kinds[31:24];
+    wire [7:0] walk_step_kinds_ten = walk_step_kinds[39:32];
+    wire [7:0] walk_step_kinds_two_blocks = walk_step_kinds[47:40];
+    wire [7:0] walk_step_kinds_three_blocks = walk_step_kinds[55:48];
+    wire [7:0] walk_step_kinds_four_blocks = walk_step_kinds[63:56];
+    wire [3:0] walk_step_words = walk[325:322] /* left[5:2] */;
+    wire walk_step_beyond_four = |walk_step_words[3:1];
+    wire [8:0] walk_step_behind =
+        {1'b0, walk[333:326] /* starts[7:0] */}
+        + {1'b0, walk_step_kinds_nop};
+    wire [7:0] walk_step_here = walk_step_behind[7:0];
+    wire walk_step_at_end =
+        (!(|walk_step_words) & walk_step_here[0])
+        | ((walk_step_words == 4'd1) & walk_step_here[4]);
+    wire [3:0] walk_step_left = walk_step_beyond_four ? (walk_step_words - 4'd2) : 4'd0;
+    wire kinds_any = |walk_step_left;
+    wire kinds_beyond_four = |walk_step_left[3:1];
+    wire [7:0] kinds_kind_0 = walk[71:64] /* bytes[71:64] */;
+    wire [7:0] kinds_length_0 = walk[79:72] /* bytes[79:72] */;
+    wire kinds_timestamps_0 = kinds_any & (kinds_kind_0 == 8'd8) & (kinds_length_0 == 8'd10);
+    wire kinds_sack_0 = kinds_any & (kinds_kind_0 == 8'd5);
+    wire [7:0] kinds_kind_1 = walk[79:72] /* bytes[79:72] */;
+    wire [7:0] kinds_length_1 = walk[87:80] /* bytes[87:80] */;
+    wire kinds_timestamps_1 = kinds_any & (kinds_kind_1 == 8'd8) & (kinds_length_1 == 8'd10);
+    wire kinds_sack_1 = kinds_any & (kinds_kind_1 == 8'd5);
+    wire [7:0] kinds_kind_2 = walk[87:80] /* bytes[87:80] */;
+    wire [7:0] kinds_length_2 = walk[95:88] /* bytes[95:88] */;
+    wire kinds_timestamps_2 = kinds_any & (kinds_kind_2 == 8'd8) & (kinds_length_2 == 8'd10);
+    wire kinds_sack_2 = kinds_any & (kinds_kind_2 == 8'd5);
+    wire [7:0] kinds_kind_3 = walk[95:88] /* bytes[95:88] */;
+    wire [7:0] kinds_length_3 = walk[103:96] /* bytes[103:96] */;
+    wire kinds_timestamps_3 = kinds_any & (kinds_kind_3 == 8'd8) & (kinds_length_3 == 8'd10);
+    wire kinds_sack_3 = kinds_any & (kinds_kind_3 == 8'd5);
+    wire [7:0] kinds_kind_4 = walk[103:96] /* bytes[103:96] */;
+    wire [7:0] kinds_length_4 = walk[111:104] /* bytes[111:104] */;
+    wire kinds_timestamps_4 =
+        kinds_beyond_four
+        & (kinds_kind_4 == 8'd8)
+        & (kinds_length_4 == 8'd10);
+    wire kinds_sack_4 = kinds_beyond_four & (kinds_kind_4 == 8'd5);
+    wire [7:0] kinds_kind_5 = walk[111:104] /* bytes[111:104] */;
+    wire [7:0] kinds_length_5 = walk[119:112] /* bytes[119:112] */;
+    wire kinds_timestamps_5 =
+        kinds_beyond_four
+        & (kinds_kind_5 == 8'd8)
+        & (kinds_length_5 == 8'd10);
+    wire kinds_sack_5 = kinds_beyond_four & (kinds_kind_5 == 8'd5);
+    wire [7:0] kinds_kind_6 = walk[119:112] /* bytes[119:112] */;
+    wire [7:0] kinds_length_6 = walk[127:120] /* bytes[127:120] */;
+    wire kinds_timestamps_6 =
+        kinds_beyond_four
+        & (kinds_kind_6 == 8'd8)
+        & (kinds_length_6 == 8'd10);
+    wire kinds_sack_6 = kinds_beyond_four & (kinds_kind_6 == 8'd5);
+    wire [7:0] kinds_kind_7 = walk[127:120] /* bytes[127:120] */;
+    wire [7:0] kinds_length_7 = walk[135:128] /* bytes[135:128] */;
+    wire kinds_timestamps_7 =
+        kinds_beyond_four
+        & (kinds_kind_7 == 8'd8)
+        & (kinds_length_7 == 8'd10);
+    wire kinds_sack_7 = kinds_beyond_four & (kinds_kind_7 == 8'd5);
+    wire [33:0] walk_step_next_whole = {26'd0, walk_step_here & walk_step_kinds_ten};
+    wire [33:0] walk_step_next_whole_1 = {26'd0, walk_step_here & walk_step_kinds_two_blocks};
+    wire [33:0] walk_step_next_whole_2 = {26'd0, walk_step_here & walk_step_kinds_three_blocks};
+    wire [7:0] walk_step_sacks = walk_step_here & walk_step_kinds_sack;
+    wire [7:0] walk_step_stamps = walk_step_here & walk_step_kinds_timestamps;
     wire [15:0] network32_high_0 = {walk[23:16] /* bytes[23:16] */, walk[31:24] /* bytes[31:24] */};
     wire [15:0] network32_low_0 = {walk[39:32] /* bytes[39:32] */, walk[47:40] /* bytes[47:40] */};
+    wire [31:0] walk_step_first_0 = {network32_high_0, network32_low_0};
     wire [15:0] network32_high_0_1 = {
         walk[55:48] /* bytes[55:48] */,
         walk[63:56] /* bytes[63:56] */
@@ -87,27 +149,10 @@ module walk_step (
         walk[71:64] /* bytes[71:64] */,
         walk[79:72] /* bytes[79:72] */
     };
-    wire [15:0] network32_high_0_2 = {
-        walk[23:16] /* bytes[23:16] */,
-        walk[31:24] /* bytes[31:24] */
-    };
-    wire [15:0] network32_low_0_2 = {
-        walk[39:32] /* bytes[39:32] */,
-        walk[47:40] /* bytes[47:40] */
-    };
-    wire [15:0] network32_high_0_3 = {
-        walk[55:48] /* bytes[55:48] */,
-        walk[63:56] /* bytes[63:56] */
-    };
-    wire [15:0] network32_low_0_3 = {
-        walk[71:64] /* bytes[71:64] */,
-        walk[79:72] /* bytes[79:72] */
-    };
-    wire walk_step_in_options_1 = !walk_step_none_left;
-    wire [7:0] walk_step_kind_1 = walk[15:8] /* bytes[15:8] */;
-    wire [7:0] walk_step_length_1 = walk[23:16] /* bytes[23:16] */;
+    wire [31:0] walk_step_second_0 = {network32_high_0_1, network32_low_0_1};
     wire [15:0] network32_high_1 = {walk[31:24] /* bytes[31:24] */, walk[39:32] /* bytes[39:32] */};
     wire [15:0] network32_low_1 = {walk[47:40] /* bytes[47:40] */, walk[55:48] /* bytes[55:48] */};
+    wire [31:0] walk_step_first_1 = {network32_high_1, network32_low_1};
     wire [15:0] network32_high_1_1 = {
         walk[63:56] /* bytes[63:56] */,
         walk[71:64] /* bytes[71:64] */
@@ -116,27 +161,10 @@ module walk_step (
         walk[79:72] /* bytes[79:72] */,
         walk[87:80] /* bytes[87:80] */
     };
-    wire [15:0] network32_high_1_2 = {
-        walk[31:24] /* bytes[31:24] */,
-        walk[39:32] /* bytes[39:32] */
-    };
-    wire [15:0] network32_low_1_2 = {
-        walk[47:40] /* bytes[47:40] */,
-        walk[55:48] /* bytes[55:48] */
-    };
-    wire [15:0] network32_high_1_3 = {
-        walk[63:56] /* bytes[63:56] */,
-        walk[71:64] /* bytes[71:64] */
-    };
-    wire [15:0] network32_low_1_3 = {
-        walk[79:72] /* bytes[79:72] */,
-        walk[87:80] /* bytes[87:80] */
-    };
-    wire walk_step_in_options_2 = !walk_step_none_left;
-    wire [7:0] walk_step_kind_2 = walk[23:16] /* bytes[23:16] */;
-    wire [7:0] walk_step_length_2 = walk[31:24] /* bytes[31:24] */;
+    wire [31:0] walk_step_second_1 = {network32_high_1_1, network32_low_1_1};
     wire [15:0] network32_high_2 = {walk[39:32] /* bytes[39:32] */, walk[47:40] /* bytes[47:40] */};
     wire [15:0] network32_low_2 = {walk[55:48] /* bytes[55:48] */, walk[63:56] /* bytes[63:56] */};
+    wire [31:0] walk_step_first_2 = {network32_high_2, network32_low_2};
     wire [15:0] network32_high_2_1 = {
         walk[71:64] /* bytes[71:64] */,
         walk[79:72] /* bytes[79:72] */
@@ -145,27 +173,10 @@ module walk_step (
         walk[87:80] /* bytes[87:80] */,
         walk[95:88] /* bytes[95:88] */
     };
-    wire [15:0] network32_high_2_2 = {
-        walk[39:32] /* bytes[39:32] */,
-        walk[47:40] /* bytes[47:40] */
-    };
-    wire [15:0] network32_low_2_2 = {
-        walk[55:48] /* bytes[55:48] */,
-        walk[63:56] /* bytes[63:56] */
-    };
-    wire [15:0] network32_high_2_3 = {
-        walk[71:64] /* bytes[71:64] */,
-        walk[79:72] /* bytes[79:72] */
-    };
-    wire [15:0] network32_low_2_3 = {
-        walk[87:80] /* bytes[87:80] */,
-        walk[95:88] /* bytes[95:88] */
-    };
-    wire walk_step_in_options_3 = !walk_step_none_left;
-    wire [7:0] walk_step_kind_3 = walk[31:24] /* bytes[31:24] */;
-    wire [7:0] walk_step_length_3 = walk[39:32] /* bytes[39:32] */;
+    wire [31:0] walk_step_second_2 = {network32_high_2_1, network32_low_2_1};
     wire [15:0] network32_high_3 = {walk[47:40] /* bytes[47:40] */, walk[55:48] /* bytes[55:48] */};
     wire [15:0] network32_low_3 = {walk[63:56] /* bytes[63:56] */, walk[71:64] /* bytes[71:64] */};
+    wire [31:0] walk_step_first_3 = {network32_high_3, network32_low_3};
     wire [15:0] network32_high_3_1 = {
         walk[79:72] /* bytes[79:72] */,
         walk[87:80] /* bytes[87:80] */
@@ -174,26 +185,10 @@ module walk_step (
         walk[95:88] /* bytes[95:88] */,
         walk[103:96] /* bytes[103:96] */
     };
-    wire [15:0] network32_high_3_2 = {
-        walk[47:40] /* bytes[47:40] */,
-        walk[55:48] /* bytes[55:48] */
-    };
-    wire [15:0] network32_low_3_2 = {
-        walk[63:56] /* bytes[63:56] */,
-        walk[71:64] /* bytes[71:64] */
-    };
-    wire [15:0] network32_high_3_3 = {
-        walk[79:72] /* bytes[79:72] */,
-        walk[87:80] /* bytes[87:80] */
-    };
-    wire [15:0] network32_low_3_3 = {
-        walk[95:88] /* bytes[95:88] */,
-        walk[103:96] /* bytes[103:96] */
-    };
-    wire [7:0] walk_step_kind_4 = walk[39:32] /* bytes[39:32] */;
-    wire [7:0] walk_step_length_4 = walk[47:40] /* bytes[47:40] */;
+    wire [31:0] walk_step_second_3 = {network32_high_3_1, network32_low_3_1};
     wire [15:0] network32_high_4 = {walk[55:48] /* bytes[55:48] */, walk[63:56] /* bytes[63:56] */};
     wire [15:0] network32_low_4 = {walk[71:64] /* bytes[71:64] */, walk[79:72] /* bytes[79:72] */};
+    wire [31:0] walk_step_first_4 = {network32_high_4, network32_low_4};
     wire [15:0] network32_high_4_1 = {
         walk[87:80] /* bytes[87:80] */,
         walk[95:88] /* bytes[95:88] */
@@ -202,26 +197,10 @@ module walk_step (
         walk[103:96] /* bytes[103:96] */,
         walk[111:104] /* bytes[111:104] */
     };
-    wire [15:0] network32_high_4_2 = {
-        walk[55:48] /* bytes[55:48] */,
-        walk[63:56] /* bytes[63:56] */
-    };
-    wire [15:0] network32_low_4_2 = {
-        walk[71:64] /* bytes[71:64] */,
-        walk[79:72] /* bytes[79:72] */
-    };
-    wire [15:0] network32_high_4_3 = {
-        walk[87:80] /* bytes[87:80] */,
-        walk[95:88] /* bytes[95:88] */
-    };
-    wire [15:0] network32_low_4_3 = {
-        walk[103:96] /* bytes[103:96] */,
-        walk[111:104] /* bytes[111:104] */
-    };
-    wire [7:0] walk_step_kind_5 = walk[47:40] /* bytes[47:40] */;
-    wire [7:0] walk_step_length_5 = walk[55:48] /* bytes[55:48] */;
+    wire [31:0] walk_step_second_4 = {network32_high_4_1, network32_low_4_1};
     wire [15:0] network32_high_5 = {walk[63:56] /* bytes[63:56] */, walk[71:64] /* bytes[71:64] */};
     wire [15:0] network32_low_5 = {walk[79:72] /* bytes[79:72] */, walk[87:80] /* bytes[87:80] */};
+    wire [31:0] walk_step_first_5 = {network32_high_5, network32_low_5};
     wire [15:0] network32_high_5_1 = {
         walk[95:88] /* bytes[95:88] */,
         walk[103:96] /* bytes[103:96] */
@@ -230,26 +209,10 @@ module walk_step (
         walk[111:104] /* bytes[111:104] */,
         walk[119:112] /* bytes[119:112] */
     };
-    wire [15:0] network32_high_5_2 = {
-        walk[63:56] /* bytes[63:56] */,
-        walk[71:64] /* bytes[71:64] */
-    };
-    wire [15:0] network32_low_5_2 = {
-        walk[79:72] /* bytes[79:72] */,
-        walk[87:80] /* bytes[87:80] */
-    };
-    wire [15:0] network32_high_5_3 = {
-        walk[95:88] /* bytes[95:88] */,
-        walk[103:96] /* bytes[103:96] */
-    };
-    wire [15:0] network32_low_5_3 = {
-        walk[111:104] /* bytes[111:104] */,
-        walk[119:112] /* bytes[119:112] */
-    };
-    wire [7:0] walk_step_kind_6 = walk[55:48] /* bytes[55:48] */;
-    wire [7:0] walk_step_length_6 = walk[63:56] /* bytes[63:56] */;
+    wire [31:0] walk_step_second_5 = {network32_high_5_1, network32_low_5_1};
     wire [15:0] network32_high_6 = {walk[71:64] /* bytes[71:64] */, walk[79:72] /* bytes[79:72] */};
     wire [15:0] network32_low_6 = {walk[87:80] /* bytes[87:80] */, walk[95:88] /* bytes[95:88] */};
+    wire [31:0] walk_step_first_6 = {network32_high_6, network32_low_6};
     wire [15:0] network32_high_6_1 = {
         walk[103:96] /* bytes[103:96] */,
         walk[111:104] /* bytes[111:104] */
@@ -258,29 +221,13 @@ module walk_step (
         walk[119:112] /* bytes[119:112] */,
         walk[127:120] /* bytes[127:120] */
     };
-    wire [15:0] network32_high_6_2 = {
-        walk[71:64] /* bytes[71:64] */,
-        walk[79:72] /* bytes[79:72] */
-    };
-    wire [15:0] network32_low_6_2 = {
-        walk[87:80] /* bytes[87:80] */,
-        walk[95:88] /* bytes[95:88] */
-    };
-    wire [15:0] network32_high_6_3 = {
-        walk[103:96] /* bytes[103:96] */,
-        walk[111:104] /* bytes[111:104] */
-    };
-    wire [15:0] network32_low_6_3 = {
-        walk[119:112] /* bytes[119:112] */,
-        walk[127:120] /* bytes[127:120] */
-    };
-    wire [7:0] walk_step_kind_7 = walk[63:56] /* bytes[63:56] */;
-    wire [7:0] walk_step_length_7 = walk[71:64] /* bytes[71:64] */;
+    wire [31:0] walk_step_second_6 = {network32_high_6_1, network32_low_6_1};
     wire [15:0] network32_high_7 = {walk[79:72] /* bytes[79:72] */, walk[87:80] /* bytes[87:80] */};
     wire [15:0] network32_low_7 = {
         walk[95:88] /* bytes[95:88] */,
         walk[103:96] /* bytes[103:96] */
     };
+    wire [31:0] walk_step_first_7 = {network32_high_7, network32_low_7};
     wire [15:0] network32_high_7_1 = {
         walk[111:104] /* bytes[111:104] */,
         walk[119:112] /* bytes[119:112] */
@@ -289,376 +236,223 @@ module walk_step (
         walk[127:120] /* bytes[127:120] */,
         walk[135:128] /* bytes[135:128] */
     };
-    wire [15:0] network32_high_7_2 = {
-        walk[79:72] /* bytes[79:72] */,
-        walk[87:80] /* bytes[87:80] */
-    };
-    wire [15:0] network32_low_7_2 = {
-        walk[95:88] /* bytes[95:88] */,
-        walk[103:96] /* bytes[103:96] */
-    };
-    wire [15:0] network32_high_7_3 = {
-        walk[111:104] /* bytes[111:104] */,
-        walk[119:112] /* bytes[119:112] */
-    };
-    wire [15:0] network32_low_7_3 = {
-        walk[127:120] /* bytes[127:120] */,
-        walk[135:128] /* bytes[135:128] */
-    };
+    wire [31:0] walk_step_second_7 = {network32_high_7_1, network32_low_7_1};
     always_comb begin
-        walk_step_starts = 42'd0;
-        walk_step_next = 493'd0;
-        walk_step_here_0 = 1'b0;
-        walk_step_timestamps_0 = 1'b0;
-        walk_step_sack_0 = 1'b0;
-        walk_step_here_1 = 1'b0;
-        walk_step_timestamps_1 = 1'b0;
-        walk_step_sack_1 = 1'b0;
-        walk_step_here_2 = 1'b0;
-        walk_step_timestamps_2 = 1'b0;
-        walk_step_sack_2 = 1'b0;
-        walk_step_here_3 = 1'b0;
-        walk_step_timestamps_3 = 1'b0;
-        walk_step_sack_3 = 1'b0;
-        walk_step_here_4 = 1'b0;
-        walk_step_timestamps_4 = 1'b0;
-        walk_step_sack_4 = 1'b0;
-        walk_step_here_5 = 1'b0;
-        walk_step_timestamps_5 = 1'b0;
-        walk_step_sack_5 = 1'b0;
-        walk_step_here_6 = 1'b0;
-        walk_step_timestamps_6 = 1'b0;
-        walk_step_sack_6 = 1'b0;
-        walk_step_here_7 = 1'b0;
-        walk_step_timestamps_7 = 1'b0;
-        walk_step_sack_7 = 1'b0;
-        walk_step_at_end = 1'b0;
-        stepped_next = 493'd0;
+        walk_step_next = 557'd0;
+        kinds_kinds = 64'd0;
+        walk_step_sack = 64'd0;
+        walk_step_ts_val = 32'd0;
+        walk_step_ts_ecr = 32'd0;
+        stepped_next = 557'd0;
         if (enable) begin
-            walk_step_starts = {8'd0, walk_starts};
             walk_step_next = walk;
-            walk_step_here_0 = walk_step_starts[0] & walk_step_in_options_0;
-            walk_step_timestamps_0 =
-                walk_step_here_0
-                & (walk_step_kind_0 == 8'd8)
-                & (walk_step_length_0 == 8'd10);
-            walk_step_sack_0 = walk_step_here_0 & (walk_step_kind_0 == 8'd5);
-            if (walk_step_here_0 & (walk_step_kind_0 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_0 & (walk_step_kind_0 == 8'd1)) begin
-                walk_step_starts[1] = 1'b1;
-            end
-            if (walk_step_timestamps_0 | (walk_step_sack_0 & (walk_step_length_0 == 8'd10))) begin
-                walk_step_starts[10] = 1'b1;
-            end
-            if (walk_step_sack_0 & (walk_step_length_0 == 8'd18)) begin
-                walk_step_starts[18] = 1'b1;
-            end
-            if (walk_step_sack_0 & (walk_step_length_0 == 8'd26)) begin
-                walk_step_starts[26] = 1'b1;
-            end
-            if (walk_step_sack_0 & (walk_step_length_0 == 8'd34)) begin
-                walk_step_starts[34] = 1'b1;
-            end
-            if (walk_step_sack_0) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_0_1,
-                    network32_low_0_1,
-                    network32_high_0,
-                    network32_low_0
-                };
-            end
-            if (walk_step_timestamps_0) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_0_2, network32_low_0_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_0_3, network32_low_0_3};
-            end
-            walk_step_here_1 = walk_step_starts[1] & walk_step_in_options_1;
-            walk_step_timestamps_1 =
-                walk_step_here_1
-                & (walk_step_kind_1 == 8'd8)
-                & (walk_step_length_1 == 8'd10);
-            walk_step_sack_1 = walk_step_here_1 & (walk_step_kind_1 == 8'd5);
-            if (walk_step_here_1 & (walk_step_kind_1 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_1 & (walk_step_kind_1 == 8'd1)) begin
-                walk_step_starts[2] = 1'b1;
-            end
-            if (walk_step_timestamps_1 | (walk_step_sack_1 & (walk_step_length_1 == 8'd10))) begin
-                walk_step_starts[11] = 1'b1;
-            end
-            if (walk_step_sack_1 & (walk_step_length_1 == 8'd18)) begin
-                walk_step_starts[19] = 1'b1;
-            end
-            if (walk_step_sack_1 & (walk_step_length_1 == 8'd26)) begin
-                walk_step_starts[27] = 1'b1;
-            end
-            if (walk_step_sack_1 & (walk_step_length_1 == 8'd34)) begin
-                walk_step_starts[35] = 1'b1;
-            end
-            if (walk_step_sack_1) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_1_1,
-                    network32_low_1_1,
-                    network32_high_1,
-                    network32_low_1
-                };
-            end
-            if (walk_step_timestamps_1) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_1_2, network32_low_1_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_1_3, network32_low_1_3};
-            end
-            walk_step_here_2 = walk_step_starts[2] & walk_step_in_options_2;
-            walk_step_timestamps_2 =
-                walk_step_here_2
-                & (walk_step_kind_2 == 8'd8)
-                & (walk_step_length_2 == 8'd10);
-            walk_step_sack_2 = walk_step_here_2 & (walk_step_kind_2 == 8'd5);
-            if (walk_step_here_2 & (walk_step_kind_2 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_2 & (walk_step_kind_2 == 8'd1)) begin
-                walk_step_starts[3] = 1'b1;
-            end
-            if (walk_step_timestamps_2 | (walk_step_sack_2 & (walk_step_length_2 == 8'd10))) begin
-                walk_step_starts[12] = 1'b1;
-            end
-            if (walk_step_sack_2 & (walk_step_length_2 == 8'd18)) begin
-                walk_step_starts[20] = 1'b1;
-            end
-            if (walk_step_sack_2 & (walk_step_length_2 == 8'd26)) begin
-                walk_step_starts[28] = 1'b1;
-            end
-            if (walk_step_sack_2 & (walk_step_length_2 == 8'd34)) begin
-                walk_step_starts[36] = 1'b1;
-            end
-            if (walk_step_sack_2) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_2_1,
-                    network32_low_2_1,
-                    network32_high_2,
-                    network32_low_2
-                };
-            end
-            if (walk_step_timestamps_2) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_2_2, network32_low_2_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_2_3, network32_low_2_3};
-            end
-            walk_step_here_3 = walk_step_starts[3] & walk_step_in_options_3;
-            walk_step_timestamps_3 =
-                walk_step_here_3
-                & (walk_step_kind_3 == 8'd8)
-                & (walk_step_length_3 == 8'd10);
-            walk_step_sack_3 = walk_step_here_3 & (walk_step_kind_3 == 8'd5);
-            if (walk_step_here_3 & (walk_step_kind_3 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_3 & (walk_step_kind_3 == 8'd1)) begin
-                walk_step_starts[4] = 1'b1;
-            end
-            if (walk_step_timestamps_3 | (walk_step_sack_3 & (walk_step_length_3 == 8'd10))) begin
-                walk_step_starts[13] = 1'b1;
-            end
-            if (walk_step_sack_3 & (walk_step_length_3 == 8'd18)) begin
-                walk_step_starts[21] = 1'b1;
-            end
-            if (walk_step_sack_3 & (walk_step_length_3 == 8'd26)) begin
-                walk_step_starts[29] = 1'b1;
-            end
-            if (walk_step_sack_3 & (walk_step_length_3 == 8'd34)) begin
-                walk_step_starts[37] = 1'b1;
-            end
-            if (walk_step_sack_3) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_3_1,
-                    network32_low_3_1,
-                    network32_high_3,
-                    network32_low_3
-                };
-            end
-            if (walk_step_timestamps_3) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_3_2, network32_low_3_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_3_3, network32_low_3_3};
-            end
-            walk_step_here_4 = walk_step_starts[4] & walk_step_beyond_four;
-            walk_step_timestamps_4 =
-                walk_step_here_4
-                & (walk_step_kind_4 == 8'd8)
-                & (walk_step_length_4 == 8'd10);
-            walk_step_sack_4 = walk_step_here_4 & (walk_step_kind_4 == 8'd5);
-            if (walk_step_here_4 & (walk_step_kind_4 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_4 & (walk_step_kind_4 == 8'd1)) begin
-                walk_step_starts[5] = 1'b1;
-            end
-            if (walk_step_timestamps_4 | (walk_step_sack_4 & (walk_step_length_4 == 8'd10))) begin
-                walk_step_starts[14] = 1'b1;
-            end
-            if (walk_step_sack_4 & (walk_step_length_4 == 8'd18)) begin
-                walk_step_starts[22] = 1'b1;
-            end
-            if (walk_step_sack_4 & (walk_step_length_4 == 8'd26)) begin
-                walk_step_starts[30] = 1'b1;
-            end
-            if (walk_step_sack_4 & (walk_step_length_4 == 8'd34)) begin
-                walk_step_starts[38] = 1'b1;
-            end
-            if (walk_step_sack_4) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_4_1,
-                    network32_low_4_1,
-                    network32_high_4,
-                    network32_low_4
-                };
-            end
-            if (walk_step_timestamps_4) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_4_2, network32_low_4_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_4_3, network32_low_4_3};
-            end
-            walk_step_here_5 = walk_step_starts[5] & walk_step_beyond_four;
-            walk_step_timestamps_5 =
-                walk_step_here_5
-                & (walk_step_kind_5 == 8'd8)
-                & (walk_step_length_5 == 8'd10);
-            walk_step_sack_5 = walk_step_here_5 & (walk_step_kind_5 == 8'd5);
-            if (walk_step_here_5 & (walk_step_kind_5 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_5 & (walk_step_kind_5 == 8'd1)) begin
-                walk_step_starts[6] = 1'b1;
-            end
-            if (walk_step_timestamps_5 | (walk_step_sack_5 & (walk_step_length_5 == 8'd10))) begin
-                walk_step_starts[15] = 1'b1;
-            end
-            if (walk_step_sack_5 & (walk_step_length_5 == 8'd18)) begin
-                walk_step_starts[23] = 1'b1;
-            end
-            if (walk_step_sack_5 & (walk_step_length_5 == 8'd26)) begin
-                walk_step_starts[31] = 1'b1;
-            end
-            if (walk_step_sack_5 & (walk_step_length_5 == 8'd34)) begin
-                walk_step_starts[39] = 1'b1;
-            end
-            if (walk_step_sack_5) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_5_1,
-                    network32_low_5_1,
-                    network32_high_5,
-                    network32_low_5
-                };
-            end
-            if (walk_step_timestamps_5) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_5_2, network32_low_5_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_5_3, network32_low_5_3};
-            end
-            walk_step_here_6 = walk_step_starts[6] & walk_step_beyond_four;
-            walk_step_timestamps_6 =
-                walk_step_here_6
-                & (walk_step_kind_6 == 8'd8)
-                & (walk_step_length_6 == 8'd10);
-            walk_step_sack_6 = walk_step_here_6 & (walk_step_kind_6 == 8'd5);
-            if (walk_step_here_6 & (walk_step_kind_6 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_6 & (walk_step_kind_6 == 8'd1)) begin
-                walk_step_starts[7] = 1'b1;
-            end
-            if (walk_step_timestamps_6 | (walk_step_sack_6 & (walk_step_length_6 == 8'd10))) begin
-                walk_step_starts[16] = 1'b1;
-            end
-            if (walk_step_sack_6 & (walk_step_length_6 == 8'd18)) begin
-                walk_step_starts[24] = 1'b1;
-            end
-            if (walk_step_sack_6 & (walk_step_length_6 == 8'd26)) begin
-                walk_step_starts[32] = 1'b1;
-            end
-            if (walk_step_sack_6 & (walk_step_length_6 == 8'd34)) begin
-                walk_step_starts[40] = 1'b1;
-            end
-            if (walk_step_sack_6) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_6_1,
-                    network32_low_6_1,
-                    network32_high_6,
-                    network32_low_6
-                };
-            end
-            if (walk_step_timestamps_6) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_6_2, network32_low_6_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_6_3, network32_low_6_3};
-            end
-            walk_step_here_7 = walk_step_starts[7] & walk_step_beyond_four;
-            walk_step_timestamps_7 =
-                walk_step_here_7
-                & (walk_step_kind_7 == 8'd8)
-                & (walk_step_length_7 == 8'd10);
-            walk_step_sack_7 = walk_step_here_7 & (walk_step_kind_7 == 8'd5);
-            if (walk_step_here_7 & (walk_step_kind_7 == 8'd0)) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            if (walk_step_here_7 & (walk_step_kind_7 == 8'd1)) begin
-                walk_step_starts[8] = 1'b1;
-            end
-            if (walk_step_timestamps_7 | (walk_step_sack_7 & (walk_step_length_7 == 8'd10))) begin
-                walk_step_starts[17] = 1'b1;
-            end
-            if (walk_step_sack_7 & (walk_step_length_7 == 8'd18)) begin
-                walk_step_starts[25] = 1'b1;
-            end
-            if (walk_step_sack_7 & (walk_step_length_7 == 8'd26)) begin
-                walk_step_starts[33] = 1'b1;
-            end
-            if (walk_step_sack_7 & (walk_step_length_7 == 8'd34)) begin
-                walk_step_starts[41] = 1'b1;
-            end
-            if (walk_step_sack_7) begin
-                walk_step_next[428] /* sack_present */ = 1'b1;
-                walk_step_next[492:429] /* sack */ = {
-                    network32_high_7_1,
-                    network32_low_7_1,
-                    network32_high_7,
-                    network32_low_7
-                };
-            end
-            if (walk_step_timestamps_7) begin
-                walk_step_next[362] /* ts_present */ = 1'b1;
-                walk_step_next[363] /* ts_repeated */ = walk_ts_present;
-                walk_step_next[395:364] /* ts_val */ = {network32_high_7_2, network32_low_7_2};
-                walk_step_next[427:396] /* ts_ecr */ = {network32_high_7_3, network32_low_7_3};
-            end
-            walk_step_at_end =
-                (walk_step_none_left & walk_step_starts[0])
-                | ((walk_left == 6'd4) & walk_step_starts[4]);
-            if (!walk_closed & walk_step_at_end) begin
-                walk_step_next[361] /* complete */ = 1'b1;
-            end
-            walk_step_next[360] /* closed */ = walk_closed | !walk_step_beyond_four;
-            walk_step_next[325:320] /* left */ = walk_step_beyond_four ? (walk_left - 6'd8) : 6'd0;
+            walk_step_next[425] /* complete */ =
+                walk_complete
+                | (|(walk_step_here & walk_step_kinds_eol))
+                | (!walk_closed & walk_step_at_end);
+            walk_step_next[424] /* closed */ = walk_closed | !walk_step_beyond_four;
+            walk_step_next[325:320] /* left */ = {walk_step_left, 2'd0};
             walk_step_next[319:0] /* bytes */ = {64'd0, walk[319:64] /* bytes[319:64] */};
-            walk_step_next[359:326] /* starts */ = walk_step_starts[41:8];
+            kinds_kinds = 64'd0;
+            kinds_kinds[0] /* eol[0] */ = kinds_any & (kinds_kind_0 == 8'd0);
+            kinds_kinds[8] /* nop[0] */ = kinds_any & (kinds_kind_0 == 8'd1);
+            kinds_kinds[16] /* timestamps[0] */ = kinds_timestamps_0;
+            kinds_kinds[24] /* sack[0] */ = kinds_sack_0;
+            kinds_kinds[32] /* ten[0] */ =
+                kinds_timestamps_0
+                | (kinds_sack_0 & (kinds_length_0 == 8'd10));
+            kinds_kinds[40] /* two_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd18);
+            kinds_kinds[48] /* three_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd26);
+            kinds_kinds[56] /* four_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd34);
+            kinds_kinds[1] /* eol[1] */ = kinds_any & (kinds_kind_1 == 8'd0);
+            kinds_kinds[9] /* nop[1] */ = kinds_any & (kinds_kind_1 == 8'd1);
+            kinds_kinds[17] /* timestamps[1] */ = kinds_timestamps_1;
+            kinds_kinds[25] /* sack[1] */ = kinds_sack_1;
+            kinds_kinds[33] /* ten[1] */ =
+                kinds_timestamps_1
+                | (kinds_sack_1 & (kinds_length_1 == 8'd10));
+            kinds_kinds[41] /* two_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd18);
+            kinds_kinds[49] /* three_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd26);
+            kinds_kinds[57] /* four_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd34);
+            kinds_kinds[2] /* eol[2] */ = kinds_any & (kinds_kind_2 == 8'd0);
+            kinds_kinds[10] /* nop[2] */ = kinds_any & (kinds_kind_2 == 8'd1);
+            kinds_kinds[18] /* timestamps[2] */ = kinds_timestamps_2;
+            kinds_kinds[26] /* sack[2] */ = kinds_sack_2;
+            kinds_kinds[34] /* ten[2] */ =
+                kinds_timestamps_2
+                | (kinds_sack_2 & (kinds_length_2 == 8'd10));
+            kinds_kinds[42] /* two_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd18);
+            kinds_kinds[50] /* three_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd26);
+            kinds_kinds[58] /* four_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd34);
+            kinds_kinds[3] /* eol[3] */ = kinds_any & (kinds_kind_3 == 8'd0);
+            kinds_kinds[11] /* nop[3] */ = kinds_any & (kinds_kind_3 == 8'd1);
+            kinds_kinds[19] /* timestamps[3] */ = kinds_timestamps_3;
+            kinds_kinds[27] /* sack[3] */ = kinds_sack_3;
+            kinds_kinds[35] /* ten[3] */ =
+                kinds_timestamps_3
+                | (kinds_sack_3 & (kinds_length_3 == 8'd10));
+            kinds_kinds[43] /* two_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd18);
+            kinds_kinds[51] /* three_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd26);
+            kinds_kinds[59] /* four_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd34);
+            kinds_kinds[4] /* eol[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd0);
+            kinds_kinds[12] /* nop[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd1);
+            kinds_kinds[20] /* timestamps[4] */ = kinds_timestamps_4;
+            kinds_kinds[28] /* sack[4] */ = kinds_sack_4;
+            kinds_kinds[36] /* ten[4] */ =
+                kinds_timestamps_4
+                | (kinds_sack_4 & (kinds_length_4 == 8'd10));
+            kinds_kinds[44] /* two_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd18);
+            kinds_kinds[52] /* three_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd26);
+            kinds_kinds[60] /* four_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd34);
+            kinds_kinds[5] /* eol[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd0);
+            kinds_kinds[13] /* nop[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd1);
+            kinds_kinds[21] /* timestamps[5] */ = kinds_timestamps_5;
+            kinds_kinds[29] /* sack[5] */ = kinds_sack_5;
+            kinds_kinds[37] /* ten[5] */ =
+                kinds_timestamps_5
+                | (kinds_sack_5 & (kinds_length_5 == 8'd10));
+            kinds_kinds[45] /* two_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd18);
+            kinds_kinds[53] /* three_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd26);
+            kinds_kinds[61] /* four_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd34);
+            kinds_kinds[6] /* eol[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd0);
+            kinds_kinds[14] /* nop[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd1);
+            kinds_kinds[22] /* timestamps[6] */ = kinds_timestamps_6;
+            kinds_kinds[30] /* sack[6] */ = kinds_sack_6;
+            kinds_kinds[38] /* ten[6] */ =
+                kinds_timestamps_6
+                | (kinds_sack_6 & (kinds_length_6 == 8'd10));
+            kinds_kinds[46] /* two_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd18);
+            kinds_kinds[54] /* three_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd26);
+            kinds_kinds[62] /* four_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd34);
+            kinds_kinds[7] /* eol[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd0);
+            kinds_kinds[15] /* nop[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd1);
+            kinds_kinds[23] /* timestamps[7] */ = kinds_timestamps_7;
+            kinds_kinds[31] /* sack[7] */ = kinds_sack_7;
+            kinds_kinds[39] /* ten[7] */ =
+                kinds_timestamps_7
+                | (kinds_sack_7 & (kinds_length_7 == 8'd10));
+            kinds_kinds[47] /* two_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd18);
+            kinds_kinds[55] /* three_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd26);
+            kinds_kinds[63] /* four_blocks[7] */ = kinds_sack_7 & (kinds_length_7 == 8'd34);
+            walk_step_next[423:360] /* kinds */ = kinds_kinds;
+            walk_step_next[359:326] /* starts */ =
+                {8'd0, walk[359:334] /* starts[33:8] */}
+                | {33'd0, walk_step_behind[8]}
+                | {walk_step_next_whole[31:0], 2'd0}
+                | {walk_step_next_whole_1[23:0], 10'd0}
+                | {walk_step_next_whole_2[15:0], 18'd0}
+                | {walk_step_here & walk_step_kinds_four_blocks, 26'd0};
+            walk_step_sack = 64'd0;
+            walk_step_ts_val = 32'd0;
+            walk_step_ts_ecr = 32'd0;
+            if (walk_step_sacks[0]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_0;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_0;
+            end
+            if (walk_step_stamps[0]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_0;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_0;
+            end
+            if (walk_step_sacks[1]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_1;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_1;
+            end
+            if (walk_step_stamps[1]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_1;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_1;
+            end
+            if (walk_step_sacks[2]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_2;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_2;
+            end
+            if (walk_step_stamps[2]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_2;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_2;
+            end
+            if (walk_step_sacks[3]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_3;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_3;
+            end
+            if (walk_step_stamps[3]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_3;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_3;
+            end
+            if (walk_step_sacks[4]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_4;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_4;
+            end
+            if (walk_step_stamps[4]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_4;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_4;
+            end
+            if (walk_step_sacks[5]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_5;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_5;
+            end
+            if (walk_step_stamps[5]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_5;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_5;
+            end
+            if (walk_step_sacks[6]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_6;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_6;
+            end
+            if (walk_step_stamps[6]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_6;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_6;
+            end
+            if (walk_step_sacks[7]) begin
+                walk_step_sack[31:0] /* left */ =
+                    walk_step_sack[31:0] /* left */
+                    | walk_step_first_7;
+                walk_step_sack[63:32] /* right */ =
+                    walk_step_sack[63:32] /* right */
+                    | walk_step_second_7;
+            end
+            if (walk_step_stamps[7]) begin
+                walk_step_ts_val = walk_step_ts_val | walk_step_first_7;
+                walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_7;
+            end
+            walk_step_next[492] /* sack_present */ = walk_sack_present | (|walk_step_sacks);
+            if (|walk_step_sacks) begin
+                walk_step_next[556:493] /* sack */ = walk_step_sack;
+            end
+            walk_step_next[426] /* ts_present */ = walk_ts_present | (|walk_step_stamps);
+            walk_step_next[427] /* ts_repeated */ =
+                walk_ts_repeated
+                | (walk_ts_present & (|walk_step_stamps));
+            if (|walk_step_stamps) begin
+                walk_step_next[459:428] /* ts_val */ = walk_step_ts_val;
+                walk_step_next[491:460] /* ts_ecr */ = walk_step_ts_ecr;
+            end
             stepped_next = walk_step_next;
         end
     end
@@ -669,6 +463,12 @@ module walk_step (
             stepped <= stepped_next;
         end
     end
+
+    // Bits that this module has no use for.
+    wire unused_ok = &{
+        1'b0, walk_step_next_whole[33:32], walk_step_next_whole_1[33:24],
+        walk_step_next_whole_2[33:16]
+    };
 
 endmodule
 
