@@ -218,6 +218,13 @@ module nic (
     logic notify_slow_room;
     logic notify_interrupts;
     logic notify_idle;
+    logic moderate_s_ready;
+    logic moderate_s_context_valid;
+    logic [607:0] moderate_m_data;
+    logic moderate_m_valid;
+    logic moderate_interrupts;
+    logic moderate_idle;
+    logic [63:0] moderate_wake_at;
     logic fetch_s_context_ready;
     logic fetch_s_cpl_valid;
     logic fetch_s_cpl_ready;
@@ -412,6 +419,7 @@ module nic (
     assign eth_tx_data = tx_register_m_data;
     assign eth_tx_valid = tx_register_m_valid;
     assign mmio_ready = push_0_s_ready;
+    assign moderate_s_context_valid = registers_m_notify_valid & notify_s_context_ready;
     assign up_data = upstream_m_data;
     assign up_valid = upstream_m_valid;
     wire slow_waits = |slow_drops;
@@ -433,7 +441,7 @@ module nic (
         pulses[10] = identified & (class_ == 2'd1);
         pulses[11] = sent;
         pulses[18:12] = counted;
-        pulses[19] = notify_interrupts;
+        pulses[19] = moderate_interrupts;
     end
     wire drained =
         !slow_waits
@@ -442,6 +450,7 @@ module nic (
         & identify_idle
         & rests
         & notify_idle
+        & moderate_idle
         & fetch_idle
         & upstream_idle
         & !tx_register_m_valid;
@@ -453,7 +462,7 @@ module nic (
         & !mmio_valid
         & !dma_cpl_valid;
     wire [63:0] wake_at_1 = group_0_wake_at;
-    assign wake_at = wake_at_1;
+    assign wake_at = (moderate_wake_at < wake_at_1) ? moderate_wake_at : wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -671,10 +680,26 @@ module nic (
         .s_context_ready(notify_s_context_ready),
         .m_up_data(notify_m_up_data),
         .m_up_valid(notify_m_up_valid),
-        .m_up_ready(upstream_s_notify_ready),
+        .m_up_ready(moderate_s_ready),
         .slow_room(notify_slow_room),
         .interrupts(notify_interrupts),
         .idle(notify_idle)
+    );
+    moderate u_moderate (
+        .clk(clk),
+        .rst(rst),
+        .s_data(notify_m_up_data),
+        .s_valid(notify_m_up_valid),
+        .s_ready(moderate_s_ready),
+        .s_context_valid(moderate_s_context_valid),
+        .s_context(registers_m_notify_data),
+        .now(clock),
+        .m_data(moderate_m_data),
+        .m_valid(moderate_m_valid),
+        .m_ready(upstream_s_notify_ready),
+        .interrupts(moderate_interrupts),
+        .idle(moderate_idle),
+        .wake_at(moderate_wake_at)
     );
     fetch u_fetch (
         .clk(clk),
@@ -733,8 +758,8 @@ module nic (
         .s_payload_data(group_0_m_write_data),
         .s_payload_valid(group_0_m_write_valid),
         .s_payload_ready(upstream_s_payload_ready),
-        .s_notify_data(notify_m_up_data),
-        .s_notify_valid(notify_m_up_valid),
+        .s_notify_data(moderate_m_data),
+        .s_notify_valid(moderate_m_valid),
         .s_notify_ready(upstream_s_notify_ready),
         .s_read_data(push_0_m_read_data),
         .s_read_valid(push_0_m_read_valid),
@@ -818,8 +843,8 @@ module nic (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, parse_s_ready, group_0_s_cpl_ready, fetch_s_cpl_ready, fetch_skipped,
-        push_0_s_cpl_ready, notice[143:0], notice[239:160]
+        1'b0, parse_s_ready, group_0_s_cpl_ready, notify_interrupts, fetch_s_cpl_ready,
+        fetch_skipped, push_0_s_cpl_ready, notice[143:0], notice[239:160]
     };
 
 endmodule

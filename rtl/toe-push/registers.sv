@@ -208,7 +208,7 @@ module registers (
     wire [8:0] region_word = waiting_m_data[15:7] /* address[11:3] */;
     wire [2:0] found =
         (region_page == 12'd0) ? ((region_word < 9'd16) ? REGION_GLOBAL : REGION_NOTHING) :
-        (region_page <= 12'd8) ? ((region_word <= 9'd8) ? REGION_PAGE : REGION_NOTHING) :
+        (region_page <= 12'd8) ? ((region_word <= 9'd9) ? REGION_PAGE : REGION_NOTHING) :
         (region_page == 12'd64) ? ((region_word < 9'd20) ? REGION_COUNTER : REGION_NOTHING) :
         (region_page == 12'd80) ? ((region_word < 9'd10) ? REGION_STAGE : (region_word == 9'd16) ? REGION_COMMAND : REGION_NOTHING) :
         (region_page == 12'd96) ? ((region_word < 9'd2) ? REGION_TABLE : (region_word == 9'd2) ? REGION_COMMIT : REGION_NOTHING) :
@@ -480,7 +480,7 @@ module registers (
                 & (is_enable | (register == 4'd0) | (register == 4'd3) | (register == 4'd4) | (register == 4'd7));
             for_notify <=
                 page_write
-                & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd5) | (register == 4'd6));
+                & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd9) | (register == 4'd5) | (register == 4'd6));
             for_table <= write & (aim == REGION_COMMIT) & low;
             for_command <= write & (aim == REGION_COMMAND) & low;
             opens <= open;
