@@ -587,9 +587,15 @@ module assemble (
     wire may_leave = !first | one_is_enough | (|releases[11:1]);
     wire leaves = frames_m_valid & payload_ready & may_leave;
     wire advance = leaves & out_s_ready;
-    wire [11:0] pulse = {11'd0, released};
-    wire [11:0] spent_one = (releases + pulse) - 12'd1;
-    wire [11:0] spent_two = (releases + pulse) - 12'd2;
+    wire [11:0] fewer = releases - 12'd1;
+    wire [11:0] without =
+        !(advance & first) ? releases :
+        frames_m_data_merged ? (releases - 12'd2) :
+        fewer;
+    wire [11:0] with_ =
+        !(advance & first) ? (releases + 12'd1) :
+        frames_m_data_merged ? fewer :
+        releases;
     wire [511:0] arriving = consume ? store_m_data_data : 512'd0;
     wire [751:0] beat_behind_head_whole = {512'd0, frames_m_data[751:512] /* header[751:512] */};
     always_comb begin
@@ -796,10 +802,7 @@ module assemble (
                 partial_ip
             };
         end
-        releases <=
-            !(advance & first) ? (releases + pulse) :
-            frames_m_data_merged ? spent_two :
-            spent_one;
+        releases <= released ? with_ : without;
         if (advance) begin
             previous <= arriving;
             index <= last ? 8'd0 : next;

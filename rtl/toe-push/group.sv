@@ -315,6 +315,8 @@ module group (
     logic [576:0] assemble_m_data;
     logic assemble_m_valid;
     logic assemble_idle;
+    logic released;
+    logic [15:0] released_flow;
     logic scheduler_takes_holds;
     logic turns_enter;
     logic turns_ordered;
@@ -383,12 +385,12 @@ module group (
     assign s_connection_ready = post_s_connection_ready;
     wire releases = event_ & takes & (work_kind == 2'd2) & (work_class == 2'd0) & (|work_ack);
     assign scheduler_s_data = {
-        releases | post_m_update_data_ready,
-        releases ? work_flow : post_m_update_data_flow
+        released | post_m_update_data_ready,
+        released ? released_flow : post_m_update_data_flow
     };
-    assign scheduler_s_valid = releases | post_m_update_valid;
-    assign post_m_update_ready = scheduler_s_ready & !releases;
-    assign scheduler_takes_holds = rst | !releases | scheduler_s_ready;
+    assign scheduler_s_valid = released | post_m_update_valid;
+    assign post_m_update_ready = scheduler_s_ready & !released;
+    assign scheduler_takes_holds = rst | !released | scheduler_s_ready;
     assign s_beats_ready = payload_write_s_beats_ready;
     assign m_notice_data = payload_write_m_notice_data;
     assign m_notice_valid = payload_write_m_notice_valid;
@@ -421,7 +423,7 @@ module group (
         & payload_read_idle
         & assemble_idle;
     assign settled = behind;
-    wire at_rest = behind & arbiter_idle & scheduler_idle & delayed_ack_idle;
+    wire at_rest = behind & arbiter_idle & scheduler_idle & !released & delayed_ack_idle;
     assign idle = at_rest;
     assign turns_enter = s_valid & arbiter_s_rx_ready;
     assign turns_ordered = s_data_summary_class == 2'd0;
@@ -672,8 +674,13 @@ module group (
 
     always_ff @(posedge clk) begin
         grant_stands <= scheduler_m_valid & go & !reminds & !grants;
+        released <= releases;
+        if (releases) begin
+            released_flow <= work_flow;
+        end
         if (rst) begin
             grant_stands <= 1'b0;
+            released <= 1'b0;
         end
     end
 

@@ -531,12 +531,13 @@ module protocol (
     wire extent_takes_text = extent[0];
     wire [13:0] extent_length = extent[14:1];
     wire extent_meeting_a_touches = extent[15];
+    wire extent_meeting_a_free = extent[16];
     wire extent_meeting_b_touches = extent[17];
-    wire extent_meeting_b_takes = extent[18];
+    wire extent_meeting_b_free = extent[18];
     wire extent_meeting_c_touches = extent[19];
-    wire extent_meeting_c_takes = extent[20];
+    wire extent_meeting_c_free = extent[20];
     wire extent_meeting_d_touches = extent[21];
-    wire extent_meeting_d_takes = extent[22];
+    wire extent_meeting_d_free = extent[22];
     wire extent_meeting_touches = extent[23];
     wire extent_meeting_others = extent[24];
     wire extent_meeting_room = extent[26];
@@ -552,13 +553,13 @@ module protocol (
     wire extent_mends = extent[84];
     wire extent_reports = extent[85];
     wire extent_reported_a_touches = extent[86];
-    wire extent_reported_a_takes = extent[87];
+    wire extent_reported_a_free = extent[87];
     wire extent_reported_b_touches = extent[88];
-    wire extent_reported_b_takes = extent[89];
+    wire extent_reported_b_free = extent[89];
     wire extent_reported_c_touches = extent[90];
-    wire extent_reported_c_takes = extent[91];
+    wire extent_reported_c_free = extent[91];
     wire extent_reported_d_touches = extent[92];
-    wire extent_reported_d_takes = extent[93];
+    wire extent_reported_d_free = extent[93];
     wire [24:0] extent_reported_low = extent[122:98];
     wire [24:0] extent_reported_high = extent[147:123];
     wire extent_remain = extent[148];
@@ -1776,21 +1777,39 @@ module protocol (
         settle_slots[259:196] /* d[64:1] */,
         settle_slots_d_valid & settle_flow_gaps & !(follow_joins & extent_meeting_d_touches) & !extent_finished
     };
-    wire follow_moves_d = settle_keeps & extent_meeting_d_takes;
-    wire follow_moves_c = follow_moves_d | (settle_keeps & extent_meeting_c_takes);
-    wire follow_moves_b = follow_moves_c | (settle_keeps & extent_meeting_b_takes);
+    wire takers_a = extent_meeting_a_free;
+    wire takers_b = extent_meeting_b_free & !takers_a;
+    wire takers_c = extent_meeting_c_free & !takers_a & !extent_meeting_b_free;
+    wire takers_d =
+        extent_meeting_d_free
+        & !takers_a
+        & !extent_meeting_b_free
+        & !extent_meeting_c_free;
+    wire [3:0] follow_takers = {takers_d, takers_c, takers_b, takers_a};
+    wire follow_moves_d = settle_keeps & follow_takers[3];
+    wire follow_moves_c = follow_moves_d | (settle_keeps & follow_takers[2]);
+    wire follow_moves_b = follow_moves_c | (settle_keeps & follow_takers[1]);
     wire [64:0] follow_union_1 = {
         settle_event_ack + {7'd0, extent_reported_high},
         settle_event_ack + {7'd0, extent_reported_low},
         1'b1
     };
+    wire takers_a_1 = extent_reported_a_free;
+    wire takers_b_1 = extent_reported_b_free & !takers_a_1;
+    wire takers_c_1 = extent_reported_c_free & !takers_a_1 & !extent_reported_b_free;
+    wire takers_d_1 =
+        extent_reported_d_free
+        & !takers_a_1
+        & !extent_reported_b_free
+        & !extent_reported_c_free;
+    wire [3:0] follow_takers_1 = {takers_d_1, takers_c_1, takers_b_1, takers_a_1};
     always_comb begin
         settled_1 = {
             extent_reports | (settle_advances & settle_flow_sacked),
-            (extent_reports & extent_reported_d_takes) ? follow_union_1 : {settle_board[259:196] /* d[64:1] */, settle_board_d_valid & (settle_view_d_behind | !settle_advances) & !(extent_reports & extent_reported_d_touches)},
-            (extent_reports & extent_reported_c_takes) ? follow_union_1 : {settle_board[194:131] /* c[64:1] */, settle_board_c_valid & (settle_view_c_behind | !settle_advances) & !(extent_reports & extent_reported_c_touches)},
-            (extent_reports & extent_reported_b_takes) ? follow_union_1 : {settle_board[129:66] /* b[64:1] */, settle_board_b_valid & (settle_view_b_behind | !settle_advances) & !(extent_reports & extent_reported_b_touches)},
-            (extent_reports & extent_reported_a_takes) ? follow_union_1 : {settle_board[64:1] /* a[64:1] */, settle_board_a_valid & (settle_view_a_behind | !settle_advances) & !(extent_reports & extent_reported_a_touches)},
+            (extent_reports & follow_takers_1[3]) ? follow_union_1 : {settle_board[259:196] /* d[64:1] */, settle_board_d_valid & (settle_view_d_behind | !settle_advances) & !(extent_reports & extent_reported_d_touches)},
+            (extent_reports & follow_takers_1[2]) ? follow_union_1 : {settle_board[194:131] /* c[64:1] */, settle_board_c_valid & (settle_view_c_behind | !settle_advances) & !(extent_reports & extent_reported_c_touches)},
+            (extent_reports & follow_takers_1[1]) ? follow_union_1 : {settle_board[129:66] /* b[64:1] */, settle_board_b_valid & (settle_view_b_behind | !settle_advances) & !(extent_reports & extent_reported_b_touches)},
+            (extent_reports & follow_takers_1[0]) ? follow_union_1 : {settle_board[64:1] /* a[64:1] */, settle_board_a_valid & (settle_view_a_behind | !settle_advances) & !(extent_reports & extent_reported_a_touches)},
             settle_keeps | extent_finished | (settle_arrives & extent_meeting_touches),
             follow_moves_d ? follow_c : follow_d,
             follow_moves_c ? follow_b : follow_c,
@@ -3091,11 +3110,11 @@ module protocol (
                 meet_extends,
                 (measure_remains_a_valid & !meet_a) | (measure_remains_b_valid & !meet_b) | (measure_remains_c_valid & !meet_c) | (measure_remains_d_valid & !meet_d),
                 meet_a | meet_b | meet_c | meet_d,
-                meet_d_free & !meet_a_free & !meet_b_free & !meet_c_free,
+                meet_d_free,
                 meet_d,
-                meet_c_free & !meet_a_free & !meet_b_free,
+                meet_c_free,
                 meet_c,
-                meet_b_free & !meet_a_free,
+                meet_b_free,
                 meet_b,
                 meet_a_free,
                 meet_a
@@ -3112,11 +3131,11 @@ module protocol (
                 meet_extends_1,
                 (measure_spans_a_valid & !meet_a_1) | (measure_spans_b_valid & !meet_b_1) | (measure_spans_c_valid & !meet_c_1) | (measure_spans_d_valid & !meet_d_1),
                 meet_a_1 | meet_b_1 | meet_c_1 | meet_d_1,
-                meet_d_free_1 & !meet_a_free_1 & !meet_b_free_1 & !meet_c_free_1,
+                meet_d_free_1,
                 meet_d_1,
-                meet_c_free_1 & !meet_a_free_1 & !meet_b_free_1,
+                meet_c_free_1,
                 meet_c_1,
-                meet_b_free_1 & !meet_a_free_1,
+                meet_b_free_1,
                 meet_b_1,
                 meet_a_free_1,
                 meet_a_1
@@ -5215,51 +5234,51 @@ module protocol (
         settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
         settle_relations[277:227], settle_view[0], settle_view[53:2], settle_view[106:55],
         settle_view[159:108], settle_view[211:161], settle_verdict[126:18], settle_verdict[188],
-        extent[16], extent[25], extent[97:94], surveyed[387], surveyed[393:390], surveyed[430:395],
+        extent[25], extent[97:94], surveyed[387], surveyed[393:390], surveyed[430:395],
         settle_flow[162:74], settle_flow[244:195], settle_flow[313:246], settle_flow[416:349],
         settle_flow[467:421], settle_flow[470:469], settle_flow[485:472], settle_flow[496:487],
         settle_event[41:0], settle_event[57:50], settle_event[59], settle_event[286:220],
         settle_event[322:295], moved_event[51:0], moved_event[59:53], moved_event[155:124],
         moved_event[294:188], moved_event[338:309], moved_event[386:343], opened_options[15:14],
-        opened_options[31:28], opened_options[39:37], opened_options[63:45], shortcut_event[41:0],
-        shortcut_event[59:50], shortcut_event[155:124], shortcut_event[294:188],
-        shortcut_event[386:309], follows_flow[162:0], follows_flow[245:195], follows_flow[496:278],
-        follows_event[59:0], follows_event[155:92], follows_event[386:188], fits_flow[194:0],
-        fits_flow[244:220], fits_flow[347:246], fits_flow[496:349], acknowledges_flow[9:0],
-        acknowledges_flow[279:74], acknowledges_flow[345:281], acknowledges_flow[496:347],
-        acknowledges_event[91:0], acknowledges_event[386:124], prepare_event[59:0],
-        prepare_event[91:85], prepare_event[219:156], prepare_event[285:221],
-        prepare_event[294:287], prepare_event[386:309], relate_flow[1:0], relate_flow[130:106],
-        relate_flow[245:195], relate_flow[279:278], relate_flow[313], relate_flow[469:346],
-        relate_flow[496:471], relate_event[41:0], relate_event[59:50], relate_event[220:188],
-        relate_event[386:285], relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0],
-        judged_flow[496:347], sight_start[30:25], sight_end[30:25], sight_start_1[30:25],
-        sight_end_1[30:25], sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25],
-        sight_end_3[30:25], judge_flow[105:2], judge_flow[194:131], judge_flow[279:245],
-        judge_flow[346:281], judge_flow[420:348], judge_flow[496:435], judge_event[51:0],
-        judge_event[294:124], judge_event[350:309], judge_event[386:352], measure_flow[41:0],
-        measure_flow[194:74], measure_flow[244:220], measure_flow[277:246], measure_flow[312:280],
-        measure_flow[345:314], measure_flow[347], measure_flow[420:349], measure_flow[468:435],
-        measure_flow[470], measure_flow[496:487], measure_block[0], search_spans[50:26],
-        search_spans[101:77], search_spans[152:128], search_spans[203:179], search_bytes[24:14],
-        measure_segment[0], agrees_right[496:0], slots_data[259:65], reports_second[0],
-        block_held[0], block_held_1[0], draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42],
-        draft_flow_1[162:131], draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421],
-        draft_flow_1[469:468], draft_flow_1[496:471], draft_step[98:67], draft_step[253:197],
-        draft_event[49:42], draft_event[187:60], draft_event[308:220], draft_units[24:16],
-        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
-        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
-        acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
-        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[30:0],
-        relations_whole_4[30:0], relations_whole_5[30:0], measure_spans_whole[31:25],
-        measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
-        measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
-        measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
-        verdict_whole_1[31:25], extent_whole[24:14], survey_choice_1_whole[30:0],
-        surveyed_whole[30:0], surveyed_whole_1[30:0], surveyed_whole_2[30:0],
-        surveyed_whole_3[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
-        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
-        announce_further_whole_1[30:0]
+        opened_options[31:28], opened_options[39:37], opened_options[63:45], follow_takers[0],
+        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
+        shortcut_event[294:188], shortcut_event[386:309], follows_flow[162:0],
+        follows_flow[245:195], follows_flow[496:278], follows_event[59:0], follows_event[155:92],
+        follows_event[386:188], fits_flow[194:0], fits_flow[244:220], fits_flow[347:246],
+        fits_flow[496:349], acknowledges_flow[9:0], acknowledges_flow[279:74],
+        acknowledges_flow[345:281], acknowledges_flow[496:347], acknowledges_event[91:0],
+        acknowledges_event[386:124], prepare_event[59:0], prepare_event[91:85],
+        prepare_event[219:156], prepare_event[285:221], prepare_event[294:287],
+        prepare_event[386:309], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
+        relate_flow[279:278], relate_flow[313], relate_flow[469:346], relate_flow[496:471],
+        relate_event[41:0], relate_event[59:50], relate_event[220:188], relate_event[386:285],
+        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0], judged_flow[496:347],
+        sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
+        sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
+        judge_flow[105:2], judge_flow[194:131], judge_flow[279:245], judge_flow[346:281],
+        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[294:124],
+        judge_event[350:309], judge_event[386:352], measure_flow[41:0], measure_flow[194:74],
+        measure_flow[244:220], measure_flow[277:246], measure_flow[312:280], measure_flow[345:314],
+        measure_flow[347], measure_flow[420:349], measure_flow[468:435], measure_flow[470],
+        measure_flow[496:487], measure_block[0], search_spans[50:26], search_spans[101:77],
+        search_spans[152:128], search_spans[203:179], search_bytes[24:14], measure_segment[0],
+        agrees_right[496:0], slots_data[259:65], reports_second[0], block_held[0], block_held_1[0],
+        draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131],
+        draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421], draft_flow_1[469:468],
+        draft_flow_1[496:471], draft_step[98:67], draft_step[253:197], draft_event[49:42],
+        draft_event[187:60], draft_event[308:220], draft_units[24:16], moved_after_whole[31:25],
+        shortcut_updates_whole[30:0], shortcut_after_whole[31:25], follows_old_stamp_whole[30:0],
+        acknowledges_fresh_whole[30:0], acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0],
+        relations_whole[30:0], relations_whole_1[30:0], relations_whole_2[30:0],
+        relations_whole_3[30:0], relations_whole_4[30:0], relations_whole_5[30:0],
+        measure_spans_whole[31:25], measure_spans_whole_1[31:25], measure_spans_whole_2[31:25],
+        measure_spans_whole_3[31:25], measure_spans_whole_4[31:25], measure_spans_whole_5[31:25],
+        measure_spans_whole_6[31:25], measure_spans_whole_7[31:25], judge_past_whole[31:14],
+        verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
+        survey_choice_1_whole[30:0], surveyed_whole[30:0], surveyed_whole_1[30:0],
+        surveyed_whole_2[30:0], surveyed_whole_3[30:0], announce_retracts_whole[30:0],
+        announce_opened_whole[30:0], announce_opened_whole_1[30:0], announce_updates_whole[30:0],
+        announce_further_whole[30:0], announce_further_whole_1[30:0]
     };
 
 endmodule
