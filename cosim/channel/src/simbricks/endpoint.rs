@@ -50,6 +50,12 @@ pub struct Endpoint {
     producer: Producer<SharedSlots>,
     consumer: Consumer<SharedSlots>,
     capacity: Capacity,
+    /// Frames need no further look before they are sent from here on:
+    /// `last_sent` of an open port of Ethernet, else [`Time::NEVER`].
+    frames_from: Time,
+    /// Frames need no further look before they are taken than at stamp and
+    /// length: a synchronised port of Ethernet whose peer has not terminated.
+    frames_in: bool,
     outstanding: Outstanding,
     arena: BytesMut,
     /// The last frame that was received without a message.
@@ -176,7 +182,10 @@ impl Endpoint {
         } else {
             Time::NEVER
         };
+        let ethernet = parts.protocol == Protocol::Ethernet;
         Endpoint {
+            frames_from: if ethernet { Time::ZERO } else { Time::NEVER },
+            frames_in: ethernet && parts.synchronised,
             capacity: Capacity {
                 incoming: parts.incoming.capacity(),
                 outgoing: parts.outgoing.capacity(),
@@ -356,18 +365,47 @@ impl Endpoint {
     /// As [`Endpoint::try_send`].
     #[inline(always)]
     pub fn send_frame(&mut self, at: Time, frame: &[u8]) -> Result<Delivery, ChannelError> {
+        let Some(stamp) = at.checked_add(self.latency) else {
+            return self.send_frame_checked(at, frame);
+        };
+        if at < self.frames_from {
+            return self.send_frame_checked(at, frame);
+        }
+        if !self.producer.has_room() {
+            self.full()?;
+            return Ok(Delivery::Full);
+        }
+        if frame.len() > self.producer.slots().capacity() {
+            return self.send_frame_checked(at, frame);
+        }
+        let words = [frame_word(frame.len() as u16)];
+        self.producer.put(kind::PACKET, &words, stamp.ps(), frame);
+        self.frame_sent(at, frame.len());
+        Ok(Delivery::Sent)
+    }
+
+    #[inline(always)]
+    fn frame_sent(&mut self, at: Time, len: usize) {
+        self.last_sent = at;
+        self.frames_from = at;
+        self.promise_due = at + self.sync_interval;
+        self.counters.sent.messages += 1;
+        self.counters.sent.bytes += len as u64;
+    }
+
+    /// [`Endpoint::send_frame`] where something may forbid it.
+    #[cold]
+    fn send_frame_checked(&mut self, at: Time, frame: &[u8]) -> Result<Delivery, ChannelError> {
         const KIND: &str = "frame";
         if self.protocol != Protocol::Ethernet {
             return Err(self.unsent(at, KIND, Refusal::Protocol(self.protocol)));
         }
-        let Some(len) = u16::try_from(frame.len())
-            .ok()
-            .filter(|_| frame.len() <= self.capacity.outgoing)
-        else {
+        if frame.len() > self.capacity.outgoing {
             self.counters.refused += 1;
             return Ok(Delivery::Refused);
-        };
-        match self.push(at, kind::PACKET, &[frame_word(len)], frame) {
+        }
+        let words = [frame_word(frame.len() as u16)];
+        match self.push(at, kind::PACKET, &words, frame) {
             Ok(Delivery::Sent) => {
                 self.counters.sent.messages += 1;
                 self.counters.sent.bytes += frame.len() as u64;
@@ -394,7 +432,7 @@ impl Endpoint {
         if self.frame.len() < len {
             self.frame.resize(self.capacity.incoming, 0);
         }
-        self.consumer.payload(&mut self.frame[..len]);
+        self.consumer.take(kind::PACKET, &mut self.frame[..len]);
         let due = self.frame_taken(at, len);
         Ok(Some((due, &self.frame[..len])))
     }
@@ -417,13 +455,50 @@ impl Endpoint {
         if frame.len() != len {
             frame.resize(len, 0);
         }
-        self.consumer.payload(frame);
+        self.consumer.take(kind::PACKET, frame);
         Ok(Some(self.frame_taken(at, len)))
     }
 
-    /// Stamp and length of the next frame, which stays where it is.
+    /// Stamp and length of the next frame, which stays where it is. Takes
+    /// what only concerns the channel.
     #[inline(always)]
     fn next_frame(&mut self) -> Result<Option<(Time, usize)>, ChannelError> {
+        if !self.frames_in {
+            return self.next_frame_checked();
+        }
+        // A peer that never stops promising must not keep us here.
+        let mut left = self.consumer.slots().count();
+        loop {
+            let Some(kind) = self.consumer.peek() else {
+                return self.empty().map(|()| None).map_err(unboxed);
+            };
+            let at = Time::from_ps(self.consumer.word(TIMESTAMP_WORD));
+            if at < self.bound {
+                return self.next_frame_checked();
+            }
+            if kind == kind::PACKET {
+                let len = usize::from(self.consumer.word(0) as u16);
+                if len > self.consumer.slots().capacity() {
+                    return self.next_frame_checked();
+                }
+                return Ok(Some((at, len)));
+            }
+            if kind != kind::SYNC {
+                return self.next_frame_checked();
+            }
+            self.bound = at;
+            self.consumer.pop(kind::SYNC);
+            self.counters.received.syncs += 1;
+            left -= 1;
+            if left == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// [`Endpoint::next_frame`] where something else comes, or may come.
+    #[cold]
+    fn next_frame_checked(&mut self) -> Result<Option<(Time, usize)>, ChannelError> {
         let Some((at, kind)) = self.next().map_err(unboxed)? else {
             return Ok(None);
         };
@@ -433,13 +508,12 @@ impl Endpoint {
         }
     }
 
-    /// Gives the slot of the frame at hand back; says when the frame is due.
+    /// A frame was taken; says when it is due.
     #[inline(always)]
     fn frame_taken(&mut self, at: Time, len: usize) -> Time {
-        self.consumer.pop(kind::PACKET);
-        self.reached(at);
         self.counters.received.messages += 1;
         self.counters.received.bytes += len as u64;
+        self.reached(at);
         self.due(at)
     }
 
@@ -459,6 +533,8 @@ impl Endpoint {
             if kind == kind::TERMINATE {
                 self.consumer.pop(kind);
                 self.terminated = true;
+                self.frames_in = false;
+                self.frames_from = Time::NEVER;
                 self.bound = Time::NEVER;
                 self.promise_due = Time::NEVER;
                 return Ok(None);
@@ -517,6 +593,7 @@ impl Endpoint {
         }
         if !self.terminates {
             self.closed = true;
+            self.frames_from = Time::NEVER;
             self.promise_due = Time::NEVER;
             return Ok(true);
         }
@@ -524,6 +601,7 @@ impl Endpoint {
         let stamp = u64::MAX.wrapping_add(self.latency.ps());
         if self.producer.push(kind::TERMINATE, &[], stamp, &[]) {
             self.closed = true;
+            self.frames_from = Time::NEVER;
             self.promise_due = Time::NEVER;
             return Ok(true);
         }
@@ -552,6 +630,9 @@ impl Endpoint {
             return Ok(Delivery::Full);
         }
         self.last_sent = at;
+        if self.protocol == Protocol::Ethernet {
+            self.frames_from = at;
+        }
         self.promise_due = at + self.sync_interval;
         Ok(Delivery::Sent)
     }

@@ -39,8 +39,6 @@ pub trait Slots {
     /// Copies the first bytes of the payload out, as many as `into` holds,
     /// which must not be more than a slot has.
     fn read_payload(&self, at: usize, into: &mut [u8]);
-    /// A hint that this slot is next.
-    fn prefetch(&self, _at: usize) {}
 }
 
 /// The sending end of a ring.
@@ -72,14 +70,20 @@ impl<S: Slots> Producer<S> {
     /// fit into a slot.
     #[inline(always)]
     pub fn push(&mut self, kind: u8, words: &[u64], stamp: u64, payload: &[u8]) -> bool {
-        let at = self.next;
-        if self.slots.acquire(at) & OWNER != 0 {
-            return false;
+        let room = self.has_room();
+        if room {
+            self.put(kind, words, stamp, payload);
         }
+        room
+    }
+
+    /// Sends a message as [`Producer::push`]; there must be room.
+    #[inline(always)]
+    pub fn put(&mut self, kind: u8, words: &[u64], stamp: u64, payload: &[u8]) {
+        let at = self.next;
+        self.next = self.slots.following(at);
         self.slots.write(at, words, stamp, payload);
         self.slots.release(at, OWNER | kind & TYPE);
-        self.next = self.slots.following(at);
-        true
     }
 }
 
@@ -124,9 +128,15 @@ impl<S: Slots> Consumer<S> {
     /// Gives the slot of the message of type `kind`, just peeked at, back.
     #[inline(always)]
     pub fn pop(&mut self, kind: u8) {
-        let next = self.slots.following(self.next);
-        self.slots.release(self.next, kind & TYPE);
-        self.slots.prefetch(next);
-        self.next = next;
+        let at = self.next;
+        self.next = self.slots.following(at);
+        self.slots.release(at, kind & TYPE);
+    }
+
+    /// As [`Consumer::pop`], after a copy of the first bytes of the payload.
+    #[inline(always)]
+    pub fn take(&mut self, kind: u8, into: &mut [u8]) {
+        self.payload(into);
+        self.pop(kind);
     }
 }

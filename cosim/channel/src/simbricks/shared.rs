@@ -19,6 +19,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::ring::Slots;
 use super::wire::{HEADER_BYTES, OWN_TYPE, RingPlace, TIMESTAMP_WORD};
+use crate::message::Message;
 
 /// A mapping of a whole object, unmapped with the last ring in it.
 #[derive(Debug)]
@@ -92,6 +93,7 @@ pub struct SharedSlots {
     _mapping: Arc<Mapping>,
     first: NonNull<u8>,
     slot_size: usize,
+    capacity: usize,
     count: usize,
     /// Bytes of the ring. A slot is named by its distance from the first one.
     end: usize,
@@ -117,15 +119,17 @@ impl SharedSlots {
             _mapping: mapping,
             first,
             slot_size,
+            capacity: (slot_size - HEADER_BYTES).min(Message::MAX_PAYLOAD),
             count,
             end: slot_size * count,
         })
     }
 
-    /// Bytes of payload that fit into a slot.
+    /// Bytes of payload that a message in a slot can have: as many as fit, and
+    /// as its header can say.
     #[inline(always)]
     pub fn capacity(&self) -> usize {
-        self.slot_size - HEADER_BYTES
+        self.capacity
     }
 
     #[inline(always)]
@@ -198,18 +202,6 @@ impl Slots for SharedSlots {
                 into.len(),
             );
         }
-    }
-
-    #[inline(always)]
-    fn prefetch(&self, at: usize) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch touches nothing.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.slot(at).cast());
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = at;
     }
 }
 
