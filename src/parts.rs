@@ -246,7 +246,7 @@ pub fn options(scenario: &Scenario) -> RunOptions<'static> {
 /// Nobody takes it.
 pub fn send_report(out: &mut impl Write, result: Result<Report>) -> Result<()> {
     let report = result.unwrap_or_else(|error| Report::failed(&error));
-    send_result(out, &serde_json::to_vec(&report)?)?;
+    send_result(out, &postcard::to_stdvec(&report)?)?;
     Ok(())
 }
 
@@ -277,6 +277,8 @@ pub struct Ended {
     pub reached: Time,
     /// When the last worker had begun to simulate.
     pub began: Option<Instant>,
+    /// When all had simulated to the end.
+    pub ended: Instant,
 }
 
 impl Ended {
@@ -297,7 +299,7 @@ impl Ended {
         for (worker, result) in watched.results.into_iter().enumerate() {
             let Some(result) = result else { continue };
             let report: Report =
-                serde_json::from_slice(&result).context("a worker sent a report that is none")?;
+                postcard::from_bytes(&result).context("a worker sent a report that is none")?;
             let failed = |what| RunError::Part {
                 components: simulation.names_of(partition, worker),
                 what: format!("failed: {what}"),
@@ -323,6 +325,7 @@ impl Ended {
             findings: findings.unwrap_or_default(),
             reached: watched.reached,
             began: watched.began,
+            ended: watched.ended,
         })
     }
 }

@@ -218,6 +218,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let mut setup_seconds = started.elapsed().as_secs_f64();
     let display = Display::new(&assembly);
     let mut simulated = Instant::now();
+    let mut simulated_until = None;
     let shown_since = simulated;
     let mut reached = Time::ZERO;
     let mut show = |progress: &Progress| {
@@ -291,12 +292,13 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
                 // Starting the workers is no part of the simulation.
                 setup_seconds = (began - started).as_secs_f64();
                 simulated = began;
+                simulated_until = Some(ended.ended);
             }
             ended.outcome
         }
     };
     let findings = found.unwrap_or_else(|| assembly.findings(|_| true));
-    let wall_seconds = simulated.elapsed().as_secs_f64();
+    let wall_seconds = (simulated_until.unwrap_or_else(Instant::now) - simulated).as_secs_f64();
     display.finish();
 
     let failure = verdict(&outcome, &findings, assembly.expected_bytes);

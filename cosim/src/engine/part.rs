@@ -239,6 +239,7 @@ impl Simulation {
         let mut open = count;
         let mut last_shown = Instant::now();
         let mut began = None;
+        let mut ended = None;
         while open > 0 {
             if began.is_none() && board.has_begun() {
                 began = Some(Instant::now());
@@ -267,6 +268,9 @@ impl Simulation {
                     .and_then(|time| {
                         reached[worker] = time;
                         let all = reached.iter().copied().min().unwrap_or(Time::NEVER);
+                        if board.decision().is_some_and(|decision| all >= decision.end) {
+                            ended.get_or_insert_with(Instant::now);
+                        }
                         self.merger.flush(all.min(board.limit()))
                     })
                     .map_err(RunError::from),
@@ -311,6 +315,7 @@ impl Simulation {
             failure,
             reached: end,
             began,
+            ended: ended.unwrap_or_else(Instant::now),
         }
     }
 
@@ -366,6 +371,9 @@ pub struct Watched {
     pub reached: Time,
     /// When the last part had begun.
     pub began: Option<Instant>,
+    /// When everything that all parts saw had come; that of a run that failed is when its
+    /// last report ended.
+    pub ended: Instant,
 }
 
 impl Board {
