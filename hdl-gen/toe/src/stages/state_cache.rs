@@ -311,15 +311,14 @@ impl<const N: usize> Logic for StateCache<N> {
                 shares = shares | (bits::<32>(1) << t as u64);
             }
         }
-        let mut hit: Bit = false;
-        let mut joins: Bit = false;
+        // A way that a miss could take.
         let mut free: Bit = false;
-        let mut way = bits::<3>(0);
+        let mut victim = bits::<3>(0);
         for w in (0..ways).rev() {
             let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
             if !busy {
                 free = true;
-                way = bits::<3>(w as u64);
+                victim = bits::<3>(w as u64);
             }
         }
         for w in (0..ways).rev() {
@@ -329,28 +328,34 @@ impl<const N: usize> Logic for StateCache<N> {
             }
             let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
             if !busy & from_here {
-                way = bits::<3>(w as u64);
+                victim = bits::<3>(w as u64);
             }
         }
         for w in (0..ways).rev() {
             if !self.lines[w].q.val().valid {
                 free = true;
-                way = bits::<3>(w as u64);
-            }
-        }
-        for w in 0..ways {
-            if self.lines[w].q.val().valid & (self.lines[w].q.val().flow == flow) {
-                hit = true;
-                way = bits::<3>(w as u64);
-                joins = known & awaited.get_bit(w);
+                victim = bits::<3>(w as u64);
             }
         }
         let mut line = self.lines[0].q.val();
         for w in 1..ways {
-            if way == bits::<3>(w as u64) {
+            if victim == bits::<3>(w as u64) {
                 line = self.lines[w].q.val();
             }
         }
+        // The way that holds the connection: one at most, so no order among them is needed.
+        let mut hits = bits::<8>(0);
+        let mut hit_way = bits::<3>(0);
+        for w in 0..ways {
+            let held = self.lines[w].q.val();
+            if held.valid & (held.flow == flow) {
+                hits.set_bits(w, bits::<1>(1));
+                hit_way = hit_way | bits::<3>(w as u64);
+            }
+        }
+        let hit = hits.any();
+        let joins = known & (hits & awaited).any();
+        let way = if hit { hit_way } else { victim };
         let slot = (bit_cast::<16, 3>(way) << set_bits) | set;
         let mut returns: Bit = false;
         let mut behind = bits::<32>(0);
@@ -360,12 +365,13 @@ impl<const N: usize> Logic for StateCache<N> {
             let leaving = self.leaving[t].q.val();
             let group = self.groups[t].q.val();
             returns = returns | (leaving.valid & (leaving.flow == flow));
-            if shares.get_bit(t) & (bit_cast::<3, 16>(group.slot >> set_bits) == way) {
+            // One group waits for a slot, and only one that is hit.
+            if shares.get_bit(t) & (bit_cast::<3, 16>(group.slot >> set_bits) == hit_way) {
                 behind = behind | (bits::<32>(1) << t as u64);
-                tail = group.tail;
+                tail = tail | group.tail;
             }
             if self.tag.q.val() == bits::<5>(t as u64) {
-                tag_free = !group.valid & !leaving.valid;
+                tag_free = tag_free | (!group.valid & !leaving.valid);
             }
         }
         let misses = known & !hit;
@@ -401,8 +407,11 @@ impl<const N: usize> Logic for StateCache<N> {
         let filled = self.filled.m.data.val();
         let mut leaves = Group::default();
         for t in 0..FILLS {
+            let group = self.groups[t].q.val();
             if filled == bits::<5>(t as u64) {
-                leaves = self.groups[t].q.val();
+                leaves.slot = leaves.slot | group.slot;
+                leaves.head = leaves.head | group.head;
+                leaves.tail = leaves.tail | group.tail;
             }
         }
         self.room.read_address.next = leaves.head;
