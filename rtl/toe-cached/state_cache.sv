@@ -374,15 +374,15 @@ module state_cache (
     logic known_outcome_holds;
     logic [7:0] awaited;
     logic [31:0] shares;
-    logic hit;
-    logic joins;
     logic free;
-    logic [2:0] way;
+    logic [2:0] victim_1;
     logic from_here_0;
     logic from_here_1;
     logic from_here_2;
     logic from_here_3;
     logic [28:0] line;
+    logic [7:0] hits;
+    logic [2:0] hit_way;
     logic returns;
     logic [31:0] behind;
     logic [5:0] tail;
@@ -418,99 +418,131 @@ module state_cache (
     wire [9:0] room_read_data_frame = room_read_data[396:387];
     wire groups_0_valid = groups_0[0];
     wire [15:0] groups_0_slot = groups_0[16:1];
+    wire [5:0] groups_0_head = groups_0[22:17];
     wire [5:0] groups_0_tail = groups_0[28:23];
     wire groups_1_valid = groups_1[0];
     wire [15:0] groups_1_slot = groups_1[16:1];
+    wire [5:0] groups_1_head = groups_1[22:17];
     wire [5:0] groups_1_tail = groups_1[28:23];
     wire groups_2_valid = groups_2[0];
     wire [15:0] groups_2_slot = groups_2[16:1];
+    wire [5:0] groups_2_head = groups_2[22:17];
     wire [5:0] groups_2_tail = groups_2[28:23];
     wire groups_3_valid = groups_3[0];
     wire [15:0] groups_3_slot = groups_3[16:1];
+    wire [5:0] groups_3_head = groups_3[22:17];
     wire [5:0] groups_3_tail = groups_3[28:23];
     wire groups_4_valid = groups_4[0];
     wire [15:0] groups_4_slot = groups_4[16:1];
+    wire [5:0] groups_4_head = groups_4[22:17];
     wire [5:0] groups_4_tail = groups_4[28:23];
     wire groups_5_valid = groups_5[0];
     wire [15:0] groups_5_slot = groups_5[16:1];
+    wire [5:0] groups_5_head = groups_5[22:17];
     wire [5:0] groups_5_tail = groups_5[28:23];
     wire groups_6_valid = groups_6[0];
     wire [15:0] groups_6_slot = groups_6[16:1];
+    wire [5:0] groups_6_head = groups_6[22:17];
     wire [5:0] groups_6_tail = groups_6[28:23];
     wire groups_7_valid = groups_7[0];
     wire [15:0] groups_7_slot = groups_7[16:1];
+    wire [5:0] groups_7_head = groups_7[22:17];
     wire [5:0] groups_7_tail = groups_7[28:23];
     wire groups_8_valid = groups_8[0];
     wire [15:0] groups_8_slot = groups_8[16:1];
+    wire [5:0] groups_8_head = groups_8[22:17];
     wire [5:0] groups_8_tail = groups_8[28:23];
     wire groups_9_valid = groups_9[0];
     wire [15:0] groups_9_slot = groups_9[16:1];
+    wire [5:0] groups_9_head = groups_9[22:17];
     wire [5:0] groups_9_tail = groups_9[28:23];
     wire groups_10_valid = groups_10[0];
     wire [15:0] groups_10_slot = groups_10[16:1];
+    wire [5:0] groups_10_head = groups_10[22:17];
     wire [5:0] groups_10_tail = groups_10[28:23];
     wire groups_11_valid = groups_11[0];
     wire [15:0] groups_11_slot = groups_11[16:1];
+    wire [5:0] groups_11_head = groups_11[22:17];
     wire [5:0] groups_11_tail = groups_11[28:23];
     wire groups_12_valid = groups_12[0];
     wire [15:0] groups_12_slot = groups_12[16:1];
+    wire [5:0] groups_12_head = groups_12[22:17];
     wire [5:0] groups_12_tail = groups_12[28:23];
     wire groups_13_valid = groups_13[0];
     wire [15:0] groups_13_slot = groups_13[16:1];
+    wire [5:0] groups_13_head = groups_13[22:17];
     wire [5:0] groups_13_tail = groups_13[28:23];
     wire groups_14_valid = groups_14[0];
     wire [15:0] groups_14_slot = groups_14[16:1];
+    wire [5:0] groups_14_head = groups_14[22:17];
     wire [5:0] groups_14_tail = groups_14[28:23];
     wire groups_15_valid = groups_15[0];
     wire [15:0] groups_15_slot = groups_15[16:1];
+    wire [5:0] groups_15_head = groups_15[22:17];
     wire [5:0] groups_15_tail = groups_15[28:23];
     wire groups_16_valid = groups_16[0];
     wire [15:0] groups_16_slot = groups_16[16:1];
+    wire [5:0] groups_16_head = groups_16[22:17];
     wire [5:0] groups_16_tail = groups_16[28:23];
     wire groups_17_valid = groups_17[0];
     wire [15:0] groups_17_slot = groups_17[16:1];
+    wire [5:0] groups_17_head = groups_17[22:17];
     wire [5:0] groups_17_tail = groups_17[28:23];
     wire groups_18_valid = groups_18[0];
     wire [15:0] groups_18_slot = groups_18[16:1];
+    wire [5:0] groups_18_head = groups_18[22:17];
     wire [5:0] groups_18_tail = groups_18[28:23];
     wire groups_19_valid = groups_19[0];
     wire [15:0] groups_19_slot = groups_19[16:1];
+    wire [5:0] groups_19_head = groups_19[22:17];
     wire [5:0] groups_19_tail = groups_19[28:23];
     wire groups_20_valid = groups_20[0];
     wire [15:0] groups_20_slot = groups_20[16:1];
+    wire [5:0] groups_20_head = groups_20[22:17];
     wire [5:0] groups_20_tail = groups_20[28:23];
     wire groups_21_valid = groups_21[0];
     wire [15:0] groups_21_slot = groups_21[16:1];
+    wire [5:0] groups_21_head = groups_21[22:17];
     wire [5:0] groups_21_tail = groups_21[28:23];
     wire groups_22_valid = groups_22[0];
     wire [15:0] groups_22_slot = groups_22[16:1];
+    wire [5:0] groups_22_head = groups_22[22:17];
     wire [5:0] groups_22_tail = groups_22[28:23];
     wire groups_23_valid = groups_23[0];
     wire [15:0] groups_23_slot = groups_23[16:1];
+    wire [5:0] groups_23_head = groups_23[22:17];
     wire [5:0] groups_23_tail = groups_23[28:23];
     wire groups_24_valid = groups_24[0];
     wire [15:0] groups_24_slot = groups_24[16:1];
+    wire [5:0] groups_24_head = groups_24[22:17];
     wire [5:0] groups_24_tail = groups_24[28:23];
     wire groups_25_valid = groups_25[0];
     wire [15:0] groups_25_slot = groups_25[16:1];
+    wire [5:0] groups_25_head = groups_25[22:17];
     wire [5:0] groups_25_tail = groups_25[28:23];
     wire groups_26_valid = groups_26[0];
     wire [15:0] groups_26_slot = groups_26[16:1];
+    wire [5:0] groups_26_head = groups_26[22:17];
     wire [5:0] groups_26_tail = groups_26[28:23];
     wire groups_27_valid = groups_27[0];
     wire [15:0] groups_27_slot = groups_27[16:1];
+    wire [5:0] groups_27_head = groups_27[22:17];
     wire [5:0] groups_27_tail = groups_27[28:23];
     wire groups_28_valid = groups_28[0];
     wire [15:0] groups_28_slot = groups_28[16:1];
+    wire [5:0] groups_28_head = groups_28[22:17];
     wire [5:0] groups_28_tail = groups_28[28:23];
     wire groups_29_valid = groups_29[0];
     wire [15:0] groups_29_slot = groups_29[16:1];
+    wire [5:0] groups_29_head = groups_29[22:17];
     wire [5:0] groups_29_tail = groups_29[28:23];
     wire groups_30_valid = groups_30[0];
     wire [15:0] groups_30_slot = groups_30[16:1];
+    wire [5:0] groups_30_head = groups_30[22:17];
     wire [5:0] groups_30_tail = groups_30[28:23];
     wire groups_31_valid = groups_31[0];
     wire [15:0] groups_31_slot = groups_31[16:1];
+    wire [5:0] groups_31_head = groups_31[22:17];
     wire [5:0] groups_31_tail = groups_31[28:23];
     wire [4:0] fills_m_data_tag = fills_m_data[20:16];
     wire [63:0] reads_m_data_address = reads_m_data[63:0];
@@ -751,87 +783,88 @@ module state_cache (
     end
     wire busy_3_1 = (((lines_0_stamp - left) - 12'd1) < in_flight) | awaited[0];
     always_comb begin
-        hit = 1'b0;
-        joins = 1'b0;
         free = 1'b0;
-        way = 3'd0;
+        victim_1 = 3'd0;
         if (!busy_0) begin
             free = 1'b1;
-            way = 3'd3;
+            victim_1 = 3'd3;
         end
         if (!busy_1) begin
             free = 1'b1;
-            way = 3'd2;
+            victim_1 = 3'd2;
         end
         if (!busy_2) begin
             free = 1'b1;
-            way = 3'd1;
+            victim_1 = 3'd1;
         end
         if (!busy_3) begin
             free = 1'b1;
-            way = 3'd0;
+            victim_1 = 3'd0;
         end
         if (!busy_0_1 & from_here_0) begin
-            way = 3'd3;
+            victim_1 = 3'd3;
         end
         if (!busy_1_1 & from_here_1) begin
-            way = 3'd2;
+            victim_1 = 3'd2;
         end
         if (!busy_2_1 & from_here_2) begin
-            way = 3'd1;
+            victim_1 = 3'd1;
         end
         if (!busy_3_1 & from_here_3) begin
-            way = 3'd0;
+            victim_1 = 3'd0;
         end
         if (!lines_3_valid) begin
             free = 1'b1;
-            way = 3'd3;
+            victim_1 = 3'd3;
         end
         if (!lines_2_valid) begin
             free = 1'b1;
-            way = 3'd2;
+            victim_1 = 3'd2;
         end
         if (!lines_1_valid) begin
             free = 1'b1;
-            way = 3'd1;
+            victim_1 = 3'd1;
         end
         if (!lines_0_valid) begin
             free = 1'b1;
-            way = 3'd0;
-        end
-        if (lines_0_valid & (lines_0_flow == flow_1)) begin
-            hit = 1'b1;
-            way = 3'd0;
-            joins = known & awaited[0];
-        end
-        if (lines_1_valid & (lines_1_flow == flow_1)) begin
-            hit = 1'b1;
-            way = 3'd1;
-            joins = known & awaited[1];
-        end
-        if (lines_2_valid & (lines_2_flow == flow_1)) begin
-            hit = 1'b1;
-            way = 3'd2;
-            joins = known & awaited[2];
-        end
-        if (lines_3_valid & (lines_3_flow == flow_1)) begin
-            hit = 1'b1;
-            way = 3'd3;
-            joins = known & awaited[3];
+            victim_1 = 3'd0;
         end
     end
     always_comb begin
         line = lines_0;
-        if (way == 3'd1) begin
+        if (victim_1 == 3'd1) begin
             line = lines_1;
         end
-        if (way == 3'd2) begin
+        if (victim_1 == 3'd2) begin
             line = lines_2;
         end
-        if (way == 3'd3) begin
+        if (victim_1 == 3'd3) begin
             line = lines_3;
         end
     end
+    always_comb begin
+        hits = 8'd0;
+        hit_way = 3'd0;
+        if (lines_0_valid & (lines_0_flow == flow_1)) begin
+            hits[0] = 1'b1;
+            hit_way = hit_way | 3'h0;
+        end
+        if (lines_1_valid & (lines_1_flow == flow_1)) begin
+            hits[1] = 1'b1;
+            hit_way = hit_way | 3'h1;
+        end
+        if (lines_2_valid & (lines_2_flow == flow_1)) begin
+            hits[2] = 1'b1;
+            hit_way = hit_way | 3'h2;
+        end
+        if (lines_3_valid & (lines_3_flow == flow_1)) begin
+            hits[3] = 1'b1;
+            hit_way = hit_way | 3'h3;
+        end
+    end
+    wire hit = |hits;
+    wire joins = known & (|(hits & awaited));
+    wire [2:0] way = hit ? hit_way : victim_1;
     wire [15:0] slot_whole = {13'd0, way};
     wire [15:0] slot = {slot_whole[7:0], 8'd0} | set;
     always_comb begin
@@ -872,232 +905,232 @@ module state_cache (
     always_comb begin
         behind = 32'd0;
         tail = 6'd0;
-        if (shares[0] & (groups_0[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[0] & (groups_0[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h1;
-            tail = groups_0_tail;
+            tail = tail | groups_0_tail;
         end
-        if (shares[1] & (groups_1[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[1] & (groups_1[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h2;
-            tail = groups_1_tail;
+            tail = tail | groups_1_tail;
         end
-        if (shares[2] & (groups_2[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[2] & (groups_2[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h4;
-            tail = groups_2_tail;
+            tail = tail | groups_2_tail;
         end
-        if (shares[3] & (groups_3[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[3] & (groups_3[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h8;
-            tail = groups_3_tail;
+            tail = tail | groups_3_tail;
         end
-        if (shares[4] & (groups_4[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[4] & (groups_4[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h10;
-            tail = groups_4_tail;
+            tail = tail | groups_4_tail;
         end
-        if (shares[5] & (groups_5[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[5] & (groups_5[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h20;
-            tail = groups_5_tail;
+            tail = tail | groups_5_tail;
         end
-        if (shares[6] & (groups_6[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[6] & (groups_6[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h40;
-            tail = groups_6_tail;
+            tail = tail | groups_6_tail;
         end
-        if (shares[7] & (groups_7[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[7] & (groups_7[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h80;
-            tail = groups_7_tail;
+            tail = tail | groups_7_tail;
         end
-        if (shares[8] & (groups_8[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[8] & (groups_8[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h100;
-            tail = groups_8_tail;
+            tail = tail | groups_8_tail;
         end
-        if (shares[9] & (groups_9[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[9] & (groups_9[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h200;
-            tail = groups_9_tail;
+            tail = tail | groups_9_tail;
         end
-        if (shares[10] & (groups_10[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[10] & (groups_10[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h400;
-            tail = groups_10_tail;
+            tail = tail | groups_10_tail;
         end
-        if (shares[11] & (groups_11[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[11] & (groups_11[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h800;
-            tail = groups_11_tail;
+            tail = tail | groups_11_tail;
         end
-        if (shares[12] & (groups_12[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[12] & (groups_12[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h1000;
-            tail = groups_12_tail;
+            tail = tail | groups_12_tail;
         end
-        if (shares[13] & (groups_13[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[13] & (groups_13[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h2000;
-            tail = groups_13_tail;
+            tail = tail | groups_13_tail;
         end
-        if (shares[14] & (groups_14[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[14] & (groups_14[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h4000;
-            tail = groups_14_tail;
+            tail = tail | groups_14_tail;
         end
-        if (shares[15] & (groups_15[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[15] & (groups_15[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h8000;
-            tail = groups_15_tail;
+            tail = tail | groups_15_tail;
         end
-        if (shares[16] & (groups_16[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[16] & (groups_16[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h10000;
-            tail = groups_16_tail;
+            tail = tail | groups_16_tail;
         end
-        if (shares[17] & (groups_17[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[17] & (groups_17[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h20000;
-            tail = groups_17_tail;
+            tail = tail | groups_17_tail;
         end
-        if (shares[18] & (groups_18[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[18] & (groups_18[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h40000;
-            tail = groups_18_tail;
+            tail = tail | groups_18_tail;
         end
-        if (shares[19] & (groups_19[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[19] & (groups_19[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h80000;
-            tail = groups_19_tail;
+            tail = tail | groups_19_tail;
         end
-        if (shares[20] & (groups_20[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[20] & (groups_20[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h100000;
-            tail = groups_20_tail;
+            tail = tail | groups_20_tail;
         end
-        if (shares[21] & (groups_21[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[21] & (groups_21[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h200000;
-            tail = groups_21_tail;
+            tail = tail | groups_21_tail;
         end
-        if (shares[22] & (groups_22[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[22] & (groups_22[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h400000;
-            tail = groups_22_tail;
+            tail = tail | groups_22_tail;
         end
-        if (shares[23] & (groups_23[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[23] & (groups_23[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h800000;
-            tail = groups_23_tail;
+            tail = tail | groups_23_tail;
         end
-        if (shares[24] & (groups_24[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[24] & (groups_24[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h1000000;
-            tail = groups_24_tail;
+            tail = tail | groups_24_tail;
         end
-        if (shares[25] & (groups_25[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[25] & (groups_25[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h2000000;
-            tail = groups_25_tail;
+            tail = tail | groups_25_tail;
         end
-        if (shares[26] & (groups_26[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[26] & (groups_26[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h4000000;
-            tail = groups_26_tail;
+            tail = tail | groups_26_tail;
         end
-        if (shares[27] & (groups_27[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[27] & (groups_27[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h8000000;
-            tail = groups_27_tail;
+            tail = tail | groups_27_tail;
         end
-        if (shares[28] & (groups_28[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[28] & (groups_28[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h10000000;
-            tail = groups_28_tail;
+            tail = tail | groups_28_tail;
         end
-        if (shares[29] & (groups_29[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[29] & (groups_29[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h20000000;
-            tail = groups_29_tail;
+            tail = tail | groups_29_tail;
         end
-        if (shares[30] & (groups_30[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[30] & (groups_30[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h40000000;
-            tail = groups_30_tail;
+            tail = tail | groups_30_tail;
         end
-        if (shares[31] & (groups_31[11:9] /* slot[10:8] */ == way)) begin
+        if (shares[31] & (groups_31[11:9] /* slot[10:8] */ == hit_way)) begin
             behind = behind | 32'h80000000;
-            tail = groups_31_tail;
+            tail = tail | groups_31_tail;
         end
     end
     always_comb begin
         tag_free = 1'b0;
         if (tag == 5'd0) begin
-            tag_free = !groups_0_valid & !leaving_0_valid;
+            tag_free = tag_free | (!groups_0_valid & !leaving_0_valid);
         end
         if (tag == 5'd1) begin
-            tag_free = !groups_1_valid & !leaving_1_valid;
+            tag_free = tag_free | (!groups_1_valid & !leaving_1_valid);
         end
         if (tag == 5'd2) begin
-            tag_free = !groups_2_valid & !leaving_2_valid;
+            tag_free = tag_free | (!groups_2_valid & !leaving_2_valid);
         end
         if (tag == 5'd3) begin
-            tag_free = !groups_3_valid & !leaving_3_valid;
+            tag_free = tag_free | (!groups_3_valid & !leaving_3_valid);
         end
         if (tag == 5'd4) begin
-            tag_free = !groups_4_valid & !leaving_4_valid;
+            tag_free = tag_free | (!groups_4_valid & !leaving_4_valid);
         end
         if (tag == 5'd5) begin
-            tag_free = !groups_5_valid & !leaving_5_valid;
+            tag_free = tag_free | (!groups_5_valid & !leaving_5_valid);
         end
         if (tag == 5'd6) begin
-            tag_free = !groups_6_valid & !leaving_6_valid;
+            tag_free = tag_free | (!groups_6_valid & !leaving_6_valid);
         end
         if (tag == 5'd7) begin
-            tag_free = !groups_7_valid & !leaving_7_valid;
+            tag_free = tag_free | (!groups_7_valid & !leaving_7_valid);
         end
         if (tag == 5'd8) begin
-            tag_free = !groups_8_valid & !leaving_8_valid;
+            tag_free = tag_free | (!groups_8_valid & !leaving_8_valid);
         end
         if (tag == 5'd9) begin
-            tag_free = !groups_9_valid & !leaving_9_valid;
+            tag_free = tag_free | (!groups_9_valid & !leaving_9_valid);
         end
         if (tag == 5'd10) begin
-            tag_free = !groups_10_valid & !leaving_10_valid;
+            tag_free = tag_free | (!groups_10_valid & !leaving_10_valid);
         end
         if (tag == 5'd11) begin
-            tag_free = !groups_11_valid & !leaving_11_valid;
+            tag_free = tag_free | (!groups_11_valid & !leaving_11_valid);
         end
         if (tag == 5'd12) begin
-            tag_free = !groups_12_valid & !leaving_12_valid;
+            tag_free = tag_free | (!groups_12_valid & !leaving_12_valid);
         end
         if (tag == 5'd13) begin
-            tag_free = !groups_13_valid & !leaving_13_valid;
+            tag_free = tag_free | (!groups_13_valid & !leaving_13_valid);
         end
         if (tag == 5'd14) begin
-            tag_free = !groups_14_valid & !leaving_14_valid;
+            tag_free = tag_free | (!groups_14_valid & !leaving_14_valid);
         end
         if (tag == 5'd15) begin
-            tag_free = !groups_15_valid & !leaving_15_valid;
+            tag_free = tag_free | (!groups_15_valid & !leaving_15_valid);
         end
         if (tag == 5'd16) begin
-            tag_free = !groups_16_valid & !leaving_16_valid;
+            tag_free = tag_free | (!groups_16_valid & !leaving_16_valid);
         end
         if (tag == 5'd17) begin
-            tag_free = !groups_17_valid & !leaving_17_valid;
+            tag_free = tag_free | (!groups_17_valid & !leaving_17_valid);
         end
         if (tag == 5'd18) begin
-            tag_free = !groups_18_valid & !leaving_18_valid;
+            tag_free = tag_free | (!groups_18_valid & !leaving_18_valid);
         end
         if (tag == 5'd19) begin
-            tag_free = !groups_19_valid & !leaving_19_valid;
+            tag_free = tag_free | (!groups_19_valid & !leaving_19_valid);
         end
         if (tag == 5'd20) begin
-            tag_free = !groups_20_valid & !leaving_20_valid;
+            tag_free = tag_free | (!groups_20_valid & !leaving_20_valid);
         end
         if (tag == 5'd21) begin
-            tag_free = !groups_21_valid & !leaving_21_valid;
+            tag_free = tag_free | (!groups_21_valid & !leaving_21_valid);
         end
         if (tag == 5'd22) begin
-            tag_free = !groups_22_valid & !leaving_22_valid;
+            tag_free = tag_free | (!groups_22_valid & !leaving_22_valid);
         end
         if (tag == 5'd23) begin
-            tag_free = !groups_23_valid & !leaving_23_valid;
+            tag_free = tag_free | (!groups_23_valid & !leaving_23_valid);
         end
         if (tag == 5'd24) begin
-            tag_free = !groups_24_valid & !leaving_24_valid;
+            tag_free = tag_free | (!groups_24_valid & !leaving_24_valid);
         end
         if (tag == 5'd25) begin
-            tag_free = !groups_25_valid & !leaving_25_valid;
+            tag_free = tag_free | (!groups_25_valid & !leaving_25_valid);
         end
         if (tag == 5'd26) begin
-            tag_free = !groups_26_valid & !leaving_26_valid;
+            tag_free = tag_free | (!groups_26_valid & !leaving_26_valid);
         end
         if (tag == 5'd27) begin
-            tag_free = !groups_27_valid & !leaving_27_valid;
+            tag_free = tag_free | (!groups_27_valid & !leaving_27_valid);
         end
         if (tag == 5'd28) begin
-            tag_free = !groups_28_valid & !leaving_28_valid;
+            tag_free = tag_free | (!groups_28_valid & !leaving_28_valid);
         end
         if (tag == 5'd29) begin
-            tag_free = !groups_29_valid & !leaving_29_valid;
+            tag_free = tag_free | (!groups_29_valid & !leaving_29_valid);
         end
         if (tag == 5'd30) begin
-            tag_free = !groups_30_valid & !leaving_30_valid;
+            tag_free = tag_free | (!groups_30_valid & !leaving_30_valid);
         end
         if (tag == 5'd31) begin
-            tag_free = !groups_31_valid & !leaving_31_valid;
+            tag_free = tag_free | (!groups_31_valid & !leaving_31_valid);
         end
     end
     wire misses = known & !hit;
@@ -1119,100 +1152,164 @@ module state_cache (
     always_comb begin
         leaves = 29'd0;
         if (filled_m_data == 5'd0) begin
-            leaves = groups_0;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_0_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_0_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_0_tail;
         end
         if (filled_m_data == 5'd1) begin
-            leaves = groups_1;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_1_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_1_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_1_tail;
         end
         if (filled_m_data == 5'd2) begin
-            leaves = groups_2;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_2_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_2_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_2_tail;
         end
         if (filled_m_data == 5'd3) begin
-            leaves = groups_3;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_3_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_3_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_3_tail;
         end
         if (filled_m_data == 5'd4) begin
-            leaves = groups_4;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_4_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_4_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_4_tail;
         end
         if (filled_m_data == 5'd5) begin
-            leaves = groups_5;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_5_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_5_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_5_tail;
         end
         if (filled_m_data == 5'd6) begin
-            leaves = groups_6;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_6_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_6_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_6_tail;
         end
         if (filled_m_data == 5'd7) begin
-            leaves = groups_7;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_7_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_7_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_7_tail;
         end
         if (filled_m_data == 5'd8) begin
-            leaves = groups_8;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_8_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_8_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_8_tail;
         end
         if (filled_m_data == 5'd9) begin
-            leaves = groups_9;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_9_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_9_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_9_tail;
         end
         if (filled_m_data == 5'd10) begin
-            leaves = groups_10;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_10_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_10_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_10_tail;
         end
         if (filled_m_data == 5'd11) begin
-            leaves = groups_11;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_11_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_11_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_11_tail;
         end
         if (filled_m_data == 5'd12) begin
-            leaves = groups_12;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_12_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_12_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_12_tail;
         end
         if (filled_m_data == 5'd13) begin
-            leaves = groups_13;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_13_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_13_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_13_tail;
         end
         if (filled_m_data == 5'd14) begin
-            leaves = groups_14;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_14_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_14_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_14_tail;
         end
         if (filled_m_data == 5'd15) begin
-            leaves = groups_15;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_15_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_15_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_15_tail;
         end
         if (filled_m_data == 5'd16) begin
-            leaves = groups_16;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_16_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_16_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_16_tail;
         end
         if (filled_m_data == 5'd17) begin
-            leaves = groups_17;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_17_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_17_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_17_tail;
         end
         if (filled_m_data == 5'd18) begin
-            leaves = groups_18;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_18_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_18_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_18_tail;
         end
         if (filled_m_data == 5'd19) begin
-            leaves = groups_19;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_19_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_19_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_19_tail;
         end
         if (filled_m_data == 5'd20) begin
-            leaves = groups_20;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_20_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_20_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_20_tail;
         end
         if (filled_m_data == 5'd21) begin
-            leaves = groups_21;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_21_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_21_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_21_tail;
         end
         if (filled_m_data == 5'd22) begin
-            leaves = groups_22;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_22_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_22_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_22_tail;
         end
         if (filled_m_data == 5'd23) begin
-            leaves = groups_23;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_23_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_23_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_23_tail;
         end
         if (filled_m_data == 5'd24) begin
-            leaves = groups_24;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_24_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_24_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_24_tail;
         end
         if (filled_m_data == 5'd25) begin
-            leaves = groups_25;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_25_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_25_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_25_tail;
         end
         if (filled_m_data == 5'd26) begin
-            leaves = groups_26;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_26_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_26_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_26_tail;
         end
         if (filled_m_data == 5'd27) begin
-            leaves = groups_27;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_27_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_27_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_27_tail;
         end
         if (filled_m_data == 5'd28) begin
-            leaves = groups_28;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_28_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_28_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_28_tail;
         end
         if (filled_m_data == 5'd29) begin
-            leaves = groups_29;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_29_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_29_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_29_tail;
         end
         if (filled_m_data == 5'd30) begin
-            leaves = groups_30;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_30_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_30_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_30_tail;
         end
         if (filled_m_data == 5'd31) begin
-            leaves = groups_31;
+            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_31_slot;
+            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_31_head;
+            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_31_tail;
         end
     end
     wire ends_group = leaves_head == leaves_tail;
