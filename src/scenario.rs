@@ -777,9 +777,10 @@ mod tests {
             );
         }
         assert_eq!(documented("Scenarios"), known);
-        let design = "name = \"d\"\nclock = \"250MHz\"\n\
+        let design = "name = \"d\"\nclock = \"250MHz\"\npush = true\n\
                       modules = [{ slot = \"egress\", kind = \"vlan\", vlan = 1 }, \
                       { slot = \"egress\", kind = \"firewall\", rules = 1 }, \
+                      { slot = \"ingress\", kind = \"capture\", snap = 64 }, \
                       { slot = \"ingress\", kind = \"splice\", places = 8 }]\n";
         let design = Document::parse(Path::new("d.toml"), design.into()).unwrap();
         let point = DesignPoint::from_document(&design).unwrap();
