@@ -119,6 +119,8 @@ pub struct RtlNic {
     gap: Option<Gap>,
     /// Cycles in a row in which nothing moved although the NIC was not quiescent.
     silent: u64,
+    /// Until then the host's answers are what the NIC waits for.
+    owed_until: Time,
     drops: [u64; Drop::ALL.len()],
     demand: Demand,
     /// Which probes are those of protocol units.
@@ -165,6 +167,7 @@ impl RtlNic {
             rest: Rest::default(),
             gap: None,
             silent: 0,
+            owed_until: Time::ZERO,
             drops: [0; Drop::ALL.len()],
             demand: Demand::default(),
             protocol: ports
@@ -295,7 +298,7 @@ impl RtlNic {
     fn evaluate(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
         let now = self.now;
         let in_reset = self.edge < RESET_CYCLES;
-        self.pcie.edge(now);
+        self.pcie.edge(now)?;
         let (mut frame_beat, mut completion, mut access) = (None, None, None);
         let (mut tx_ready, mut up_ready) = (false, false);
         if !in_reset {
@@ -433,6 +436,13 @@ impl RtlNic {
                 passages.dropped(now, reason);
             }
         }
+        // While the host owes an answer for long, its timeout is what ends the wait.
+        // Then what waited gets as long again to move.
+        let patience = self.config.clock.edge(self.config.stall_bound / 2);
+        if now > patience && self.pcie.waits_since(now.since(patience)) {
+            self.owed_until = now + patience;
+        }
+        let owed = now < self.owed_until;
         let mut moved = moved;
         for (stage, probe) in self.ports.probes(outputs) {
             let refused = self.monitor.waiting(stage);
@@ -456,7 +466,7 @@ impl RtlNic {
                     trace.enter(now, stage, probe.ticket, probe.flow);
                 }
             }
-            if waiting >= self.config.stall_bound {
+            if waiting >= self.config.stall_bound && !owed {
                 return Err(Fault::Stalled {
                     stage: self.monitor.name(stage).to_owned(),
                     cycles: waiting,
@@ -464,7 +474,7 @@ impl RtlNic {
                 });
             }
         }
-        self.silent = if moved { 0 } else { self.silent + 1 };
+        self.silent = if moved || owed { 0 } else { self.silent + 1 };
         if self.silent >= self.config.stall_bound {
             let matrix = self.monitor.matrix(self.edge + 1);
             return Err(Fault::Silent {
@@ -605,6 +615,8 @@ impl Component for RtlNic {
         vec![
             Counter::new("clock_cycles", self.edge),
             Counter::new("evaluated_cycles", self.evaluated),
+            Counter::new("read_timeouts", self.pcie.timeouts().0),
+            Counter::new("late_completions", self.pcie.timeouts().1),
             Counter::new("rx_frames", received.frames),
             Counter::new("rx_bytes", received.bytes),
             Counter::new("tx_frames", sent.frames),

@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, VecDeque};
 const LIMIT: usize = 8 << 20;
 /// Tags from here on are those of descriptor reads.
 const DESCRIPTOR_TAGS: u64 = 128;
+/// Bits of a read's number that are its tag.
+const TAGS: u64 = 0xff;
 /// Bit of a ticket at which its kind starts.
 const KIND_SHIFT: u32 = 22;
 /// Stage at which a received frame first shows its ticket.
@@ -260,6 +262,7 @@ impl PassageRecorder {
                 bar, offset, data, ..
             } if *bar == BAR => self.register(at, *offset, data),
             Message::DmaReadCompletion { req_id, data } => {
+                let req_id = &(req_id & TAGS);
                 if let Some(burst) = self.bursts.get_mut(req_id) {
                     burst.data = data.to_vec();
                 }
@@ -294,6 +297,8 @@ impl PassageRecorder {
         match message {
             Message::DmaWrite { addr, data, .. } => self.written(now, left, *addr, data),
             Message::DmaRead { req_id, addr, len } => {
+                // A read that is asked again has a number of its own above its tag.
+                let req_id = &(req_id & TAGS);
                 if *req_id < DESCRIPTOR_TAGS {
                     self.open_reads.insert(*req_id, self.log.reads.len());
                     self.log.reads.push(PayloadRead {

@@ -1,5 +1,7 @@
 //! Broken rules of the link.
 
+use hallux_channel::Time;
+
 /// The NIC or the host broke a rule of the link.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -72,6 +74,23 @@ pub enum Error {
     UnknownMmio {
         /// The tag.
         tag: u8,
+    },
+    /// A read was never answered.
+    #[error(
+        "the host does not answer the read of {bytes} bytes at {address:#x} (tag {tag}), asked {times} times since {first}; \
+         does the host still run, and is the address mapped?"
+    )]
+    Timeout {
+        /// The tag.
+        tag: u8,
+        /// Bus address.
+        address: u64,
+        /// Its bytes.
+        bytes: u16,
+        /// How often it was asked.
+        times: u32,
+        /// When it was asked first.
+        first: Time,
     },
     /// The host completes a read that is not in flight, or with the wrong length.
     #[error("the host answers read {request} with {bytes} bytes; {problem}")]

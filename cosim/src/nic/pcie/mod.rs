@@ -15,6 +15,7 @@
 
 mod downstream;
 mod error;
+mod overdue;
 mod parameters;
 mod tlp;
 mod traffic;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use downstream::{Access, Downstream};
 use hallux_channel::{InterruptKind, Message, Random, Time};
 use hallux_toe::interface;
+use overdue::Overdue;
 use std::collections::{BTreeMap, VecDeque};
 use traffic::Cost;
 use upstream::{COMPLETION, MSIX, READ, Request, Upstream, WRITE};
@@ -81,6 +83,7 @@ pub struct PcieLink {
     msix_disabled: bool,
     /// Accesses outside the NIC's registers.
     unclaimed: u64,
+    overdue: Overdue,
     outgoing: VecDeque<(Time, Message)>,
 }
 
@@ -106,6 +109,7 @@ impl PcieLink {
             host_writes: BTreeMap::new(),
             msix_disabled: false,
             unclaimed: 0,
+            overdue: Overdue::new(parameters.tags),
             outgoing: VecDeque::new(),
             parameters,
         })
@@ -128,7 +132,21 @@ impl PcieLink {
 
     /// When the link next has something for the NIC without a further message.
     pub fn next_due(&self) -> Time {
-        self.upstream.next_due().min(self.downstream.next_due())
+        let overdue = self.overdue.oldest() + self.parameters.completion_timeout;
+        self.upstream
+            .next_due()
+            .min(self.downstream.next_due())
+            .min(overdue)
+    }
+
+    /// Reads that were not answered in time and asked again, and answers that came after that.
+    pub fn timeouts(&self) -> (u64, u64) {
+        (self.overdue.timeouts, self.overdue.late)
+    }
+
+    /// The host owes an answer to a read that was asked before `since`, or more than once.
+    pub fn waits_since(&self, since: Time) -> bool {
+        self.overdue.retries() || self.overdue.oldest() < since
     }
 
     /// No request is half-assembled and no read waits for credit.
@@ -148,7 +166,9 @@ impl PcieLink {
                     bytes: data.len(),
                     problem,
                 };
-                let tag = u8::try_from(req_id).map_err(|_| wrong("no read has this number"))?;
+                let Some(tag) = self.overdue.answered(req_id).map_err(wrong)? else {
+                    return Ok(());
+                };
                 let (_, length) = self
                     .downstream
                     .read(tag)
@@ -207,19 +227,24 @@ impl PcieLink {
         self.next_host_request
     }
 
-    /// A clock edge at `now`: moves packets, and answers what is not the NIC's.
-    pub fn edge(&mut self, now: Time) {
+    /// A clock edge at `now`: moves packets, asks again what was not answered in time, and
+    /// answers what is not the NIC's.
+    ///
+    /// # Errors
+    /// A read was asked as often as the link allows.
+    pub fn edge(&mut self, now: Time) -> Result<(), Error> {
         self.downstream
             .advance(now, &self.parameters, &mut self.traffic);
+        while let Some(read) = self.overdue.again(now, &self.parameters)? {
+            self.upstream.wait(read);
+        }
         while let Some((end, read)) =
             self.upstream
                 .release(now, &self.parameters, &mut self.traffic)
         {
-            let message = Message::DmaRead {
-                req_id: u64::from(read.tag),
-                addr: read.address,
-                len: read.bytes,
-            };
+            let (addr, len) = (read.address, read.bytes);
+            let req_id = self.overdue.asks(end, read);
+            let message = Message::DmaRead { req_id, addr, len };
             self.outgoing.push_back((end, message));
         }
         while let Some(access) = self.downstream.access(now) {
@@ -235,6 +260,7 @@ impl PcieLink {
                 Some(_) => self.word_written(now, access.request),
             }
         }
+        Ok(())
     }
 
     /// The completion beat that the NIC gets at the edge `now`.
@@ -326,7 +352,7 @@ impl PcieLink {
                 self.downstream
                     .start(tag, address, u64::from(request.bytes));
                 self.upstream.wait(request);
-                self.edge(now);
+                self.edge(now)?;
             }
             _ => {}
         }

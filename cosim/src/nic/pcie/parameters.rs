@@ -38,6 +38,10 @@ pub struct LinkParameters {
     pub credit_return: Time,
     /// Bytes that the device buffers before its queue is held up.
     pub upstream_buffer: u64,
+    /// A read that is not answered for so long is asked again.
+    pub completion_timeout: Time,
+    /// How often; then the link gives up.
+    pub completion_retries: u32,
 }
 
 impl Default for LinkParameters {
@@ -58,6 +62,8 @@ impl Default for LinkParameters {
             non_posted_headers: 256,
             credit_return: Time::from_ns(250),
             upstream_buffer: 2048,
+            completion_timeout: Time::from_ms(10),
+            completion_retries: 3,
         }
     }
 }
@@ -142,6 +148,12 @@ impl LinkParameters {
                 u64::from(self.posted_data),
                 self.posted_data >= payload_units,
                 "at least one maximum payload (in units of 16 bytes) is needed",
+            ),
+            (
+                "completion_timeout",
+                self.completion_timeout.ns(),
+                self.completion_timeout > Time::ZERO,
+                "more than zero is",
             ),
             (
                 "non_posted_headers",

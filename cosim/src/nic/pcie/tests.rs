@@ -135,7 +135,7 @@ fn a_completion_arrives_in_full_beats_after_the_root_latency() {
     let mut collected = vec![];
     let mut first = None;
     for edge in (100..1000).step_by(4) {
-        link.edge(ns(edge));
+        link.edge(ns(edge)).unwrap();
         if let Some(beat) = link.completion(ns(edge)) {
             first.get_or_insert(edge);
             assert_eq!(usize::from(beat.offset), collected.len());
@@ -168,7 +168,7 @@ fn completions_of_different_reads_interleave_and_keep_their_own_order() {
     let mut next = [0; 32];
     let mut order = vec![];
     for edge in (200..4000).step_by(4) {
-        link.edge(ns(edge));
+        link.edge(ns(edge)).unwrap();
         if let Some(beat) = link.completion(ns(edge)) {
             assert_eq!(beat.offset, next[usize::from(beat.tag)]);
             next[usize::from(beat.tag)] += BUS_BYTES as u16;
@@ -197,9 +197,10 @@ fn a_read_without_credit_lets_writes_pass_and_is_passed_by_nothing_before_it() {
     assert_eq!(kinds, ["DMA read", "DMA write"]);
     let due = link.next_due();
     assert!(due > ns(250) && due < ns(260), "{due}");
-    link.edge(due);
+    link.edge(due).unwrap();
     assert_eq!(sent(&mut link).len(), 1);
-    assert_eq!(link.next_due(), Time::NEVER);
+    // Nothing is due but the timeouts of the reads.
+    assert!(link.next_due() >= link.parameters.completion_timeout);
 }
 
 #[test]
@@ -250,7 +251,7 @@ fn host_accesses_become_words() {
     .unwrap();
     let mut seen = vec![];
     for edge in (0..100).step_by(4) {
-        link.edge(ns(edge));
+        link.edge(ns(edge)).unwrap();
         if let Some(word) = link.mmio(ns(edge)) {
             link.mmio_taken(ns(edge), word);
             if !word.write {
@@ -305,4 +306,81 @@ fn impossible_parameters_are_refused() {
         error.to_string(),
         "PCIe lanes = 3 is impossible; 1, 2, 4, 8 or 16 is"
     );
+}
+
+/// A link whose reads are asked again after 1 us, once.
+fn impatient() -> PcieLink {
+    let parameters = LinkParameters {
+        completion_timeout: ns(1_000),
+        completion_retries: 1,
+        ..LinkParameters::default()
+    };
+    PcieLink::new(parameters, BUS_BYTES, Seed(1).stream("root")).unwrap()
+}
+
+/// Numbers of the reads that have left.
+fn reads(link: &mut PcieLink) -> Vec<u64> {
+    let number = |(_, message)| match message {
+        Message::DmaRead { req_id, .. } => req_id,
+        other => panic!("{other:?}"),
+    };
+    sent(link).into_iter().map(number).collect()
+}
+
+fn answer(req_id: u64) -> Message {
+    let data = Bytes::from_static(&[7; 64]);
+    Message::DmaReadCompletion { req_id, data }
+}
+
+#[test]
+fn an_unanswered_read_is_asked_again_and_the_late_answer_is_known() {
+    let mut link = impatient();
+    link.accept(ns(0), &beat(READ, 4096, 64, 9)).unwrap();
+    assert_eq!(reads(&mut link), [9]);
+    let due = link.next_due();
+    assert!((ns(1_000)..ns(1_100)).contains(&due), "{due}");
+    link.edge(Time::from_ps(due.ps() - 1)).unwrap();
+    assert_eq!(reads(&mut link), Vec::<u64>::new());
+    link.edge(due).unwrap();
+    let again = reads(&mut link);
+    assert_eq!((again.len(), again[0] as u8), (1, 9));
+    assert_ne!(again[0], 9, "it can be told from the first");
+    // The answer to the first comes after all, then that to the second, of which one is used.
+    link.receive(due + ns(100), answer(9)).unwrap();
+    link.receive(due + ns(200), answer(again[0])).unwrap();
+    assert_eq!(link.timeouts(), (1, 1));
+    let mut beats = 0;
+    for edge in (0..1_000).map(|n| due + ns(4 * n)) {
+        link.edge(edge).unwrap();
+        beats += u32::from(link.completion(edge).is_some());
+    }
+    assert_eq!((beats, link.reads_in_flight()), (1, 0));
+    assert!(matches!(
+        link.receive(due + ns(9_000), answer(again[0])),
+        Err(Error::Completion { .. })
+    ));
+    assert!(link.next_due().is_never());
+}
+
+#[test]
+fn a_read_that_is_never_answered_ends_with_its_name() {
+    let mut link = impatient();
+    link.accept(ns(0), &beat(READ, 0xabc0, 64, 9)).unwrap();
+    let due = link.next_due();
+    link.edge(due).unwrap();
+    let error = link.edge(due + ns(1_100)).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Timeout {
+                tag: 9,
+                address: 0xabc0,
+                bytes: 64,
+                times: 2,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("0xabc0"), "{error}");
 }
