@@ -11,7 +11,7 @@
 //!   it and once with waits that only spin, as SimBricks' own do.
 //!
 //! The speed is simulated time per wall time, from the first simulated instant to the
-//! last; starting processes does not count.
+//! last; starting processes and bringing their reports together does not count.
 
 use crate::commands::bench::median;
 use crate::model::{self, Abilities};
