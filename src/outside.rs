@@ -76,8 +76,8 @@ impl Signals {
     }
 }
 
-/// Establishes the channels of `ports` and runs until the end: `--until`, a signal, or
-/// fewer than `needed` peers are left. Tells addresses before, states and counters after.
+/// Establishes the channels of `ports` and runs until the end: `--until`, or without it when
+/// fewer than `needed` peers are left, or a signal. Tells addresses before, states and counters after.
 ///
 /// # Errors
 /// A channel cannot be established or breaks, or the component fails.
@@ -102,6 +102,12 @@ pub fn run(
         .map(|port| (port.address.clone(), port.role.clone()))
         .collect();
     let endpoints = establish_all(channels, &options)?;
+    // An end that is given holds, whoever ends before: how far this one is when it hears of that is up
+    // to the processor.
+    let needed = match arguments.until {
+        Some(_) => 0,
+        None => needed,
+    };
     let watch = Arc::new(Mutex::new(Watch::new(needed, endpoints.len())));
     let mut links = vec![];
     for (number, (port, endpoint)) in ports.iter().zip(endpoints).enumerate() {
