@@ -66,7 +66,10 @@ by_hand() {
 # Processor seconds of a command and all it starts.
 seconds() {
     local TIMEFORMAT='%U %S'
-    { time "$@" >/dev/null; } 2>&1 | awk 'END { printf "%.2f\n", $1 + $2 }'
+    { time "$@" >/dev/null 2>errors; } 2>&1 | awk 'END { printf "%.2f\n", $1 + $2 }' || {
+        cat errors >&2
+        return 1
+    }
 }
 
 median() {
