@@ -80,11 +80,11 @@ sweep
 models=$(find "$HALLUX_CACHE" -name model.so | wc -l)
 echo "models compiled for 32 points whose RTL differs in 8 ways: $models (at most 8)"
 for _ in $(seq "$repetitions"); do
-    seconds sweep >>swept
-    seconds by_hand >>run
+    seconds sweep >>sweep.seconds
+    seconds by_hand >>hand.seconds
 done
-swept=$(median <swept)
-run=$(median <run)
+swept=$(median <sweep.seconds)
+run=$(median <hand.seconds)
 awk -v swept="$swept" -v run="$run" 'BEGIN {
     printf "processor time of the sweep %.2f s, of the same 32 runs by hand %.2f s: %+.1f %% (at most +3 %%)\n",
         swept, run, 100 * (swept / run - 1)
