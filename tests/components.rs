@@ -71,6 +71,12 @@ fn appears(place: &Place, name: &str) {
 
 /// The scenario in five processes; the NIC of the server is observed.
 fn five(place: &Place, options: &str) -> Vec<Ended> {
+    let parts = five_of_which_one_differs(place, options, options);
+    parts.map(Ended::succeeds).into()
+}
+
+/// The same, with other options for the wire.
+fn five_of_which_one_differs(place: &Place, options: &str, of_the_wire: &str) -> [Ended; 5] {
     let start = |line: String| Started::new(place, &format!("{line} {options}"));
     let nic = |side: &str, more: &str| {
         start(format!(
@@ -86,13 +92,14 @@ fn five(place: &Place, options: &str) -> Vec<Ended> {
     let parts = [
         nic("server", "--pcapng parts.pcapng --pcie-log parts.tsv"),
         nic("client", ""),
-        start(format!(
-            "net wire connect:server.eth:{ETH} connect:client.eth:{ETH}"
-        )),
+        Started::new(
+            place,
+            &format!("net wire connect:server.eth:{ETH} connect:client.eth:{ETH} {of_the_wire}"),
+        ),
         host("server"),
         host("client"),
     ];
-    parts.map(|part| part.ends(LONG).succeeds()).into()
+    parts.map(|part| part.ends(LONG))
 }
 
 #[test]
@@ -131,6 +138,16 @@ fn five_processes_do_to_the_byte_what_one_does() {
             .all(|name| !name.ends_with(".pcie") && !name.ends_with(".eth")),
         "{left:?}"
     );
+}
+
+/// How far a component is when it hears that a peer is gone is up to the processor.
+#[test]
+fn a_given_end_holds_although_a_peer_ends_before() {
+    let parts = five_of_which_one_differs(&rpc_place(), "--until 30us", "--until 10us");
+    for (part, end) in parts.iter().zip(["30us", "30us", "10us", "30us", "30us"]) {
+        let reached = format!("simulated {end} in");
+        assert!(part.stderr.contains(&reached), "{end}: {part:#?}");
+    }
 }
 
 /// Without a time to end at, the client's work ends the run of all.
