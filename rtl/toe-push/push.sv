@@ -117,8 +117,8 @@ module push (
     logic [15:0] flow;
     logic [7:0] generation;
     logic [6:0] bytes;
-    logic [511:0] payload;
-    logic complete;
+    logic described;
+    logic arriving;
     logic kept_0;
     logic kept_1;
     logic kept_2;
@@ -159,7 +159,22 @@ module push (
     logic promised_5;
     logic promised_6;
     logic promised_7;
-    logic [511:0] data_read_data;
+    logic data_0_write_enable;
+    logic [63:0] data_0_read_data;
+    logic data_1_write_enable;
+    logic [63:0] data_1_read_data;
+    logic data_2_write_enable;
+    logic [63:0] data_2_read_data;
+    logic data_3_write_enable;
+    logic [63:0] data_3_read_data;
+    logic data_4_write_enable;
+    logic [63:0] data_4_read_data;
+    logic data_5_write_enable;
+    logic [63:0] data_5_read_data;
+    logic data_6_write_enable;
+    logic [63:0] data_6_read_data;
+    logic data_7_write_enable;
+    logic [63:0] data_7_read_data;
     logic [2:0] next;
     logic [386:0] events_s_data;
     logic events_s_valid;
@@ -182,9 +197,11 @@ module push (
     logic serves_almost_full;
     logic second;
     logic taken_up;
+    logic [511:0] payload;
     logic hit;
     logic [2:0] found;
     logic [541:0] completion;
+    logic broken;
 
     wire [2:0] s_data_bar = s_data[2:0];
     wire s_data_write = s_data[3];
@@ -213,38 +230,54 @@ module push (
     always_comb begin
         taken_up = 1'b0;
         if (next == 3'd0) begin
-            taken_up = promised_0;
+            taken_up = promised_0 | kept_0;
         end
         if (next == 3'd1) begin
-            taken_up = promised_1;
+            taken_up = promised_1 | kept_1;
         end
         if (next == 3'd2) begin
-            taken_up = promised_2;
+            taken_up = promised_2 | kept_2;
         end
         if (next == 3'd3) begin
-            taken_up = promised_3;
+            taken_up = promised_3 | kept_3;
         end
         if (next == 3'd4) begin
-            taken_up = promised_4;
+            taken_up = promised_4 | kept_4;
         end
         if (next == 3'd5) begin
-            taken_up = promised_5;
+            taken_up = promised_5 | kept_5;
         end
         if (next == 3'd6) begin
-            taken_up = promised_6;
+            taken_up = promised_6 | kept_6;
         end
         if (next == 3'd7) begin
-            taken_up = promised_7;
+            taken_up = promised_7 | kept_7;
         end
     end
-    wire commits = complete & !taken_up & events_s_ready;
-    wire takes = !complete | commits;
+    wire commits = described & !taken_up & events_s_ready;
+    wire takes = !described | commits;
     assign s_ready = slot ? takes : m_ready;
     wire comes = s_valid & slot & takes;
-    wire [6:0] bytes_1 = (word == 4'd2) ? s_data[66:60] /* data[38:32] */ : bytes;
-    wire [6:0] last_word_whole = bytes_1 + 7'd7;
-    wire [3:0] last_word = 4'd2 + last_word_whole[6:3];
-    assign events_s_valid = complete & !taken_up;
+    assign data_0_write_enable = comes & (word == 4'd3);
+    assign data_1_write_enable = comes & (word == 4'd4);
+    assign data_2_write_enable = comes & (word == 4'd5);
+    assign data_3_write_enable = comes & (word == 4'd6);
+    assign data_4_write_enable = comes & (word == 4'd7);
+    assign data_5_write_enable = comes & (word == 4'd8);
+    assign data_6_write_enable = comes & (word == 4'd9);
+    assign data_7_write_enable = comes & (word == 4'd10);
+    always_comb begin
+        payload = 512'd0;
+        payload[63:0] = data_0_read_data;
+        payload[127:64] = data_1_read_data;
+        payload[191:128] = data_2_read_data;
+        payload[255:192] = data_3_read_data;
+        payload[319:256] = data_4_read_data;
+        payload[383:320] = data_5_read_data;
+        payload[447:384] = data_6_read_data;
+        payload[511:448] = data_7_read_data;
+    end
+    assign events_s_valid = described & !taken_up;
     assign events_s_data = {263'd0, tx_bump, rx_bump, 10'd0, generation, flow, 3'd5, ticket, 2'd2};
     assign m_event_data = events_m_data;
     assign m_event_valid = events_m_valid;
@@ -310,7 +343,7 @@ module push (
         completion = {
             !more,
             more ? 8'd64 : serves_m_data[18:11] /* bytes[7:0] */,
-            data_read_data,
+            payload,
             13'd0,
             serves_m_data_tag
         };
@@ -322,7 +355,7 @@ module push (
     end
     assign m_cpl_data = s_cpl_valid ? s_cpl_data : completion;
     wire handed_over = serves & !more;
-    wire [63:0] end_ = address + {57'd0, bytes};
+    wire fits = (|bytes) & (bytes <= 7'd64);
     wire touches_0 = (s_read_data_address < ends_0) & (begins_0 < read_end);
     wire touches_1 = (s_read_data_address < ends_1) & (begins_1 < read_end);
     wire touches_2 = (s_read_data_address < ends_2) & (begins_2 < read_end);
@@ -331,15 +364,112 @@ module push (
     wire touches_5 = (s_read_data_address < ends_5) & (begins_5 < read_end);
     wire touches_6 = (s_read_data_address < ends_6) & (begins_6 < read_end);
     wire touches_7 = (s_read_data_address < ends_7) & (begins_7 < read_end);
-    assign idle = !complete & !(|events_level) & !reads_m_valid & !(|serves_level);
+    always_comb begin
+        broken = forget;
+        if ((next == 3'd0) & asked & touches_0) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd1) & asked & touches_1) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd2) & asked & touches_2) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd3) & asked & touches_3) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd4) & asked & touches_4) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd5) & asked & touches_5) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd6) & asked & touches_6) begin
+            broken = 1'b1;
+        end
+        if ((next == 3'd7) & asked & touches_7) begin
+            broken = 1'b1;
+        end
+    end
+    wire arrives = (arriving & !broken) | (commits & fits);
+    wire [6:0] last_word_whole = bytes + 7'd7;
+    wire [3:0] last_word = 4'd2 + last_word_whole[6:3];
+    wire arrived = arrives & comes & (word > 4'd2) & (word == last_word);
+    wire anew = comes & (word == 4'd2);
+    wire [63:0] end_ = address + {57'd0, bytes};
+    wire touches_0_1 = (s_read_data_address < ends_0) & (begins_0 < read_end);
+    wire touches_1_1 = (s_read_data_address < ends_1) & (begins_1 < read_end);
+    wire touches_2_1 = (s_read_data_address < ends_2) & (begins_2 < read_end);
+    wire touches_3_1 = (s_read_data_address < ends_3) & (begins_3 < read_end);
+    wire touches_4_1 = (s_read_data_address < ends_4) & (begins_4 < read_end);
+    wire touches_5_1 = (s_read_data_address < ends_5) & (begins_5 < read_end);
+    wire touches_6_1 = (s_read_data_address < ends_6) & (begins_6 < read_end);
+    wire touches_7_1 = (s_read_data_address < ends_7) & (begins_7 < read_end);
+    assign idle = !described & !(|events_level) & !reads_m_valid & !(|serves_level);
 
-    register_file_512x8 u_data (
+    register_file_64x8 u_data_0 (
         .clk(clk),
-        .write_enable(commits),
+        .write_enable(data_0_write_enable),
         .write_address(next),
-        .write_data(payload),
+        .write_data(s_data_data),
         .read_address(serves_m_data_place),
-        .read_data(data_read_data)
+        .read_data(data_0_read_data)
+    );
+    register_file_64x8 u_data_1 (
+        .clk(clk),
+        .write_enable(data_1_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_1_read_data)
+    );
+    register_file_64x8 u_data_2 (
+        .clk(clk),
+        .write_enable(data_2_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_2_read_data)
+    );
+    register_file_64x8 u_data_3 (
+        .clk(clk),
+        .write_enable(data_3_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_3_read_data)
+    );
+    register_file_64x8 u_data_4 (
+        .clk(clk),
+        .write_enable(data_4_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_4_read_data)
+    );
+    register_file_64x8 u_data_5 (
+        .clk(clk),
+        .write_enable(data_5_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_5_read_data)
+    );
+    register_file_64x8 u_data_6 (
+        .clk(clk),
+        .write_enable(data_6_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_6_read_data)
+    );
+    register_file_64x8 u_data_7 (
+        .clk(clk),
+        .write_enable(data_7_write_enable),
+        .write_address(next),
+        .write_data(s_data_data),
+        .read_address(serves_m_data_place),
+        .read_data(data_7_read_data)
     );
     fifo_387x8_forward u_events (
         .clk(clk),
@@ -378,7 +508,7 @@ module push (
 
     always_ff @(posedge clk) begin
         if (commits) begin
-            complete <= 1'b0;
+            described <= 1'b0;
         end
         if (comes) begin
             case (word)
@@ -393,34 +523,10 @@ module push (
                     flow <= s_data[43:28] /* data[15:0] */;
                     generation <= s_data[51:44] /* data[23:16] */;
                     bytes <= s_data[66:60] /* data[38:32] */;
+                    described <= 1'b1;
                 end
                 default: ;
             endcase
-            if (word == 4'd3) begin
-                payload[63:0] <= s_data_data;
-            end
-            if (word == 4'd4) begin
-                payload[127:64] <= s_data_data;
-            end
-            if (word == 4'd5) begin
-                payload[191:128] <= s_data_data;
-            end
-            if (word == 4'd6) begin
-                payload[255:192] <= s_data_data;
-            end
-            if (word == 4'd7) begin
-                payload[319:256] <= s_data_data;
-            end
-            if (word == 4'd8) begin
-                payload[383:320] <= s_data_data;
-            end
-            if (word == 4'd9) begin
-                payload[447:384] <= s_data_data;
-            end
-            if (word == 4'd10) begin
-                payload[511:448] <= s_data_data;
-            end
-            complete <= (word >= 4'd2) & (word == last_word);
         end
         if (commits) begin
             ticket <= ticket + 21'd1;
@@ -428,10 +534,11 @@ module push (
         if (serves) begin
             second <= more;
         end
-        if (commits & (|bytes)) begin
+        arriving <= arrives & !arrived & !anew;
+        if (arrived) begin
             next <= next + 3'd1;
         end
-        if ((asked & touches_0) | forget) begin
+        if ((asked & touches_0_1) | forget | (described & (next == 3'd0))) begin
             kept_0 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd0)) begin
@@ -440,8 +547,10 @@ module push (
         if (asked & hit & (found == 3'd0)) begin
             promised_0 <= 1'b1;
         end
+        if (arrived & (next == 3'd0)) begin
+            kept_0 <= 1'b1;
+        end
         if (commits & (next == 3'd0)) begin
-            kept_0 <= |bytes;
             begins_0 <= address;
             ends_0 <= end_;
             lengths_0 <= bytes;
@@ -450,7 +559,7 @@ module push (
             kept_0 <= 1'b0;
             promised_0 <= 1'b0;
         end
-        if ((asked & touches_1) | forget) begin
+        if ((asked & touches_1_1) | forget | (described & (next == 3'd1))) begin
             kept_1 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd1)) begin
@@ -459,8 +568,10 @@ module push (
         if (asked & hit & (found == 3'd1)) begin
             promised_1 <= 1'b1;
         end
+        if (arrived & (next == 3'd1)) begin
+            kept_1 <= 1'b1;
+        end
         if (commits & (next == 3'd1)) begin
-            kept_1 <= |bytes;
             begins_1 <= address;
             ends_1 <= end_;
             lengths_1 <= bytes;
@@ -469,7 +580,7 @@ module push (
             kept_1 <= 1'b0;
             promised_1 <= 1'b0;
         end
-        if ((asked & touches_2) | forget) begin
+        if ((asked & touches_2_1) | forget | (described & (next == 3'd2))) begin
             kept_2 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd2)) begin
@@ -478,8 +589,10 @@ module push (
         if (asked & hit & (found == 3'd2)) begin
             promised_2 <= 1'b1;
         end
+        if (arrived & (next == 3'd2)) begin
+            kept_2 <= 1'b1;
+        end
         if (commits & (next == 3'd2)) begin
-            kept_2 <= |bytes;
             begins_2 <= address;
             ends_2 <= end_;
             lengths_2 <= bytes;
@@ -488,7 +601,7 @@ module push (
             kept_2 <= 1'b0;
             promised_2 <= 1'b0;
         end
-        if ((asked & touches_3) | forget) begin
+        if ((asked & touches_3_1) | forget | (described & (next == 3'd3))) begin
             kept_3 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd3)) begin
@@ -497,8 +610,10 @@ module push (
         if (asked & hit & (found == 3'd3)) begin
             promised_3 <= 1'b1;
         end
+        if (arrived & (next == 3'd3)) begin
+            kept_3 <= 1'b1;
+        end
         if (commits & (next == 3'd3)) begin
-            kept_3 <= |bytes;
             begins_3 <= address;
             ends_3 <= end_;
             lengths_3 <= bytes;
@@ -507,7 +622,7 @@ module push (
             kept_3 <= 1'b0;
             promised_3 <= 1'b0;
         end
-        if ((asked & touches_4) | forget) begin
+        if ((asked & touches_4_1) | forget | (described & (next == 3'd4))) begin
             kept_4 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd4)) begin
@@ -516,8 +631,10 @@ module push (
         if (asked & hit & (found == 3'd4)) begin
             promised_4 <= 1'b1;
         end
+        if (arrived & (next == 3'd4)) begin
+            kept_4 <= 1'b1;
+        end
         if (commits & (next == 3'd4)) begin
-            kept_4 <= |bytes;
             begins_4 <= address;
             ends_4 <= end_;
             lengths_4 <= bytes;
@@ -526,7 +643,7 @@ module push (
             kept_4 <= 1'b0;
             promised_4 <= 1'b0;
         end
-        if ((asked & touches_5) | forget) begin
+        if ((asked & touches_5_1) | forget | (described & (next == 3'd5))) begin
             kept_5 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd5)) begin
@@ -535,8 +652,10 @@ module push (
         if (asked & hit & (found == 3'd5)) begin
             promised_5 <= 1'b1;
         end
+        if (arrived & (next == 3'd5)) begin
+            kept_5 <= 1'b1;
+        end
         if (commits & (next == 3'd5)) begin
-            kept_5 <= |bytes;
             begins_5 <= address;
             ends_5 <= end_;
             lengths_5 <= bytes;
@@ -545,7 +664,7 @@ module push (
             kept_5 <= 1'b0;
             promised_5 <= 1'b0;
         end
-        if ((asked & touches_6) | forget) begin
+        if ((asked & touches_6_1) | forget | (described & (next == 3'd6))) begin
             kept_6 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd6)) begin
@@ -554,8 +673,10 @@ module push (
         if (asked & hit & (found == 3'd6)) begin
             promised_6 <= 1'b1;
         end
+        if (arrived & (next == 3'd6)) begin
+            kept_6 <= 1'b1;
+        end
         if (commits & (next == 3'd6)) begin
-            kept_6 <= |bytes;
             begins_6 <= address;
             ends_6 <= end_;
             lengths_6 <= bytes;
@@ -564,7 +685,7 @@ module push (
             kept_6 <= 1'b0;
             promised_6 <= 1'b0;
         end
-        if ((asked & touches_7) | forget) begin
+        if ((asked & touches_7_1) | forget | (described & (next == 3'd7))) begin
             kept_7 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd7)) begin
@@ -573,8 +694,10 @@ module push (
         if (asked & hit & (found == 3'd7)) begin
             promised_7 <= 1'b1;
         end
+        if (arrived & (next == 3'd7)) begin
+            kept_7 <= 1'b1;
+        end
         if (commits & (next == 3'd7)) begin
-            kept_7 <= |bytes;
             begins_7 <= address;
             ends_7 <= end_;
             lengths_7 <= bytes;
@@ -584,7 +707,8 @@ module push (
             promised_7 <= 1'b0;
         end
         if (rst) begin
-            complete <= 1'b0;
+            described <= 1'b0;
+            arriving <= 1'b0;
             next <= 3'd0;
             ticket <= 21'd0;
             second <= 1'b0;
@@ -594,7 +718,7 @@ module push (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, m_cpl_ready, events_almost_full, serves_almost_full, page[23:12], word_whole[2:0],
-        word_whole[11:7], last_word_whole[2:0], completion_whole[12:8]
+        word_whole[11:7], completion_whole[12:8], last_word_whole[2:0]
     };
 
 endmodule

@@ -260,6 +260,47 @@ fn opening_a_connection_takes_away_what_is_kept() {
 }
 
 #[test]
+fn a_payload_that_is_not_whole_is_read_from_the_host() {
+    let mut host = Host::new(64, 1, 0);
+    // What comes of a read: from the host, from the stage.
+    let read = |host: &mut Host, address: u64, tag: u64| {
+        let read = fields! { kind: 3_u64, address: address, bytes: 16_u64, tag: tag, last: true };
+        host.bench.send(host.read, read);
+        host.bench.run(8);
+        let asked = host.bench.take_received(host.asked).len();
+        (asked, host.bench.take_received(host.answer).len())
+    };
+    let push = |address: u64| words(7, (0, 16), address, b"sixteen are sent");
+    // The event does not wait for the payload; a read that comes before its last word takes it away.
+    let slow = push(RING);
+    host.push(1, &slow[..4]);
+    host.bench.run(8);
+    assert_eq!(host.bench.take_received(host.event).len(), 1);
+    assert_eq!(host.bench.peek("idle"), 1);
+    assert_eq!(read(&mut host, RING, 1), (1, 0));
+    let slot = register::CONTEXT + register::CONTEXT_STRIDE + push::SLOT;
+    host.word(slot + 8 * 4, slow[4]);
+    host.bench.run(8);
+    assert_eq!(read(&mut host, RING, 2), (1, 0));
+    // One that another follows before its end is not kept, the other is.
+    host.push(1, &push(RING + 64)[..4]);
+    host.push(2, &push(RING + 128));
+    host.bench.run(16);
+    assert_eq!(host.bench.take_received(host.event).len(), 2);
+    assert_eq!(read(&mut host, RING + 64, 3), (1, 0));
+    assert_eq!(read(&mut host, RING + 128, 4), (0, 1));
+    // More bytes than the slot holds are announced and not kept.
+    let mut long = push(RING + 192);
+    long[2] = 7 | 5 << 16 | 72 << 32;
+    long.resize(12, 0);
+    host.push(1, &long[..11]);
+    host.bench.run(16);
+    assert_eq!(host.bench.take_received(host.event).len(), 1);
+    assert_eq!(read(&mut host, RING + 192, 5), (1, 0));
+    assert_eq!(host.bench.peek("idle"), 1);
+}
+
+#[test]
 fn lint_clean() {
     for bus in BUSES {
         on_bus!(bus, |N, K| assert_lint_clean(&Push::<N>::new(), "push"));

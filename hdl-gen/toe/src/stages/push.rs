@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!          ┌─► elsewhere ───────────────────────────────► m (register file)
-//!  s ──────┤            ┌────────┐  descriptor ┌────────┐
-//!          └─► slots ──►│ staged ├────────────►│ events ├─► m_event
-//!                       └───┬────┘             └────────┘
-//!                payload    ▼
+//!  s ──────┤               ┌────────┐          ┌────────┐
+//!          └─► descriptor ►│ staged ├─────────►│ events ├─► m_event
+//!              payload     └────────┘          └────────┘
+//!                 └─────────┐
+//!                           ▼
 //!                       ┌────────┐  the same address  ┌────────┐
 //!                       │ pushed ├───────────────────►│ serves ├─► m_cpl
 //!                       └───▲────┘                    └────────┘    ▲
@@ -13,21 +14,23 @@
 //! ```
 //!
 //! Without it a small send is two dependent reads of host memory: of the descriptor, then of
-//! the payload. A push brings both in one posted write (`interface::push`). The descriptor
-//! becomes an event at once. The payload, which the host has written into its transmit ring
-//! as well, is kept under its bus address; a read of payload that begins there is answered
-//! from here instead of from the host.
+//! the payload. A push brings both in one posted write (`interface::push`). The descriptor, in
+//! front, becomes an event at once, while the payload still arrives. The payload, which the host
+//! has written into its transmit ring as well, is kept under its bus address; a read of payload
+//! that begins there is answered from here instead of from the host. A read that comes before the
+//! payload's last word goes to the host, so nothing waits for a host that breaks off its write.
 //!
 //! What is kept is a copy, used once and never stale: the first read that touches any of its
 //! bytes takes it away, and no byte is sent without being read; so it is gone before the ring comes
 //! round. Opening a connection takes all away, since rings change hands then. A copy that
-//! had to make place for another is read from the host after all.
+//! had to make place for another is read from the host after all, and so is a payload of more
+//! bytes than a slot holds.
 //!
 //! Events of pushes and of fetched descriptors may pass each other: both add to the counts
 //! of a connection. A descriptor that finishes a stream must not be passed and is not pushed.
 //!
-//! Initiation interval: a word a cycle. Latency from the last word to the event 1 cycle; a
-//! read that goes to the host takes 1 cycle.
+//! Initiation interval: a word a cycle. Latency from the descriptor's last word to the event 1
+//! cycle, 2 if a copy has to make place; a read that goes to the host takes 1 cycle.
 
 use crate::channels::{CLASS_FAST, Completion, Event, KIND_HC, Mmio, RECORD_BITS, SackBlock, Up};
 use crate::interface::{push, register};
@@ -39,6 +42,8 @@ const KEPT: usize = 8;
 const EVENTS: usize = 8;
 /// Bits of the largest payload.
 const PAYLOAD_BITS: usize = 8 * push::PAYLOAD_BYTES as usize;
+/// Words of the largest payload.
+const PAYLOAD_WORDS: usize = push::PAYLOAD_BYTES as usize / 8;
 
 /// A payload that is to be handed over instead of a completion.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
@@ -83,9 +88,10 @@ pub struct Push<const N: usize> {
     flow: DFF<Bits<16>>,
     generation: DFF<Bits<8>>,
     bytes: DFF<Bits<7>>,
-    payload: DFF<Bits<PAYLOAD_BITS>>,
-    /// All of it has come.
-    complete: DFF<Bit>,
+    /// Its descriptor has come.
+    described: DFF<Bit>,
+    /// Its payload is to be kept, and has not come whole.
+    arriving: DFF<Bit>,
     // What is kept.
     kept: Vec<DFF<Bit>>,
     begins: Vec<DFF<Bits<64>>>,
@@ -93,8 +99,9 @@ pub struct Push<const N: usize> {
     lengths: Vec<DFF<Bits<7>>>,
     /// It waits to be handed over.
     promised: Vec<DFF<Bit>>,
-    data: RegisterFile<Bits<PAYLOAD_BITS>, 3>,
-    /// Where the next is kept.
+    /// The payloads, a memory for each of their words.
+    data: Vec<RegisterFile<Bits<64>, 3>>,
+    /// Where the one under way is kept, or else the next.
     next: DFF<Bits<3>>,
     events: Fifo<Event>,
     ticket: DFF<Bits<21>>,
@@ -125,14 +132,16 @@ impl<const N: usize> Push<N> {
             flow: Default::default(),
             generation: Default::default(),
             bytes: Default::default(),
-            payload: Default::default(),
-            complete: Default::default(),
+            described: Default::default(),
+            arriving: Default::default(),
             kept: (0..KEPT).map(|_| Default::default()).collect(),
             begins: (0..KEPT).map(|_| Default::default()).collect(),
             ends: (0..KEPT).map(|_| Default::default()).collect(),
             lengths: (0..KEPT).map(|_| Default::default()).collect(),
             promised: (0..KEPT).map(|_| Default::default()).collect(),
-            data: RegisterFile::new(KEPT),
+            data: (0..PAYLOAD_WORDS)
+                .map(|_| RegisterFile::new(KEPT))
+                .collect(),
             next: Default::default(),
             events: Fifo::new(EVENTS).with_output(FifoOutput::Forward),
             ticket: Default::default(),
@@ -153,10 +162,9 @@ impl<const N: usize> Logic for Push<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, address, rx_bump, tx_bump, flow, generation, bytes, payload, complete, next,
-            ticket, second
+            self, clk, address, rx_bump, tx_bump, flow, generation, bytes, described, arriving,
+            next, ticket, second
         );
-        self.data.clk.next = self.clk.val();
         self.events.clk.next = self.clk.val();
         self.events.rst.next = self.rst.val();
         self.reads.clk.next = self.clk.val();
@@ -177,27 +185,23 @@ impl<const N: usize> Logic for Push<N> {
         let word = (in_page - bits::<12>(push::SLOT)).get_bits::<4>(3);
         self.m.data.next = access;
         self.m.valid.next = self.s.valid.val() & !slot;
-        // A complete push is kept and becomes an event in the clock behind its last word.
-        let complete = self.complete.q.val();
+        // A descriptor becomes an event in the clock behind its last word, unless its payload's
+        // place is still taken; a copy there goes.
+        let described = self.described.q.val();
         let place = self.next.q.val();
         let mut taken_up = false;
         for i in 0..KEPT {
             if place == bits::<3>(i as u64) {
-                taken_up = self.promised[i].q.val();
+                taken_up = self.promised[i].q.val() | self.kept[i].q.val();
             }
         }
-        let commits = complete & !taken_up & self.events.s.ready.val();
-        let takes = !complete | commits;
+        let commits = described & !taken_up & self.events.s.ready.val();
+        let takes = !described | commits;
         self.s.ready.next = if slot { takes } else { self.m.ready.val() };
         let comes = self.s.valid.val() & slot & takes;
-        let bytes = if word == bits::<4>(push::FLOW_WORD) {
-            access.data.get_bits::<7>(32)
-        } else {
-            self.bytes.q.val()
-        };
-        let last_word = bits::<4>(push::FLOW_WORD) + ((bytes + bits::<7>(7)) >> 3).get_bits::<4>(0);
+        let length = self.bytes.q.val();
         if commits {
-            self.complete.d.next = false;
+            self.described.d.next = false;
         }
         if comes {
             match word.index() {
@@ -212,17 +216,22 @@ impl<const N: usize> Logic for Push<N> {
                     self.flow.d.next = access.data.get_bits::<16>(0);
                     self.generation.d.next = access.data.get_bits::<8>(16);
                     self.bytes.d.next = access.data.get_bits::<7>(32);
+                    self.described.d.next = true;
                 }
                 _ => {}
             }
-            for i in 0..(push::PAYLOAD_BYTES / 8) as usize {
-                if word == bits::<4>(push::FLOW_WORD + 1 + i as u64) {
-                    self.payload.d.next.set_bits::<64>(64 * i, access.data);
-                }
-            }
-            self.complete.d.next = (word >= bits::<4>(push::FLOW_WORD)) & (word == last_word);
         }
-        self.events.s.valid.next = complete & !taken_up;
+        let mut payload = bits::<PAYLOAD_BITS>(0);
+        for i in 0..PAYLOAD_WORDS {
+            self.data[i].clk.next = self.clk.val();
+            self.data[i].write_enable.next =
+                comes & (word == bits::<4>(push::FLOW_WORD + 1 + i as u64));
+            self.data[i].write_address.next = place;
+            self.data[i].write_data.next = access.data;
+            self.data[i].read_address.next = self.serves.m.data.val().place;
+            payload.set_bits::<64>(64 * i, self.data[i].read_data.val());
+        }
+        self.events.s.valid.next = described & !taken_up;
         self.events.s.data.next = Event {
             kind: bits::<2>(KIND_HC),
             // Fetch counts from below.
@@ -288,8 +297,6 @@ impl<const N: usize> Logic for Push<N> {
         let width = (N / 8) as u64;
         let second = self.second.q.val();
         let more = !second & (serve.bytes > bits::<13>(width));
-        self.data.read_address.next = serve.place;
-        let payload = self.data.read_data.val();
         self.s_cpl.ready.next = true;
         self.m_cpl.valid.next = self.s_cpl.valid.val() | self.serves.m.valid.val();
         let mut completion = Completion::<N> {
@@ -319,12 +326,24 @@ impl<const N: usize> Logic for Push<N> {
             self.second.d.next = more;
         }
 
-        // Keep.
-        let length = self.bytes.q.val();
-        self.data.write_enable.next = commits;
-        self.data.write_address.next = place;
-        self.data.write_data.next = self.payload.q.val();
-        if commits & length.any() {
+        // Keep, from the last word of the payload on. What is read before that is read from the
+        // host.
+        let fits = length.any() & (length <= bits::<7>(push::PAYLOAD_BYTES));
+        let mut broken = self.forget.val();
+        for i in 0..KEPT {
+            let touches =
+                (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
+            if (place == bits::<3>(i as u64)) & asked & touches {
+                broken = true;
+            }
+        }
+        let arrives = (self.arriving.q.val() & !broken) | (commits & fits);
+        let last_word =
+            bits::<4>(push::FLOW_WORD) + ((length + bits::<7>(7)) >> 3).get_bits::<4>(0);
+        let arrived = arrives & comes & (word > bits::<4>(push::FLOW_WORD)) & (word == last_word);
+        let anew = comes & (word == bits::<4>(push::FLOW_WORD));
+        self.arriving.d.next = arrives & !arrived & !anew;
+        if arrived {
             self.next.d.next = place + bits::<3>(1);
         }
         let end = self.address.q.val() + bit_cast::<64, 7>(length);
@@ -341,7 +360,7 @@ impl<const N: usize> Logic for Push<N> {
             let here = bits::<3>(i as u64);
             let touches =
                 (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
-            if (asked & touches) | self.forget.val() {
+            if (asked & touches) | self.forget.val() | (described & (place == here)) {
                 self.kept[i].d.next = false;
             }
             if handed_over & (serve.place == here) {
@@ -350,8 +369,10 @@ impl<const N: usize> Logic for Push<N> {
             if asked & hit & (found == here) {
                 self.promised[i].d.next = true;
             }
+            if arrived & (place == here) {
+                self.kept[i].d.next = true;
+            }
             if commits & (place == here) {
-                self.kept[i].d.next = length.any();
                 self.begins[i].d.next = self.address.q.val();
                 self.ends[i].d.next = end;
                 self.lengths[i].d.next = length;
@@ -362,12 +383,13 @@ impl<const N: usize> Logic for Push<N> {
             }
         }
 
-        self.idle.next = !complete
+        self.idle.next = !described
             & !self.events.level.val().any()
             & !self.reads.m.valid.val()
             & !self.serves.level.val().any();
         if self.rst.val() {
-            self.complete.d.next = false;
+            self.described.d.next = false;
+            self.arriving.d.next = false;
             self.next.d.next = bits::<3>(0);
             self.ticket.d.next = bits::<21>(0);
             self.second.d.next = false;
