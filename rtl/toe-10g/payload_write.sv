@@ -171,8 +171,6 @@ module payload_write (
     logic [15:0] chunks_level;
     logic chunks_almost_full;
     logic engine_s_chunk_ready;
-    logic engine_ahead_valid;
-    logic [10:0] engine_ahead;
     logic engine_s_beats_ready;
     logic [351:0] engine_m_up_data;
     logic engine_m_up_valid;
@@ -235,8 +233,6 @@ module payload_write (
         & (|s_data_place_len)
         & !s_data_slow;
     wire [10:0] offset = s_data[67:57] /* place_offset[10:0] */;
-    assign engine_ahead_valid = places | coming;
-    assign engine_ahead = coming ? coming_offset : offset;
     assign s_beats_ready = engine_s_beats_ready;
     assign m_up_data = engine_m_up_data;
     assign m_up_valid = engine_m_up_valid;
@@ -324,8 +320,10 @@ module payload_write (
         .s_chunk_data(chunks_m_data),
         .s_chunk_valid(chunks_m_valid),
         .s_chunk_ready(engine_s_chunk_ready),
-        .ahead_valid(engine_ahead_valid),
-        .ahead(engine_ahead),
+        .ahead_valid(coming),
+        .ahead(coming_offset),
+        .offered_valid(places),
+        .offered(offset),
         .s_beats_data(s_beats_data),
         .s_beats_valid(s_beats_valid),
         .s_beats_ready(engine_s_beats_ready),

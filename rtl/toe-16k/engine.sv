@@ -18,6 +18,8 @@
 // out     1  s_chunk_ready
 // in      1  ahead_valid
 // in     11  ahead
+// in      1  offered_valid
+// in     11  offered
 // in    577  s_beats_data
 //       512    [511:0]     data
 //        64    [575:512]   keep
@@ -49,6 +51,8 @@ module engine (
     output logic         s_chunk_ready,
     input  wire          ahead_valid,
     input  wire  [10:0]  ahead,
+    input  wire          offered_valid,
+    input  wire  [10:0]  offered,
     input  wire  [576:0] s_beats_data,
     input  wire          s_beats_valid,
     output logic         s_beats_ready,
@@ -105,25 +109,29 @@ module engine (
     wire ends_beat = !final_window | s_chunk_data_tail_ends;
     wire starts_held = first ? (last_taken == beat) : follows;
     wire in_arriving = first ? (taken == beat) : !follows;
-    wire offered = s_beats_valid & !over;
+    wire offered_1 = s_beats_valid & !over;
     wire starts_arriving = in_arriving & !reaches_next;
-    wire present = starts_held ? (offered | !reaches_next) : (starts_arriving & offered);
+    wire present = starts_held ? (offered_1 | !reaches_next) : (starts_arriving & offered_1);
     wire writing = s_chunk_data_write & !draining;
     wire free = !window_valid | outgoing_s_ready;
     wire emits = s_chunk_valid & writing & present & free;
     wire takes =
-        !writing ? (s_chunk_valid & offered) :
-        starts_held ? (emits & offered & ends_beat) :
-        (s_chunk_valid & offered & (emits | !starts_arriving));
+        !writing ? (s_chunk_valid & offered_1) :
+        starts_held ? (emits & offered_1 & ends_beat) :
+        (s_chunk_valid & offered_1 & (emits | !starts_arriving));
     wire [10:0] early_whole = {6'd0, ahead[10:6]};
-    wire early = !s_chunk_valid & ahead_valid & offered & (taken <= early_whole[6:0]);
-    wire takes_1 = takes | early;
-    assign s_beats_ready = takes_1;
-    wire frame_over = over | (takes_1 & s_beats_data_last);
+    wire [10:0] early_whole_1 = {6'd0, offered[10:6]};
+    wire early =
+        !s_chunk_valid
+        & offered_1
+        & (ahead_valid ? (taken <= early_whole[6:0]) : (offered_valid & (taken <= early_whole_1[6:0])));
+    wire frame_over = over | (takes & s_beats_data_last);
     wire chunk_written = emits & final_window;
     wire event_written = (chunk_written & s_chunk_data_last) | (s_chunk_valid & !writing);
     wire event_over = event_written & frame_over;
     assign s_chunk_ready = event_over | (chunk_written & !s_chunk_data_last);
+    wire takes_1 = takes | early;
+    assign s_beats_ready = takes_1;
     wire [7:0] from_arriving = starts_held ? {1'b0, s_chunk_data_shift} : 8'd64;
     wire [511:0] arriving =
         ~(512'hffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff << {from_arriving, 3'd0});
@@ -171,7 +179,7 @@ module engine (
         end
         if (emits) begin
             index <= index + 4'd1;
-            follows <= starts_held & takes_1;
+            follows <= starts_held & offered_1 & ends_beat;
         end
         if (chunk_written) begin
             index <= 4'd0;
@@ -217,7 +225,8 @@ module engine (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, ahead[5:0], s_beats_data[575:512], early_whole[10:7]
+        1'b0, ahead[5:0], offered[5:0], s_beats_data[575:512], early_whole[10:7],
+        early_whole_1[10:7]
     };
 
 endmodule

@@ -225,60 +225,48 @@ module parse (
         {index_1[4:0], 6'd0}
         + {3'd0, beat[575] /* keep[63] */ ? 8'd64 : count_bytes_count};
     wire [10:0] frame_len = fits ? stored_len : 11'h600;
-    wire [3:0] kinds_words = head_1[375:372] - 4'd5;
-    wire kinds_any = |kinds_words;
-    wire kinds_beyond_four = |kinds_words[3:1];
+    wire [3:0] data_offset = head_1[375:372];
+    wire some = data_offset != 4'd5;
+    wire beyond_four = some & (data_offset != 4'd6);
     wire [7:0] kinds_kind_0 = head_1[439:432];
     wire [7:0] kinds_length_0 = head_1[447:440];
-    wire kinds_timestamps_0 = kinds_any & (kinds_kind_0 == 8'd8) & (kinds_length_0 == 8'd10);
-    wire kinds_sack_0 = kinds_any & (kinds_kind_0 == 8'd5);
+    wire kinds_timestamps_0 = some & (kinds_kind_0 == 8'd8) & (kinds_length_0 == 8'd10);
+    wire kinds_sack_0 = some & (kinds_kind_0 == 8'd5);
     wire [7:0] kinds_kind_1 = head_1[447:440];
     wire [7:0] kinds_length_1 = head_1[455:448];
-    wire kinds_timestamps_1 = kinds_any & (kinds_kind_1 == 8'd8) & (kinds_length_1 == 8'd10);
-    wire kinds_sack_1 = kinds_any & (kinds_kind_1 == 8'd5);
+    wire kinds_timestamps_1 = some & (kinds_kind_1 == 8'd8) & (kinds_length_1 == 8'd10);
+    wire kinds_sack_1 = some & (kinds_kind_1 == 8'd5);
     wire [7:0] kinds_kind_2 = head_1[455:448];
     wire [7:0] kinds_length_2 = head_1[463:456];
-    wire kinds_timestamps_2 = kinds_any & (kinds_kind_2 == 8'd8) & (kinds_length_2 == 8'd10);
-    wire kinds_sack_2 = kinds_any & (kinds_kind_2 == 8'd5);
+    wire kinds_timestamps_2 = some & (kinds_kind_2 == 8'd8) & (kinds_length_2 == 8'd10);
+    wire kinds_sack_2 = some & (kinds_kind_2 == 8'd5);
     wire [7:0] kinds_kind_3 = head_1[463:456];
     wire [7:0] kinds_length_3 = head_1[471:464];
-    wire kinds_timestamps_3 = kinds_any & (kinds_kind_3 == 8'd8) & (kinds_length_3 == 8'd10);
-    wire kinds_sack_3 = kinds_any & (kinds_kind_3 == 8'd5);
+    wire kinds_timestamps_3 = some & (kinds_kind_3 == 8'd8) & (kinds_length_3 == 8'd10);
+    wire kinds_sack_3 = some & (kinds_kind_3 == 8'd5);
     wire [7:0] kinds_kind_4 = head_1[471:464];
     wire [7:0] kinds_length_4 = head_1[479:472];
-    wire kinds_timestamps_4 =
-        kinds_beyond_four
-        & (kinds_kind_4 == 8'd8)
-        & (kinds_length_4 == 8'd10);
-    wire kinds_sack_4 = kinds_beyond_four & (kinds_kind_4 == 8'd5);
+    wire kinds_timestamps_4 = beyond_four & (kinds_kind_4 == 8'd8) & (kinds_length_4 == 8'd10);
+    wire kinds_sack_4 = beyond_four & (kinds_kind_4 == 8'd5);
     wire [7:0] kinds_kind_5 = head_1[479:472];
     wire [7:0] kinds_length_5 = head_1[487:480];
-    wire kinds_timestamps_5 =
-        kinds_beyond_four
-        & (kinds_kind_5 == 8'd8)
-        & (kinds_length_5 == 8'd10);
-    wire kinds_sack_5 = kinds_beyond_four & (kinds_kind_5 == 8'd5);
+    wire kinds_timestamps_5 = beyond_four & (kinds_kind_5 == 8'd8) & (kinds_length_5 == 8'd10);
+    wire kinds_sack_5 = beyond_four & (kinds_kind_5 == 8'd5);
     wire [7:0] kinds_kind_6 = head_1[487:480];
     wire [7:0] kinds_length_6 = head_1[495:488];
-    wire kinds_timestamps_6 =
-        kinds_beyond_four
-        & (kinds_kind_6 == 8'd8)
-        & (kinds_length_6 == 8'd10);
-    wire kinds_sack_6 = kinds_beyond_four & (kinds_kind_6 == 8'd5);
+    wire kinds_timestamps_6 = beyond_four & (kinds_kind_6 == 8'd8) & (kinds_length_6 == 8'd10);
+    wire kinds_sack_6 = beyond_four & (kinds_kind_6 == 8'd5);
     wire [7:0] kinds_kind_7 = head_1[495:488];
     wire [7:0] kinds_length_7 = head_1[503:496];
-    wire kinds_timestamps_7 =
-        kinds_beyond_four
-        & (kinds_kind_7 == 8'd8)
-        & (kinds_length_7 == 8'd10);
-    wire kinds_sack_7 = kinds_beyond_four & (kinds_kind_7 == 8'd5);
+    wire kinds_timestamps_7 = beyond_four & (kinds_kind_7 == 8'd8) & (kinds_length_7 == 8'd10);
+    wire kinds_sack_7 = beyond_four & (kinds_kind_7 == 8'd5);
     always_comb begin
         kinds_kinds = 64'd0;
         arrival_next = 851'd0;
         if (ends) begin
             kinds_kinds = 64'd0;
-            kinds_kinds[0] /* eol[0] */ = kinds_any & (kinds_kind_0 == 8'd0);
-            kinds_kinds[8] /* nop[0] */ = kinds_any & (kinds_kind_0 == 8'd1);
+            kinds_kinds[0] /* eol[0] */ = some & (kinds_kind_0 == 8'd0);
+            kinds_kinds[8] /* nop[0] */ = some & (kinds_kind_0 == 8'd1);
             kinds_kinds[16] /* timestamps[0] */ = kinds_timestamps_0;
             kinds_kinds[24] /* sack[0] */ = kinds_sack_0;
             kinds_kinds[32] /* ten[0] */ =
@@ -287,8 +275,8 @@ module parse (
             kinds_kinds[40] /* two_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd18);
             kinds_kinds[48] /* three_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd26);
             kinds_kinds[56] /* four_blocks[0] */ = kinds_sack_0 & (kinds_length_0 == 8'd34);
-            kinds_kinds[1] /* eol[1] */ = kinds_any & (kinds_kind_1 == 8'd0);
-            kinds_kinds[9] /* nop[1] */ = kinds_any & (kinds_kind_1 == 8'd1);
+            kinds_kinds[1] /* eol[1] */ = some & (kinds_kind_1 == 8'd0);
+            kinds_kinds[9] /* nop[1] */ = some & (kinds_kind_1 == 8'd1);
             kinds_kinds[17] /* timestamps[1] */ = kinds_timestamps_1;
             kinds_kinds[25] /* sack[1] */ = kinds_sack_1;
             kinds_kinds[33] /* ten[1] */ =
@@ -297,8 +285,8 @@ module parse (
             kinds_kinds[41] /* two_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd18);
             kinds_kinds[49] /* three_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd26);
             kinds_kinds[57] /* four_blocks[1] */ = kinds_sack_1 & (kinds_length_1 == 8'd34);
-            kinds_kinds[2] /* eol[2] */ = kinds_any & (kinds_kind_2 == 8'd0);
-            kinds_kinds[10] /* nop[2] */ = kinds_any & (kinds_kind_2 == 8'd1);
+            kinds_kinds[2] /* eol[2] */ = some & (kinds_kind_2 == 8'd0);
+            kinds_kinds[10] /* nop[2] */ = some & (kinds_kind_2 == 8'd1);
             kinds_kinds[18] /* timestamps[2] */ = kinds_timestamps_2;
             kinds_kinds[26] /* sack[2] */ = kinds_sack_2;
             kinds_kinds[34] /* ten[2] */ =
@@ -307,8 +295,8 @@ module parse (
             kinds_kinds[42] /* two_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd18);
             kinds_kinds[50] /* three_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd26);
             kinds_kinds[58] /* four_blocks[2] */ = kinds_sack_2 & (kinds_length_2 == 8'd34);
-            kinds_kinds[3] /* eol[3] */ = kinds_any & (kinds_kind_3 == 8'd0);
-            kinds_kinds[11] /* nop[3] */ = kinds_any & (kinds_kind_3 == 8'd1);
+            kinds_kinds[3] /* eol[3] */ = some & (kinds_kind_3 == 8'd0);
+            kinds_kinds[11] /* nop[3] */ = some & (kinds_kind_3 == 8'd1);
             kinds_kinds[19] /* timestamps[3] */ = kinds_timestamps_3;
             kinds_kinds[27] /* sack[3] */ = kinds_sack_3;
             kinds_kinds[35] /* ten[3] */ =
@@ -317,8 +305,8 @@ module parse (
             kinds_kinds[43] /* two_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd18);
             kinds_kinds[51] /* three_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd26);
             kinds_kinds[59] /* four_blocks[3] */ = kinds_sack_3 & (kinds_length_3 == 8'd34);
-            kinds_kinds[4] /* eol[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd0);
-            kinds_kinds[12] /* nop[4] */ = kinds_beyond_four & (kinds_kind_4 == 8'd1);
+            kinds_kinds[4] /* eol[4] */ = beyond_four & (kinds_kind_4 == 8'd0);
+            kinds_kinds[12] /* nop[4] */ = beyond_four & (kinds_kind_4 == 8'd1);
             kinds_kinds[20] /* timestamps[4] */ = kinds_timestamps_4;
             kinds_kinds[28] /* sack[4] */ = kinds_sack_4;
             kinds_kinds[36] /* ten[4] */ =
@@ -327,8 +315,8 @@ module parse (
             kinds_kinds[44] /* two_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd18);
             kinds_kinds[52] /* three_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd26);
             kinds_kinds[60] /* four_blocks[4] */ = kinds_sack_4 & (kinds_length_4 == 8'd34);
-            kinds_kinds[5] /* eol[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd0);
-            kinds_kinds[13] /* nop[5] */ = kinds_beyond_four & (kinds_kind_5 == 8'd1);
+            kinds_kinds[5] /* eol[5] */ = beyond_four & (kinds_kind_5 == 8'd0);
+            kinds_kinds[13] /* nop[5] */ = beyond_four & (kinds_kind_5 == 8'd1);
             kinds_kinds[21] /* timestamps[5] */ = kinds_timestamps_5;
             kinds_kinds[29] /* sack[5] */ = kinds_sack_5;
             kinds_kinds[37] /* ten[5] */ =
@@ -337,8 +325,8 @@ module parse (
             kinds_kinds[45] /* two_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd18);
             kinds_kinds[53] /* three_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd26);
             kinds_kinds[61] /* four_blocks[5] */ = kinds_sack_5 & (kinds_length_5 == 8'd34);
-            kinds_kinds[6] /* eol[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd0);
-            kinds_kinds[14] /* nop[6] */ = kinds_beyond_four & (kinds_kind_6 == 8'd1);
+            kinds_kinds[6] /* eol[6] */ = beyond_four & (kinds_kind_6 == 8'd0);
+            kinds_kinds[14] /* nop[6] */ = beyond_four & (kinds_kind_6 == 8'd1);
             kinds_kinds[22] /* timestamps[6] */ = kinds_timestamps_6;
             kinds_kinds[30] /* sack[6] */ = kinds_sack_6;
             kinds_kinds[38] /* ten[6] */ =
@@ -347,8 +335,8 @@ module parse (
             kinds_kinds[46] /* two_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd18);
             kinds_kinds[54] /* three_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd26);
             kinds_kinds[62] /* four_blocks[6] */ = kinds_sack_6 & (kinds_length_6 == 8'd34);
-            kinds_kinds[7] /* eol[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd0);
-            kinds_kinds[15] /* nop[7] */ = kinds_beyond_four & (kinds_kind_7 == 8'd1);
+            kinds_kinds[7] /* eol[7] */ = beyond_four & (kinds_kind_7 == 8'd0);
+            kinds_kinds[15] /* nop[7] */ = beyond_four & (kinds_kind_7 == 8'd1);
             kinds_kinds[23] /* timestamps[7] */ = kinds_timestamps_7;
             kinds_kinds[31] /* sack[7] */ = kinds_sack_7;
             kinds_kinds[39] /* ten[7] */ =

@@ -88,6 +88,7 @@ module capture_ring (
     logic [7:0] untold;
     logic news;
     logic stale;
+    logic just_lost;
     logic [351:0] out_s_data;
     logic out_s_valid;
     logic out_s_ready;
@@ -215,6 +216,7 @@ module capture_ring (
     };
     wire told = tells & out_s_ready;
     wire returns = access_write & (access_word == 9'd36);
+    wire stale_1 = stale | just_lost;
     wire [63:0] returned_whole = access_data - consumed;
     always_comb begin
         answer_1 = 64'd0;
@@ -259,6 +261,7 @@ module capture_ring (
         & !returned_valid
         & !active
         & !news
+        & !just_lost
         & !out_m_valid;
 
     fifo_257x1024 u_store (
@@ -379,15 +382,11 @@ module capture_ring (
             news <= 1'b0;
             untold <= 8'd0;
         end
-        if (returns & stale) begin
+        if (returns & stale_1) begin
             news <= 1'b1;
         end
-        if (told) begin
-            stale <= 1'b0;
-        end
-        if (overflows | (sized_valid & !roomy)) begin
-            stale <= 1'b1;
-        end
+        stale <= stale_1 & !told;
+        just_lost <= overflows | (sized_valid & !roomy);
         returned_valid <= returns;
         if (returns) begin
             returned <= returned_whole[31:0];
@@ -432,6 +431,7 @@ module capture_ring (
             untold <= 8'd0;
             news <= 1'b0;
             stale <= 1'b0;
+            just_lost <= 1'b0;
             base <= 64'd0;
             log2 <= 5'd0;
             status <= 64'd0;

@@ -125,14 +125,13 @@ module pages (
     logic [63:0] answer;
 
     wire [2:0] s_data_bar = s_data[2:0];
-    wire [23:0] s_data_address = s_data[27:4];
     wire waiting_m_data_write = waiting_m_data[3];
     wire [23:0] waiting_m_data_address = waiting_m_data[27:4];
     wire [63:0] waiting_m_data_data = waiting_m_data[91:28];
     wire [7:0] waiting_m_data_strobe = waiting_m_data[99:92];
     wire [7:0] waiting_m_data_tag = waiting_m_data[107:100];
 
-    wire ours = !(|s_data_bar) & (s_data_address >= 24'h80000);
+    wire ours = !(|s_data_bar) & (|{19'd0, s_data[27:23] /* address[23:19] */});
     assign m_data = s_data;
     assign m_valid = s_valid & !ours;
     assign waiting_s_valid = s_valid & ours;

@@ -146,11 +146,9 @@ module protocol (
     logic [15:0] written_flow;
     logic written_valid;
     logic [259:0] last_slots;
-    logic [15:0] last_slots_flow;
-    logic last_slots_valid;
     logic [259:0] last_board;
-    logic [15:0] last_board_flow;
-    logic last_board_valid;
+    logic missed_slots;
+    logic missed_board;
     logic [1693:0] surveyed;
     logic surveyed_valid;
     logic [905:0] drafted;
@@ -2740,15 +2738,12 @@ module protocol (
     wire [31:0] relations_whole_3 = relate_event_ack - relate_flow_recover;
     wire [31:0] relations_whole_4 = relate_event_seq - relate_flow_snd_wl1;
     wire [31:0] relations_whole_5 = relate_event_ts_val - relate_flow_ts_recent;
-    wire [15:0] judged = judge_work_decoded_event_flow;
     wire [15:0] slots_read = work_decoded_event_flow;
     always_comb begin
         stored_slots = 260'd0;
         stored_slots[64:0] /* a */ = slots_0_read_data;
     end
-    wire [259:0] slots =
-        (last_slots_valid & (last_slots_flow == judged)) ? last_slots :
-        stored_slots;
+    wire [259:0] slots = missed_slots ? last_slots : stored_slots;
     wire slots_a_valid = slots[0];
     wire [31:0] slots_a_start = slots[32:1];
     wire [31:0] slots_a_end = slots[64:33];
@@ -2765,9 +2760,7 @@ module protocol (
     wire [496:0] judged_flow = judge_live_flow;
     wire [31:0] judged_flow_high_rxt = judged_flow[345:314];
     wire judged_flow_sacked = judged_flow[346];
-    wire [259:0] board =
-        (last_board_valid & (last_board_flow == judged)) ? last_board :
-        stored_board;
+    wire [259:0] board = missed_board ? last_board : stored_board;
     wire board_a_valid = board[0];
     wire board_b_valid = board[65];
     wire board_c_valid = board[130];
@@ -2917,40 +2910,28 @@ module protocol (
     wire meet_a =
         measure_remains_a_valid
         & (measure_block_start <= measure_remains_a_end)
-        & (measure_remains_a_start <= measure_block_end)
         & (measure_remains_a_start <= measure_block_end);
     wire meet_b =
         measure_remains_b_valid
         & (measure_block_start <= measure_remains_b_end)
-        & (measure_remains_b_start <= measure_block_end)
         & (measure_remains_b_start <= measure_block_end);
     wire meet_c =
         measure_remains_c_valid
         & (measure_block_start <= measure_remains_c_end)
-        & (measure_remains_c_start <= measure_block_end)
         & (measure_remains_c_start <= measure_block_end);
     wire meet_d =
         measure_remains_d_valid
         & (measure_block_start <= measure_remains_d_end)
-        & (measure_remains_d_start <= measure_block_end)
         & (measure_remains_d_start <= measure_block_end);
     wire meet_a_leads = meet_a & (measure_remains_a_start < measure_block_start);
     wire meet_b_leads = meet_b & (measure_remains_b_start < measure_block_start);
     wire meet_c_leads = meet_c & (measure_remains_c_start < measure_block_start);
     wire meet_d_leads = meet_d & (measure_remains_d_start < measure_block_start);
     wire meet_leads = meet_a_leads | meet_b_leads | meet_c_leads | meet_d_leads;
-    wire meet_a_extends =
-        meet_a
-        & ((measure_remains_a_end > measure_block_end) | (measure_remains_a_end > measure_block_end));
-    wire meet_b_extends =
-        meet_b
-        & ((measure_remains_b_end > measure_block_end) | (measure_remains_b_end > measure_block_end));
-    wire meet_c_extends =
-        meet_c
-        & ((measure_remains_c_end > measure_block_end) | (measure_remains_c_end > measure_block_end));
-    wire meet_d_extends =
-        meet_d
-        & ((measure_remains_d_end > measure_block_end) | (measure_remains_d_end > measure_block_end));
+    wire meet_a_extends = meet_a & (measure_remains_a_end > measure_block_end);
+    wire meet_b_extends = meet_b & (measure_remains_b_end > measure_block_end);
+    wire meet_c_extends = meet_c & (measure_remains_c_end > measure_block_end);
+    wire meet_d_extends = meet_d & (measure_remains_d_end > measure_block_end);
     wire meet_extends = meet_a_extends | meet_b_extends | meet_c_extends | meet_d_extends;
     wire [203:0] search_spans = {
         measure_view_d_end,
@@ -3036,40 +3017,28 @@ module protocol (
     wire meet_a_1 =
         measure_spans_a_valid
         & (measure_segment_start <= measure_spans_a_end)
-        & (measure_spans_a_start <= measure_segment_end)
-        & (measure_spans_a_start <= measure_flow_rx_avail);
+        & (measure_spans_a_start <= measure_segment_end);
     wire meet_b_1 =
         measure_spans_b_valid
         & (measure_segment_start <= measure_spans_b_end)
-        & (measure_spans_b_start <= measure_segment_end)
-        & (measure_spans_b_start <= measure_flow_rx_avail);
+        & (measure_spans_b_start <= measure_segment_end);
     wire meet_c_1 =
         measure_spans_c_valid
         & (measure_segment_start <= measure_spans_c_end)
-        & (measure_spans_c_start <= measure_segment_end)
-        & (measure_spans_c_start <= measure_flow_rx_avail);
+        & (measure_spans_c_start <= measure_segment_end);
     wire meet_d_1 =
         measure_spans_d_valid
         & (measure_segment_start <= measure_spans_d_end)
-        & (measure_spans_d_start <= measure_segment_end)
-        & (measure_spans_d_start <= measure_flow_rx_avail);
+        & (measure_spans_d_start <= measure_segment_end);
     wire meet_a_leads_1 = meet_a_1 & (measure_spans_a_start < measure_segment_start);
     wire meet_b_leads_1 = meet_b_1 & (measure_spans_b_start < measure_segment_start);
     wire meet_c_leads_1 = meet_c_1 & (measure_spans_c_start < measure_segment_start);
     wire meet_d_leads_1 = meet_d_1 & (measure_spans_d_start < measure_segment_start);
     wire meet_leads_1 = meet_a_leads_1 | meet_b_leads_1 | meet_c_leads_1 | meet_d_leads_1;
-    wire meet_a_extends_1 =
-        meet_a_1
-        & ((measure_spans_a_end > measure_segment_end) | (measure_spans_a_end > measure_flow_rx_avail));
-    wire meet_b_extends_1 =
-        meet_b_1
-        & ((measure_spans_b_end > measure_segment_end) | (measure_spans_b_end > measure_flow_rx_avail));
-    wire meet_c_extends_1 =
-        meet_c_1
-        & ((measure_spans_c_end > measure_segment_end) | (measure_spans_c_end > measure_flow_rx_avail));
-    wire meet_d_extends_1 =
-        meet_d_1
-        & ((measure_spans_d_end > measure_segment_end) | (measure_spans_d_end > measure_flow_rx_avail));
+    wire meet_a_extends_1 = meet_a_1 & (measure_spans_a_end > measure_segment_end);
+    wire meet_b_extends_1 = meet_b_1 & (measure_spans_b_end > measure_segment_end);
+    wire meet_c_extends_1 = meet_c_1 & (measure_spans_c_end > measure_segment_end);
+    wire meet_d_extends_1 = meet_d_1 & (measure_spans_d_end > measure_segment_end);
     wire meet_extends_1 = meet_a_extends_1 | meet_b_extends_1 | meet_c_extends_1 | meet_d_extends_1;
     wire measure_small = {7'd0, verdict_burst} <= verdict_room;
     wire [24:0] measure_bytes =
@@ -4071,6 +4040,7 @@ module protocol (
     wire [259:0] slots_data = settled_slots;
     wire [64:0] slots_data_a = slots_data[64:0];
     wire [64:0] held_0_1 = slots_data_a;
+    wire in_hand = writing_flow == work_decoded_event_flow;
     wire writes_board = writing & settled_moves_board;
     wire [15:0] edge_read = writing_flow;
     wire [24:0] survey_mask = settled_step_unit;
@@ -4915,8 +4885,8 @@ module protocol (
         & !settle_valid
         & !settled_valid
         & !written_valid
-        & !last_slots_valid
-        & !last_board_valid
+        & !missed_slots
+        & !missed_board
         & !surveyed_valid
         & !drafted_valid
         & !last_edge_valid
@@ -5151,15 +5121,13 @@ module protocol (
             settled <= settled_1;
             settled_event <= settle_work_decoded;
         end
-        last_slots_valid <= moves_slots;
+        missed_slots <= moves_slots & in_hand;
         if (moves_slots) begin
             last_slots <= settled_slots;
-            last_slots_flow <= writing_flow;
         end
-        last_board_valid <= writes_board;
+        missed_board <= writes_board & in_hand;
         if (writes_board) begin
             last_board <= settled_board;
-            last_board_flow <= writing_flow;
         end
         written_valid <= writing;
         if (writing) begin
@@ -5216,8 +5184,8 @@ module protocol (
             measure_valid <= 1'b0;
             settle_valid <= 1'b0;
             settled_valid <= 1'b0;
-            last_slots_valid <= 1'b0;
-            last_board_valid <= 1'b0;
+            missed_slots <= 1'b0;
+            missed_board <= 1'b0;
             written_valid <= 1'b0;
             surveyed_valid <= 1'b0;
             drafted_valid <= 1'b0;

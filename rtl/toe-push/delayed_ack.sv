@@ -44,6 +44,9 @@ module delayed_ack (
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
+    logic first_s_ready;
+    logic [32:0] first_m_data;
+    logic first_m_valid;
     logic [40:0] reminder_s_data;
     logic reminder_s_ready;
     logic [40:0] reminder_m_data;
@@ -60,9 +63,9 @@ module delayed_ack (
     logic [15:0] sweep_flow;
     logic room_holds;
 
-    wire [15:0] queue_m_data_flow = queue_m_data[15:0];
-    wire [15:0] queue_m_data_due = queue_m_data[31:16];
-    wire queue_m_data_mark = queue_m_data[32];
+    wire [15:0] first_m_data_flow = first_m_data[15:0];
+    wire [15:0] first_m_data_due = first_m_data[31:16];
+    wire first_m_data_mark = first_m_data[32];
     wire [15:0] fresh_flow = fresh[15:0];
     wire [15:0] written_flow = written[15:0];
     wire written_mark = written[32];
@@ -80,30 +83,31 @@ module delayed_ack (
     assign entered_write_enable = enters | sweeping;
     assign entered_write_address = sweeping ? sweep_flow : fresh_flow;
     assign entered_write_data = !sweeping & !mark;
-    wire [15:0] early = tick - queue_m_data_due;
-    wire reached = queue_m_valid & !early[15];
+    wire [15:0] early = tick - first_m_data_due;
+    wire reached = first_m_valid & !early[15];
     wire [15:0] ahead = tick - since_read_data;
     wire younger = ahead[15];
     wire goes = looks & !(again_valid & enters) & (younger | reminder_s_ready);
     wire reminds = goes & !younger;
-    assign reminder_s_data = {1'b1, queue_m_data_flow, 3'd3, number};
+    assign reminder_s_data = {1'b1, first_m_data_flow, 3'd3, number};
     assign left_write_enable = reminds | sweeping;
-    assign left_write_address = sweeping ? sweep_flow : queue_m_data_flow;
-    assign left_write_data = !sweeping & queue_m_data_mark;
+    assign left_write_address = sweeping ? sweep_flow : first_m_data_flow;
+    assign left_write_data = !sweeping & first_m_data_mark;
     assign m_data = reminder_m_data;
     assign m_valid = reminder_m_valid;
     assign idle =
         !fresh_valid
         & !written_valid
+        & !(queue_m_valid & first_s_ready)
         & !reached
         & !looks
         & !again_valid
         & !reminder_m_valid
         & !sweeping;
-    wire [15:0] left = queue_m_data_due - tick;
+    wire [15:0] left = first_m_data_due - tick;
     wire [53:0] distance = {left[15] ? 38'h3fffffffff : 38'd0, left};
     wire [53:0] whole = now[63:10] + distance;
-    assign wake_at = queue_m_valid ? {whole, 10'd0} : 64'hffffffffffffffff;
+    assign wake_at = first_m_valid ? {whole, 10'd0} : 64'hffffffffffffffff;
 
     ram_1x1024 u_entered (
         .clk(clk),
@@ -126,7 +130,7 @@ module delayed_ack (
         .write_enable(begins),
         .write_address(flow),
         .write_data(due),
-        .read_address(queue_m_data_flow),
+        .read_address(first_m_data_flow),
         .read_data(since_read_data)
     );
     fifo_33x1024 u_queue (
@@ -137,9 +141,19 @@ module delayed_ack (
         .s_ready(queue_s_ready),
         .m_data(queue_m_data),
         .m_valid(queue_m_valid),
-        .m_ready(goes),
+        .m_ready(first_s_ready),
         .level(queue_level),
         .almost_full(queue_almost_full)
+    );
+    stream_register_debt u_first (
+        .clk(clk),
+        .rst(rst),
+        .s_data(queue_m_data),
+        .s_valid(queue_m_valid),
+        .s_ready(first_s_ready),
+        .m_data(first_m_data),
+        .m_valid(first_m_valid),
+        .m_ready(goes)
     );
     stream_register_grant u_reminder (
         .clk(clk),
@@ -173,7 +187,7 @@ module delayed_ack (
         end
         if (goes & younger) begin
             again_valid <= 1'b1;
-            again <= {queue_m_data_mark, since_read_data, queue_m_data_flow};
+            again <= {first_m_data_mark, since_read_data, first_m_data_flow};
         end
         if (reminds) begin
             number <= number + 21'd1;

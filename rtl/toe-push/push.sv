@@ -184,6 +184,25 @@ module push (
     logic [15:0] events_level;
     logic events_almost_full;
     logic [20:0] ticket;
+    logic [351:0] compared;
+    logic compared_valid;
+    logic answered_0;
+    logic answered_1;
+    logic answered_2;
+    logic answered_3;
+    logic answered_4;
+    logic answered_5;
+    logic answered_6;
+    logic answered_7;
+    logic touched_0;
+    logic touched_1;
+    logic touched_2;
+    logic touched_3;
+    logic touched_4;
+    logic touched_5;
+    logic touched_6;
+    logic touched_7;
+    logic [351:0] reads_s_data;
     logic reads_s_valid;
     logic reads_s_ready;
     logic [351:0] reads_m_data;
@@ -198,6 +217,7 @@ module push (
     logic second;
     logic taken_up;
     logic [511:0] payload;
+    logic keeps;
     logic hit;
     logic [2:0] found;
     logic [541:0] completion;
@@ -205,26 +225,25 @@ module push (
 
     wire [2:0] s_data_bar = s_data[2:0];
     wire s_data_write = s_data[3];
-    wire [23:0] s_data_address = s_data[27:4];
     wire [63:0] s_data_data = s_data[91:28];
     wire [63:0] s_read_data_address = s_read_data[65:2];
     wire [12:0] s_read_data_bytes = s_read_data[78:66];
-    wire [7:0] s_read_data_tag = s_read_data[86:79];
+    wire [12:0] compared_bytes = compared[78:66];
+    wire [7:0] compared_tag = compared[86:79];
     wire [7:0] serves_m_data_tag = serves_m_data[7:0];
     wire [2:0] serves_m_data_place = serves_m_data[10:8];
     wire [12:0] serves_m_data_bytes = serves_m_data[23:11];
 
-    wire [23:0] page = s_data_address - 24'h1000;
-    wire [11:0] in_page = page[11:0];
+    wire [23:0] page = {12'd0, s_data[27:16] /* address[23:12] */};
+    wire [11:0] in_page = s_data[15:4] /* address[11:0] */;
+    wire [3:0] word = in_page[6:3];
     wire slot =
         !(|s_data_bar)
         & s_data_write
-        & (s_data_address >= 24'h1000)
-        & (s_data_address < 24'h40000)
-        & (in_page >= 12'h400)
-        & (in_page < 12'h458);
-    wire [11:0] word_whole = in_page - 12'h400;
-    wire [3:0] word = word_whole[6:3];
+        & (|page)
+        & (page < 24'd64)
+        & ({7'd0, in_page[11:7]} == 12'd8)
+        & (word < 4'd11);
     assign m_data = s_data;
     assign m_valid = s_valid & !slot;
     always_comb begin
@@ -282,6 +301,58 @@ module push (
     assign m_event_data = events_m_data;
     assign m_event_valid = events_m_valid;
     wire [63:0] read_end = s_read_data_address + {51'd0, s_read_data_bytes};
+    always_comb begin
+        keeps = arriving;
+        keeps = keeps | kept_0;
+        keeps = keeps | kept_1;
+        keeps = keeps | kept_2;
+        keeps = keeps | kept_3;
+        keeps = keeps | kept_4;
+        keeps = keeps | kept_5;
+        keeps = keeps | kept_6;
+        keeps = keeps | kept_7;
+    end
+    always_comb begin
+        hit = 1'b0;
+        found = 3'd0;
+        if (kept_0 & answered_0) begin
+            hit = 1'b1;
+            found = 3'd0;
+        end
+        if (kept_1 & answered_1) begin
+            hit = 1'b1;
+            found = 3'd1;
+        end
+        if (kept_2 & answered_2) begin
+            hit = 1'b1;
+            found = 3'd2;
+        end
+        if (kept_3 & answered_3) begin
+            hit = 1'b1;
+            found = 3'd3;
+        end
+        if (kept_4 & answered_4) begin
+            hit = 1'b1;
+            found = 3'd4;
+        end
+        if (kept_5 & answered_5) begin
+            hit = 1'b1;
+            found = 3'd5;
+        end
+        if (kept_6 & answered_6) begin
+            hit = 1'b1;
+            found = 3'd6;
+        end
+        if (kept_7 & answered_7) begin
+            hit = 1'b1;
+            found = 3'd7;
+        end
+    end
+    wire passes = hit ? serves_s_ready : reads_s_ready;
+    wire asked = compared_valid & passes;
+    wire straight = !compared_valid & !keeps;
+    assign s_read_ready = straight ? reads_s_ready : (!compared_valid | passes);
+    wire enters = s_read_valid & !straight & (!compared_valid | passes);
     wire fits_0 = {6'd0, lengths_0} >= s_read_data_bytes;
     wire fits_1 = {6'd0, lengths_1} >= s_read_data_bytes;
     wire fits_2 = {6'd0, lengths_2} >= s_read_data_bytes;
@@ -290,50 +361,12 @@ module push (
     wire fits_5 = {6'd0, lengths_5} >= s_read_data_bytes;
     wire fits_6 = {6'd0, lengths_6} >= s_read_data_bytes;
     wire fits_7 = {6'd0, lengths_7} >= s_read_data_bytes;
-    always_comb begin
-        hit = 1'b0;
-        found = 3'd0;
-        if (kept_0 & (begins_0 == s_read_data_address) & fits_0) begin
-            hit = 1'b1;
-            found = 3'd0;
-        end
-        if (kept_1 & (begins_1 == s_read_data_address) & fits_1) begin
-            hit = 1'b1;
-            found = 3'd1;
-        end
-        if (kept_2 & (begins_2 == s_read_data_address) & fits_2) begin
-            hit = 1'b1;
-            found = 3'd2;
-        end
-        if (kept_3 & (begins_3 == s_read_data_address) & fits_3) begin
-            hit = 1'b1;
-            found = 3'd3;
-        end
-        if (kept_4 & (begins_4 == s_read_data_address) & fits_4) begin
-            hit = 1'b1;
-            found = 3'd4;
-        end
-        if (kept_5 & (begins_5 == s_read_data_address) & fits_5) begin
-            hit = 1'b1;
-            found = 3'd5;
-        end
-        if (kept_6 & (begins_6 == s_read_data_address) & fits_6) begin
-            hit = 1'b1;
-            found = 3'd6;
-        end
-        if (kept_7 & (begins_7 == s_read_data_address) & fits_7) begin
-            hit = 1'b1;
-            found = 3'd7;
-        end
-    end
-    wire passes = hit ? serves_s_ready : reads_s_ready;
-    wire asked = s_read_valid & passes;
-    assign s_read_ready = passes;
-    assign reads_s_valid = s_read_valid & !hit;
+    assign reads_s_data = compared_valid ? compared : s_read_data;
+    assign reads_s_valid = (compared_valid & !hit) | (straight & s_read_valid);
     assign m_read_data = reads_m_data;
     assign m_read_valid = reads_m_valid;
-    assign serves_s_valid = s_read_valid & hit;
-    assign serves_s_data = {s_read_data_bytes, found, s_read_data_tag};
+    assign serves_s_valid = compared_valid & hit;
+    assign serves_s_data = {compared_bytes, found, compared_tag};
     wire serves = serves_m_valid & !s_cpl_valid;
     wire more = !second & (serves_m_data_bytes > 13'd64);
     assign s_cpl_ready = 1'b1;
@@ -356,38 +389,30 @@ module push (
     assign m_cpl_data = s_cpl_valid ? s_cpl_data : completion;
     wire handed_over = serves & !more;
     wire fits = (|bytes) & (bytes <= 7'd64);
-    wire touches_0 = (s_read_data_address < ends_0) & (begins_0 < read_end);
-    wire touches_1 = (s_read_data_address < ends_1) & (begins_1 < read_end);
-    wire touches_2 = (s_read_data_address < ends_2) & (begins_2 < read_end);
-    wire touches_3 = (s_read_data_address < ends_3) & (begins_3 < read_end);
-    wire touches_4 = (s_read_data_address < ends_4) & (begins_4 < read_end);
-    wire touches_5 = (s_read_data_address < ends_5) & (begins_5 < read_end);
-    wire touches_6 = (s_read_data_address < ends_6) & (begins_6 < read_end);
-    wire touches_7 = (s_read_data_address < ends_7) & (begins_7 < read_end);
     always_comb begin
         broken = forget;
-        if ((next == 3'd0) & asked & touches_0) begin
+        if ((next == 3'd0) & asked & touched_0) begin
             broken = 1'b1;
         end
-        if ((next == 3'd1) & asked & touches_1) begin
+        if ((next == 3'd1) & asked & touched_1) begin
             broken = 1'b1;
         end
-        if ((next == 3'd2) & asked & touches_2) begin
+        if ((next == 3'd2) & asked & touched_2) begin
             broken = 1'b1;
         end
-        if ((next == 3'd3) & asked & touches_3) begin
+        if ((next == 3'd3) & asked & touched_3) begin
             broken = 1'b1;
         end
-        if ((next == 3'd4) & asked & touches_4) begin
+        if ((next == 3'd4) & asked & touched_4) begin
             broken = 1'b1;
         end
-        if ((next == 3'd5) & asked & touches_5) begin
+        if ((next == 3'd5) & asked & touched_5) begin
             broken = 1'b1;
         end
-        if ((next == 3'd6) & asked & touches_6) begin
+        if ((next == 3'd6) & asked & touched_6) begin
             broken = 1'b1;
         end
-        if ((next == 3'd7) & asked & touches_7) begin
+        if ((next == 3'd7) & asked & touched_7) begin
             broken = 1'b1;
         end
     end
@@ -397,15 +422,20 @@ module push (
     wire arrived = arrives & comes & (word > 4'd2) & (word == last_word);
     wire anew = comes & (word == 4'd2);
     wire [63:0] end_ = address + {57'd0, bytes};
-    wire touches_0_1 = (s_read_data_address < ends_0) & (begins_0 < read_end);
-    wire touches_1_1 = (s_read_data_address < ends_1) & (begins_1 < read_end);
-    wire touches_2_1 = (s_read_data_address < ends_2) & (begins_2 < read_end);
-    wire touches_3_1 = (s_read_data_address < ends_3) & (begins_3 < read_end);
-    wire touches_4_1 = (s_read_data_address < ends_4) & (begins_4 < read_end);
-    wire touches_5_1 = (s_read_data_address < ends_5) & (begins_5 < read_end);
-    wire touches_6_1 = (s_read_data_address < ends_6) & (begins_6 < read_end);
-    wire touches_7_1 = (s_read_data_address < ends_7) & (begins_7 < read_end);
-    assign idle = !described & !(|events_level) & !reads_m_valid & !(|serves_level);
+    wire touches_0 = asked & touched_0;
+    wire touches_1 = asked & touched_1;
+    wire touches_2 = asked & touched_2;
+    wire touches_3 = asked & touched_3;
+    wire touches_4 = asked & touched_4;
+    wire touches_5 = asked & touched_5;
+    wire touches_6 = asked & touched_6;
+    wire touches_7 = asked & touched_7;
+    assign idle =
+        !described
+        & !(|events_level)
+        & !compared_valid
+        & !reads_m_valid
+        & !(|serves_level);
 
     register_file_64x8 u_data_0 (
         .clk(clk),
@@ -486,7 +516,7 @@ module push (
     stream_register_up_256 u_reads (
         .clk(clk),
         .rst(rst),
-        .s_data(s_read_data),
+        .s_data(reads_s_data),
         .s_valid(reads_s_valid),
         .s_ready(reads_s_ready),
         .m_data(reads_m_data),
@@ -531,6 +561,74 @@ module push (
         if (commits) begin
             ticket <= ticket + 21'd1;
         end
+        compared_valid <= enters | (compared_valid & !passes);
+        if (enters) begin
+            compared <= s_read_data;
+        end
+        if (enters) begin
+            answered_0 <= (begins_0 == s_read_data_address) & fits_0;
+            touched_0 <= (s_read_data_address < ends_0) & (begins_0 < read_end);
+        end
+        if (commits & (next == 3'd0)) begin
+            answered_0 <= 1'b0;
+            touched_0 <= 1'b0;
+        end
+        if (enters) begin
+            answered_1 <= (begins_1 == s_read_data_address) & fits_1;
+            touched_1 <= (s_read_data_address < ends_1) & (begins_1 < read_end);
+        end
+        if (commits & (next == 3'd1)) begin
+            answered_1 <= 1'b0;
+            touched_1 <= 1'b0;
+        end
+        if (enters) begin
+            answered_2 <= (begins_2 == s_read_data_address) & fits_2;
+            touched_2 <= (s_read_data_address < ends_2) & (begins_2 < read_end);
+        end
+        if (commits & (next == 3'd2)) begin
+            answered_2 <= 1'b0;
+            touched_2 <= 1'b0;
+        end
+        if (enters) begin
+            answered_3 <= (begins_3 == s_read_data_address) & fits_3;
+            touched_3 <= (s_read_data_address < ends_3) & (begins_3 < read_end);
+        end
+        if (commits & (next == 3'd3)) begin
+            answered_3 <= 1'b0;
+            touched_3 <= 1'b0;
+        end
+        if (enters) begin
+            answered_4 <= (begins_4 == s_read_data_address) & fits_4;
+            touched_4 <= (s_read_data_address < ends_4) & (begins_4 < read_end);
+        end
+        if (commits & (next == 3'd4)) begin
+            answered_4 <= 1'b0;
+            touched_4 <= 1'b0;
+        end
+        if (enters) begin
+            answered_5 <= (begins_5 == s_read_data_address) & fits_5;
+            touched_5 <= (s_read_data_address < ends_5) & (begins_5 < read_end);
+        end
+        if (commits & (next == 3'd5)) begin
+            answered_5 <= 1'b0;
+            touched_5 <= 1'b0;
+        end
+        if (enters) begin
+            answered_6 <= (begins_6 == s_read_data_address) & fits_6;
+            touched_6 <= (s_read_data_address < ends_6) & (begins_6 < read_end);
+        end
+        if (commits & (next == 3'd6)) begin
+            answered_6 <= 1'b0;
+            touched_6 <= 1'b0;
+        end
+        if (enters) begin
+            answered_7 <= (begins_7 == s_read_data_address) & fits_7;
+            touched_7 <= (s_read_data_address < ends_7) & (begins_7 < read_end);
+        end
+        if (commits & (next == 3'd7)) begin
+            answered_7 <= 1'b0;
+            touched_7 <= 1'b0;
+        end
         if (serves) begin
             second <= more;
         end
@@ -538,7 +636,7 @@ module push (
         if (arrived) begin
             next <= next + 3'd1;
         end
-        if ((asked & touches_0_1) | forget | (described & (next == 3'd0))) begin
+        if (touches_0 | forget | (described & (next == 3'd0))) begin
             kept_0 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd0)) begin
@@ -559,7 +657,7 @@ module push (
             kept_0 <= 1'b0;
             promised_0 <= 1'b0;
         end
-        if ((asked & touches_1_1) | forget | (described & (next == 3'd1))) begin
+        if (touches_1 | forget | (described & (next == 3'd1))) begin
             kept_1 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd1)) begin
@@ -580,7 +678,7 @@ module push (
             kept_1 <= 1'b0;
             promised_1 <= 1'b0;
         end
-        if ((asked & touches_2_1) | forget | (described & (next == 3'd2))) begin
+        if (touches_2 | forget | (described & (next == 3'd2))) begin
             kept_2 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd2)) begin
@@ -601,7 +699,7 @@ module push (
             kept_2 <= 1'b0;
             promised_2 <= 1'b0;
         end
-        if ((asked & touches_3_1) | forget | (described & (next == 3'd3))) begin
+        if (touches_3 | forget | (described & (next == 3'd3))) begin
             kept_3 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd3)) begin
@@ -622,7 +720,7 @@ module push (
             kept_3 <= 1'b0;
             promised_3 <= 1'b0;
         end
-        if ((asked & touches_4_1) | forget | (described & (next == 3'd4))) begin
+        if (touches_4 | forget | (described & (next == 3'd4))) begin
             kept_4 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd4)) begin
@@ -643,7 +741,7 @@ module push (
             kept_4 <= 1'b0;
             promised_4 <= 1'b0;
         end
-        if ((asked & touches_5_1) | forget | (described & (next == 3'd5))) begin
+        if (touches_5 | forget | (described & (next == 3'd5))) begin
             kept_5 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd5)) begin
@@ -664,7 +762,7 @@ module push (
             kept_5 <= 1'b0;
             promised_5 <= 1'b0;
         end
-        if ((asked & touches_6_1) | forget | (described & (next == 3'd6))) begin
+        if (touches_6 | forget | (described & (next == 3'd6))) begin
             kept_6 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd6)) begin
@@ -685,7 +783,7 @@ module push (
             kept_6 <= 1'b0;
             promised_6 <= 1'b0;
         end
-        if ((asked & touches_7_1) | forget | (described & (next == 3'd7))) begin
+        if (touches_7 | forget | (described & (next == 3'd7))) begin
             kept_7 <= 1'b0;
         end
         if (handed_over & (serves_m_data_place == 3'd7)) begin
@@ -709,6 +807,7 @@ module push (
         if (rst) begin
             described <= 1'b0;
             arriving <= 1'b0;
+            compared_valid <= 1'b0;
             next <= 3'd0;
             ticket <= 21'd0;
             second <= 1'b0;
@@ -717,8 +816,8 @@ module push (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, m_cpl_ready, events_almost_full, serves_almost_full, page[23:12], word_whole[2:0],
-        word_whole[11:7], completion_whole[12:8], last_word_whole[2:0]
+        1'b0, m_cpl_ready, events_almost_full, serves_almost_full, in_page[2:0],
+        completion_whole[12:8], last_word_whole[2:0]
     };
 
 endmodule

@@ -168,6 +168,8 @@ pub struct CaptureRing<const N: usize, const K: usize> {
     news: DFF<Bit>,
     /// A loss of which the host was not told.
     stale: DFF<Bit>,
+    /// The same of a loss in the last clock.
+    just_lost: DFF<Bit>,
     out: StreamRegister<Up<N>>,
     // Registers.
     base: DFF<Bits<64>>,
@@ -228,6 +230,7 @@ impl<const N: usize, const K: usize> CaptureRing<N, K> {
             untold: Default::default(),
             news: Default::default(),
             stale: Default::default(),
+            just_lost: Default::default(),
             out: Default::default(),
             base: Default::default(),
             log2: Default::default(),
@@ -286,6 +289,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             untold,
             news,
             stale,
+            just_lost,
             base,
             log2,
             status,
@@ -510,15 +514,12 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
         // Losses are told with the next entry, or when the host gives room back.
         let access = self.access.val();
         let returns = access.write & (access.word == bits::<9>(capture::CONSUMED / 8));
-        if returns & self.stale.q.val() {
+        let stale = self.stale.q.val() | self.just_lost.q.val();
+        if returns & stale {
             self.news.d.next = true;
         }
-        if told {
-            self.stale.d.next = false;
-        }
-        if overflows | (planned & !roomy) {
-            self.stale.d.next = true;
-        }
+        self.stale.d.next = stale & !told;
+        self.just_lost.d.next = overflows | (planned & !roomy);
 
         // Registers.
         self.returned_valid.d.next = returns;
@@ -591,6 +592,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             & !self.returned_valid.q.val()
             & !active
             & !self.news.q.val()
+            & !self.just_lost.q.val()
             & !self.out.m.valid.val();
         if self.rst.val() {
             self.taken_valid.d.next = false;
@@ -608,6 +610,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             self.untold.d.next = bits::<8>(0);
             self.news.d.next = false;
             self.stale.d.next = false;
+            self.just_lost.d.next = false;
             self.base.d.next = bits::<64>(0);
             self.log2.d.next = bits::<5>(0);
             self.status.d.next = bits::<64>(0);

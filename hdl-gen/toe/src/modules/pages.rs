@@ -20,6 +20,11 @@ use hallux_hdl::prelude::*;
 /// Accesses that may wait.
 const WAITING: usize = 16;
 
+/// Where the pages begin is a power of two, so any higher bit of an address tells that it is one
+/// of theirs.
+const MODULES_LOG2: u64 = MODULES.trailing_zeros() as u64;
+const _: () = assert!(MODULES.is_power_of_two());
+
 /// See the [module](self).
 #[derive(LogicBlock)]
 pub struct Pages {
@@ -78,7 +83,7 @@ impl Logic for Pages {
 
         // Everything from the first page on belongs to modules.
         let arriving = self.s.data.val();
-        let ours = !arriving.bar.any() & (arriving.address >= bits::<24>(MODULES));
+        let ours = !arriving.bar.any() & (arriving.address >> MODULES_LOG2).any();
         self.m.data.next = arriving;
         self.m.valid.next = self.s.valid.val() & !ours;
         self.waiting.s.data.next = arriving;

@@ -63,6 +63,8 @@ pub struct DelayedAck {
     left: Ram<Bit, 16>,
     since: Ram<Bits<16>, 16>,
     queue: Fifo<Debt>,
+    /// The head of the queue: reading it from a long queue takes a clock by itself.
+    first: StreamRegister<Debt>,
     reminder: StreamRegister<Grant>,
     number: DFF<Bits<21>>,
 
@@ -121,6 +123,8 @@ impl Logic for DelayedAck {
         self.since.clk.next = self.clk.val();
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
+        self.first.clk.next = self.clk.val();
+        self.first.rst.next = self.rst.val();
         self.reminder.clk.next = self.clk.val();
         self.reminder.rst.next = self.rst.val();
         let sweeps = self.sweeping.q.val();
@@ -175,8 +179,9 @@ impl Logic for DelayedAck {
         }
 
         // Look: is there a younger debt?
-        let head = self.queue.m.data.val();
-        let waits = self.queue.m.valid.val();
+        self.queue.m.join(&mut self.first.s);
+        let head = self.first.m.data.val();
+        let waits = self.first.m.valid.val();
         let early = tick - head.due;
         let reached = waits & !early.get_bit(15);
         let looks = self.looks.q.val();
@@ -186,7 +191,7 @@ impl Logic for DelayedAck {
         let goes = looks & !(returns & enters) & (younger | self.reminder.s.ready.val());
         self.since.read_address.next = head.flow;
         self.looks.d.next = reached & !goes;
-        self.queue.m.ready.next = goes;
+        self.first.m.ready.next = goes;
         if !enters {
             self.again_valid.d.next = false;
         }
@@ -224,6 +229,7 @@ impl Logic for DelayedAck {
         }
         self.idle.next = !self.fresh_valid.q.val()
             & !self.written_valid.q.val()
+            & !(self.queue.m.valid.val() & self.first.s.ready.val())
             & !reached
             & !looks
             & !returns

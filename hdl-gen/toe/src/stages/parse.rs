@@ -34,8 +34,8 @@ use crate::channels::{Beat, CLASS_FAST, CLASS_SLOW, Summary};
 use crate::stages::octets::{count_bytes, first_bytes, network16};
 use hallux_hdl::prelude::*;
 use headers::{
-    Arrival, Frame, HEAD_BITS, MAX_FRAME, decode, ip_header_bytes, judge, option_words,
-    sums_to_zero,
+    Arrival, Frame, HEAD_BITS, MAX_FRAME, data_offset, decode, ip_header_bytes, judge,
+    option_words, sums_to_zero,
 };
 use options::{KIND_BITS, WALK_STEPS, WalkStep, kinds, start_walk};
 
@@ -345,11 +345,16 @@ impl<const N: usize, const K: usize> Logic for Parse<N, K> {
         } else {
             bits::<11>(FRAME_BYTES)
         };
+        // Whether there are options in the first eight bytes is read from the data offset
+        // itself: its difference from 5 is known later.
+        let data_offset = data_offset(head);
+        let some = data_offset != bits::<4>(5);
+        let beyond_four = some & (data_offset != bits::<4>(6));
         if ends {
             self.arrival.d.next = Arrival {
                 head,
                 option_words: option_words(head),
-                kinds: kinds(head.get_bits::<KIND_BITS>(8 * 54), option_words(head)),
+                kinds: kinds(head.get_bits::<KIND_BITS>(8 * 54), some, beyond_four),
                 packet_end,
                 frame_len,
                 oversize: frame_len > bits::<11>(MAX_FRAME),

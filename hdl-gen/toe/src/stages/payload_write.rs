@@ -161,12 +161,10 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
             & !next.slow;
         let offset = next.place_offset.get_bits::<11>(0);
         let coming = self.coming.q.val();
-        self.engine.ahead_valid.next = places | coming;
-        self.engine.ahead.next = if coming {
-            self.coming_offset.q.val()
-        } else {
-            offset
-        };
+        self.engine.ahead_valid.next = coming;
+        self.engine.ahead.next = self.coming_offset.q.val();
+        self.engine.offered_valid.next = places;
+        self.engine.offered.next = offset;
         if places & self.planner.s.ready.val() {
             self.coming.d.next = true;
             self.coming_offset.d.next = offset;

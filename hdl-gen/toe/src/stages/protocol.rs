@@ -178,11 +178,10 @@ pub struct Protocol {
 
     /// What the slots took one clock ago: a read in that clock missed it.
     last_slots: DFF<Slots>,
-    last_slots_flow: DFF<Bits<16>>,
-    last_slots_valid: DFF<Bit>,
     last_board: DFF<Slots>,
-    last_board_flow: DFF<Bits<16>>,
-    last_board_valid: DFF<Bit>,
+    /// They are of the flow that was read.
+    missed_slots: DFF<Bit>,
+    missed_board: DFF<Bit>,
 
     /// *draft*.
     surveyed: DFF<Survey>,
@@ -333,8 +332,14 @@ impl Logic for Protocol {
         );
         dff_setup!(self, clk, settled, settled_event, settled_valid);
         dff_setup!(self, clk, written, written_flow, written_valid);
-        dff_setup!(self, clk, last_slots, last_slots_flow, last_slots_valid);
-        dff_setup!(self, clk, last_board, last_board_flow, last_board_valid);
+        dff_setup!(
+            self,
+            clk,
+            last_slots,
+            last_board,
+            missed_slots,
+            missed_board
+        );
         dff_setup!(self, clk, surveyed, surveyed_valid);
         dff_setup!(self, clk, drafted, drafted_valid, drafted_writes, edge);
         dff_setup!(self, clk, last_edge, last_edge_flow, last_edge_valid);
@@ -574,7 +579,6 @@ impl Logic for Protocol {
 
         // The intervals, read while the event was in relate. A read missed what was written
         // in its clock; earlier writes of the flow it waited for.
-        let judged = self.judge_work.q.val().decoded.event.flow;
         let mut slots_read = work.decoded.event.flow;
         for x in 0..self.s_fill.len() {
             if !self.work_valid.q.val() {
@@ -599,7 +603,7 @@ impl Logic for Protocol {
                 stored_slots.d = held;
             }
         }
-        let slots = if self.last_slots_valid.q.val() & (self.last_slots_flow.q.val() == judged) {
+        let slots = if self.missed_slots.q.val() {
             self.last_slots.q.val()
         } else {
             stored_slots
@@ -625,7 +629,7 @@ impl Logic for Protocol {
             }
         }
         let judged_flow = self.judge_live.q.val().flow;
-        let board = if self.last_board_valid.q.val() & (self.last_board_flow.q.val() == judged) {
+        let board = if self.missed_board.q.val() {
             self.last_board.q.val()
         } else {
             stored_board
@@ -776,10 +780,10 @@ impl Logic for Protocol {
             self.slots[k].write_address.next = slots_address;
             self.slots[k].write_data.next = held;
         }
-        self.last_slots_valid.d.next = moves_slots;
+        let in_hand = writing_flow == work.decoded.event.flow;
+        self.missed_slots.d.next = moves_slots & in_hand;
         if moves_slots {
             self.last_slots.d.next = surveyed.slots;
-            self.last_slots_flow.d.next = writing_flow;
         }
         let writes_board = writing & surveyed.moves_board;
         for k in 0..reported {
@@ -796,10 +800,9 @@ impl Logic for Protocol {
             self.board[k].write_address.next = writing_flow;
             self.board[k].write_data.next = held;
         }
-        self.last_board_valid.d.next = writes_board;
+        self.missed_board.d.next = writes_board & in_hand;
         if writes_board {
             self.last_board.d.next = surveyed.board;
-            self.last_board_flow.d.next = writing_flow;
         }
         self.written_valid.d.next = writing;
         if writing {
@@ -936,8 +939,8 @@ impl Logic for Protocol {
             & !self.settle_valid.q.val()
             & !self.settled_valid.q.val()
             & !self.written_valid.q.val()
-            & !self.last_slots_valid.q.val()
-            & !self.last_board_valid.q.val()
+            & !self.missed_slots.q.val()
+            & !self.missed_board.q.val()
             & !self.surveyed_valid.q.val()
             & !self.drafted_valid.q.val()
             & !self.last_edge_valid.q.val()
@@ -954,8 +957,8 @@ impl Logic for Protocol {
             self.measure_valid.d.next = false;
             self.settle_valid.d.next = false;
             self.settled_valid.d.next = false;
-            self.last_slots_valid.d.next = false;
-            self.last_board_valid.d.next = false;
+            self.missed_slots.d.next = false;
+            self.missed_board.d.next = false;
             self.written_valid.d.next = false;
             self.surveyed_valid.d.next = false;
             self.drafted_valid.d.next = false;

@@ -10,7 +10,7 @@
 //!                       ┌────────┐  the same address  ┌────────┐
 //!                       │ pushed ├───────────────────►│ serves ├─► m_cpl
 //!                       └───▲────┘                    └────────┘    ▲
-//!  s_read ──────────────────┴──── others ──► m_read    s_cpl ───────┘
+//!  s_read ──► compared ─────┴──── others ──► m_read    s_cpl ───────┘
 //! ```
 //!
 //! Without it a small send is two dependent reads of host memory: of the descriptor, then of
@@ -30,7 +30,8 @@
 //! of a connection. A descriptor that finishes a stream must not be passed and is not pushed.
 //!
 //! Initiation interval: a word a cycle. Latency from the descriptor's last word to the event 1
-//! cycle, 2 if a copy has to make place; a read that goes to the host takes 1 cycle.
+//! cycle, 2 if a copy has to make place. A read is compared with all copies in one cycle and goes
+//! its way in the next; it takes 1 cycle if nothing is kept.
 
 use crate::channels::{CLASS_FAST, Completion, Event, KIND_HC, Mmio, RECORD_BITS, SackBlock, Up};
 use crate::interface::{push, register};
@@ -44,6 +45,18 @@ const EVENTS: usize = 8;
 const PAYLOAD_BITS: usize = 8 * push::PAYLOAD_BYTES as usize;
 /// Words of the largest payload.
 const PAYLOAD_WORDS: usize = push::PAYLOAD_BYTES as usize / 8;
+
+/// log2 of the bytes of a context's page, and of what is left for its slot. The pages begin behind
+/// one of the same size, and slots are aligned, so nothing need be subtracted to find them.
+const PAGE_LOG2: u64 = register::CONTEXT_STRIDE.trailing_zeros() as u64;
+const SLOT_LOG2: u64 = 7;
+const _: () = assert!(
+    PAGE_LOG2 == 12
+        && register::CONTEXT == 1 << PAGE_LOG2
+        && register::COUNTERS.is_power_of_two()
+        && push::SLOT.is_multiple_of(1 << SLOT_LOG2)
+        && push::SLOT_BYTES <= 1 << SLOT_LOG2
+);
 
 /// A payload that is to be handed over instead of a completion.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
@@ -105,6 +118,11 @@ pub struct Push<const N: usize> {
     next: DFF<Bits<3>>,
     events: Fifo<Event>,
     ticket: DFF<Bits<21>>,
+    // A read that was compared: whether it is answered by each copy, and touches it.
+    compared: DFF<Up<RECORD_BITS>>,
+    compared_valid: DFF<Bit>,
+    answered: Vec<DFF<Bit>>,
+    touched: Vec<DFF<Bit>>,
     reads: StreamRegister<Up<RECORD_BITS>>,
     serves: Fifo<Serve>,
     /// The second beat of what is handed over.
@@ -145,6 +163,10 @@ impl<const N: usize> Push<N> {
             next: Default::default(),
             events: Fifo::new(EVENTS).with_output(FifoOutput::Forward),
             ticket: Default::default(),
+            compared: Default::default(),
+            compared_valid: Default::default(),
+            answered: (0..KEPT).map(|_| Default::default()).collect(),
+            touched: (0..KEPT).map(|_| Default::default()).collect(),
             reads: Default::default(),
             serves: Fifo::new(KEPT).with_output(FifoOutput::Forward),
             second: Default::default(),
@@ -162,8 +184,21 @@ impl<const N: usize> Logic for Push<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, address, rx_bump, tx_bump, flow, generation, bytes, described, arriving,
-            next, ticket, second
+            self,
+            clk,
+            address,
+            rx_bump,
+            tx_bump,
+            flow,
+            generation,
+            bytes,
+            described,
+            arriving,
+            next,
+            ticket,
+            compared,
+            compared_valid,
+            second
         );
         self.events.clk.next = self.clk.val();
         self.events.rst.next = self.rst.val();
@@ -174,15 +209,15 @@ impl<const N: usize> Logic for Push<N> {
 
         // Words of a push; a read of a slot goes on and gives what is never written: zero.
         let access = self.s.data.val();
-        let page = access.address - bits::<24>(register::CONTEXT);
-        let in_page = page.get_bits::<12>(0);
+        let page = access.address >> PAGE_LOG2;
+        let in_page = access.address.get_bits::<12>(0);
+        let word = in_page.get_bits::<4>(3);
         let slot = !access.bar.any()
             & access.write
-            & (access.address >= bits::<24>(register::CONTEXT))
-            & (access.address < bits::<24>(register::COUNTERS))
-            & (in_page >= bits::<12>(push::SLOT))
-            & (in_page < bits::<12>(push::SLOT + push::SLOT_BYTES));
-        let word = (in_page - bits::<12>(push::SLOT)).get_bits::<4>(3);
+            & page.any()
+            & (page < bits::<24>(register::COUNTERS >> PAGE_LOG2))
+            & ((in_page >> SLOT_LOG2) == bits::<12>(push::SLOT >> SLOT_LOG2))
+            & (word < bits::<4>(push::SLOT_BYTES / 8));
         self.m.data.next = access;
         self.m.valid.next = self.s.valid.val() & !slot;
         // A descriptor becomes an event in the clock behind its last word, unless its payload's
@@ -262,14 +297,18 @@ impl<const N: usize> Logic for Push<N> {
         }
         StreamSource::<Event>::link(&mut self.m_event, &mut self.events.m);
 
-        // Reads: the one that begins where a payload is kept is answered from here.
+        // Reads: the one that begins where a payload is kept is answered from here. None that was
+        // compared reads what a push releases later, so the comparison ends where a copy makes place.
         let read = self.s_read.data.val();
         let read_end = read.address + bit_cast::<64, 13>(read.bytes);
+        let compared = self.compared.q.val();
+        let waits = self.compared_valid.q.val();
+        let mut keeps = self.arriving.q.val();
         let mut hit = false;
         let mut found = bits::<3>(0);
         for i in 0..KEPT {
-            let fits = bit_cast::<13, 7>(self.lengths[i].q.val()) >= read.bytes;
-            if self.kept[i].q.val() & (self.begins[i].q.val() == read.address) & fits {
+            keeps = keeps | self.kept[i].q.val();
+            if self.kept[i].q.val() & self.answered[i].q.val() {
                 hit = true;
                 found = bits::<3>(i as u64);
             }
@@ -279,16 +318,39 @@ impl<const N: usize> Logic for Push<N> {
         } else {
             self.reads.s.ready.val()
         };
-        let asked = self.s_read.valid.val() & passes;
-        self.s_read.ready.next = passes;
-        self.reads.s.data.next = read;
-        self.reads.s.valid.next = self.s_read.valid.val() & !hit;
+        let asked = waits & passes;
+        let straight = !waits & !keeps;
+        self.s_read.ready.next = if straight {
+            self.reads.s.ready.val()
+        } else {
+            !waits | passes
+        };
+        let enters = self.s_read.valid.val() & !straight & (!waits | passes);
+        self.compared_valid.d.next = enters | (waits & !passes);
+        if enters {
+            self.compared.d.next = read;
+        }
+        for i in 0..KEPT {
+            dff_setup!(self, clk, answered[i], touched[i]);
+            if enters {
+                let fits = bit_cast::<13, 7>(self.lengths[i].q.val()) >= read.bytes;
+                self.answered[i].d.next = (self.begins[i].q.val() == read.address) & fits;
+                self.touched[i].d.next =
+                    (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
+            }
+            if commits & (place == bits::<3>(i as u64)) {
+                self.answered[i].d.next = false;
+                self.touched[i].d.next = false;
+            }
+        }
+        self.reads.s.data.next = if waits { compared } else { read };
+        self.reads.s.valid.next = (waits & !hit) | (straight & self.s_read.valid.val());
         StreamSource::<Up<RECORD_BITS>>::link(&mut self.m_read, &mut self.reads.m);
-        self.serves.s.valid.next = self.s_read.valid.val() & hit;
+        self.serves.s.valid.next = waits & hit;
         self.serves.s.data.next = Serve {
-            tag: read.tag,
+            tag: compared.tag,
             place: found,
-            bytes: read.bytes,
+            bytes: compared.bytes,
         };
 
         // Completions of the host first: they cannot wait.
@@ -331,9 +393,7 @@ impl<const N: usize> Logic for Push<N> {
         let fits = length.any() & (length <= bits::<7>(push::PAYLOAD_BYTES));
         let mut broken = self.forget.val();
         for i in 0..KEPT {
-            let touches =
-                (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
-            if (place == bits::<3>(i as u64)) & asked & touches {
+            if (place == bits::<3>(i as u64)) & asked & self.touched[i].q.val() {
                 broken = true;
             }
         }
@@ -358,9 +418,8 @@ impl<const N: usize> Logic for Push<N> {
                 promised[i]
             );
             let here = bits::<3>(i as u64);
-            let touches =
-                (read.address < self.ends[i].q.val()) & (self.begins[i].q.val() < read_end);
-            if (asked & touches) | self.forget.val() | (described & (place == here)) {
+            let touches = asked & self.touched[i].q.val();
+            if touches | self.forget.val() | (described & (place == here)) {
                 self.kept[i].d.next = false;
             }
             if handed_over & (serve.place == here) {
@@ -385,11 +444,13 @@ impl<const N: usize> Logic for Push<N> {
 
         self.idle.next = !described
             & !self.events.level.val().any()
+            & !waits
             & !self.reads.m.valid.val()
             & !self.serves.level.val().any();
         if self.rst.val() {
             self.described.d.next = false;
             self.arriving.d.next = false;
+            self.compared_valid.d.next = false;
             self.next.d.next = bits::<3>(0);
             self.ticket.d.next = bits::<21>(0);
             self.second.d.next = false;

@@ -67,10 +67,16 @@ pub fn ip_header_bytes(head: Bits<HEAD_BITS>) -> Bits<6> {
     cat::<4, 2, 6>(head.get_bits::<4>(8 * IP), bits::<2>(0))
 }
 
+/// Words of the TCP header as it claims.
+#[hdl_fn]
+pub fn data_offset(head: Bits<HEAD_BITS>) -> Bits<4> {
+    head.get_bits::<4>(8 * (TCP + 12) + 4)
+}
+
 /// Words of TCP options as the header claims.
 #[hdl_fn]
 pub fn option_words(head: Bits<HEAD_BITS>) -> Bits<4> {
-    head.get_bits::<4>(8 * (TCP + 12) + 4) - bits::<4>(5)
+    data_offset(head) - bits::<4>(5)
 }
 
 /// A one's-complement sum, not folded, is that of a block with a good checksum. It is
@@ -110,7 +116,7 @@ pub fn decode(arrival: Arrival, mac: Bits<48>) -> Frame {
 
     let tcp = ipv4 & (protocol == bits::<8>(PROTOCOL_TCP)) & !fragment;
     let segment = total - header_bytes;
-    let data_offset = head.get_bits::<4>(8 * (TCP + 12) + 4);
+    let data_offset = data_offset(head);
     let tcp_header = bit_cast::<16, 6>(cat::<4, 2, 6>(data_offset, bits::<2>(0)));
     // A fast frame has no IP options: both headers come off at once.
     let plain_headers = bit_cast::<16, 7>(cat::<5, 2, 7>(

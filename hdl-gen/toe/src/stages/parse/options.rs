@@ -80,11 +80,10 @@ pub struct OptionWalk {
 /// Bytes that tell the kinds of eight: the last one's length lies behind them.
 pub const KIND_BITS: usize = 72;
 
-/// The kinds of eight bytes, of which `words` words are options.
+/// The kinds of eight bytes: the first four are options if there are `any` left, the others if
+/// there are some `beyond_four` bytes.
 #[hdl_fn]
-pub fn kinds(bytes: Bits<KIND_BITS>, words: Bits<4>) -> Kinds {
-    let any = words.any();
-    let beyond_four = words.get_bits::<3>(1).any();
+pub fn kinds(bytes: Bits<KIND_BITS>, any: Bit, beyond_four: Bit) -> Kinds {
     let mut kinds = Kinds::default();
     for i in 0..8 {
         let in_options = if i < 4 { any } else { beyond_four };
@@ -229,5 +228,9 @@ fn walk_step(walk: OptionWalk) -> OptionWalk {
 /// The kinds of the eight bytes behind the next eight.
 #[hdl_fn]
 fn kinds_behind(bytes: Bits<320>, words: Bits<4>) -> Kinds {
-    kinds(bytes.get_bits::<KIND_BITS>(64), words)
+    kinds(
+        bytes.get_bits::<KIND_BITS>(64),
+        words.any(),
+        words.get_bits::<3>(1).any(),
+    )
 }

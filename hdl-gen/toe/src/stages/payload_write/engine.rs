@@ -56,6 +56,10 @@ pub struct Engine<const N: usize, const K: usize> {
     pub ahead_valid: Signal<In, Bit>,
     /// Byte offset in its frame.
     pub ahead: Signal<In, Bits<11>>,
+    /// The same of an event that is only being offered; heeded where `ahead_valid` is not set.
+    pub offered_valid: Signal<In, Bit>,
+    /// Byte offset in its frame.
+    pub offered: Signal<In, Bits<11>>,
     /// Beats of their frames.
     pub s_beats: StreamSink<Beat<N, K>>,
     /// Write requests.
@@ -97,6 +101,8 @@ impl<const N: usize, const K: usize> Default for Engine<N, K> {
             s_chunk: Default::default(),
             ahead_valid: Default::default(),
             ahead: Default::default(),
+            offered_valid: Default::default(),
+            offered: Default::default(),
             s_beats: Default::default(),
             m_up: Default::default(),
             m_mark: Default::default(),
@@ -117,6 +123,12 @@ impl<const N: usize, const K: usize> Default for Engine<N, K> {
             outgoing: Default::default(),
         }
     }
+}
+
+/// A beat lies before the byte at `offset`, or holds it.
+#[hdl_fn]
+fn is_before<const K: usize>(beat: Bits<7>, offset: Bits<11>) -> Bit {
+    beat <= (offset >> K.trailing_zeros() as u64).get_bits::<7>(0)
 }
 
 impl<const N: usize, const K: usize> Logic for Engine<N, K> {
@@ -187,19 +199,23 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         };
         // While the first chunk is on its way, the beats in front of it, and the one in
         // which it begins, are taken already.
-        let early = !self.s_chunk.valid.val()
-            & self.ahead_valid.val()
+        let taken = self.taken.q.val();
+        let early = !active
             & offered
-            & (self.taken.q.val()
-                <= (self.ahead.val() >> K.trailing_zeros() as u64).get_bits::<7>(0));
-        let takes = takes | early;
-        self.s_beats.ready.next = takes;
+            & (if self.ahead_valid.val() {
+                is_before::<K>(taken, self.ahead.val())
+            } else {
+                self.offered_valid.val() & is_before::<K>(taken, self.offered.val())
+            });
+        // No event ends with them.
         let frame_over = self.over.q.val() | (takes & self.s_beats.data.val().last);
         let chunk_written = emits & final_window;
         let event_written = (chunk_written & chunk.last) | (active & !writing);
         let event_over = event_written & frame_over;
         self.s_chunk.ready.next = event_over | (chunk_written & !chunk.last);
 
+        let takes = takes | early;
+        self.s_beats.ready.next = takes;
         if takes {
             self.held.d.next = self.s_beats.data.val().data;
             self.taken.d.next = self.taken.q.val() + bits::<7>(1);
@@ -208,7 +224,7 @@ impl<const N: usize, const K: usize> Logic for Engine<N, K> {
         }
         if emits {
             self.index.d.next = self.index.q.val() + bits::<4>(1);
-            self.follows.d.next = starts_held & takes;
+            self.follows.d.next = starts_held & offered & ends_beat;
         }
         if chunk_written {
             self.index.d.next = bits::<4>(0);

@@ -75,8 +75,7 @@ pub fn measure(
         start: relations.sack_start,
         end: relations.sack_end,
     };
-    // Nothing cuts it off.
-    let reported = meet(remains, block, block.end, block.end, 4);
+    let reported = meet(remains, block, block.end, 4);
     let hole = search(board, view, flow.mends & work.decoded.grants, flow.mss);
     let fixes = hole.fills | hole.skips;
 
@@ -90,7 +89,7 @@ pub fn measure(
         start: verdict.start,
         end: verdict.reach,
     };
-    let meeting = meet(spans, segment, end, flow.rx_avail, slots);
+    let meeting = meet(spans, segment, end, slots);
 
     let small = wide(verdict.burst) <= verdict.room;
     let bytes = if verdict.shut | fixes {

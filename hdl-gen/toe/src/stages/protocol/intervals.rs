@@ -118,17 +118,11 @@ pub fn spans(slots: Slots, flow: Flow) -> Spans {
     }
 }
 
-/// The interval abuts or overlaps the segment. The segment's end is the lesser of two: each
-/// is compared by itself, which does not wait for it.
+/// The interval abuts or overlaps the segment. Where the segment is cut off at the end of the
+/// ring makes no difference: what is held lies before it.
 #[hdl_fn]
-fn touches(span: Span, segment: Span, space: Bits<25>) -> Bit {
-    span.valid & (segment.start <= span.end) & (span.start <= segment.end) & (span.start <= space)
-}
-
-/// The interval reaches beyond the segment.
-#[hdl_fn]
-fn exceeds(span: Span, segment: Span, space: Bits<25>) -> Bit {
-    (span.end > segment.end) | (span.end > space)
+fn touches(span: Span, segment: Span) -> Bit {
+    span.valid & (segment.start <= span.end) & (span.start <= segment.end)
 }
 
 /// A number, or zero.
@@ -137,23 +131,23 @@ fn only_if(condition: Bit, number: Bits<25>) -> Bits<25> {
     if condition { number } else { bits::<25>(0) }
 }
 
-/// Meets a segment with the intervals, of which a design has `slots`. It ends at `end`: behind
-/// `space` it is cut off.
+/// Meets a segment with the intervals, of which a design has `slots`. It ends at `end`, which
+/// may be cut off.
 #[hdl_fn]
-pub fn meet(spans: Spans, segment: Span, end: Bits<25>, space: Bits<25>, slots: u64) -> Meeting {
-    let a = touches(spans.a, segment, space);
-    let b = touches(spans.b, segment, space);
-    let c = touches(spans.c, segment, space);
-    let d = touches(spans.d, segment, space);
+pub fn meet(spans: Spans, segment: Span, end: Bits<25>, slots: u64) -> Meeting {
+    let a = touches(spans.a, segment);
+    let b = touches(spans.b, segment);
+    let c = touches(spans.c, segment);
+    let d = touches(spans.d, segment);
     let a_leads = a & (spans.a.start < segment.start);
     let b_leads = b & (spans.b.start < segment.start);
     let c_leads = c & (spans.c.start < segment.start);
     let d_leads = d & (spans.d.start < segment.start);
     let leads = a_leads | b_leads | c_leads | d_leads;
-    let a_extends = a & exceeds(spans.a, segment, space);
-    let b_extends = b & exceeds(spans.b, segment, space);
-    let c_extends = c & exceeds(spans.c, segment, space);
-    let d_extends = d & exceeds(spans.d, segment, space);
+    let a_extends = a & (spans.a.end > segment.end);
+    let b_extends = b & (spans.b.end > segment.end);
+    let c_extends = c & (spans.c.end > segment.end);
+    let d_extends = d & (spans.d.end > segment.end);
     let extends = a_extends | b_extends | c_extends | d_extends;
 
     let mut a_free: Bit = false;
