@@ -207,10 +207,10 @@ module push (
     logic reads_s_ready;
     logic [351:0] reads_m_data;
     logic reads_m_valid;
-    logic [23:0] serves_s_data;
+    logic [18:0] serves_s_data;
     logic serves_s_valid;
     logic serves_s_ready;
-    logic [23:0] serves_m_data;
+    logic [18:0] serves_m_data;
     logic serves_m_valid;
     logic [15:0] serves_level;
     logic serves_almost_full;
@@ -232,7 +232,8 @@ module push (
     wire [7:0] compared_tag = compared[86:79];
     wire [7:0] serves_m_data_tag = serves_m_data[7:0];
     wire [2:0] serves_m_data_place = serves_m_data[10:8];
-    wire [12:0] serves_m_data_bytes = serves_m_data[23:11];
+    wire [6:0] serves_m_data_bytes = serves_m_data[17:11];
+    wire serves_m_data_long = serves_m_data[18];
 
     wire [23:0] page = {12'd0, s_data[27:16] /* address[23:12] */};
     wire [11:0] in_page = s_data[15:4] /* address[11:0] */;
@@ -366,16 +367,20 @@ module push (
     assign m_read_data = reads_m_data;
     assign m_read_valid = reads_m_valid;
     assign serves_s_valid = compared_valid & hit;
-    assign serves_s_data = {compared_bytes, found, compared_tag};
+    assign serves_s_data = {
+        compared_bytes > 13'd64,
+        compared[72:66] /* bytes[6:0] */,
+        found,
+        compared_tag
+    };
     wire serves = serves_m_valid & !s_cpl_valid;
-    wire more = !second & (serves_m_data_bytes > 13'd64);
+    wire more = !second & serves_m_data_long;
     assign s_cpl_ready = 1'b1;
     assign m_cpl_valid = s_cpl_valid | serves_m_valid;
-    wire [12:0] completion_whole = serves_m_data_bytes - 13'd64;
     always_comb begin
         completion = {
             !more,
-            more ? 8'd64 : serves_m_data[18:11] /* bytes[7:0] */,
+            more ? 8'd64 : {1'b0, serves_m_data_bytes},
             payload,
             13'd0,
             serves_m_data_tag
@@ -383,7 +388,7 @@ module push (
         if (second) begin
             completion[20:8] /* offset */ = 13'd64;
             completion[532:21] /* data */ = 512'd0;
-            completion[540:533] /* bytes */ = completion_whole[7:0];
+            completion[540:533] /* bytes */ = {1'b0, serves_m_data_bytes} - 8'd64;
         end
     end
     assign m_cpl_data = s_cpl_valid ? s_cpl_data : completion;
@@ -523,7 +528,7 @@ module push (
         .m_valid(reads_m_valid),
         .m_ready(m_read_ready)
     );
-    fifo_24x8_forward u_serves (
+    fifo_19x8_forward u_serves (
         .clk(clk),
         .rst(rst),
         .s_data(serves_s_data),
@@ -817,7 +822,7 @@ module push (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, m_cpl_ready, events_almost_full, serves_almost_full, in_page[2:0],
-        completion_whole[12:8], last_word_whole[2:0]
+        last_word_whole[2:0]
     };
 
 endmodule

@@ -65,8 +65,10 @@ pub struct Serve {
     pub tag: Bits<8>,
     /// Where the payload is kept.
     pub place: Bits<3>,
-    /// Bytes that were asked for.
-    pub bytes: Bits<13>,
+    /// Bytes that were asked for, at most those of a slot.
+    pub bytes: Bits<7>,
+    /// They take two beats.
+    pub long: Bit,
 }
 
 /// See the [module](self).
@@ -347,18 +349,19 @@ impl<const N: usize> Logic for Push<N> {
         self.reads.s.valid.next = (waits & !hit) | (straight & self.s_read.valid.val());
         StreamSource::<Up<RECORD_BITS>>::link(&mut self.m_read, &mut self.reads.m);
         self.serves.s.valid.next = waits & hit;
+        let width = (N / 8) as u64;
         self.serves.s.data.next = Serve {
             tag: compared.tag,
             place: found,
-            bytes: compared.bytes,
+            bytes: compared.bytes.get_bits::<7>(0),
+            long: compared.bytes > bits::<13>(width),
         };
 
         // Completions of the host first: they cannot wait.
         let serve = self.serves.m.data.val();
         let serves = self.serves.m.valid.val() & !self.s_cpl.valid.val();
-        let width = (N / 8) as u64;
         let second = self.second.q.val();
-        let more = !second & (serve.bytes > bits::<13>(width));
+        let more = !second & serve.long;
         self.s_cpl.ready.next = true;
         self.m_cpl.valid.next = self.s_cpl.valid.val() | self.serves.m.valid.val();
         let mut completion = Completion::<N> {
@@ -368,14 +371,14 @@ impl<const N: usize> Logic for Push<N> {
             bytes: if more {
                 bits::<8>(width)
             } else {
-                bit_cast::<8, 13>(serve.bytes)
+                bit_cast::<8, 7>(serve.bytes)
             },
             last: !more,
         };
         if second {
             completion.offset = bits::<13>(width);
             completion.data = bit_cast::<N, PAYLOAD_BITS>(payload >> N as u64);
-            completion.bytes = bit_cast::<8, 13>(serve.bytes - bits::<13>(width));
+            completion.bytes = bit_cast::<8, 7>(serve.bytes) - bits::<8>(width);
         }
         self.m_cpl.data.next = if self.s_cpl.valid.val() {
             self.s_cpl.data.val()
