@@ -8,15 +8,17 @@
 
 use hallux::model::{self, Abilities};
 use hallux_channel::{
-    ClockPeriod, Component, ComponentError, Io, LineRate, Message, PortSpec, Protocol, Seed, Time,
+    ClockPeriod, Component, ComponentError, Counter, Io, LineRate, Message, PortSpec, Protocol,
+    Seed, Time,
 };
-use hallux_cosim::engine::{RunOptions, Simulation};
+use hallux_cosim::engine::{ComponentId, RunOptions, Simulation};
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::LinkParameters;
 use hallux_cosim::nic::{RtlNic, RtlNicConfig};
 use hallux_host::application::Network;
 use hallux_host::apps::report::Report;
 use hallux_host::apps::rpc;
+use hallux_host::behavioural::{BehaviouralConfig, BehaviouralNic};
 use hallux_host::control::HostConfig;
 use hallux_host::host::Host;
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
@@ -31,6 +33,8 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const SEED: Seed = Seed(5);
 const TIMEOUT: Time = Time::from_us(50);
+/// When the host resets its NIC.
+const RESET: Time = Time::from_us(150);
 /// Numbers of the reads that the fault itself makes.
 const OWN: u64 = 1 << 40;
 
@@ -41,6 +45,8 @@ struct Faults {
     lose: u64,
     /// One in so many comes later than the timeout; 0: none.
     delay: u64,
+    /// From then on none does.
+    prompt_from: Time,
     /// From then on nothing is answered.
     silent_from: Time,
     /// The NIC is told to stop taking frames, and asked until it says that it has drained; then
@@ -51,6 +57,7 @@ struct Faults {
 const NONE: Faults = Faults {
     lose: 0,
     delay: 0,
+    prompt_from: Time::NEVER,
     silent_from: Time::NEVER,
     drain_at: Time::NEVER,
 };
@@ -122,7 +129,7 @@ impl Fault {
         let each = |every: u64| every > 0 && self.answers.is_multiple_of(every);
         if each(self.faults.lose) || at >= self.faults.silent_from {
             self.lost += 1;
-        } else if each(self.faults.delay) {
+        } else if each(self.faults.delay) && at < self.faults.prompt_from {
             self.late += 1;
             self.leave(at + TIMEOUT + TIMEOUT, NIC, message);
         } else {
@@ -210,7 +217,36 @@ struct Ended {
 const CONNECTIONS: usize = 4;
 const REQUESTS: u64 = 60;
 
-fn echoes(faults: Faults) -> Ended {
+/// What the client asks.
+fn questions() -> rpc::ClientConfig {
+    rpc::ClientConfig {
+        server: SocketAddrV4::new(SERVER, 7),
+        connections: CONNECTIONS,
+        sizes: rpc::Sizes::Cycle(vec![64, 4_000, 10, 30_000]),
+        requests: Some(REQUESTS),
+        until: None,
+        warm_up: Time::ZERO,
+        think_time: Time::ZERO,
+        seed: SEED,
+    }
+}
+
+fn server() -> Host {
+    let host = Host::new(HostConfig::new("server", [2, 0, 0, 0, 0, 1], SERVER, SEED)).unwrap();
+    host.run_in_background(rpc::serve(host.network(), 7, CONNECTIONS, Report::new()));
+    host
+}
+
+fn client() -> SmoltcpHost {
+    SmoltcpHost::new(SmoltcpConfig::new(
+        "client",
+        [2, 0, 0, 0, 0, 2],
+        CLIENT,
+        SEED,
+    ))
+}
+
+fn rtl() -> RtlNic {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/designs/toe-sack.toml");
     let design = DesignPoint::read(&path).unwrap();
     let model = model::build(&design, Abilities::default(), &|_| ()).unwrap();
@@ -229,36 +265,21 @@ fn echoes(faults: Faults) -> Ended {
         stall_bound: 4_000,
         ..RtlNicConfig::new("nic", ClockPeriod::from_hz(design.clock.0).unwrap(), SEED)
     };
-    let host = Host::new(HostConfig::new("server", [2, 0, 0, 0, 0, 1], SERVER, SEED)).unwrap();
-    host.run_in_background(rpc::serve(host.network(), 7, CONNECTIONS, Report::new()));
-    let peer = SmoltcpHost::new(SmoltcpConfig::new(
-        "client",
-        [2, 0, 0, 0, 0, 2],
-        CLIENT,
-        SEED,
-    ));
-    let (network, report) = (peer.network(), Report::new());
-    let client = rpc::ClientConfig {
-        server: SocketAddrV4::new(SERVER, 7),
-        connections: CONNECTIONS,
-        sizes: rpc::Sizes::Cycle(vec![64, 4_000, 10, 30_000]),
-        requests: Some(REQUESTS),
-        until: None,
-        warm_up: Time::ZERO,
-        think_time: Time::ZERO,
-        seed: SEED,
-    };
-    let kept = report.clone();
-    peer.run_to_end(async move {
-        network.sleep(Time::from_us(20)).await;
-        rpc::call_all(network, client, kept).await;
-    });
+    RtlNic::new(config, &model.library).unwrap()
+}
+
+/// Runs the system to its end: the simulation with its host, fault and NIC, and why it ended
+/// early.
+fn run<N: Component + 'static>(
+    nic: N,
+    faults: Faults,
+    host: Host,
+    peer: SmoltcpHost,
+) -> (Simulation, [ComponentId; 3], Option<String>) {
     let mut simulation = Simulation::new();
     let host = simulation.add(host).unwrap();
     let fault = simulation.add(Fault::new(faults)).unwrap();
-    let nic = simulation
-        .add(RtlNic::new(config, &model.library).unwrap())
-        .unwrap();
+    let nic = simulation.add(nic).unwrap();
     let peer = simulation.add(peer).unwrap();
     for (one, other, delay) in [
         ((fault, "host"), (host, "pcie"), Time::from_ns(50)),
@@ -273,13 +294,26 @@ fn echoes(faults: Faults) -> Ended {
         cancel: None,
     };
     let error = simulation.run(&options, &mut |_| ()).err();
+    let error = error.map(|error| error.to_string());
+    (simulation, [host, fault, nic], error)
+}
+
+fn echoes(faults: Faults) -> Ended {
+    let peer = client();
+    let (network, report) = (peer.network(), Report::new());
+    let kept = report.clone();
+    peer.run_to_end(async move {
+        network.sleep(Time::from_us(20)).await;
+        rpc::call_all(network, questions(), kept).await;
+    });
+    let (simulation, [host, fault, nic], error) = run(rtl(), faults, server(), peer);
     let nic: &RtlNic = simulation.component(nic).unwrap();
     let fault: &Fault = simulation.component(fault).unwrap();
     let host: &Host = simulation.component(host).unwrap();
     assert_eq!(host.violations(), []);
     let counters = nic.counters().into_iter();
     Ended {
-        error: error.map(|error| error.to_string()),
+        error,
         report: report.get(),
         nic: counters
             .map(|counter| (counter.name.to_string(), counter.value))
@@ -290,6 +324,49 @@ fn echoes(faults: Faults) -> Ended {
         statuses: fault.statuses.clone(),
         drained: fault.drained,
     }
+}
+
+/// The host resets its NIC in the middle of the first calls, which break; then the same client
+/// asks again. How many of the first calls were answered, and the counters of NIC and host.
+fn calls_around_a_reset<N: Component + 'static>(
+    nic: N,
+    faults: Faults,
+    drain: bool,
+) -> (u64, BTreeMap<String, u64>, BTreeMap<String, u64>) {
+    let server = server();
+    let network = server.network();
+    server.run_in_background(async move {
+        network.sleep(RESET).await;
+        network.reset_nic(drain).await;
+    });
+    let peer = client();
+    let network = peer.network();
+    let (first, second) = (Report::new(), Report::new());
+    let reports = (first.clone(), second.clone());
+    peer.run_to_end(async move {
+        network.sleep(Time::from_us(20)).await;
+        rpc::call_all(network.clone(), questions(), reports.0).await;
+        rpc::call_all(network, questions(), reports.1).await;
+    });
+    let (simulation, [host, _, nic], error) = run(nic, faults, server, peer);
+    let (first, second) = (first.get(), second.get());
+    assert_eq!(error, None);
+    assert!(!first.failures.is_empty(), "they break");
+    assert_eq!(second.failures, Vec::<String>::new());
+    assert_eq!(second.completed, CONNECTIONS as u64 * REQUESTS);
+    assert_eq!(first.bytes_mismatched + second.bytes_mismatched, 0);
+    let host: &Host = simulation.component(host).unwrap();
+    assert_eq!(host.violations(), []);
+    let named = |counters: Vec<Counter>| {
+        let named = counters.into_iter();
+        named.map(|counter| (counter.name.to_string(), counter.value))
+    };
+    let nic: &N = simulation.component(nic).unwrap();
+    (
+        first.completed,
+        named(nic.counters()).collect(),
+        named(host.counters()).collect(),
+    )
 }
 
 #[track_caller]
@@ -337,6 +414,46 @@ fn a_host_that_answers_nothing_ends_the_run_with_the_name_of_the_read() {
         "clock cycle",
     ] {
         assert!(error.contains(part), "no {part:?} in {error:?}");
+    }
+}
+
+/// Late answers to what it had asked before the reset are known and thrown away.
+#[test]
+fn a_nic_is_reset_in_the_middle_and_carries_new_connections() {
+    let late = Faults {
+        delay: 5,
+        prompt_from: RESET,
+        ..NONE
+    };
+    for (faults, drain) in [(late, false), (NONE, true)] {
+        let (answered, nic, host) = calls_around_a_reset(rtl(), faults, drain);
+        assert!((1..CONNECTIONS as u64 * REQUESTS).contains(&answered));
+        assert_eq!(nic["resets"], 1);
+        assert!((1..=CONNECTIONS as u64).contains(&host["connections_broken"]));
+        assert_eq!(host["unexpected_completions"], 0);
+        assert_eq!(host["malformed_records"], 0);
+        if !drain {
+            assert!(
+                nic["late_completions"] > nic["read_timeouts"] / 2,
+                "{nic:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_behavioural_nic_is_reset_in_the_middle_and_carries_new_connections() {
+    let late = Faults {
+        delay: 5,
+        prompt_from: RESET,
+        ..NONE
+    };
+    for (faults, drain) in [(late, false), (NONE, true)] {
+        let nic = BehaviouralNic::new(BehaviouralConfig::default());
+        let (answered, _, host) = calls_around_a_reset(nic, faults, drain);
+        assert!((1..CONNECTIONS as u64 * REQUESTS).contains(&answered));
+        assert!((1..=CONNECTIONS as u64).contains(&host["connections_broken"]));
+        assert_eq!(host["malformed_records"], 0);
     }
 }
 

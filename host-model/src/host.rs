@@ -142,6 +142,8 @@ impl Host {
                 kind: InterruptKind::MsiX,
             } => match control.driver.interrupted(vector) {
                 Some(context) => control.signals[usize::from(context)].interrupt(),
+                // One from before a reset.
+                None if !control.is_ready() => {}
                 None => self.unexpected_messages += 1,
             },
             Message::MmioReadCompletion { req_id, data } => {

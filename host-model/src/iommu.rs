@@ -279,6 +279,20 @@ impl DmaMemory {
         self.memory.release(address, bytes);
     }
 
+    /// Unmaps and releases every region that belongs to no connection.
+    pub fn release_rings(&mut self) {
+        let of_nic: Vec<(u64, u64)> = self
+            .iommu
+            .regions
+            .iter()
+            .filter(|(_, region)| region.mapped && region.purpose.flow().is_none())
+            .map(|(&address, region)| (address, region.bytes))
+            .collect();
+        for (address, bytes) in of_nic {
+            self.release(address, bytes);
+        }
+    }
+
     /// Serves a read of the device.
     pub fn device_read(&mut self, at: Time, address: u64, length: u16) -> Bytes {
         let mut data = vec![0xff; usize::from(length)];

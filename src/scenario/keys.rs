@@ -151,6 +151,9 @@ pub struct Host {
     pub delayed_acks: bool,
     /// Offer and accept ECN.
     pub ecn: bool,
+    /// What holds connections back beside wire and peer: `none`, or `dctcp`, a window by the
+    /// marks that the peer echoes and by losses; marks need `ecn` of both ends.
+    pub congestion: CongestionName,
     /// Offer and accept SACK, where the design point has something of it: several intervals out
     /// of order, or `recovery = "sack"`.
     pub sack: bool,
@@ -177,6 +180,7 @@ impl Default for Host {
             capture_ring: ByteCount(1 << 20),
             delayed_acks: false,
             ecn: false,
+            congestion: CongestionName::None,
             sack: true,
             rto_min: Duration(200_000_000),
             interrupt_interval: Duration(0),
@@ -198,6 +202,16 @@ pub enum CpuProfileName {
     Tas,
     /// Cycles of the Linux stack.
     Linux,
+}
+
+/// A named congestion control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CongestionName {
+    /// None: marks and losses are counted.
+    None,
+    /// DCTCP's window.
+    Dctcp,
 }
 
 /// The Ethernet link.

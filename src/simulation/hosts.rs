@@ -3,11 +3,11 @@
 use super::applications::{Client, ServerFailure, spawn_client, spawn_server};
 use super::nic::line_rate;
 use super::work::Work;
-use crate::scenario::{CpuProfileName, NicModel, PeerKind, Scenario};
+use crate::scenario::{CongestionName, CpuProfileName, NicModel, PeerKind, Scenario};
 use anyhow::{Result, bail};
 use hallux_channel::{Component, Seed, Time};
 use hallux_host::apps::files::FileTree;
-use hallux_host::control::HostConfig;
+use hallux_host::control::{CongestionControl, HostConfig};
 use hallux_host::cpu::CpuProfile;
 use hallux_host::driver::CaptureModule;
 use hallux_host::host::Host;
@@ -196,6 +196,10 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.tx_ring = settings.host.ring.0 as u32;
     config.delayed_acks = settings.host.delayed_acks;
     config.ecn = settings.host.ecn;
+    config.congestion = match settings.host.congestion {
+        CongestionName::None => CongestionControl::None,
+        CongestionName::Dctcp => CongestionControl::Dctcp,
+    };
     config.sack = settings.host.sack;
     config.interrupt_interval = Time::from_ps(settings.host.interrupt_interval.0);
     config.registers = scenario.registers.clone();

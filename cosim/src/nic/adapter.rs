@@ -15,7 +15,7 @@
 use super::edges::{Edge, EdgeLog};
 use super::error::{CycleError, Fault, NicError};
 use super::mac::{Mac, MacParameters};
-use super::pcie::{LinkParameters, PcieLink, UpBeat};
+use super::pcie::{LinkParameters, MmioWord, PcieLink, UpBeat};
 use super::ports::{PortBytes, Ports};
 use super::record::Recording;
 use super::report::{Demand, NicReport};
@@ -27,7 +27,7 @@ use crate::observe::waves::WaveFile;
 use hallux_channel::{
     ClockPeriod, Component, ComponentError, Counter, Io, Message, PortSpec, Protocol, Seed, Time,
 };
-use hallux_toe::interface::Drop;
+use hallux_toe::interface::{self, Drop, register};
 use hallux_verilator::{Library, Model};
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ const NO_TICKET: u32 = hallux_toe::nic::NO_TICKET as u32;
 /// Name of the protocol unit's probe; those of further groups begin with it.
 const PROTOCOL: &str = "protocol";
 
-/// Clock edges for which reset is active at the start.
+/// Clock edges for which reset is active, at the start and when the host asks for it.
 const RESET_CYCLES: u64 = 8;
 
 /// What a NIC is like and what is observed of it.
@@ -114,6 +114,9 @@ pub struct RtlNic {
     edge: u64,
     /// Its simulated time.
     now: Time,
+    /// Reset is active before this edge.
+    reset_until: u64,
+    resets: u64,
     evaluated: u64,
     rest: Rest,
     gap: Option<Gap>,
@@ -163,6 +166,8 @@ impl RtlNic {
             mac: Mac::new(config.mac, ports.bus_bytes()),
             edge: 0,
             now: Time::ZERO,
+            reset_until: RESET_CYCLES,
+            resets: 0,
             evaluated: 0,
             rest: Rest::default(),
             gap: None,
@@ -297,7 +302,7 @@ impl RtlNic {
     /// One evaluated clock cycle.
     fn evaluate(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
         let now = self.now;
-        let in_reset = self.edge < RESET_CYCLES;
+        let in_reset = self.edge < self.reset_until;
         self.pcie.edge(now)?;
         let (mut frame_beat, mut completion, mut access) = (None, None, None);
         let (mut tx_ready, mut up_ready) = (false, false);
@@ -319,12 +324,14 @@ impl RtlNic {
 
         let outputs = self.outputs.bytes();
         let mut moved = frame_beat.is_some() || completion.is_some();
+        let mut resets = false;
         self.demand.completion_beats += u64::from(completion.is_some());
         if let Some(word) = access
             && self.ports.mmio_ready(outputs)
         {
             self.pcie.mmio_taken(now, word);
             moved = true;
+            resets = is_reset(&word);
         }
         let up_valid = !in_reset && self.ports.up_valid(outputs);
         let up = (up_valid && up_ready).then(|| self.ports.up(outputs));
@@ -389,6 +396,9 @@ impl RtlNic {
         let quiescent = self.ports.quiescent(outputs);
         self.rest.cycle(quiescent && !offered && !open);
         self.observe(now, in_reset, moved || quiescent)?;
+        if resets {
+            self.reset(now);
+        }
         while let Some((at, message)) = self.pcie.take_outgoing() {
             if let Some(passages) = &mut self.passages {
                 passages.sent(now, at, &message);
@@ -399,6 +409,17 @@ impl RtlNic {
             io.send(ETH, at, message);
         }
         Ok(())
+    }
+
+    /// The host has reset the function: `rst` is active from the next edge on.
+    fn reset(&mut self, now: Time) {
+        self.resets += 1;
+        self.reset_until = self.edge + 1 + RESET_CYCLES;
+        self.pcie.reset(now);
+        self.mac.reset();
+        self.rest = Rest::default();
+        self.silent = 0;
+        self.owed_until = Time::ZERO;
     }
 
     /// Makes the clock edge at `now` with the inputs as they are driven.
@@ -564,6 +585,15 @@ impl RtlNic {
     }
 }
 
+/// The write asks for a reset of the function.
+fn is_reset(word: &MmioWord) -> bool {
+    word.write
+        && word.bar == interface::BAR
+        && u64::from(word.address) == register::CONTROL
+        && word.strobe & 1 == 1
+        && word.data & interface::CONTROL_RESET != 0
+}
+
 impl Component for RtlNic {
     fn name(&self) -> &str {
         &self.config.name
@@ -617,6 +647,7 @@ impl Component for RtlNic {
             Counter::new("evaluated_cycles", self.evaluated),
             Counter::new("read_timeouts", self.pcie.timeouts().0),
             Counter::new("late_completions", self.pcie.timeouts().1),
+            Counter::new("resets", self.resets),
             Counter::new("rx_frames", received.frames),
             Counter::new("rx_bytes", received.bytes),
             Counter::new("tx_frames", sent.frames),

@@ -266,6 +266,15 @@ impl Mac {
         Ok(())
     }
 
+    /// The NIC is reset: the frame that it was sending ends with a wrong FCS and goes nowhere,
+    /// and the rest of the one that it was getting is lost.
+    pub fn reset(&mut self) {
+        self.open.clear();
+        if std::mem::take(&mut self.delivered) > 0 {
+            self.received.pop_front();
+        }
+    }
+
     /// No frame is open.
     pub fn is_idle(&self) -> bool {
         self.open.is_empty()
@@ -349,6 +358,22 @@ mod tests {
         // 1472-byte frames take 1496 byte times: 12.5 bytes a ns for 100 us.
         let frames = taken / 23;
         assert!((835..=837).contains(&frames), "{frames}");
+    }
+
+    #[test]
+    fn a_reset_ends_what_was_under_way_in_both_directions() {
+        let mut mac = Mac::new(MacParameters::default(), 64);
+        mac.receive(ns(0), vec![7; 130].into());
+        mac.receive(ns(0), vec![9; 60].into());
+        assert_eq!(mac.beat(ns(0)).map(|beat| beat.bytes), Some(64));
+        let data = [3; MAX_BUS_BYTES];
+        mac.accept(ns(0), Some((&data, u64::MAX.into(), false)))
+            .unwrap();
+        mac.reset();
+        assert_eq!(mac.accept(ns(4), None), Ok(()));
+        let next = mac.beat(ns(100)).unwrap();
+        assert_eq!((next.data[0], next.bytes, next.last), (9, 60, true));
+        assert_eq!(mac.take_outgoing(), None);
     }
 
     #[test]

@@ -152,6 +152,11 @@ pub struct DesignPoint {
     /// Same-flow hazard handling.
     #[serde(default = "default_same_flow")]
     pub same_flow: SameFlow,
+    /// Descriptors that wait for the protocol stage of their group and are added up by
+    /// connection meanwhile: 4, 8 or 16; 0: each is an event of its own.
+    #[schemars(extend("enum" = zero_or(powers_of_two(4, 16))))]
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub coalesce: u32,
     /// Descriptors of small sends may be pushed with their payload by posted writes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub push: bool,
@@ -170,6 +175,10 @@ fn powers_of_two(low: u32, high: u32) -> Vec<u32> {
 fn zero_or(mut values: Vec<u32>) -> Vec<u32> {
     values.insert(0, 0);
     values
+}
+
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 fn default_bus_bits() -> u32 {
@@ -387,6 +396,11 @@ impl DesignPoint {
             self.record_wait <= 15,
             "record_wait",
             format!("must lie between 0 and 15, not {}", self.record_wait),
+        )?;
+        check(
+            [0, 4, 8, 16].contains(&self.coalesce),
+            "coalesce",
+            format!("must be 0, 4, 8 or 16, not {}", self.coalesce),
         )?;
         for (key, count) in [("groups", self.groups), ("replicas", self.replicas)] {
             check(

@@ -35,6 +35,9 @@ pub const FEATURE_SACK_RECOVERY: u64 = 0x8;
 /// Feature: it takes [pushes](push).
 pub const FEATURE_PUSH: u64 = 0x10;
 
+/// Bit of [`register::CONTROL`] that resets the function.
+pub const CONTROL_RESET: u64 = 2;
+
 /// Global registers: byte offsets in BAR 0, 64 bits each.
 pub mod register {
     /// [`super::ID_MAGIC`], read only.
@@ -46,7 +49,9 @@ pub mod register {
     /// 47..32 payload read tags, 61..48 bus bits, 62 connections may have rates, 63 connections'
     /// states in host memory. Read only.
     pub const PARAMETERS: u64 = 0x010;
-    /// Bit 0 enables intake from the wire; cleared it drains.
+    /// Bit 0 enables intake from the wire; cleared it drains. Writing bit 1 resets the whole
+    /// function: the edge of the NIC sees the write and raises `rst`; everything is as after
+    /// power-up, and answers to reads from before are thrown away. It reads as zero.
     pub const CONTROL: u64 = 0x018;
     /// Bit 0 enabled, bit 1 drained (nothing in flight). Read only.
     pub const STATUS: u64 = 0x020;

@@ -61,6 +61,16 @@ impl Egress {
         }
     }
 
+    /// An empty queue on the same line, which may still be busy.
+    pub(super) fn reset(&self) -> Self {
+        Self {
+            queue: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            line: self.line.clone(),
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

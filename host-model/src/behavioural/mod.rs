@@ -179,6 +179,18 @@ impl BehaviouralNic {
             .collect()
     }
 
+    /// Everything is as after power-up, but for what has been counted and the frame on the wire.
+    /// Reads go on with new numbers: answers to those from before find nothing.
+    fn reset(&mut self) {
+        let config = self.config.clone();
+        let mut fresh = Self::new(config);
+        fresh.next_fetch = self.next_fetch;
+        fresh.msix_disabled = self.msix_disabled;
+        fresh.counters = self.counters;
+        fresh.egress = self.egress.reset();
+        *self = fresh;
+    }
+
     fn count(&mut self, counter: usize) {
         self.counters[counter] += 1;
     }
@@ -314,6 +326,7 @@ impl BehaviouralNic {
         use interface::register;
         match offset {
             register::COUNTER_LATCH => self.registers.latch(&self.counters),
+            register::CONTROL if value & interface::CONTROL_RESET != 0 => self.reset(),
             register::COMMAND => self.command(now, value, io),
             register::TABLE_COMMIT => {
                 let (place, entry) = self.registers.table_entry(value);

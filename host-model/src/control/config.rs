@@ -32,6 +32,16 @@ pub struct Timers {
     pub fin_wait: Time,
 }
 
+/// What holds a connection's rate back, beside wire and peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CongestionControl {
+    /// Nothing: marks and losses are counted only.
+    #[default]
+    None,
+    /// A window by DCTCP (RFC 8257), from the marks that the peer echoes.
+    Dctcp,
+}
+
 /// Configuration of a host with an offloading NIC. [`HostConfig::new`] fills in what a
 /// data-centre scenario needs.
 #[derive(Clone, Debug)]
@@ -77,6 +87,8 @@ pub struct HostConfig {
     pub sack: bool,
     /// Offer and accept ECN (RFC 3168); the NIC echoes each mark as DCTCP wants it (RFC 8257).
     pub ecn: bool,
+    /// What holds connections back. DCTCP learns of marks where `ecn` is on, else of losses only.
+    pub congestion: CongestionControl,
     /// The NIC acknowledges every second segment at once and the others with data or after
     /// its delay (RFC 1122 §4.2.3.2); otherwise every segment at once.
     pub delayed_acks: bool,
@@ -122,6 +134,7 @@ impl HostConfig {
             window_scaling: true,
             sack: true,
             ecn: false,
+            congestion: CongestionControl::None,
             delayed_acks: false,
             interrupt_interval: Time::ZERO,
             registers: Vec::new(),

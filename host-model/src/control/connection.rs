@@ -241,6 +241,14 @@ impl Connection {
             .wrapping_add(u32::from(self.socket.peer_finished))
     }
 
+    /// Holds what is released to the NIC to the congestion window.
+    pub(crate) fn limit_release(&mut self) {
+        if let Some(limit) = self.congestion.limit() {
+            let transmit = &mut self.socket.transmit;
+            transmit.limit(limit.window(), limit.segment());
+        }
+    }
+
     /// Wakes the task that waits for the connection to be established.
     pub fn wake_opener(&mut self) {
         if let Some(waker) = self.opener.take() {

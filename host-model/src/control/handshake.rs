@@ -9,6 +9,7 @@ use hallux_channel::Time;
 use hallux_toe::interface::{Opcode, timestamp};
 
 use crate::application::NetError;
+use crate::control::config::CongestionControl;
 use crate::control::congestion::Congestion;
 use crate::control::connection::{Connection, ConnectionId, PeerSyn, Phase, Role};
 use crate::control::packet::{Mac, Options, Segment};
@@ -265,7 +266,12 @@ impl ControlPlane {
             options: syn.options,
         };
         connection.phase = Phase::Opening;
-        let words = connection.open_words(&self.config, id).encode();
+        let words = connection.open_words(&self.config, id);
+        if self.config.congestion == CongestionControl::Dctcp {
+            let segment = u32::from(words.mss);
+            connection.congestion = Congestion::with_dctcp(segment, self.config.tx_ring);
+        }
+        let words = words.encode();
         let flow = connection.flow;
         self.set_deadline(id, Time::NEVER);
         self.driver.submit(Command {

@@ -17,6 +17,7 @@ mod arp;
 mod config;
 mod congestion;
 mod connection;
+mod dctcp;
 mod flow_ids;
 mod handshake;
 mod listener;
@@ -36,9 +37,10 @@ use hallux_channel::{Random, Time};
 use hallux_toe::interface::COUNTERS;
 
 pub use arp::AddressTable;
-pub use config::{ConfigError, HostConfig, LARGEST_RING, SMALLEST_RING, Timers};
+pub use config::{ConfigError, CongestionControl, HostConfig, LARGEST_RING, SMALLEST_RING, Timers};
 pub use congestion::{ALPHA_BITS, Congestion};
 pub use connection::{Connection, ConnectionId, Phase, Role};
+pub use dctcp::Dctcp;
 pub use flow_ids::{Flow, FlowIds};
 pub use listener::Listener;
 pub use packet::{Arp, Mac, Options, Received, Segment, parse};
@@ -174,7 +176,8 @@ impl ControlPlane {
         })
     }
 
-    /// Takes the completion of a register read; true if the NIC became ready by it.
+    /// Takes the completion of a register read; true if the NIC became ready by it for the
+    /// first time.
     ///
     /// # Errors
     ///
@@ -183,8 +186,9 @@ impl ControlPlane {
         match self.driver.read_completed(req_id, data)? {
             Progress::Pending => Ok(false),
             Progress::Ready => {
+                let first = self.by_flow.is_empty();
                 self.start();
-                Ok(true)
+                Ok(first)
             }
             Progress::Counters(counters) => {
                 self.nic_counters = Some(counters);
@@ -247,13 +251,26 @@ impl ControlPlane {
         let nic = self.driver.capabilities().copied();
         let connections = nic.map_or(0, |nic| nic.connections);
         self.config.sack &= nic.is_some_and(|nic| nic.sack);
-        self.flows = FlowIds::new(connections);
-        self.by_flow = vec![None; self.flows.free()];
+        if self.by_flow.is_empty() {
+            self.flows = FlowIds::new(connections);
+            self.by_flow = vec![None; self.flows.free()];
+        }
+        self.forget_reset();
+        // Rings are new: whoever serves them looks, and arms them.
+        self.signals.iter_mut().for_each(ContextSignals::raise);
+        if !self.counter_wakers.is_empty() {
+            self.driver.request_counters();
+        }
         self.ready = true;
         self.ready_wakers.drain(..).for_each(Waker::wake);
         if self.config.announce {
             self.driver.send_frame(self.arp.announcement());
         }
+    }
+
+    /// The NIC cannot be used until it is ready again.
+    fn set_down(&mut self) {
+        self.ready = false;
     }
 
     fn send(&mut self, segment: &Segment) {

@@ -135,6 +135,7 @@ impl ControlPlane {
             return;
         }
         let socket = &mut connection.socket;
+        let held_back = socket.transmit.is_held_back();
         let bumped = socket
             .transmit
             .acknowledge(record.tx_bump)
@@ -145,7 +146,7 @@ impl ControlPlane {
         }
         if record.flags & notice::FAST_RETRANSMIT != 0 {
             self.counts.fast_retransmissions += 1;
-            connection.congestion.losses += 1;
+            connection.congestion.lost();
         }
         if record.flags & notice::PEER_FINISHED != 0 {
             socket.peer_finished = true;
@@ -160,9 +161,13 @@ impl ControlPlane {
             socket.wake_writer_if_roomy();
             let position = socket.transmit.acknowledged();
             let released = position.wrapping_add(socket.transmit.outstanding());
-            connection
-                .congestion
-                .update(record.tx_bump, record.marked(), position, released);
+            connection.congestion.update(
+                record.tx_bump,
+                record.marked(),
+                position,
+                released,
+                held_back,
+            );
             self.counts.bytes_acknowledged += u64::from(record.tx_bump);
             self.counts.bytes_marked += u64::from(record.marked().min(record.tx_bump));
             connection.round_trip.sample_ticks(record.value);

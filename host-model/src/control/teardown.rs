@@ -156,6 +156,52 @@ impl ControlPlane {
         self.reap(id);
     }
 
+    /// Resets the NIC, when it has ended what is in flight (`drain`) or at once. Every connection
+    /// breaks now, and its resources are free when the NIC is up again; listeners stay.
+    pub(crate) fn restart(&mut self, drain: bool) {
+        self.set_down();
+        let open: Vec<ConnectionId> = self.by_key.values().copied().collect();
+        for id in open {
+            self.break_socket(id, NetError::Reset);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.owes_reset = matches!(
+                    connection.phase,
+                    Phase::SynReceived | Phase::Established | Phase::TimeWait
+                );
+                connection.phase = Phase::Closing;
+            }
+            self.set_deadline(id, Time::NEVER);
+        }
+        self.driver.restart(drain);
+    }
+
+    /// The NIC was reset: it knows none of the connections that were broken for it. Nobody knows
+    /// their sequence numbers to the byte any more, so their peers are asked for them, as
+    /// keep-alive does (RFC 9293 §3.8.4); what they answer finds no connection and is reset.
+    pub(super) fn forget_reset(&mut self) {
+        let broken: Vec<ConnectionId> = self
+            .by_key
+            .values()
+            .copied()
+            .filter(|id| {
+                self.connections
+                    .get(id)
+                    .is_some_and(|c| c.phase == Phase::Closing)
+            })
+            .collect();
+        for id in broken {
+            if let Some(connection) = self.connections.get(&id)
+                && connection.owes_reset
+            {
+                let old = connection.known_snd_una().wrapping_sub(1);
+                let probe = connection.segment(old, Some(connection.known_rcv_nxt()));
+                self.send(&probe);
+            }
+            self.forget(id);
+            self.reap(id);
+        }
+    }
+
     /// The NIC does not know the flow: id and key are free, the device loses its right to
     /// the rings.
     fn forget(&mut self, id: ConnectionId) {

@@ -117,7 +117,7 @@ impl ControlPlane {
             return self.fail(id, NetError::TimedOut);
         } else {
             self.counts.timeouts += 1;
-            connection.congestion.losses += 1;
+            connection.congestion.timed_out();
         }
         let retransmit = plain(connection, Opcode::Retransmit);
         self.driver.submit(retransmit);

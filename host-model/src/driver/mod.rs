@@ -23,7 +23,9 @@ mod flow_table;
 mod rings;
 mod slow_path;
 
-use hallux_toe::interface::{CONTROL_CONTEXT, COUNTERS, Descriptor, Record, STATE_BYTES, register};
+use hallux_toe::interface::{
+    CONTROL_CONTEXT, CONTROL_RESET, COUNTERS, Descriptor, Record, STATE_BYTES, register,
+};
 
 pub use bring_up::{BringUpError, Capabilities};
 pub use bus::Bus;
@@ -77,8 +79,13 @@ struct Running {
     counters_missing: usize,
 }
 
+/// Bit of STATUS: nothing is in flight.
+const STATUS_DRAINED: u64 = 2;
+
 #[derive(Debug)]
 enum State {
+    /// Intake is stopped; STATUS is read until the NIC says that nothing is in flight.
+    Draining,
     Identifying(Identification),
     Running(Box<Running>),
 }
@@ -125,6 +132,14 @@ impl Driver {
             return Ok(Progress::Pending);
         };
         match &mut self.state {
+            State::Draining => {
+                if offset == register::STATUS && value & STATUS_DRAINED != 0 {
+                    self.reset();
+                } else if offset == register::STATUS {
+                    self.bus.read(register::STATUS);
+                }
+                Ok(Progress::Pending)
+            }
             State::Identifying(identification) => {
                 let Some(capabilities) = identification.answer(offset, value, &self.config)? else {
                     return Ok(Progress::Pending);
@@ -147,7 +162,27 @@ impl Driver {
         }
     }
 
+    /// Begins to stop the NIC. With `drain` what is in flight ends first, then the function is
+    /// reset; without, it is reset at once. Then it is identified and set up anew.
+    pub fn restart(&mut self, drain: bool) {
+        self.commands = CommandQueue::default();
+        if drain {
+            self.bus.write(register::CONTROL, 0);
+            self.bus.read(register::STATUS);
+            self.state = State::Draining;
+        } else {
+            self.reset();
+        }
+    }
+
+    fn reset(&mut self) {
+        self.bus.write(register::CONTROL, CONTROL_RESET);
+        self.state = State::Identifying(Identification::start(&mut self.bus));
+    }
+
     fn set_up(&mut self, capabilities: Capabilities) -> Result<(), BringUpError> {
+        // Of a NIC before its reset. Its last access came before the answers that led here.
+        self.dma.release_rings();
         let config = &self.config;
         let octets = config
             .mac
@@ -371,7 +406,7 @@ impl Driver {
     pub fn insert_flow(&mut self, key: FlowKey, flow: u16) -> Result<(), TableFull> {
         match &mut self.state {
             State::Running(running) => running.flow_table.insert(key, flow, &mut self.bus),
-            State::Identifying(_) => Err(TableFull {
+            State::Draining | State::Identifying(_) => Err(TableFull {
                 entries: 0,
                 places: 0,
             }),
@@ -425,14 +460,14 @@ impl Driver {
     fn running(&self) -> Option<&Running> {
         match &self.state {
             State::Running(running) => Some(running),
-            State::Identifying(_) => None,
+            State::Draining | State::Identifying(_) => None,
         }
     }
 
     fn running_mut(&mut self) -> Option<&mut Running> {
         match &mut self.state {
             State::Running(running) => Some(running),
-            State::Identifying(_) => None,
+            State::Draining | State::Identifying(_) => None,
         }
     }
 

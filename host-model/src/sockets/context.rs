@@ -58,8 +58,11 @@ impl ContextSignals {
 impl ControlPlane {
     /// Puts a connection into its context's list if there is something to tell the NIC.
     pub(crate) fn mark_unsent(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && connection.phase == Phase::Established
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        connection.limit_release();
+        if connection.phase == Phase::Established
             && !connection.socket.queued
             && connection.socket.has_news()
         {

@@ -66,6 +66,15 @@ impl ToeNetwork {
         .await
     }
 
+    /// Resets the NIC and waits until it is up again. With `drain` it first stops taking frames
+    /// and ends what is in flight. Every connection breaks with [`NetError::Reset`]; listeners
+    /// stay.
+    pub async fn reset_nic(&self, drain: bool) {
+        self.ready().await;
+        self.shared.lock().restart(drain);
+        self.ready().await;
+    }
+
     /// Waits until the NIC is up.
     async fn ready(&self) {
         poll_fn(|context| {

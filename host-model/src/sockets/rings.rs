@@ -161,6 +161,10 @@ pub struct TransmitRing {
     used: u32,
     /// Of these, what the NIC was not told of.
     unreleased: u32,
+    /// The most bytes that are released and not acknowledged.
+    limit: u32,
+    /// Less than so many are released only if that is all there is.
+    segment: u32,
     finish: Finish,
 }
 
@@ -173,8 +177,34 @@ impl TransmitRing {
             tail: 0,
             used: 0,
             unreleased: 0,
+            limit: u32::MAX,
+            segment: 0,
             finish: Finish::Open,
         }
+    }
+
+    /// From now on at most `limit` bytes are released and not acknowledged, but always one
+    /// segment of `segment` bytes; of more than that only whole segments are released.
+    pub fn limit(&mut self, limit: u32, segment: u32) {
+        self.limit = limit.max(segment);
+        self.segment = segment;
+    }
+
+    /// What the limit lets go now.
+    fn releasable(&self) -> u32 {
+        let room = self.limit.saturating_sub(self.outstanding());
+        if self.unreleased <= room {
+            self.unreleased
+        } else if self.segment == 0 {
+            room
+        } else {
+            room / self.segment * self.segment
+        }
+    }
+
+    /// The limit holds something back.
+    pub fn is_held_back(&self) -> bool {
+        self.releasable() < self.unreleased
     }
 
     /// Bus address of the ring.
@@ -220,14 +250,14 @@ impl TransmitRing {
 
     /// True if there is something to release.
     pub fn is_release_due(&self) -> bool {
-        self.unreleased > 0 || (self.finish == Finish::Wanted && self.free() > 0)
+        self.releasable() > 0 || self.finishes()
     }
 
     /// Bus address of what is not released, if it is at most `most` bytes without FIN that
     /// the ring's end does not part; `None` if there is nothing.
     pub fn small_release(&self, most: u32) -> Option<u64> {
-        let finishes = self.finish == Finish::Wanted && self.free() > 0;
-        if self.unreleased == 0 || self.unreleased > most || finishes {
+        let withheld = self.is_held_back();
+        if self.unreleased == 0 || self.unreleased > most || withheld || self.finishes() {
             return None;
         }
         let begin = self.tail.wrapping_sub(self.unreleased) & (self.size() - 1);
@@ -238,12 +268,20 @@ impl TransmitRing {
     /// Takes what the NIC is to be told: the count of released bytes, and whether the last
     /// of them stands for FIN. If the ring is full the FIN waits for room.
     pub fn release(&mut self) -> (u32, bool) {
-        let finish = self.finish == Finish::Wanted && self.free() > 0;
+        let mut count = self.releasable();
+        let finish = self.finishes();
         if finish {
             self.append(1);
             self.finish = Finish::Released;
+            count += 1;
         }
-        (std::mem::take(&mut self.unreleased), finish)
+        self.unreleased -= count;
+        (count, finish)
+    }
+
+    /// The FIN's byte has a place, and everything before it may go.
+    fn finishes(&self) -> bool {
+        self.finish == Finish::Wanted && self.free() > 0 && !self.is_held_back()
     }
 
     /// The NIC reported `bump` acknowledged bytes.
@@ -323,6 +361,28 @@ mod tests {
         assert!(!ring.is_report_due());
         ring.read(&memory, &mut [0; 1]);
         assert!(ring.is_report_due());
+    }
+
+    #[test]
+    fn a_limit_holds_back_all_but_whole_segments_and_the_fin() {
+        let mut memory = Memory::new(MEMORY_BASE, 1 << 16);
+        let mut ring = TransmitRing::new(MEMORY_BASE, 5);
+        ring.limit(11, 5);
+        ring.write(&mut memory, &[7; 23]);
+        ring.finish();
+        assert_eq!(ring.release(), (10, false));
+        assert!(ring.is_held_back() && !ring.is_release_due());
+        ring.acknowledge(3).unwrap();
+        assert!(!ring.is_release_due(), "4 bytes of room are no segment");
+        ring.acknowledge(1).unwrap();
+        assert_eq!(ring.release(), (5, false));
+        ring.acknowledge(8).unwrap();
+        assert_eq!(ring.release(), (9, true), "the rest, and the FIN");
+        ring.acknowledge(12).unwrap();
+        assert!(ring.is_finish_acknowledged());
+        // Never less than a segment.
+        ring.limit(0, 5);
+        assert!(!ring.is_held_back());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod apps;
 mod area;
 mod bounds;
+mod coalescing;
 mod events;
 mod latency;
 mod meter;
@@ -75,6 +76,9 @@ enum Measure {
     Pacing,
     /// Interrupts a millisecond and echoes over the interval between interrupts.
     Moderation,
+    /// Echoes of 64-byte segments of one connection under `lock`, with and without coalescing of
+    /// descriptors; two models, so only when named.
+    Coalescing,
     /// Goodput of the ladder's five design points.
     Ladder,
     /// 64-byte segments with each extension module; six models, so only when named.
@@ -158,8 +162,8 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     }
     let mut figures = Figures::default();
     let apart = |measure: &Measure| {
-        use Measure::{Area, Ladder, Modules, Recovery};
-        matches!(measure, Ladder | Area | Recovery | Modules)
+        use Measure::{Area, Coalescing, Ladder, Modules, Recovery};
+        matches!(measure, Ladder | Area | Recovery | Modules | Coalescing)
     };
     let ladder_only = !arguments.only.is_empty() && arguments.only.iter().all(apart);
     for point in points.iter().filter(|_| !ladder_only) {
@@ -192,6 +196,17 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
             }
         }
         output::line(recovery::table(&figures.recovery));
+    }
+    if arguments.only.contains(&Measure::Coalescing)
+        && let Some(point) = points.first()
+    {
+        for depth in coalescing::DEPTHS {
+            tell(&format!("descriptors that wait: {depth}"));
+            let subject = subject(&coalescing::with_depth(point, depth), arguments.stalls)?;
+            let measured = coalescing::measure(&subject, effort.span)?;
+            figures.coalescing.push(measured);
+        }
+        output::line(coalescing::table(&figures.coalescing));
     }
     if arguments.only.contains(&Measure::Modules)
         && let Some(point) = points.first()

@@ -126,6 +126,15 @@ impl Downstream {
         }
     }
 
+    /// Forgets all reads. What has been answered still takes its time on the wire, but
+    /// nothing of it goes to the NIC.
+    pub(super) fn reset(&mut self) {
+        self.reads.fill_with(|| None);
+        self.beats.clear();
+        self.packets
+            .retain(|_, packet| matches!(packet, Packet::Mmio { .. }));
+    }
+
     /// An access of the host arrives at `at`; `bytes` is its size on the wire.
     pub(super) fn mmio(&mut self, at: Time, bytes: u64, accesses: Vec<Access>) {
         self.packets

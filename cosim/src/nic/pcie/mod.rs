@@ -306,6 +306,20 @@ impl PcieLink {
         }
     }
 
+    /// The function is reset at `now`: nothing of what it had begun goes on. Answers to its reads
+    /// are late ones from now on, and reads of its registers that it had taken are answered with
+    /// all ones.
+    pub fn reset(&mut self, now: Time) {
+        self.upstream.reset();
+        self.downstream.reset();
+        self.overdue.forget_all();
+        for tag in 0..self.mmio_tags.len() {
+            if let Some((read, offset, length)) = self.mmio_tags[tag].take() {
+                self.word_read(now, read, offset, length, u64::MAX);
+            }
+        }
+    }
+
     /// The upstream queue has room at the edge `now`.
     pub fn ready(&self, now: Time) -> bool {
         self.upstream.ready(now)

@@ -93,6 +93,16 @@ impl Overdue {
         }
     }
 
+    /// Gives all reads up: what answers come are late.
+    pub(super) fn forget_all(&mut self) {
+        for tag in self.tags.iter_mut().filter(|tag| tag.open.is_some()) {
+            tag.generation += 1;
+            tag.open = None;
+        }
+        self.asked.clear();
+        self.retrying = 0;
+    }
+
     /// A read was given up and its answer has not come.
     pub(super) fn retries(&self) -> bool {
         self.retrying > 0

@@ -203,6 +203,12 @@ impl Upstream {
         Ok(if beat.last { self.partial.take() } else { None })
     }
 
+    /// Forgets what has not left; credits and the wire stay as they are.
+    pub(super) fn reset(&mut self) {
+        self.partial = None;
+        self.waiting.clear();
+    }
+
     /// Queues a read. It leaves by [`Upstream::release`].
     pub(super) fn wait(&mut self, request: Request) {
         self.waiting.push_back(request);

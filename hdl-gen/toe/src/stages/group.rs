@@ -28,6 +28,7 @@ use crate::modules::port::Access;
 use crate::modules::trace::Trace;
 use crate::stages::arbiter::Arbiter;
 use crate::stages::assemble::Assemble;
+use crate::stages::coalesce::Coalesce;
 use crate::stages::delayed_ack::DelayedAck;
 use crate::stages::frame_store::FrameStore;
 use crate::stages::gather::Gather;
@@ -119,6 +120,8 @@ pub struct Group<const N: usize, const K: usize> {
     /// Assembly.
     pub at_assemble: Signal<Out, Probe>,
     arbiter: Arbiter,
+    /// Where descriptors that wait are added up.
+    coalesce: Vec<Coalesce>,
     /// Where not all state is on chip.
     cache: Vec<StateCache<N>>,
     /// Their frames.
@@ -196,6 +199,9 @@ impl<const N: usize, const K: usize> Group<N, K> {
             at_payload_read: Default::default(),
             at_assemble: Default::default(),
             arbiter: Default::default(),
+            coalesce: (0..usize::from(point.coalesce > 0))
+                .map(|_| Coalesce::new(point.coalesce as usize))
+                .collect(),
             cache: (0..cached)
                 .map(|_| StateCache::new(connections, slots, ways))
                 .collect(),
@@ -289,9 +295,23 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.scheduler.m.ready.next = grants;
         self.grant_stands.d.next = self.scheduler.m.valid.val() & go & !reminds & !grants;
         self.delayed_ack.m.ready.next = self.arbiter.s_tx.ready.val() & go & reminds;
-        self.arbiter.s_hc.data.next = self.s_hc.data.val();
-        self.arbiter.s_hc.valid.next = self.s_hc.valid.val() & go;
-        self.s_hc.ready.next = self.arbiter.s_hc.ready.val() & go;
+        let mut none_waits = true;
+        if self.coalesce.len() == 0 {
+            self.arbiter.s_hc.data.next = self.s_hc.data.val();
+            self.arbiter.s_hc.valid.next = self.s_hc.valid.val() & go;
+            self.s_hc.ready.next = self.arbiter.s_hc.ready.val() & go;
+        }
+        for c in 0..self.coalesce.len() {
+            self.coalesce[c].clk.next = self.clk.val();
+            self.coalesce[c].rst.next = self.rst.val();
+            self.coalesce[c].command.next = self.s_cmd.valid.val();
+            self.coalesce[c].command_flow.next = self.s_cmd.data.val().flow;
+            join_streams!(self.s_hc, self.coalesce[c].s);
+            self.arbiter.s_hc.data.next = self.coalesce[c].m.data.val();
+            self.arbiter.s_hc.valid.next = self.coalesce[c].m.valid.val() & go;
+            self.coalesce[c].m.ready.next = self.arbiter.s_hc.ready.val() & go;
+            none_waits = self.coalesce[c].idle.val();
+        }
         self.arbiter.s_cmd.data.next = self.s_cmd.data.val();
         self.arbiter.s_cmd.valid.next = self.s_cmd.valid.val() & go;
         self.s_cmd.ready.next = self.arbiter.s_cmd.ready.val() & go;
@@ -461,6 +481,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.settled.next = behind;
         let at_rest = behind
             & self.arbiter.idle.val()
+            & none_waits
             & self.scheduler.idle.val()
             & !releases
             & self.delayed_ack.idle.val();

@@ -2,6 +2,7 @@
 
 pub mod arbiter;
 pub mod assemble;
+pub mod coalesce;
 pub mod cut;
 pub mod delayed_ack;
 pub mod fetch;

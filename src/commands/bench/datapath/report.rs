@@ -1,6 +1,7 @@
 //! The table and the JSON object of the bench.
 
 use super::area::Cost;
+use super::coalescing::Coalesced;
 use super::events;
 use super::latency::Latencies;
 use super::modules::ModuleRate;
@@ -104,6 +105,7 @@ pub struct Figures {
     pub designs: Vec<DesignFigures>,
     pub ladder: Vec<Step>,
     pub recovery: Vec<Curve>,
+    pub coalescing: Vec<Coalesced>,
     pub modules: Vec<ModuleRate>,
     pub areas: Vec<Cost>,
 }
@@ -124,6 +126,9 @@ impl Figures {
         }
         if !self.recovery.is_empty() {
             top.insert("recovery_curve".into(), json!(self.recovery));
+        }
+        if !self.coalescing.is_empty() {
+            top.insert("coalescing".into(), json!(self.coalescing));
         }
         if !self.modules.is_empty() {
             let worst = self.modules.iter().map(|module| module.lost);

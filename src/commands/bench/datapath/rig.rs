@@ -112,6 +112,8 @@ pub struct Measured {
     pub nic: NicReport,
     /// Frames that modules mirrored to the host, and frames that they could not.
     pub mirrored: (u64, u64),
+    /// Descriptors that the host wrote.
+    pub descriptors: u64,
     /// What crossed the NIC's edges, if it was logged.
     pub edges: EdgeLog,
 }
@@ -307,6 +309,7 @@ fn with_log(subject: &Subject, load: &Load, edges: bool) -> Result<Measured> {
             let (written, lost, _) = control.driver.capture_totals();
             (written, lost)
         }),
+        descriptors: host.with_control(|control| control.counts.update_descriptors),
         edges: nic.edges().cloned().unwrap_or_default(),
         seen,
     };
