@@ -351,6 +351,7 @@ module group (
     assign arbiter_s_tx_valid = (reminds | scheduler_m_valid) & go;
     wire grants = arbiter_s_tx_ready & go & !reminds;
     assign delayed_ack_m_ready = arbiter_s_tx_ready & go & reminds;
+    wire none_waits = 1'b1;
     assign arbiter_s_hc_valid = s_hc_valid & go;
     assign s_hc_ready = arbiter_s_hc_ready & go;
     assign arbiter_s_cmd_valid = s_cmd_valid & go;
@@ -423,7 +424,13 @@ module group (
         & payload_read_idle
         & assemble_idle;
     assign settled = behind;
-    wire at_rest = behind & arbiter_idle & scheduler_idle & !released & delayed_ack_idle;
+    wire at_rest =
+        behind
+        & arbiter_idle
+        & none_waits
+        & scheduler_idle
+        & !released
+        & delayed_ack_idle;
     assign idle = at_rest;
     assign turns_enter = s_valid & arbiter_s_rx_ready;
     assign turns_ordered = s_data_summary_class == 2'd0;

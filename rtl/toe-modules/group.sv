@@ -363,6 +363,7 @@ module group (
     assign arbiter_s_tx_valid = (reminds | scheduler_m_valid) & go;
     wire grants = arbiter_s_tx_ready & go & !reminds;
     assign delayed_ack_m_ready = arbiter_s_tx_ready & go & reminds;
+    wire none_waits = 1'b1;
     assign arbiter_s_hc_valid = s_hc_valid & go;
     assign s_hc_ready = arbiter_s_hc_ready & go;
     assign arbiter_s_cmd_valid = s_cmd_valid & go;
@@ -435,7 +436,13 @@ module group (
         & payload_read_idle
         & assemble_idle;
     assign settled = behind;
-    wire at_rest = behind & arbiter_idle & scheduler_idle & !released & delayed_ack_idle;
+    wire at_rest =
+        behind
+        & arbiter_idle
+        & none_waits
+        & scheduler_idle
+        & !released
+        & delayed_ack_idle;
     assign trace_0_s_valid = protocol_m_valid & post_s_ready;
     assign answer_0 = trace_0_answer;
     always_comb begin

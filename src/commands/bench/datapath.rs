@@ -202,7 +202,11 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     {
         for depth in coalescing::DEPTHS {
             tell(&format!("descriptors that wait: {depth}"));
-            let subject = subject(&coalescing::with_depth(point, depth), arguments.stalls)?;
+            let point = coalescing::with_depth(point, depth);
+            let subject = Subject {
+                rate: coalescing::RATE,
+                ..subject(&point, arguments.stalls)?
+            };
             let measured = coalescing::measure(&subject, effort.span)?;
             figures.coalescing.push(measured);
         }

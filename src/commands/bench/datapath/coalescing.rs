@@ -6,7 +6,7 @@ use super::peer::Work;
 use super::report::plain;
 use super::rig::{self, Load, Subject};
 use anyhow::Result;
-use hallux_channel::Time;
+use hallux_channel::{LineRate, Time};
 use hallux_toe::design::{DesignPoint, SameFlow};
 use serde::Serialize;
 
@@ -14,6 +14,13 @@ use serde::Serialize;
 pub const DEPTHS: [u32; 2] = [0, 8];
 
 const SEGMENT: u64 = 64;
+
+/// Of the wire: 64-byte segments at this rate take two thirds of the protocol stage under `lock`
+/// at 250 MHz, and as many descriptors are more than it can take beside them.
+pub const RATE: LineRate = match LineRate::from_bps(25_000_000_000) {
+    Some(rate) => rate,
+    None => unreachable!(),
+};
 
 /// Connections of the NIC: one is used, and a small NIC is built and reset sooner.
 const CONNECTIONS: u32 = 64;
