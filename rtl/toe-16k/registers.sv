@@ -143,11 +143,12 @@ module registers (
     logic waiting_s_ready;
     logic [107:0] waiting_m_data;
     logic waiting_m_valid;
-    logic waiting_m_ready;
     logic [15:0] waiting_level;
     logic waiting_almost_full;
     logic [1:0] state;
+    logic [107:0] acting;
     logic [2:0] target;
+    logic [9:0] place;
     logic for_fetch;
     logic for_notify;
     logic for_table;
@@ -157,6 +158,7 @@ module registers (
     logic shadow_write_enable;
     logic [9:0] shadow_write_address;
     logic [63:0] shadow_write_data;
+    logic [9:0] shadow_read_address;
     logic [63:0] shadow_read_data;
     logic control;
     logic [47:0] station;
@@ -198,12 +200,12 @@ module registers (
 
     wire [2:0] waiting_m_data_bar = waiting_m_data[2:0];
     wire waiting_m_data_write = waiting_m_data[3];
-    wire [7:0] waiting_m_data_tag = waiting_m_data[107:100];
+    wire acting_write = acting[3];
+    wire [7:0] acting_tag = acting[107:100];
     wire [7:0] completion_m_data_tag = completion_m_data[7:0];
     wire [63:0] completion_m_data_value = completion_m_data[71:8];
 
     assign s_ready = waiting_s_ready;
-    wire [8:0] word = waiting_m_data[15:7] /* address[11:3] */;
     wire [11:0] region_page = waiting_m_data[27:16] /* address[23:12] */;
     wire [8:0] region_word = waiting_m_data[15:7] /* address[11:3] */;
     wire [2:0] found =
@@ -214,24 +216,24 @@ module registers (
         (region_page == 12'd96) ? ((region_word < 9'd2) ? REGION_TABLE : (region_word == 9'd2) ? REGION_COMMIT : REGION_NOTHING) :
         REGION_NOTHING;
     wire [2:0] aim = (|waiting_m_data_bar) ? REGION_NOTHING : found;
-    wire [5:0] page = waiting_m_data[21:16] /* address[17:12] */ - 6'd1;
+    wire [5:0] head_page = waiting_m_data[21:16] /* address[17:12] */ - 6'd1;
+    wire [3:0] head_register = waiting_m_data[10:7] /* address[6:3] */;
+    wire [9:0] head_place =
+        (aim == REGION_PAGE) ? {1'b0, head_page[4:0], head_register} :
+        (aim == REGION_STAGE) ? (10'h200 | {6'd0, head_register}) :
+        (aim == REGION_TABLE) ? (10'h210 | {6'd0, head_register}) :
+        (10'h220 | {6'd0, head_register});
+    wire [8:0] word = acting[15:7] /* address[11:3] */;
+    wire [5:0] page = acting[21:16] /* address[17:12] */ - 6'd1;
     wire [3:0] register = word[3:0];
-    wire [9:0] place =
-        (aim == REGION_PAGE) ? {1'b0, page[4:0], register} :
-        (aim == REGION_STAGE) ? (10'h200 | {6'd0, register}) :
-        (aim == REGION_TABLE) ? (10'h210 | {6'd0, register}) :
-        (10'h220 | {6'd0, register});
-    wire low = waiting_m_data[92] /* strobe[0] */;
-    wire high = waiting_m_data[96] /* strobe[4] */;
+    wire low = acting[92] /* strobe[0] */;
+    wire high = acting[96] /* strobe[4] */;
     wire [63:0] value = {
-        high ? waiting_m_data[91:60] /* data[63:32] */ : shadow_read_data[63:32],
-        low ? waiting_m_data[59:28] /* data[31:0] */ : shadow_read_data[31:0]
+        high ? acting[91:60] /* data[63:32] */ : shadow_read_data[63:32],
+        low ? acting[59:28] /* data[31:0] */ : shadow_read_data[31:0]
     };
-    wire write = waiting_m_data_write;
-    wire is_index = (register == 4'd0) | (register == 4'd1) | (register == 4'd2);
-    wire is_enable = register == 4'd8;
-    wire page_write = write & (aim == REGION_PAGE) & (low | !is_index);
-    wire [7:0] opcode = waiting_m_data[59:52] /* data[31:24] */;
+    wire write = acting_write;
+    wire [7:0] opcode = acting[59:52] /* data[31:24] */;
     wire open = opcode == 8'd1;
     wire set = opcode == 8'd5;
     wire in_page = target == REGION_PAGE;
@@ -243,13 +245,27 @@ module registers (
         & (write | completion_s_ready);
     wire act = (state == STATE_ACT) & ready;
     wire start = (state == STATE_COMMAND) & started_s_ready & !connection_m_valid;
-    assign waiting_m_ready = (act & !for_command) | start;
-    wire clearing = state == STATE_CLEAR;
     wire remembered =
         in_page
         | (target == REGION_STAGE)
         | (target == REGION_TABLE)
         | (target == REGION_GLOBAL);
+    wire free =
+        (state == STATE_LOOK)
+        | (((act & !for_command) | start) & !(write & remembered & (place == head_place)));
+    wire next = free & waiting_m_valid;
+    assign shadow_read_address = free ? head_place : place;
+    wire is_tail = head_register == 4'd0;
+    wire is_head = head_register == 4'd1;
+    wire is_arm = head_register == 4'd2;
+    wire is_enable = head_register == 4'd8;
+    wire head_low = waiting_m_data[92] /* strobe[0] */;
+    wire page_write =
+        waiting_m_data_write
+        & (aim == REGION_PAGE)
+        & (head_low | !(is_tail | is_head | is_arm));
+    wire [1:0] onward = next ? STATE_ACT : STATE_LOOK;
+    wire clearing = state == STATE_CLEAR;
     assign shadow_write_enable = clearing | (act & write & remembered);
     assign shadow_write_address = clearing ? clear : place;
     assign shadow_write_data = clearing ? 64'd0 : value;
@@ -269,10 +285,10 @@ module registers (
         entry[31:0],
         entry[63:32],
         entry[111:96],
-        waiting_m_data[47] /* data[19] */,
-        waiting_m_data[45:44] /* data[17:16] */,
-        waiting_m_data[43:28] /* data[15:0] */,
-        waiting_m_data[46] /* data[18] */
+        acting[47] /* data[19] */,
+        acting[45:44] /* data[17:16] */,
+        acting[43:28] /* data[15:0] */,
+        acting[46] /* data[18] */
     };
     assign connection_s_valid = act & for_command & opens;
     assign connection_s_data = {
@@ -288,15 +304,15 @@ module registers (
         stage[36:32],
         stage[25],
         stage[55:48],
-        waiting_m_data[43:28] /* data[15:0] */
+        acting[43:28] /* data[15:0] */
     };
     always_comb begin
         work = {
             327'd0,
             opcode,
             2'd0,
-            waiting_m_data[51:44] /* data[23:16] */,
-            waiting_m_data[43:28] /* data[15:0] */,
+            acting[51:44] /* data[23:16] */,
+            acting[43:28] /* data[15:0] */,
             2'd3,
             tickets,
             2'd3
@@ -354,7 +370,7 @@ module registers (
         endcase
     end
     assign completion_s_valid = act & !write;
-    assign completion_s_data = {answer, waiting_m_data_tag};
+    assign completion_s_data = {answer, acting_tag};
     assign m_fetch_data = fetch_m_data;
     assign m_fetch_valid = fetch_m_valid;
     assign m_notify_data = notify_m_data;
@@ -391,7 +407,7 @@ module registers (
         .s_ready(waiting_s_ready),
         .m_data(waiting_m_data),
         .m_valid(waiting_m_valid),
-        .m_ready(waiting_m_ready),
+        .m_ready(free),
         .level(waiting_level),
         .almost_full(waiting_almost_full)
     );
@@ -400,7 +416,7 @@ module registers (
         .write_enable(shadow_write_enable),
         .write_address(shadow_write_address),
         .write_data(shadow_write_data),
-        .read_address(place),
+        .read_address(shadow_read_address),
         .read_data(shadow_read_data)
     );
     stream_register_context_write u_fetch (
@@ -473,17 +489,19 @@ module registers (
     );
 
     always_ff @(posedge clk) begin
-        if ((state == STATE_LOOK) & waiting_m_valid) begin
+        if (next) begin
+            acting <= waiting_m_data;
             target <= aim;
+            place <= head_place;
             for_fetch <=
                 page_write
-                & (is_enable | (register == 4'd0) | (register == 4'd3) | (register == 4'd4) | (register == 4'd7));
+                & (is_enable | is_tail | (head_register == 4'd3) | (head_register == 4'd4) | (head_register == 4'd7));
             for_notify <=
                 page_write
-                & (is_enable | (register == 4'd1) | (register == 4'd2) | (register == 4'd9) | (register == 4'd5) | (register == 4'd6));
-            for_table <= write & (aim == REGION_COMMIT) & low;
-            for_command <= write & (aim == REGION_COMMAND) & low;
-            opens <= open;
+                & (is_enable | is_head | is_arm | (head_register == 4'd9) | (head_register == 4'd5) | (head_register == 4'd6));
+            for_table <= waiting_m_data_write & (aim == REGION_COMMIT) & head_low;
+            for_command <= waiting_m_data_write & (aim == REGION_COMMAND) & head_low;
+            opens <= waiting_m_data[59:52] /* data[31:24] */ == 8'd1;
         end
         case (state)
             STATE_CLEAR: begin
@@ -493,18 +511,16 @@ module registers (
                 end
             end
             STATE_LOOK: begin
-                if (waiting_m_valid) begin
-                    state <= STATE_ACT;
-                end
+                state <= onward;
             end
             STATE_ACT: begin
                 if (ready) begin
-                    state <= for_command ? STATE_COMMAND : STATE_LOOK;
+                    state <= for_command ? STATE_COMMAND : onward;
                 end
             end
             default: begin // STATE_COMMAND
-                if (started_s_ready & !connection_m_valid) begin
-                    state <= STATE_LOOK;
+                if (start) begin
+                    state <= onward;
                 end
             end
         endcase
@@ -575,8 +591,8 @@ module registers (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, waiting_m_data[6:4], waiting_m_data[95:93], waiting_m_data[99:97],
-        waiting_almost_full, stage[127:112], stage[639:576], entry[127:112], word[8:5]
+        1'b0, waiting_almost_full, acting[2:0], acting[6:4], acting[27:22], acting[95:93],
+        acting[99:97], stage[127:112], stage[639:576], entry[127:112], head_page[5], word[8:5]
     };
 
 endmodule

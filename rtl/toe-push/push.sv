@@ -117,6 +117,7 @@ module push (
     logic [15:0] flow;
     logic [7:0] generation;
     logic [6:0] bytes;
+    logic [3:0] last_word;
     logic described;
     logic arriving;
     logic kept_0;
@@ -278,6 +279,8 @@ module push (
     wire takes = !described | commits;
     assign s_ready = slot ? takes : m_ready;
     wire comes = s_valid & slot & takes;
+    wire [6:0] bytes_1 = s_data[66:60] /* data[38:32] */;
+    wire [6:0] last_word_whole = bytes_1 + 7'd7;
     assign data_0_write_enable = comes & (word == 4'd3);
     assign data_1_write_enable = comes & (word == 4'd4);
     assign data_2_write_enable = comes & (word == 4'd5);
@@ -422,8 +425,6 @@ module push (
         end
     end
     wire arrives = (arriving & !broken) | (commits & fits);
-    wire [6:0] last_word_whole = bytes + 7'd7;
-    wire [3:0] last_word = 4'd2 + last_word_whole[6:3];
     wire arrived = arrives & comes & (word > 4'd2) & (word == last_word);
     wire anew = comes & (word == 4'd2);
     wire [63:0] end_ = address + {57'd0, bytes};
@@ -557,7 +558,8 @@ module push (
                 4'd2: begin
                     flow <= s_data[43:28] /* data[15:0] */;
                     generation <= s_data[51:44] /* data[23:16] */;
-                    bytes <= s_data[66:60] /* data[38:32] */;
+                    bytes <= bytes_1;
+                    last_word <= 4'd2 + last_word_whole[6:3];
                     described <= 1'b1;
                 end
                 default: ;

@@ -340,6 +340,24 @@ fn counters_are_latched_together() {
 }
 
 #[test]
+fn accesses_pass_at_one_a_clock_and_halves_of_a_register_meet() {
+    let mut host = Host::new(1);
+    for context in 0..CONTEXTS {
+        host.write(page(context, context::DESCRIPTOR_TAIL), context, WHOLE);
+    }
+    // The second half, and the read, come while the one before is being written.
+    let place = page(0, context::RECORD_BASE);
+    host.write(place, 0x1111_2222_3333_4444, LOWER);
+    host.write(place, 0x5555_6666_7777_8888, UPPER);
+    assert_eq!(host.read(place), 0x5555_6666_3333_4444);
+    let first = cycle_of(&host.bench, "m_fetch", 0);
+    for context in 0..CONTEXTS {
+        let at = cycle_of(&host.bench, "m_fetch", context as usize);
+        assert_eq!(at - first, context as u64);
+    }
+}
+
+#[test]
 fn accesses_stay_in_order_under_stalls() {
     for seed in 0..6 {
         let mut host = Host::new(seed);

@@ -103,6 +103,8 @@ pub struct Push<const N: usize> {
     flow: DFF<Bits<16>>,
     generation: DFF<Bits<8>>,
     bytes: DFF<Bits<7>>,
+    /// Its last word.
+    last_word: DFF<Bits<4>>,
     /// Its descriptor has come.
     described: DFF<Bit>,
     /// Its payload is to be kept, and has not come whole.
@@ -152,6 +154,7 @@ impl<const N: usize> Push<N> {
             flow: Default::default(),
             generation: Default::default(),
             bytes: Default::default(),
+            last_word: Default::default(),
             described: Default::default(),
             arriving: Default::default(),
             kept: (0..KEPT).map(|_| Default::default()).collect(),
@@ -194,6 +197,7 @@ impl<const N: usize> Logic for Push<N> {
             flow,
             generation,
             bytes,
+            last_word,
             described,
             arriving,
             next,
@@ -252,7 +256,10 @@ impl<const N: usize> Logic for Push<N> {
                 2 => {
                     self.flow.d.next = access.data.get_bits::<16>(0);
                     self.generation.d.next = access.data.get_bits::<8>(16);
-                    self.bytes.d.next = access.data.get_bits::<7>(32);
+                    let bytes = access.data.get_bits::<7>(32);
+                    self.bytes.d.next = bytes;
+                    self.last_word.d.next =
+                        bits::<4>(push::FLOW_WORD) + ((bytes + bits::<7>(7)) >> 3).get_bits::<4>(0);
                     self.described.d.next = true;
                 }
                 _ => {}
@@ -401,9 +408,10 @@ impl<const N: usize> Logic for Push<N> {
             }
         }
         let arrives = (self.arriving.q.val() & !broken) | (commits & fits);
-        let last_word =
-            bits::<4>(push::FLOW_WORD) + ((length + bits::<7>(7)) >> 3).get_bits::<4>(0);
-        let arrived = arrives & comes & (word > bits::<4>(push::FLOW_WORD)) & (word == last_word);
+        let arrived = arrives
+            & comes
+            & (word > bits::<4>(push::FLOW_WORD))
+            & (word == self.last_word.q.val());
         let anew = comes & (word == bits::<4>(push::FLOW_WORD));
         self.arriving.d.next = arrives & !arrived & !anew;
         if arrived {

@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Accesses are executed in order, each in two cycles: the first reads the register's
-//! last value from `shadow`, the second acts. A write whose consumer is busy (a command
+//! last value from `shadow`, the second acts, while the first of the next access may begin: not of
+//! one whose register is being written. A write whose consumer is busy (a command
 //! in progress, a context write not yet taken) waits there; only `s.ready` feels it.
 //!
 //! A write covers 64 bits or either half; the other half keeps its value. Registers whose
@@ -23,8 +24,8 @@
 //!
 //! OPEN: the connection's slice is handed to post before the event enters the arbiter.
 //!
-//! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: 2 cycles an
-//! access. Latency from a read to its completion at `m_up`: 3 cycles.
+//! After reset `Clear` wipes `shadow`, one word a cycle. Initiation interval: a cycle an
+//! access, 2 for the same register again. Latency from a read to its completion at `m_up`: 3 cycles.
 
 mod counters;
 mod map;
@@ -99,7 +100,7 @@ impl Identity {
 pub enum State {
     /// Wiping `shadow` after reset.
     Clear,
-    /// Reading the last value of the oldest access's register.
+    /// No access is being executed.
     Look,
     /// Executing the access.
     Act,
@@ -150,8 +151,11 @@ pub struct Registers {
     pub idle: Signal<Out, Bit>,
     waiting: Fifo<Mmio>,
     state: DFF<State>,
-    /// Where the access in `Act` leads, and which stages it is for.
+    /// The access in `Act`, where it leads, where its register is remembered, and which stages it
+    /// is for.
+    acting: DFF<Mmio>,
     target: DFF<Region>,
+    place: DFF<Bits<10>>,
     for_fetch: DFF<Bit>,
     for_notify: DFF<Bit>,
     for_table: DFF<Bit>,
@@ -216,7 +220,9 @@ impl Logic for Registers {
             self,
             clk,
             state,
+            acting,
             target,
+            place,
             for_fetch,
             for_notify,
             for_table,
@@ -255,20 +261,24 @@ impl Logic for Registers {
         self.waiting.s.valid.next = self.s.valid.val();
         self.s.ready.next = self.waiting.s.ready.val();
 
-        // Where the oldest access leads, and its register's last value.
-        let access = self.waiting.m.data.val();
-        let word = access.address.get_bits::<9>(3);
-        let found = region(access.address, self._identity.contexts);
-        let aim = if access.bar.any() {
+        // Where the oldest access leads. Context 0's page follows the page of the global registers.
+        let head = self.waiting.m.data.val();
+        let found = region(head.address, self._identity.contexts);
+        let aim = if head.bar.any() {
             Region::Nothing
         } else {
             found
         };
-        // Context 0's page follows the page of the global registers.
+        let head_page = head.address.get_bits::<6>(12) - bits::<6>(1);
+        let head_register = head.address.get_bits::<4>(3);
+        let head_place = shadow(aim, head_page.get_bits::<5>(0), head_register);
+
+        // The access that is executed, and its register's last value.
+        let access = self.acting.q.val();
+        let word = access.address.get_bits::<9>(3);
         let page = access.address.get_bits::<6>(12) - bits::<6>(1);
         let register = word.get_bits::<4>(0);
-        let place = shadow(aim, page.get_bits::<5>(0), register);
-        self.shadow.read_address.next = place;
+        let place = self.place.q.val();
         let last = self.shadow.read_data.val();
         let low = access.strobe.get_bit(0);
         let high = access.strobe.get_bit(4);
@@ -285,37 +295,11 @@ impl Logic for Registers {
             },
         );
 
-        // What it asks for, while its register's last value is read.
+        // Act.
         let write = access.write;
-        let is_index = (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
-            | (register == bits::<4>(context::RECORD_HEAD / 8))
-            | (register == bits::<4>(context::INTERRUPT_ARM / 8));
-        let is_enable = register == bits::<4>(context::ENABLE / 8);
-        let page_write = write & (aim == Region::Page) & (low | !is_index);
         let opcode = access.data.get_bits::<8>(24);
         let open = opcode == bits::<8>(Opcode::Open as u64);
         let set = opcode == bits::<8>(Opcode::Set as u64);
-        if (self.state.q.val() == State::Look) & self.waiting.m.valid.val() {
-            self.target.d.next = aim;
-            self.for_fetch.d.next = page_write
-                & (is_enable
-                    | (register == bits::<4>(context::DESCRIPTOR_TAIL / 8))
-                    | (register == bits::<4>(context::DESCRIPTOR_BASE / 8))
-                    | (register == bits::<4>(context::DESCRIPTOR_LOG2 / 8))
-                    | (register == bits::<4>(context::CONSUMED_ADDRESS / 8)));
-            self.for_notify.d.next = page_write
-                & (is_enable
-                    | (register == bits::<4>(context::RECORD_HEAD / 8))
-                    | (register == bits::<4>(context::INTERRUPT_ARM / 8))
-                    | (register == bits::<4>(context::INTERRUPT_INTERVAL / 8))
-                    | (register == bits::<4>(context::RECORD_BASE / 8))
-                    | (register == bits::<4>(context::RECORD_LOG2 / 8)));
-            self.for_table.d.next = write & (aim == Region::Commit) & low;
-            self.for_command.d.next = write & (aim == Region::Command) & low;
-            self.opens.d.next = open;
-        }
-
-        // Act.
         let target = self.target.q.val();
         let in_page = target == Region::Page;
         let for_fetch = self.for_fetch.q.val();
@@ -329,6 +313,51 @@ impl Logic for Registers {
             & (write | self.completion.s.ready.val());
         let act = (self.state.q.val() == State::Act) & ready;
 
+        // A command stays until its event has left.
+        let start = (self.state.q.val() == State::Command)
+            & self.started.s.ready.val()
+            & !self.connection.m.valid.val();
+        let remembered = in_page
+            | (target == Region::Stage)
+            | (target == Region::Table)
+            | (target == Region::Global);
+
+        // Look: what the oldest access asks for, while its register's last value is read.
+        let free = (self.state.q.val() == State::Look)
+            | (((act & !for_command) | start) & !(write & remembered & (place == head_place)));
+        self.waiting.m.ready.next = free;
+        let next = free & self.waiting.m.valid.val();
+        self.shadow.read_address.next = if free { head_place } else { place };
+        let is_tail = head_register == bits::<4>(context::DESCRIPTOR_TAIL / 8);
+        let is_head = head_register == bits::<4>(context::RECORD_HEAD / 8);
+        let is_arm = head_register == bits::<4>(context::INTERRUPT_ARM / 8);
+        let is_enable = head_register == bits::<4>(context::ENABLE / 8);
+        let head_low = head.strobe.get_bit(0);
+        let page_write =
+            head.write & (aim == Region::Page) & (head_low | !(is_tail | is_head | is_arm));
+        if next {
+            self.acting.d.next = head;
+            self.target.d.next = aim;
+            self.place.d.next = head_place;
+            self.for_fetch.d.next = page_write
+                & (is_enable
+                    | is_tail
+                    | (head_register == bits::<4>(context::DESCRIPTOR_BASE / 8))
+                    | (head_register == bits::<4>(context::DESCRIPTOR_LOG2 / 8))
+                    | (head_register == bits::<4>(context::CONSUMED_ADDRESS / 8)));
+            self.for_notify.d.next = page_write
+                & (is_enable
+                    | is_head
+                    | is_arm
+                    | (head_register == bits::<4>(context::INTERRUPT_INTERVAL / 8))
+                    | (head_register == bits::<4>(context::RECORD_BASE / 8))
+                    | (head_register == bits::<4>(context::RECORD_LOG2 / 8)));
+            self.for_table.d.next = head.write & (aim == Region::Commit) & head_low;
+            self.for_command.d.next = head.write & (aim == Region::Command) & head_low;
+            self.opens.d.next = head.data.get_bits::<8>(24) == bits::<8>(Opcode::Open as u64);
+        }
+        let onward = if next { State::Act } else { State::Look };
+
         match self.state.q.val() {
             State::Clear => {
                 self.clear.d.next = self.clear.q.val() + bits::<10>(1);
@@ -337,36 +366,21 @@ impl Logic for Registers {
                 }
             }
             State::Look => {
-                if self.waiting.m.valid.val() {
-                    self.state.d.next = State::Act;
-                }
+                self.state.d.next = onward;
             }
             State::Act => {
                 if ready {
-                    self.state.d.next = if for_command {
-                        State::Command
-                    } else {
-                        State::Look
-                    };
+                    self.state.d.next = if for_command { State::Command } else { onward };
                 }
             }
             State::Command => {
-                if self.started.s.ready.val() & !self.connection.m.valid.val() {
-                    self.state.d.next = State::Look;
+                if start {
+                    self.state.d.next = onward;
                 }
             }
         }
-        // A command's access stays at the head until its event has left.
-        let start = (self.state.q.val() == State::Command)
-            & self.started.s.ready.val()
-            & !self.connection.m.valid.val();
-        self.waiting.m.ready.next = (act & !for_command) | start;
 
         let clearing = self.state.q.val() == State::Clear;
-        let remembered = in_page
-            | (target == Region::Stage)
-            | (target == Region::Table)
-            | (target == Region::Global);
         self.shadow.write_enable.next = clearing | (act & write & remembered);
         self.shadow.write_address.next = if clearing { self.clear.q.val() } else { place };
         self.shadow.write_data.next = if clearing { bits::<64>(0) } else { value };
