@@ -79,3 +79,32 @@ fn everything_arrives_whatever_the_wire_does() {
     ];
     run(&place, &impairments);
 }
+
+/// Of both models of a NIC, whatever the answer was to: payload, descriptors, frames of the control
+/// plane.
+#[test]
+fn answers_to_reads_that_are_lost_are_asked_for_again() {
+    let place = place();
+    for model in ["rtl", "behavioural"] {
+        let model = format!("nic.model=\"{model}\"");
+        let lossy = [
+            &model,
+            "pcie.lost_completions=0.005",
+            "pcie.completion_timeout=\"20us\"",
+        ];
+        let (lossy, clean) = (run(&place, &lossy), run(&place, &[&model]));
+        for nic in ["client-nic", "server-nic"] {
+            match lossy["nics"].get(nic) {
+                // Gates: more read requests for the same bytes.
+                Some(_) => {
+                    let asked = |run: &Value| count(&run["nics"][nic]["pcie"]["mrd_up"]);
+                    assert!(asked(&lossy) > asked(&clean) + 5 * 24, "{nic}");
+                }
+                None => {
+                    let again = |run: &Value| count(&run["counters"][nic]["read_timeouts"]);
+                    assert!(again(&lossy) > 5 && again(&clean) == 0, "{nic}");
+                }
+            }
+        }
+    }
+}

@@ -125,6 +125,12 @@ pub struct Pcie {
     pub root_latency: Duration,
     /// Largest addition to it, drawn evenly for each read.
     pub root_spread: Duration,
+    /// A read that is not answered for so long is asked again, three times at most.
+    #[schemars(extend("x-minimum" = "1ns"))]
+    pub completion_timeout: Duration,
+    /// Probability that the answer to a read of host memory is lost.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub lost_completions: f64,
 }
 
 impl Default for Pcie {
@@ -135,6 +141,8 @@ impl Default for Pcie {
             delay: Duration(100_000),
             root_latency: Duration(300_000),
             root_spread: Duration(40_000),
+            completion_timeout: Duration(10_000_000_000),
+            lost_completions: 0.0,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Settings {
             ("link.duplicate", self.link.duplicate),
             ("link.reorder", self.link.reorder),
             ("link.corrupt", self.link.corrupt),
+            ("pcie.lost_completions", self.pcie.lost_completions),
         ] {
             let ok = (0.0..=1.0).contains(&value);
             check(
@@ -51,6 +52,10 @@ impl Settings {
             ("max_time", self.max_time.0),
             ("link.rate", self.link.rate.map_or(1, |rate| rate.0)),
             ("host.rto_min", self.host.rto_min.0),
+            (
+                "pcie.completion_timeout",
+                self.pcie.completion_timeout.0 / 1_000,
+            ),
         ] {
             check(value > 0, key, "must be greater than zero".into())?;
         }

@@ -2,7 +2,7 @@
 
 use crate::scenario::{Pcie, Scenario};
 use anyhow::{Result, anyhow};
-use hallux_channel::{ClockPeriod, LineRate, Seed, Time};
+use hallux_channel::{ClockPeriod, LineRate, Probability, Seed, Time};
 use hallux_cosim::nic::RtlNicConfig;
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_cosim::nic::pcie::{Generation, LinkParameters};
@@ -46,8 +46,19 @@ pub fn pcie_link(pcie: &Pcie, design: &DesignPoint) -> Result<LinkParameters> {
         max_read_request: design.max_read_request.into(),
         root_latency: Time::from_ps(pcie.root_latency.0),
         root_spread: Time::from_ps(pcie.root_spread.0),
+        completion_timeout: Time::from_ps(pcie.completion_timeout.0),
+        lost_completions: lost_completions(pcie)?,
         ..LinkParameters::default()
     })
+}
+
+/// The probability that the answer to a read is lost.
+///
+/// # Errors
+/// No probability.
+pub fn lost_completions(pcie: &Pcie) -> Result<Probability> {
+    let lost = pcie.lost_completions;
+    Probability::new(lost).ok_or_else(|| anyhow!("pcie.lost_completions {lost} is no probability"))
 }
 
 /// The line rate of a scenario's links.

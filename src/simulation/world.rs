@@ -2,7 +2,7 @@
 
 use super::MakeNic;
 use super::hosts::WorkingHost;
-use super::nic::{line_rate, rtl_nic_config};
+use super::nic::{line_rate, lost_completions, rtl_nic_config};
 use crate::absent::Absent;
 use crate::scenario::{NicModel, Scenario, Settings, TopologyKind};
 use anyhow::{Result, anyhow};
@@ -56,6 +56,9 @@ impl World<'_, '_> {
                 sack_recovery: design.recovery == Recovery::Sack,
                 delayed_ack: Time::from_ps(design.delayed_ack.0),
                 rate,
+                completion_timeout: Time::from_ps(settings.pcie.completion_timeout.0),
+                lost_completions: lost_completions(&settings.pcie)?,
+                seed: Seed(settings.seed),
                 ..BehaviouralConfig::default()
             }))?);
         }

@@ -156,7 +156,7 @@ fn a_command_that_waits_closes_what_waits_of_its_flow() {
     let bytes: Vec<(u64, u64)> = bench
         .received(m)
         .iter()
-        .map(|record| structure::<Event>(record))
+        .map(structure::<Event>)
         .map(|event| (event.flow.to_u64(), event.ack.to_u64()))
         .collect();
     assert_eq!(bytes, [(0, 1), (1, 1), (2, 1), (5, 1), (6, 11), (5, 110)]);

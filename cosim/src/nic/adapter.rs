@@ -25,7 +25,8 @@ use crate::observe::stages::StageMonitor;
 use crate::observe::trace::StageTrace;
 use crate::observe::waves::WaveFile;
 use hallux_channel::{
-    ClockPeriod, Component, ComponentError, Counter, Io, Message, PortSpec, Protocol, Seed, Time,
+    ClockPeriod, Component, ComponentError, Counter, Io, Message, PortSpec, Protocol, Random, Seed,
+    Time,
 };
 use hallux_toe::interface::{self, Drop, register};
 use hallux_verilator::{Library, Model};
@@ -109,6 +110,9 @@ pub struct RtlNic {
     inputs: PortBytes,
     outputs: PortBytes,
     pcie: PcieLink,
+    /// Draws the answers that are lost.
+    losses: Random,
+    lost: u64,
     mac: Mac,
     /// The next clock edge that is not behind us.
     edge: u64,
@@ -154,6 +158,7 @@ impl RtlNic {
                 .stream(&format!("nic/{}/{purpose}", config.name))
         };
         let pcie = PcieLink::new(config.pcie.clone(), ports.bus_bytes(), stream("root"))?;
+        let losses = stream("lost-completions");
         let mut model = Model::new(library, stream("reset").bits())?;
         model.set_clock_period(config.clock.edge(1).ps());
         Ok(Self {
@@ -193,6 +198,8 @@ impl RtlNic {
             model,
             ports,
             pcie,
+            losses,
+            lost: 0,
         })
     }
 
@@ -268,6 +275,9 @@ impl RtlNic {
         while let Some((at, port, message)) = io.pop_before(horizon) {
             match (port, message) {
                 (ETH, Message::Frame(frame)) => self.mac.receive(at, frame),
+                (_, Message::DmaReadCompletion { .. }) if self.loses_completion() => {
+                    self.lost += 1;
+                }
                 (_, message) => {
                     if let Some(passages) = &mut self.passages {
                         passages.received(at, &message);
@@ -277,6 +287,12 @@ impl RtlNic {
             }
         }
         Ok(())
+    }
+
+    /// The answer to a read that arrives now is lost.
+    fn loses_completion(&mut self) -> bool {
+        let probability = self.config.pcie.lost_completions;
+        !probability.is_zero() && self.losses.chance(probability)
     }
 
     /// When the next edge with something to do is, if every edge before it would only
@@ -647,6 +663,7 @@ impl Component for RtlNic {
             Counter::new("evaluated_cycles", self.evaluated),
             Counter::new("read_timeouts", self.pcie.timeouts().0),
             Counter::new("late_completions", self.pcie.timeouts().1),
+            Counter::new("lost_completions", self.lost),
             Counter::new("resets", self.resets),
             Counter::new("rx_frames", received.frames),
             Counter::new("rx_bytes", received.bytes),

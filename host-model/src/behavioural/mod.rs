@@ -28,8 +28,8 @@ use egress::{Egress, Frame};
 use flow_table::FlowTable;
 use frame::{Addresses, Key, Verdict};
 use hallux_channel::{
-    Component, ComponentError, Counter, InterruptKind, Io, LineRate, Message, PortSpec, Protocol,
-    Time,
+    Component, ComponentError, Counter, InterruptKind, Io, LineRate, Message, PortSpec,
+    Probability, Protocol, Random, Seed, Time,
 };
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_toe::interface::{
@@ -83,6 +83,12 @@ pub struct BehaviouralConfig {
     pub delayed_ack: Time,
     /// Rate of the Ethernet port.
     pub rate: LineRate,
+    /// A read of host memory that is not answered for so long is asked again.
+    pub completion_timeout: Time,
+    /// Probability that the answer to a read is lost.
+    pub lost_completions: Probability,
+    /// Seed of the scenario.
+    pub seed: Seed,
 }
 
 impl Default for BehaviouralConfig {
@@ -97,6 +103,9 @@ impl Default for BehaviouralConfig {
             sack_recovery: false,
             delayed_ack: Time::from_us(100),
             rate: MacParameters::default().rate,
+            completion_timeout: Time::from_ms(10),
+            lost_completions: Probability::ZERO,
+            seed: Seed::default(),
         }
     }
 }
@@ -108,6 +117,30 @@ enum Fetch {
     Descriptors { context: usize, count: u32 },
     /// A piece of a frame in the egress queue.
     Payload { frame: u64, offset: usize },
+}
+
+/// A read that is not answered yet.
+#[derive(Debug)]
+struct Asked {
+    purpose: Fetch,
+    addr: u64,
+    len: u16,
+    times: u32,
+}
+
+/// How often a read is asked again.
+const RETRIES: u32 = 3;
+
+/// The host does not answer.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the host does not answer the read of {len} bytes at {addr:#x}, asked {times} times; does the \
+     host still run, and is the address mapped?"
+)]
+struct Unanswered {
+    addr: u64,
+    len: u16,
+    times: u32,
 }
 
 /// The behavioural NIC; ports `pcie` and `eth`.
@@ -129,7 +162,11 @@ pub struct BehaviouralNic {
     /// When the youngest of each flow is due.
     due: BTreeMap<u16, Time>,
     egress: Egress,
-    fetches: BTreeMap<u64, Fetch>,
+    fetches: BTreeMap<u64, Asked>,
+    /// When reads were asked, the oldest first; answered ones may be among them.
+    asked: VecDeque<(Time, u64)>,
+    losses: Random,
+    read_timeouts: u64,
     next_fetch: u64,
     slow_frames: u64,
     /// Interrupts that wait: until when, and of which context.
@@ -161,6 +198,11 @@ impl BehaviouralNic {
             due: BTreeMap::new(),
             egress: Egress::new(config.rate),
             fetches: BTreeMap::new(),
+            asked: VecDeque::new(),
+            losses: config
+                .seed
+                .stream(&format!("nic/{}/lost-completions", config.name)),
+            read_timeouts: 0,
             next_fetch: 0,
             slow_frames: 0,
             moderated: BTreeSet::new(),
@@ -187,6 +229,8 @@ impl BehaviouralNic {
         fresh.next_fetch = self.next_fetch;
         fresh.msix_disabled = self.msix_disabled;
         fresh.counters = self.counters;
+        fresh.losses = self.losses.clone();
+        fresh.read_timeouts = self.read_timeouts;
         fresh.egress = self.egress.reset();
         *self = fresh;
     }
@@ -212,14 +256,60 @@ impl BehaviouralNic {
     }
 
     fn read(&mut self, now: Time, addr: u64, len: usize, purpose: Fetch, io: &mut Io<'_>) {
-        self.next_fetch += 1;
-        self.fetches.insert(self.next_fetch, purpose);
-        let message = Message::DmaRead {
-            req_id: self.next_fetch,
+        let read = Asked {
+            purpose,
             addr,
             len: len as u16,
+            times: 0,
         };
+        self.ask(now, read, io);
+    }
+
+    /// Asks for a read, under a number of its own each time.
+    fn ask(&mut self, now: Time, mut read: Asked, io: &mut Io<'_>) {
+        self.next_fetch += 1;
+        read.times += 1;
+        let message = Message::DmaRead {
+            req_id: self.next_fetch,
+            addr: read.addr,
+            len: read.len,
+        };
+        self.fetches.insert(self.next_fetch, read);
+        self.asked.push_back((now, self.next_fetch));
         self.to_host(now, message, io);
+    }
+
+    /// When the read that was asked first has waited long enough; [`Time::NEVER`] without one.
+    fn next_timeout(&self) -> Time {
+        let first = self.asked.front();
+        first.map_or(Time::NEVER, |(at, _)| *at + self.config.completion_timeout)
+    }
+
+    /// Asks again for what was asked first.
+    fn ask_again(&mut self, now: Time, io: &mut Io<'_>) -> Result<(), Unanswered> {
+        let Some((_, number)) = self.asked.pop_front() else {
+            return Ok(());
+        };
+        if let Some(read) = self.fetches.remove(&number) {
+            if read.times > RETRIES {
+                let Asked {
+                    addr, len, times, ..
+                } = read;
+                return Err(Unanswered { addr, len, times });
+            }
+            self.read_timeouts += 1;
+            self.ask(now, read, io);
+        }
+        self.forget_answered();
+        Ok(())
+    }
+
+    fn forget_answered(&mut self) {
+        while let Some((_, number)) = self.asked.front()
+            && !self.fetches.contains_key(number)
+        {
+            self.asked.pop_front();
+        }
     }
 
     /// Does what a context's rings ask for.
@@ -305,15 +395,22 @@ impl BehaviouralNic {
                     io,
                 );
             }
-            Message::DmaReadCompletion { req_id, data } => match self.fetches.remove(&req_id) {
-                Some(Fetch::Descriptors { context, count }) => {
-                    self.descriptors(now, context, count, &data, io)
+            Message::DmaReadCompletion { .. }
+                if !self.config.lost_completions.is_zero()
+                    && self.losses.chance(self.config.lost_completions) => {}
+            Message::DmaReadCompletion { req_id, data } => {
+                let read = self.fetches.remove(&req_id);
+                self.forget_answered();
+                match read.map(|read| read.purpose) {
+                    Some(Fetch::Descriptors { context, count }) => {
+                        self.descriptors(now, context, count, &data, io)
+                    }
+                    Some(Fetch::Payload { frame, offset }) => {
+                        self.egress.fill(frame, offset, &data);
+                    }
+                    None => {}
                 }
-                Some(Fetch::Payload { frame, offset }) => {
-                    self.egress.fill(frame, offset, &data);
-                }
-                None => {}
-            },
+            }
             Message::DeviceControl { flags } => {
                 self.msix_disabled = flags & Message::MSIX_ENABLED == 0
             }
@@ -664,6 +761,7 @@ impl Component for BehaviouralNic {
         self.next_grant()
             .min(self.next_reminder())
             .min(self.next_interrupt())
+            .min(self.next_timeout())
     }
 
     fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
@@ -679,6 +777,9 @@ impl Component for BehaviouralNic {
                 if let Some((at, context)) = self.moderated.pop_first() {
                     self.interrupt(at, context, io);
                 }
+            } else if next < horizon && next == self.next_timeout() {
+                self.ask_again(next, io)
+                    .map_err(|error| ComponentError::new(&self.config.name, next, error))?;
             } else if next < horizon && next == self.next_reminder() {
                 self.remind(next, io);
             } else if next < horizon {
@@ -707,6 +808,7 @@ impl Component for BehaviouralNic {
             .iter()
             .zip(self.counters)
             .map(|(name, value)| Counter::new(name, value))
+            .chain([Counter::new("read_timeouts", self.read_timeouts)])
             .collect()
     }
 

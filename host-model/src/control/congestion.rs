@@ -177,7 +177,7 @@ mod tests {
         congestion.update(1000, 0, 2000, 12_000, true);
         assert_eq!(window(&congestion), 11_000);
         let alpha = congestion.alpha();
-        let cut = 11_000 - (11_000 * u64::from(alpha) >> (ALPHA_BITS + 1)) as u32;
+        let cut = 11_000 - ((11_000 * u64::from(alpha)) >> (ALPHA_BITS + 1)) as u32;
         congestion.update(1000, 1000, 3000, 13_000, true);
         congestion.update(1000, 1000, 4000, 14_000, true);
         congestion.update(1000, 0, 5000, 15_000, true);

@@ -67,7 +67,7 @@ impl Dctcp {
     /// The first mark of a window of data: it shrinks by half the share of marked bytes
     /// (RFC 8257 §3.3).
     pub fn marked(&mut self, alpha: u32) {
-        let cut = u64::from(self.window) * u64::from(alpha) >> (ALPHA_BITS + 1);
+        let cut = (u64::from(self.window) * u64::from(alpha)) >> (ALPHA_BITS + 1);
         self.shrink(self.window - cut as u32);
     }
 

@@ -195,10 +195,8 @@ impl TransmitRing {
         let room = self.limit.saturating_sub(self.outstanding());
         if self.unreleased <= room {
             self.unreleased
-        } else if self.segment == 0 {
-            room
         } else {
-            room / self.segment * self.segment
+            room - room.checked_rem(self.segment).unwrap_or(0)
         }
     }
 

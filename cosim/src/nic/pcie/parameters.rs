@@ -1,7 +1,7 @@
 //! What the link and the root complex are like.
 
 use super::tlp::{self, Generation};
-use hallux_channel::Time;
+use hallux_channel::{Probability, Time};
 
 /// The link and the root complex. The default is the contracts' PCIe Gen4 x16.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub struct LinkParameters {
     pub completion_timeout: Time,
     /// How often; then the link gives up.
     pub completion_retries: u32,
+    /// Probability that the answer to a read is lost on its way to the NIC.
+    pub lost_completions: Probability,
 }
 
 impl Default for LinkParameters {
@@ -64,6 +66,7 @@ impl Default for LinkParameters {
             upstream_buffer: 2048,
             completion_timeout: Time::from_ms(10),
             completion_retries: 3,
+            lost_completions: Probability::ZERO,
         }
     }
 }
