@@ -45,6 +45,7 @@ module capture_ring (
     logic midway;
     logic keeping;
     logic [15:0] before_;
+    logic inside_;
     logic fits;
     logic [353:0] ended;
     logic [15:0] ended_before;
@@ -136,9 +137,11 @@ module capture_ring (
     wire wanted = taken_wanted & enabled;
     wire keeps = midway ? keeping : (wanted & fits);
     wire [15:0] after = before_ + 16'd32;
+    wire goes_on = after < snap;
     wire overflows = begins & wanted & !fits;
-    wire stores = taken_valid & keeps & (before_ < snap);
-    assign store_s_data = {taken_beat_last | (after >= snap), taken_beat_data};
+    wire inside_1 = midway ? inside_ : (|snap);
+    wire stores = taken_valid & keeps & inside_1;
+    assign store_s_data = {taken_beat_last | !goes_on, taken_beat_data};
     always_comb begin
         count_bytes_rest = ended_beat_keep;
         count_bytes_count = 8'd0;
@@ -324,6 +327,7 @@ module capture_ring (
         end
         if (taken_valid) begin
             midway <= !taken_beat_last;
+            inside_ <= goes_on;
             keeping <= keeps;
             before_ <= taken_beat_last ? 16'd0 : after;
         end

@@ -125,6 +125,8 @@ pub struct CaptureRing<const N: usize, const K: usize> {
     keeping: DFF<Bit>,
     /// Bytes of the frame before this beat.
     before: DFF<Bits<16>>,
+    /// The next beat of the frame lies within what is kept of it.
+    inside: DFF<Bit>,
     /// There is room for another frame.
     fits: DFF<Bit>,
     // The last beat of a kept frame.
@@ -203,6 +205,7 @@ impl<const N: usize, const K: usize> CaptureRing<N, K> {
             midway: Default::default(),
             keeping: Default::default(),
             before: Default::default(),
+            inside: Default::default(),
             fits: Default::default(),
             ended: Default::default(),
             ended_before: Default::default(),
@@ -265,6 +268,7 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
             midway,
             keeping,
             before,
+            inside,
             fits,
             ended,
             ended_before,
@@ -327,8 +331,10 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
         };
         let before = self.before.q.val();
         let after = before + bits::<16>(K as u64);
+        let goes_on = after < self.snap.q.val();
         if comes {
             self.midway.d.next = !seen.beat.last;
+            self.inside.d.next = goes_on;
             self.keeping.d.next = keeps;
             self.before.d.next = if seen.beat.last { bits::<16>(0) } else { after };
         }
@@ -336,11 +342,16 @@ impl<const N: usize, const K: usize> Logic for CaptureRing<N, K> {
         if overflows {
             self.lost_store.d.next = self.lost_store.q.val() + bits::<64>(1);
         }
-        let stores = comes & keeps & (before < self.snap.q.val());
+        let inside = if self.midway.q.val() {
+            self.inside.q.val()
+        } else {
+            self.snap.q.val().any()
+        };
+        let stores = comes & keeps & inside;
         self.store.s.valid.next = stores;
         self.store.s.data.next = Stored::<N> {
             data: seen.beat.data,
-            last: seen.beat.last | (after >= self.snap.q.val()),
+            last: seen.beat.last | !goes_on,
         };
         self.ended_valid.d.next = comes & keeps & seen.beat.last;
         if comes & keeps & seen.beat.last {
