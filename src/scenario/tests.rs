@@ -62,7 +62,7 @@ fn every_key_is_documented_and_every_documented_key_exists() {
         );
     }
     assert_eq!(documented("Scenarios"), known);
-    let design = "name = \"d\"\nclock = \"250MHz\"\npush = true\n\
+    let design = "name = \"d\"\nclock = \"250MHz\"\npush = true\ncoalesce = 8\n\
                   modules = [{ slot = \"egress\", kind = \"vlan\", vlan = 1 }, \
                   { slot = \"egress\", kind = \"firewall\", rules = 1 }, \
                   { slot = \"ingress\", kind = \"capture\", snap = 64 }, \

@@ -353,7 +353,7 @@ fn accesses_pass_at_one_a_clock_and_halves_of_a_register_meet() {
     let first = cycle_of(&host.bench, "m_fetch", 0);
     for context in 0..CONTEXTS {
         let at = cycle_of(&host.bench, "m_fetch", context as usize);
-        assert_eq!(at - first, context as u64);
+        assert_eq!(at - first, context);
     }
 }
 
