@@ -28,6 +28,10 @@ impl Slots for Shared {
         (at + 1) % self.count()
     }
 
+    fn half_way(&self, at: usize) -> usize {
+        (at + self.count() / 2) % self.count()
+    }
+
     fn acquire(&self, index: usize) -> u8 {
         self.0.0[index].0.load(Ordering::Acquire)
     }
@@ -36,13 +40,14 @@ impl Slots for Shared {
         self.0.0[index].0.store(own_type, Ordering::Release);
     }
 
-    fn write(&self, index: usize, words: &[u64], _stamp: u64, payload: &[u8]) {
+    fn fill(&self, index: usize, own_type: u8, words: &[u64], _stamp: u64, payload: &[u8]) {
         self.0.0[index].1.with_mut(|slot| {
             // SAFETY: the memory of the slot; `loom` checks that nobody else is there.
             let slot = unsafe { &mut *slot };
             slot.0 = words[0];
             slot.1.copy_from_slice(payload);
         });
+        self.release(index, own_type);
     }
 
     fn read_word(&self, index: usize, word: usize) -> u64 {

@@ -330,40 +330,68 @@ impl Pair for RustPair {
 
     fn both(&mut self, test: Test, from: u64, n: u64, data: &[u8]) -> Result<u64> {
         let [left, right] = &mut self.ends;
-        let mut backoff = Backoff::new();
-        let mut frame = Vec::new();
-        let mut sum = 0;
-        let steps = (from..from + n).map(|i| (i, LATENCY * (i + 1)));
         match test.kind {
-            Kind::Stream => {
-                for (i, now) in steps {
-                    send(left, now, data, &mut backoff)?;
-                    if (i + 1 - from).is_multiple_of(BATCH) {
-                        for _ in 0..BATCH {
-                            receive(right, &mut frame, &mut backoff)?;
-                            sum += first(&frame);
-                        }
-                    }
-                }
-            }
-            Kind::PingPong => {
-                for (_, now) in steps {
-                    send(left, now * 2, data, &mut backoff)?;
-                    sum += bounce(right, &mut frame, &mut backoff)?;
-                    receive(left, &mut frame, &mut backoff)?;
-                    sum += first(&frame);
-                }
-            }
-            Kind::SyncSteps => {
-                for (_, now) in steps {
-                    ensure!(left.promise(now)? && right.promise(now)?, "a ring is full");
-                    sync_step(left, now, &mut backoff)?;
-                    sync_step(right, now, &mut backoff)?;
-                }
-            }
+            Kind::Stream => both_stream(left, right, from..from + n, data),
+            Kind::PingPong => both_ping_pong(left, right, from..from + n, data),
+            Kind::SyncSteps => both_step(left, right, from..from + n),
         }
-        Ok(sum)
     }
+}
+
+// Each loop in a function of its own: what is rare in one takes no registers from another.
+
+#[inline(never)]
+fn both_stream(
+    left: &mut Endpoint,
+    right: &mut Endpoint,
+    operations: Range<u64>,
+    data: &[u8],
+) -> Result<u64> {
+    let mut backoff = Backoff::new();
+    let (mut now, mut sum) = (LATENCY * operations.start, 0);
+    // As many as the twin sends before it receives.
+    for _ in 0..(operations.end - operations.start) / BATCH {
+        for _ in 0..BATCH {
+            now += LATENCY;
+            send(left, now, data, &mut backoff)?;
+        }
+        for _ in 0..BATCH {
+            sum += take(right, &mut backoff)?;
+        }
+    }
+    Ok(sum)
+}
+
+#[inline(never)]
+fn both_ping_pong(
+    left: &mut Endpoint,
+    right: &mut Endpoint,
+    operations: Range<u64>,
+    data: &[u8],
+) -> Result<u64> {
+    let mut backoff = Backoff::new();
+    let (mut frame, mut sum) = (Vec::new(), 0);
+    let mut now = LATENCY * operations.start;
+    for _ in operations {
+        now += LATENCY;
+        send(left, now * 2, data, &mut backoff)?;
+        sum += bounce(right, &mut frame, &mut backoff)?;
+        sum += take(left, &mut backoff)?;
+    }
+    Ok(sum)
+}
+
+#[inline(never)]
+fn both_step(left: &mut Endpoint, right: &mut Endpoint, operations: Range<u64>) -> Result<u64> {
+    let mut backoff = Backoff::new();
+    let mut now = LATENCY * operations.start;
+    for _ in operations {
+        now += LATENCY;
+        ensure!(left.promise(now)? && right.promise(now)?, "a ring is full");
+        sync_step(left, now, &mut backoff)?;
+        sync_step(right, now, &mut backoff)?;
+    }
+    Ok(0)
 }
 
 impl Side for Endpoint {
@@ -392,15 +420,13 @@ fn side(
         }
         (Kind::Stream, false) => {
             for _ in steps {
-                receive(end, &mut frame, backoff)?;
-                sum += first(&frame);
+                sum += take(end, backoff)?;
             }
         }
         (Kind::PingPong, true) => {
             for now in steps {
                 send(end, now * 2, data, backoff)?;
-                receive(end, &mut frame, backoff)?;
-                sum += first(&frame);
+                sum += take(end, backoff)?;
             }
         }
         (Kind::PingPong, false) => {
@@ -419,15 +445,48 @@ fn side(
 
 #[inline(always)]
 fn send(end: &mut Endpoint, at: Time, data: &[u8], backoff: &mut Backoff) -> Result<()> {
+    match end.send_frame(at, data)? {
+        Delivery::Sent => Ok(()),
+        Delivery::Full => send_later(end, at, data, backoff),
+        other => bail!("a frame was not sent: {other:?}"),
+    }
+}
+
+/// Sends a frame that found the ring full.
+#[inline(never)]
+fn send_later(end: &mut Endpoint, at: Time, data: &[u8], backoff: &mut Backoff) -> Result<()> {
     loop {
+        backoff.idle();
         match end.send_frame(at, data)? {
             Delivery::Sent => break,
-            Delivery::Full => backoff.idle(),
+            Delivery::Full => {}
             other => bail!("a frame was not sent: {other:?}"),
         }
     }
     backoff.progress();
     Ok(())
+}
+
+/// Takes the next frame; its first byte.
+#[inline(always)]
+fn take(end: &mut Endpoint, backoff: &mut Backoff) -> Result<u64> {
+    match end.receive_frame()? {
+        Some((_, frame)) => Ok(first(frame)),
+        None => take_later(end, backoff),
+    }
+}
+
+/// Takes a frame that has not come yet.
+#[inline(never)]
+fn take_later(end: &mut Endpoint, backoff: &mut Backoff) -> Result<u64> {
+    loop {
+        ensure!(!end.terminated(), "the peer has terminated");
+        backoff.idle();
+        if let Some((_, frame)) = end.receive_frame()? {
+            backoff.progress();
+            return Ok(first(frame));
+        }
+    }
 }
 
 /// The next frame, and its stamp.

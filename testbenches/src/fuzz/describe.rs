@@ -206,11 +206,15 @@ impl Recorder<'_> {
             }
             Statement::SetBits(wire, offset, value) => {
                 let value = self.value(value);
-                self.set_bits(*wire, *offset, value);
+                self.set_bits(*wire, 0, *offset, value);
             }
             Statement::SetBitsAt(wire, index, value) => {
                 let (index, value) = (self.index(index), self.value(value));
-                at!(index, |at| self.set_bits(*wire, at, value));
+                at!(index, |at| self.set_bits(*wire, 0, at, value));
+            }
+            Statement::SetFieldBitsAt(wire, field, index, value) => {
+                let (index, value) = (self.index(index), self.value(value));
+                at!(index, |at| self.set_bits(*wire, *field, at, value));
             }
             Statement::If(condition, then, otherwise) => {
                 elaborator.begin_if(self.value(condition).condition());
@@ -254,12 +258,21 @@ impl Recorder<'_> {
         }
     }
 
-    fn set_bits(&self, wire: super::program::Wire, offset: impl rt::IntoIndex, value: Untyped) {
+    /// Sets bits from `offset` of the field that begins at bit `field`.
+    fn set_bits(
+        &self,
+        wire: super::program::Wire,
+        field: usize,
+        offset: impl rt::IntoIndex,
+        value: Untyped,
+    ) {
         let elaborator = self.elaborator;
         match &self.places[wire] {
-            Place::Wire(wire) => elaborator.drive_bits(wire, offset, value),
-            Place::Register(register) => elaborator.drive_bits(register.d(), offset, value),
-            Place::Value(Some(variable)) => elaborator.set_untyped_bits(variable, offset, value),
+            Place::Wire(wire) => elaborator.drive_bits(wire, field, offset, value),
+            Place::Register(register) => elaborator.drive_bits(register.d(), field, offset, value),
+            Place::Value(Some(variable)) => {
+                elaborator.set_untyped_bits(variable, field, offset, value);
+            }
             Place::Value(None) | Place::Count(_) => {}
         }
     }

@@ -128,6 +128,12 @@ impl<'a> Machine<'a> {
                 let target = self.target(*wire);
                 *target = splice(target, offset, width, &part);
             }
+            Statement::SetFieldBitsAt(wire, field, index, value) => {
+                let offset = field + position(&self.index(index));
+                let (part, width) = self.expression(value);
+                let target = self.target(*wire);
+                *target = splice(target, offset, width, &part);
+            }
             Statement::SetElement(first, count, value) => {
                 let value = self.expression(value).0;
                 *self.target(self.element(*first, *count)) = value;

@@ -273,6 +273,12 @@ impl Generator<'_> {
                 true => width,
                 false => 1 + self.random.below(width),
             };
+            if let Some(index) = self.index_below(width - part + 1)
+                && self.random.chance(60)
+            {
+                // `wire.field.set_bits(index, value)`
+                return Statement::SetFieldBitsAt(wire, offset, index, self.expression(part, 2));
+            }
             let within = self.random.below(width - part + 1);
             return Statement::SetBits(wire, offset + within, self.expression(part, 2));
         }
@@ -504,7 +510,11 @@ impl Generator<'_> {
         match self.random.below(8) {
             0 => {
                 let all = [Reduction::Any, Reduction::All, Reduction::Xor];
-                Expression::Reduce(self.random.pick(&all), self.boxed(width, depth))
+                let value = match self.random.chance(20) {
+                    true => Box::new(Expression::Not(self.boxed(width, depth))),
+                    false => self.boxed(width, depth),
+                };
+                Expression::Reduce(self.random.pick(&all), value)
             }
             1 if width > 1 => {
                 let operator = self.random.pick(&Operator::COMPARISON);
@@ -591,6 +601,7 @@ mod tests {
             "Set",
             "SetBits",
             "SetBitsAt",
+            "SetFieldBitsAt",
             "SetElement",
             "For",
             "If",

@@ -144,6 +144,9 @@ pub enum Statement {
     SetBits(Wire, usize, Expression),
     /// `wire.set_bits(index, value);`, never beyond the end
     SetBitsAt(Wire, Index, Expression),
+    /// `wire.field.set_bits(index, value);`, never beyond the end of the field, which begins
+    /// at this bit of the wire
+    SetFieldBitsAt(Wire, usize, Index, Expression),
     /// `array[count] = value;`
     SetElement(Wire, Wire, Expression),
     /// `for count in 0..TIMES { .. }`

@@ -109,7 +109,9 @@ fn operands(statement: &mut Statement) -> Vec<Slot<'_>> {
         | Statement::SetBits(_, _, value)
         | Statement::SetElement(_, _, value) => vec![free(value)],
         Statement::For(..) => vec![],
-        Statement::SetBitsAt(_, index, value) => vec![bound(index), free(value)],
+        Statement::SetBitsAt(_, index, value) | Statement::SetFieldBitsAt(_, _, index, value) => {
+            vec![bound(index), free(value)]
+        }
         Statement::If(condition, _, _) => vec![free(condition)],
         Statement::Match(value, _, _) => vec![free(value)],
     }
@@ -308,7 +310,8 @@ fn mentions(list: &[Statement], wire: Wire) -> usize {
                 Statement::Let(target, _)
                 | Statement::Set(target, _)
                 | Statement::SetBits(target, ..)
-                | Statement::SetBitsAt(target, ..) => usize::from(*target == wire),
+                | Statement::SetBitsAt(target, ..)
+                | Statement::SetFieldBitsAt(target, ..) => usize::from(*target == wire),
                 Statement::SetElement(first, number, _) => {
                     usize::from(*first == wire || *number == wire)
                 }

@@ -50,20 +50,26 @@ pub struct Endpoint {
     producer: Producer<SharedSlots>,
     consumer: Consumer<SharedSlots>,
     capacity: Capacity,
-    /// Frames need no further look before they are sent from here on:
-    /// `last_sent` of an open port of Ethernet, else [`Time::NEVER`].
-    frames_from: Time,
+    /// Frames need no further look before they are sent than at time and
+    /// length: an open port of Ethernet that has sent something.
+    frames_out: bool,
     /// Frames need no further look before they are taken than at stamp and
     /// length: a synchronised port of Ethernet whose peer has not terminated.
     frames_in: bool,
     outstanding: Outstanding,
     arena: BytesMut,
-    /// The last frame that was received without a message.
-    frame: Vec<u8>,
+    /// The last frame that was received without a message. As aligned as the
+    /// slots are as a rule: no load or store of a copy straddles two lines.
+    frame: Vec<Line>,
+    /// What [`Endpoint::next_frame_checked`] found.
+    found: (Time, usize),
+    /// Something was sent.
+    has_sent: bool,
     /// Time of the last message sent, before the latency.
     last_sent: Time,
-    /// See [`Endpoint::promise_due`].
-    promise_due: Time,
+    /// From `last_sent` to the next promise: nothing before the first
+    /// message, then the sync interval, [`Time::NEVER`] after the last.
+    pace: Time,
     /// The highest stamp received; [`Time::NEVER`] without synchronisation,
     /// and after the last message.
     bound: Time,
@@ -83,6 +89,13 @@ pub struct Endpoint {
     /// Removes the socket of a listener at the end.
     _file: Option<SocketFile>,
 }
+
+/// Bytes of a line of the cache.
+const LINE: usize = 64;
+
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u8; LINE]);
 
 /// What has crossed an end of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,7 +197,7 @@ impl Endpoint {
         };
         let ethernet = parts.protocol == Protocol::Ethernet;
         Endpoint {
-            frames_from: if ethernet { Time::ZERO } else { Time::NEVER },
+            frames_out: false,
             frames_in: ethernet && parts.synchronised,
             capacity: Capacity {
                 incoming: parts.incoming.capacity(),
@@ -205,8 +218,10 @@ impl Endpoint {
             outstanding: Outstanding::default(),
             arena: BytesMut::new(),
             frame: Vec::new(),
+            found: (Time::ZERO, 0),
+            has_sent: false,
             last_sent: Time::ZERO,
-            promise_due: start,
+            pace: start,
             bound: start,
             terminated: false,
             closed: false,
@@ -286,7 +301,7 @@ impl Endpoint {
                 self.counters.sent.messages += 1;
                 self.counters.sent.bytes += message.payload().len() as u64;
             }
-            Delivery::Full => self.full()?,
+            Delivery::Full => self.full(message.payload().len())?,
             Delivery::Refused | Delivery::Discarded => {}
         }
         Ok(delivery)
@@ -306,7 +321,8 @@ impl Endpoint {
     /// [`ChannelError::PeerLost`] if the ring is full and nobody reads it.
     #[inline(always)]
     pub fn promise(&mut self, upto: Time) -> Result<bool, ChannelError> {
-        if upto < self.promise_due {
+        // In time; what is older than the last message is found out below.
+        if upto.ps().wrapping_sub(self.last_sent.ps()) < self.pace.ps() {
             return Ok(true);
         }
         match self.push(upto, kind::SYNC, &[], &[]) {
@@ -315,7 +331,7 @@ impl Endpoint {
                 Ok(true)
             }
             Ok(Delivery::Full) => {
-                self.full()?;
+                self.full(usize::MAX)?;
                 Ok(false)
             }
             // A later promise has been made already.
@@ -327,7 +343,7 @@ impl Endpoint {
     /// [`promise`](Endpoint::promise). [`Time::NEVER`] if none is needed.
     #[inline]
     pub fn promise_due(&self) -> Time {
-        self.promise_due
+        self.last_sent + self.pace
     }
 
     /// Takes the next message and the time at which it arrives, which may lie
@@ -368,11 +384,11 @@ impl Endpoint {
         let Some(stamp) = at.checked_add(self.latency) else {
             return self.send_frame_checked(at, frame);
         };
-        if at < self.frames_from {
+        if at < self.last_sent || !self.frames_out {
             return self.send_frame_checked(at, frame);
         }
         if !self.producer.has_room() {
-            self.full()?;
+            self.full(frame.len())?;
             return Ok(Delivery::Full);
         }
         if frame.len() > self.producer.slots().capacity() {
@@ -380,17 +396,10 @@ impl Endpoint {
         }
         let words = [frame_word(frame.len() as u16)];
         self.producer.put(kind::PACKET, &words, stamp.ps(), frame);
-        self.frame_sent(at, frame.len());
-        Ok(Delivery::Sent)
-    }
-
-    #[inline(always)]
-    fn frame_sent(&mut self, at: Time, len: usize) {
         self.last_sent = at;
-        self.frames_from = at;
-        self.promise_due = at + self.sync_interval;
         self.counters.sent.messages += 1;
-        self.counters.sent.bytes += len as u64;
+        self.counters.sent.bytes += frame.len() as u64;
+        Ok(Delivery::Sent)
     }
 
     /// [`Endpoint::send_frame`] where something may forbid it.
@@ -411,7 +420,7 @@ impl Endpoint {
                 self.counters.sent.bytes += frame.len() as u64;
                 Ok(Delivery::Sent)
             }
-            Ok(Delivery::Full) => self.full().map(|()| Delivery::Full),
+            Ok(Delivery::Full) => self.full(frame.len()).map(|()| Delivery::Full),
             Ok(other) => Ok(other),
             Err(last) => Err(self.unsent(at, KIND, Refusal::InThePast(last))),
         }
@@ -426,15 +435,18 @@ impl Endpoint {
     /// a violation.
     #[inline(always)]
     pub fn receive_frame(&mut self) -> Result<Option<(Time, &[u8])>, ChannelError> {
-        let Some((at, len)) = self.next_frame()? else {
+        let Some((at, len)) = self.next_frame().map_err(unboxed)? else {
             return Ok(None);
         };
-        if self.frame.len() < len {
-            self.frame.resize(self.capacity.incoming, 0);
+        if size_of_val(&*self.frame) < len {
+            let lines = self.capacity.incoming.div_ceil(LINE);
+            self.frame.resize(lines, Line([0; LINE]));
         }
-        self.consumer.take(kind::PACKET, &mut self.frame[..len]);
-        let due = self.frame_taken(at, len);
-        Ok(Some((due, &self.frame[..len])))
+        let frame = &mut bytemuck::cast_slice_mut(&mut self.frame)[..len];
+        self.consumer.take(kind::PACKET, frame);
+        self.counters.received.messages += 1;
+        self.counters.received.bytes += len as u64;
+        Ok(Some((at, frame)))
     }
 
     /// As [`Endpoint::receive_frame`], into a buffer of the caller, which
@@ -449,42 +461,45 @@ impl Endpoint {
         &mut self,
         frame: &mut Vec<u8>,
     ) -> Result<Option<Time>, ChannelError> {
-        let Some((at, len)) = self.next_frame()? else {
+        let Some((at, len)) = self.next_frame().map_err(unboxed)? else {
             return Ok(None);
         };
         if frame.len() != len {
             frame.resize(len, 0);
         }
         self.consumer.take(kind::PACKET, frame);
-        Ok(Some(self.frame_taken(at, len)))
+        self.counters.received.messages += 1;
+        self.counters.received.bytes += len as u64;
+        Ok(Some(at))
     }
 
-    /// Stamp and length of the next frame, which stays where it is. Takes
-    /// what only concerns the channel.
+    /// When the next frame is due and its length. It stays where it is, for
+    /// the caller to take; what only concerns the channel is taken here.
     #[inline(always)]
-    fn next_frame(&mut self) -> Result<Option<(Time, usize)>, ChannelError> {
+    fn next_frame(&mut self) -> Result<Option<(Time, usize)>, Failure> {
         if !self.frames_in {
-            return self.next_frame_checked();
+            return Ok(self.next_frame_checked()?.then_some(self.found));
         }
         // A peer that never stops promising must not keep us here.
         let mut left = self.consumer.slots().count();
         loop {
             let Some(kind) = self.consumer.peek() else {
-                return self.empty().map(|()| None).map_err(unboxed);
+                return self.empty().map(|()| None);
             };
             let at = Time::from_ps(self.consumer.word(TIMESTAMP_WORD));
             if at < self.bound {
-                return self.next_frame_checked();
+                return Ok(self.next_frame_checked()?.then_some(self.found));
             }
             if kind == kind::PACKET {
                 let len = usize::from(self.consumer.word(0) as u16);
                 if len > self.consumer.slots().capacity() {
-                    return self.next_frame_checked();
+                    return Ok(self.next_frame_checked()?.then_some(self.found));
                 }
+                self.bound = at;
                 return Ok(Some((at, len)));
             }
             if kind != kind::SYNC {
-                return self.next_frame_checked();
+                return Ok(self.next_frame_checked()?.then_some(self.found));
             }
             self.bound = at;
             self.consumer.pop(kind::SYNC);
@@ -496,25 +511,22 @@ impl Endpoint {
         }
     }
 
-    /// [`Endpoint::next_frame`] where something else comes, or may come.
+    /// [`Endpoint::next_frame`] where something else comes, or may come. Says
+    /// whether there is a frame; it is `found` then. So the result needs no
+    /// memory, and neither does that of `next_frame`.
     #[cold]
-    fn next_frame_checked(&mut self) -> Result<Option<(Time, usize)>, ChannelError> {
-        let Some((at, kind)) = self.next().map_err(unboxed)? else {
-            return Ok(None);
+    fn next_frame_checked(&mut self) -> Result<bool, Failure> {
+        let Some((at, kind)) = self.next()? else {
+            return Ok(false);
         };
         match frame_length(self.protocol, kind, self.consumer.word(0), self.capacity) {
-            Ok(len) => Ok(Some((at, len))),
-            Err(violation) => Err(unboxed(self.broken(violation))),
+            Ok(len) => {
+                self.reached(at);
+                self.found = (self.due(at), len);
+                Ok(true)
+            }
+            Err(violation) => Err(self.broken(violation)),
         }
-    }
-
-    /// A frame was taken; says when it is due.
-    #[inline(always)]
-    fn frame_taken(&mut self, at: Time, len: usize) -> Time {
-        self.counters.received.messages += 1;
-        self.counters.received.bytes += len as u64;
-        self.reached(at);
-        self.due(at)
     }
 
     /// Time and type of the next message of the upper layer, which stays where
@@ -534,9 +546,9 @@ impl Endpoint {
                 self.consumer.pop(kind);
                 self.terminated = true;
                 self.frames_in = false;
-                self.frames_from = Time::NEVER;
+                self.frames_out = false;
                 self.bound = Time::NEVER;
-                self.promise_due = Time::NEVER;
+                self.pace = Time::NEVER;
                 return Ok(None);
             }
             let at = self.arrival()?;
@@ -593,19 +605,19 @@ impl Endpoint {
         }
         if !self.terminates {
             self.closed = true;
-            self.frames_from = Time::NEVER;
-            self.promise_due = Time::NEVER;
+            self.frames_out = false;
+            self.pace = Time::NEVER;
             return Ok(true);
         }
         // The reference stamps with the end of time, which wraps.
         let stamp = u64::MAX.wrapping_add(self.latency.ps());
         if self.producer.push(kind::TERMINATE, &[], stamp, &[]) {
             self.closed = true;
-            self.frames_from = Time::NEVER;
-            self.promise_due = Time::NEVER;
+            self.frames_out = false;
+            self.pace = Time::NEVER;
             return Ok(true);
         }
-        self.full()?;
+        self.full(usize::MAX)?;
         Ok(false)
     }
 
@@ -630,11 +642,17 @@ impl Endpoint {
             return Ok(Delivery::Full);
         }
         self.last_sent = at;
-        if self.protocol == Protocol::Ethernet {
-            self.frames_from = at;
+        if !self.has_sent {
+            self.first_sent();
         }
-        self.promise_due = at + self.sync_interval;
         Ok(Delivery::Sent)
+    }
+
+    #[cold]
+    fn first_sent(&mut self) {
+        self.has_sent = true;
+        self.pace = self.sync_interval;
+        self.frames_out = self.protocol == Protocol::Ethernet;
     }
 
     /// Everything before `at` has come.
@@ -719,8 +737,9 @@ impl Endpoint {
     }
 
     #[cold]
-    fn full(&mut self) -> Result<(), ChannelError> {
+    fn full(&mut self, len: usize) -> Result<(), ChannelError> {
         self.counters.full += 1;
+        self.producer.glance(len);
         if self.hung_up {
             return Err(self.lost());
         }
@@ -762,7 +781,7 @@ impl Endpoint {
     }
 }
 
-#[cold]
+#[inline(always)]
 #[expect(
     clippy::boxed_local,
     reason = "what it takes is boxed, so that results stay small"

@@ -15,6 +15,12 @@
 
 use super::wire::{OWNER, TYPE};
 
+/// Longest payload for which a producer looks at other slots than the next.
+const SHORT: usize = 256;
+/// Looks that follow each other, in less than a microsecond: about as long as a
+/// consumer takes for half of a short ring.
+const GLANCES: u32 = 2048;
+
 /// The memory of a ring.
 ///
 /// A trait so that the algorithm can be run on the memory model of `loom`.
@@ -24,6 +30,8 @@ pub trait Slots {
     /// Where the slot behind the one at `at` is. The first one is at 0, and it
     /// follows the last.
     fn following(&self, at: usize) -> usize;
+    /// Where the slot is that half of the others lie before.
+    fn half_way(&self, at: usize) -> usize;
     /// Reads the owner byte of a slot; what its other side wrote before is
     /// visible afterwards (acquire).
     fn acquire(&self, at: usize) -> u8;
@@ -31,8 +39,8 @@ pub trait Slots {
     /// before (release).
     fn release(&self, at: usize, own_type: u8);
     /// Writes the first words of the header, at most four, the time stamp and
-    /// the payload.
-    fn write(&self, at: usize, words: &[u64], stamp: u64, payload: &[u8]);
+    /// the payload, then the owner byte (release).
+    fn fill(&self, at: usize, own_type: u8, words: &[u64], stamp: u64, payload: &[u8]);
     /// Copies one word of the header out: one of the first four, or the time
     /// stamp.
     fn read_word(&self, at: usize, word: usize) -> u64;
@@ -65,6 +73,29 @@ impl<S: Slots> Producer<S> {
         self.slots.acquire(self.next) & OWNER == 0
     }
 
+    /// Looks a few times, after a message of `len` bytes has found no room,
+    /// whether half a ring has become free.
+    ///
+    /// The slot that becomes free next is the one that the consumer is at work
+    /// on, and each look takes its line away from the consumer. The slot half
+    /// a ring ahead is not touched before the others are free, and then there
+    /// is room for many messages at once. But no longer: the consumer may be
+    /// waiting for what follows from this very message. Long messages take
+    /// more time than such a line, and half a ring of them may not stay in a
+    /// cache.
+    #[cold]
+    pub fn glance(&self, len: usize) {
+        if len > SHORT {
+            return;
+        }
+        let ahead = self.slots.half_way(self.next);
+        for _ in 0..GLANCES {
+            if self.slots.acquire(ahead) & OWNER == 0 {
+                return;
+            }
+        }
+    }
+
     /// Sends a message if there is room; says whether it did. `words` are the
     /// first words of its header, as many as its type has. The payload must
     /// fit into a slot.
@@ -82,8 +113,8 @@ impl<S: Slots> Producer<S> {
     pub fn put(&mut self, kind: u8, words: &[u64], stamp: u64, payload: &[u8]) {
         let at = self.next;
         self.next = self.slots.following(at);
-        self.slots.write(at, words, stamp, payload);
-        self.slots.release(at, OWNER | kind & TYPE);
+        self.slots
+            .fill(at, OWNER | kind & TYPE, words, stamp, payload);
     }
 }
 

@@ -159,6 +159,16 @@ impl Slots for SharedSlots {
     }
 
     #[inline(always)]
+    fn half_way(&self, at: usize) -> usize {
+        let ahead = at + self.count / 2 * self.slot_size;
+        if ahead < self.end {
+            ahead
+        } else {
+            ahead - self.end
+        }
+    }
+
+    #[inline(always)]
     fn acquire(&self, at: usize) -> u8 {
         self.own_type(at).load(Ordering::Acquire)
     }
@@ -169,8 +179,8 @@ impl Slots for SharedSlots {
     }
 
     #[inline(always)]
-    fn write(&self, at: usize, words: &[u64], stamp: u64, payload: &[u8]) {
-        let slot = self.slot(at);
+    fn fill(&self, at: usize, own_type: u8, words: &[u64], stamp: u64, payload: &[u8]) {
+        let (slot, owner) = (self.slot(at), self.own_type(at));
         assert!(words.len() <= 4 && payload.len() <= self.capacity());
         for (number, &word) in words.iter().enumerate() {
             // SAFETY: the word lies in the header of a mapped slot.
@@ -182,6 +192,7 @@ impl Slots for SharedSlots {
             store_word(slot.add(8 * TIMESTAMP_WORD), stamp);
             copy(slot.add(HEADER_BYTES), payload.as_ptr(), payload.len());
         }
+        owner.store(own_type, Ordering::Release);
     }
 
     #[inline(always)]
@@ -266,12 +277,12 @@ unsafe fn store_word(at: *mut u8, word: u64) {
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 unsafe fn copy(to: *mut u8, from: *const u8, len: usize) {
-    match len {
-        0 => {}
+    if len == 64 {
         // SAFETY: by the contract of this function.
-        64 => unsafe { copy_64(to, from) },
+        unsafe { copy_64(to, from) };
+    } else if len > 0 {
         // SAFETY: as above.
-        _ => unsafe { copy_any(to, from, len) },
+        unsafe { copy_any(to, from, len) };
     }
 }
 

@@ -164,10 +164,14 @@ pub(super) fn part<T: Synth, F: Synth>(path: &[&str]) -> Part {
 
 /// `width` bits from `offset` on inside field `path` of `T`.
 pub(super) fn range<T: Synth>(path: &[&str], offset: impl IntoIndex, width: usize) -> Part {
-    let base = offset_of(T::descriptor(), path);
+    inside(offset_of(T::descriptor(), path), offset, width)
+}
+
+/// `width` bits from `offset` on inside the field that begins at bit `field`.
+pub(super) fn inside(field: usize, offset: impl IntoIndex, width: usize) -> Part {
     let (constant, dynamic) = offset.into_index();
     Part {
-        offset: base + constant,
+        offset: field + constant,
         dynamic,
         width,
     }

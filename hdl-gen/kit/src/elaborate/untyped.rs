@@ -336,9 +336,9 @@ impl Elaborator {
         self.assign_part(Some(Source::Signal(address(wire))), None, value.0);
     }
 
-    /// `wire.next.set_bits(offset, value);`
-    pub fn drive_bits(&self, wire: &Wire, offset: impl IntoIndex, value: Untyped) {
-        let part = structure::range::<Bits<1>>(&[], offset, value.0.width);
+    /// `wire.next.field.set_bits(offset, value);` with a field that begins at bit `field`.
+    pub fn drive_bits(&self, wire: &Wire, field: usize, offset: impl IntoIndex, value: Untyped) {
+        let part = structure::inside(field, offset, value.0.width);
         self.assign_part(Some(Source::Signal(address(wire))), Some(part), value.0);
     }
 
@@ -348,10 +348,16 @@ impl Elaborator {
         self.assign_part(source, None, value.0);
     }
 
-    /// `variable.set_bits(offset, value);`
-    pub fn set_untyped_bits(&self, variable: &Untyped, offset: impl IntoIndex, value: Untyped) {
+    /// `variable.field.set_bits(offset, value);` with a field that begins at bit `field`.
+    pub fn set_untyped_bits(
+        &self,
+        variable: &Untyped,
+        field: usize,
+        offset: impl IntoIndex,
+        value: Untyped,
+    ) {
         let source = variable.clone().lift().source();
-        let part = structure::range::<Bits<1>>(&[], offset, value.0.width);
+        let part = structure::inside(field, offset, value.0.width);
         self.assign_part(source, Some(part), value.0);
     }
 

@@ -189,15 +189,17 @@ enum { BATCH = 32 };
 /* Both sides in turn. */
 uint64_t twin_both(struct end *left, struct end *right, int test, uint64_t from, uint64_t n, const uint8_t *data,
                    uint16_t len) {
-    uint64_t sum = 0, at = 0;
-    for (uint64_t i = from; i < from + n; i++) {
-        uint64_t now = (i + 1) * left->latency;
+    uint64_t sum = 0, at = 0, now = from * left->latency;
+    if (test == STREAM) {
+        for (uint64_t batch = 0; batch < n / BATCH; batch++) {
+            for (int k = 0; k < BATCH; k++) send_spinning(left, now += left->latency, data, len);
+            for (int k = 0; k < BATCH; k++) sum += receive_spinning(right, &at);
+        }
+        return sum;
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        now += left->latency;
         switch (test) {
-        case STREAM:
-            send_spinning(left, now, data, len);
-            if ((i + 1 - from) % BATCH == 0)
-                for (int k = 0; k < BATCH; k++) sum += receive_spinning(right, &at);
-            break;
         case PING_PONG:
             send_spinning(left, 2 * now, data, len);
             sum += receive_spinning(right, &at);
