@@ -77,6 +77,7 @@ module trace (
 
     wire [1:0] s_data_kind = s_data[1:0];
     wire [15:0] s_data_flow = s_data[41:26];
+    wire [1:0] s_data_class = s_data[51:50];
     wire s_data_send = s_data[52];
     wire [13:0] s_data_length = s_data[413:400];
     wire s_data_place = s_data[446];
@@ -101,6 +102,7 @@ module trace (
 
     wire received = s_data_kind == 2'd0;
     wire opens = (s_data_kind == 2'd3) & (s_data_opcode == 8'd1) & !(|s_data_status);
+    wire connected = s_data_class == 2'd0;
     wire again = last_valid & (last_flow == step_flow);
     wire [255:0] row = step_opens ? 256'd0 : again ? last : rows_read_data;
     always_comb begin
@@ -170,7 +172,7 @@ module trace (
     );
 
     always_ff @(posedge clk) begin
-        step_valid <= s_valid;
+        step_valid <= s_valid & (connected | opens);
         if (s_valid) begin
             step <= {
                 s_data_rtt,
@@ -204,7 +206,7 @@ module trace (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_data[25:2], s_data[51:42], s_data[399:53], s_data[445:414], s_data[492:447],
+        1'b0, s_data[25:2], s_data[49:42], s_data[399:53], s_data[445:414], s_data[492:447],
         s_data[521:507], s_data[585:554], s_data[629:626], s_data[709:646], access[73:26]
     };
 

@@ -3,7 +3,7 @@
 mod stage;
 
 use hallux_testbenches::{Bench, Stalls, fields};
-use hallux_toe::channels::{KIND_CMD, KIND_RX, KIND_TX};
+use hallux_toe::channels::{CLASS_FAST, CLASS_SLOW, KIND_CMD, KIND_RX, KIND_TX};
 use hallux_toe::interface::modules::trace;
 use hallux_toe::interface::{Opcode, notice};
 use hallux_toe::modules::trace::Trace;
@@ -65,16 +65,21 @@ fn every_outcome_is_counted_in_the_row_of_its_flow() {
             } else {
                 0
             };
+            let slow = !opens && dice.chance(10);
+            let class = if slow { CLASS_SLOW } else { CLASS_FAST };
             bench.send(
                 s,
                 fields! {
-                    kind: kind, flow: flow as u64,
+                    kind: kind, class: class, flow: flow as u64,
                     opcode: if opens { Opcode::Open as u64 } else { 0 },
                     place: place, place_len: placed,
                     rx_bump: if early { 0 } else { placed },
                     send: send, length: length, notice_flags: flags, rtt: rtt,
                 },
             );
+            if slow {
+                continue;
+            }
             if opens {
                 *row = [0; trace::POINTS];
             }

@@ -12,12 +12,12 @@
 //! ```
 //!
 //! Each flow has a row of eight tracepoints of 32 bits (`interface::modules::trace`). OPEN
-//! clears the row. The module looks on and holds up nothing: latency 0, an outcome a clock,
+//! clears the row; frames of the control plane have none. The module looks on and holds up nothing: latency 0, an outcome a clock,
 //! also of one flow. A row can be read 2 clocks after the outcome.
 
 use super::plan::{Declaration, Order};
 use super::port::Access;
-use crate::channels::{KIND_CMD, KIND_RX, Outcome};
+use crate::channels::{CLASS_FAST, KIND_CMD, KIND_RX, Outcome};
 use crate::interface::modules::{Slot, trace};
 use crate::interface::{Opcode, notice};
 use hallux_hdl::prelude::*;
@@ -138,7 +138,9 @@ impl Logic for Trace {
         let opens = (outcome.kind == bits::<2>(KIND_CMD))
             & (outcome.opcode == bits::<8>(Opcode::Open as u64))
             & !outcome.status.any();
-        self.step_valid.d.next = self.s_valid.val();
+        // Frames of the control plane, either way, are of no connection.
+        let connected = outcome.class == bits::<2>(CLASS_FAST);
+        self.step_valid.d.next = self.s_valid.val() & (connected | opens);
         if self.s_valid.val() {
             self.step.d.next = Step {
                 flow: outcome.flow,
