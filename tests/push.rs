@@ -81,6 +81,51 @@ fn pushed_and_fetched_sends_of_a_connection_keep_its_stream() {
     }
 }
 
+/// Requests are followed through the sending NICs, and their parts add up.
+#[test]
+fn pushed_requests_are_blamed_by_stage() {
+    let sizes = "[\"24B\", \"100B\", \"64B\", \"4B\", \"1300B\", \"61B\"]";
+    for (sizes, assignments) in [
+        ("\"64B\"", &[][..]),
+        (sizes, &["link.delay=2us"]),
+        (sizes, &["link.loss=0.02", "link.reorder=0.02"]),
+    ] {
+        let place = place("toe-push", sizes);
+        let (summary, _) = run(&place, assignments, "pushes");
+        let table = &summary["blame"]["request"];
+        assert_eq!(
+            (&table["samples"], &table["unexplained"]),
+            (&720.into(), &0.into())
+        );
+        for row in ["p50", "p99", "worst", "total"] {
+            let row = &table[row];
+            let parts = row["parts"].as_object().unwrap().values();
+            let causes = parts.flat_map(|causes| causes.as_object().unwrap().values());
+            let sum: u64 = causes.map(|ps| ps.as_u64().unwrap()).sum();
+            assert_eq!(row["latency_ps"], sum);
+        }
+        let total = &table["total"]["parts"];
+        for nic in ["client-nic", "server-nic"] {
+            let place = |stage: &str| &total[format!("{nic}.{stage}")];
+            let pushed = place("push")["pcie"].as_u64().unwrap();
+            // 100 ns each at the least; the sizes of two in three are pushed.
+            assert!(pushed > 480 * 100_000, "{nic}: {total}");
+            assert!(
+                place("assemble")["service"].as_u64() > Some(0),
+                "{nic}: {total}"
+            );
+            // What is kept is not read, but for the few that had to make place.
+            let read = place("payload_read")["pcie"].as_u64().unwrap_or(0);
+            let (none, some) = (720 * 500_000 / 20, 240 * 400_000);
+            let fetches = sizes.len() > 10;
+            assert!(read < none || fetches && read > some, "{nic}: {total}");
+        }
+        // Software: FlexTOE's cycles, not the NIC's part.
+        let host = total["client"]["host"].as_u64().unwrap() / 720;
+        assert!(host < 2_500_000, "{host} ps a request at the client");
+    }
+}
+
 #[test]
 fn a_run_with_pushes_is_the_same_with_every_cycle() {
     let place = place("toe-push", "[\"24B\", \"100B\"]");
@@ -97,4 +142,37 @@ fn a_run_with_pushes_is_the_same_with_every_cycle() {
     ];
     place.hallux(&arguments).succeeds();
     assert_eq!(place.json("whole/summary.json"), skipped);
+}
+
+#[test]
+fn pushes_leave_the_same_bytes_in_every_mode() {
+    let place = place("toe-push", "[\"24B\", \"100B\", \"64B\"]");
+    let start = |out: &str, options: &[&str]| {
+        let arguments = ["run", "scenario.toml", "--out", out, "--trace"];
+        let lossy = ["--set", "app.requests=12", "--set", "link.loss=0.02"];
+        place
+            .hallux(&[&arguments[..], &lossy, options].concat())
+            .succeeds();
+        command::results(&place, out)
+    };
+    let expected = start("fused", &[]);
+    for options in [
+        &["--mode", "threads", "--workers", "3"][..],
+        &["--mode", "processes"],
+        &[
+            "--mode",
+            "cluster",
+            "--launcher",
+            "local",
+            "--set",
+            "placement={ \"*\" = \"left\", server = \"right\" }",
+        ],
+    ] {
+        for (file, contents) in start("other", options) {
+            assert!(
+                contents == expected[file],
+                "{file} differs with {options:?}"
+            );
+        }
+    }
 }

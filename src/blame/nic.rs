@@ -2,7 +2,7 @@
 
 use super::frames::Port;
 use super::path::{Cause, Path};
-use hallux_cosim::observe::passages::{DescriptorIn, Entered, PassageLog, RecordOut};
+use hallux_cosim::observe::passages::{DescriptorIn, Entered, PassageLog, PayloadRead, RecordOut};
 use hallux_cosim::observe::rtt::Ends;
 use std::collections::BTreeMap;
 
@@ -12,12 +12,16 @@ const KIND_SHIFT: u32 = 22;
 const RX: u32 = 0;
 const TX: u32 = 1;
 const HC: u32 = 2;
+/// Bit of a ticket of host control that tells pushes from fetched descriptors.
+const PUSHED: u32 = 1 << 21;
 
 /// The entries of one event, in order.
 #[derive(Clone, Debug)]
 struct Passage {
     kind: u32,
     flow: u16,
+    /// Of host control: it was pushed.
+    pushed: bool,
     entries: Vec<Entered>,
     frame: Option<u32>,
 }
@@ -42,12 +46,13 @@ pub struct NicView<'a> {
     announced: BTreeMap<u16, Vec<usize>>,
     granted: BTreeMap<u16, Vec<usize>>,
     described: BTreeMap<u16, Vec<usize>>,
+    pushed: BTreeMap<u16, Vec<usize>>,
     /// Flow id of each connection, by the direction of arrival.
     flows: BTreeMap<Ends, u16>,
     /// Records by connection, with the bytes announced up to each.
     records: BTreeMap<FlowKey, Vec<(u64, RecordOut)>>,
     /// Descriptors by connection, with the bytes released up to each, and the number
-    /// among those of the flow id.
+    /// among those of the flow id, pushes and others by themselves.
     descriptors: BTreeMap<FlowKey, Vec<(u64, DescriptorIn, usize)>>,
     /// The passage of each sent data frame, by its number.
     sent: BTreeMap<u32, usize>,
@@ -79,6 +84,7 @@ impl<'a> NicView<'a> {
             announced: BTreeMap::new(),
             granted: BTreeMap::new(),
             described: BTreeMap::new(),
+            pushed: BTreeMap::new(),
             flows: BTreeMap::new(),
             records: BTreeMap::new(),
             descriptors: BTreeMap::new(),
@@ -112,6 +118,7 @@ impl<'a> NicView<'a> {
                 RX if self.entry(passage, "notify").is_some() => &mut self.announced,
                 TX if self.entry(passage, "assemble").is_some() => &mut self.granted,
                 // One that reads is a frame of the control plane.
+                HC if passage.pushed => &mut self.pushed,
                 HC if self.entry(passage, "payload_read").is_none() => &mut self.described,
                 _ => continue,
             };
@@ -151,16 +158,41 @@ impl<'a> NicView<'a> {
             let before = of.last().map_or(0, |(total, _)| *total);
             of.push((before + u64::from(record.received), *record));
         }
-        let mut numbers = BTreeMap::<u16, usize>::new();
+        let mut numbers = BTreeMap::<(u16, bool), usize>::new();
+        let mut numbered = vec![];
         for descriptor in &self.log.descriptors {
-            let number = numbers.entry(descriptor.flow).or_default();
+            let number = (descriptor.flow, descriptor.pushed.is_some());
+            let number = numbers.entry(number).or_default();
+            numbered.push((*descriptor, *number));
+            *number += 1;
+        }
+        // A push may pass a descriptor that is still fetched, but not its doorbell: in this
+        // order the host released its bytes.
+        numbered.sort_by_key(|(descriptor, _)| descriptor.rung.unwrap_or(descriptor.asked));
+        for (descriptor, number) in numbered {
             let key = (descriptor.flow, descriptor.generation);
             let of = self.descriptors.entry(key).or_default();
             let before = of.last().map_or(0, |(total, ..)| *total);
             let total = before + u64::from(descriptor.released);
-            of.push((total, *descriptor, *number));
-            *number += 1;
+            of.push((total, descriptor, number));
         }
+    }
+
+    /// Where the payload of each push stands, by the direction of sending and the first byte
+    /// of the stream.
+    fn pushed_payloads(&self) -> BTreeMap<(Ends, u64), u64> {
+        let mut places = BTreeMap::new();
+        for (ends, stream) in &self.port.received {
+            let key = self.key(*ends, stream.opened, &self.descriptors, |(_, d, _)| d.asked);
+            let descriptors = key.and_then(|key| self.descriptors.get(&key));
+            for (total, descriptor, _) in descriptors.into_iter().flatten() {
+                if let Some(address) = descriptor.pushed {
+                    let first = total - u64::from(descriptor.released);
+                    places.insert((ends.back(), first), address);
+                }
+            }
+        }
+        places
     }
 
     /// Data frames of a flow leave in the order of its grants.
@@ -181,26 +213,31 @@ impl<'a> NicView<'a> {
     }
 
     /// Reads of a group are those of its grants and, in the first, of the control plane's
-    /// frames, in order, byte for byte.
+    /// frames, in order, byte for byte. What was pushed and is kept still needs none.
     fn match_reads(&mut self) {
-        let bytes_of: BTreeMap<u32, u32> = self
-            .port
-            .sent
-            .values()
-            .flat_map(|stream| &stream.passed)
-            .map(|passed| (passed.number, passed.bytes))
+        let pushed = self.pushed_payloads();
+        let sent = self.port.sent.iter();
+        let sent = sent.flat_map(|(ends, stream)| stream.passed.iter().map(move |p| (ends, p)));
+        // By frame: its bytes, and where they stand if they begin with those of a push.
+        let bytes_of: BTreeMap<u32, (u32, Option<u64>)> = sent
+            .map(|(ends, passed)| {
+                let place = pushed.get(&(*ends, passed.start)).copied();
+                (passed.number, (passed.bytes, place))
+            })
             .collect();
-        let frame_of: BTreeMap<usize, u32> = self.sent.iter().map(|(f, p)| (*p, *f)).collect();
+        let sent_as: BTreeMap<usize, u32> = self.sent.iter().map(|(f, p)| (*p, *f)).collect();
         let mut host_frames = self.log.host_frames.iter();
-        // By group: when, which passage, and how many bytes it asked for, if that is known.
-        let mut wanted: BTreeMap<u16, Vec<(u64, usize, Option<u32>)>> = BTreeMap::new();
+        // By group: when, which passage, and how many bytes it asked for, if that is known,
+        // beside the place of a push.
+        type Wanted = (u64, usize, Option<(u32, Option<u64>)>);
+        let mut wanted: BTreeMap<u16, Vec<Wanted>> = BTreeMap::new();
         for (index, passage) in self.passages.iter().enumerate() {
             let Some(entry) = self.entry(passage, "payload_read") else {
                 continue;
             };
-            let sent = frame_of.get(&index).and_then(|frame| bytes_of.get(frame));
+            let sent = sent_as.get(&index).and_then(|frame| bytes_of.get(frame));
             let bytes = match passage.kind {
-                HC => host_frames.next().map(|bytes| u32::from(*bytes)),
+                HC => host_frames.next().map(|bytes| (u32::from(*bytes), None)),
                 _ => sent.copied(),
             };
             let of = wanted.entry(entry.stage).or_default();
@@ -210,10 +247,23 @@ impl<'a> NicView<'a> {
         for (group, requests) in (0..).zip(wanted.values_mut()) {
             requests.sort_unstable();
             let own = |tag: u8| u32::from(tag) >> self.group_tags.max(1).ilog2() == group;
-            let mut reads = self.log.reads.iter().filter(|read| own(read.tag));
+            let reads = self.log.reads.iter().filter(|read| own(read.tag));
+            let mut reads = reads.peekable();
             for (_, index, bytes) in requests {
                 // What was read for whom is not known behind a request of unknown size.
-                let Some(mut missing) = *bytes else { break };
+                let Some((mut missing, place)) = *bytes else {
+                    break;
+                };
+                if let Some(place) = place {
+                    // Sent again it is read, so the read is to come before this frame leaves.
+                    let frame = sent_as.get(index).copied().unwrap_or_default();
+                    let left = self.log.frames_out.get(frame as usize);
+                    let left = left.copied().unwrap_or(u64::MAX);
+                    let read = |read: &&PayloadRead| read.address == place && read.asked < left;
+                    if !reads.peek().is_some_and(read) {
+                        continue;
+                    }
+                }
                 let (mut first, mut last) = (None, 0);
                 while missing > 0 {
                     let Some(read) = reads.next() else { return };
@@ -320,18 +370,27 @@ impl<'a> NicView<'a> {
         let descriptors = self.descriptors.get(&key)?;
         let index = descriptors.partition_point(|(total, ..)| *total < end);
         let (_, descriptor, number) = descriptors.get(index)?;
-        let event = &self.passages[*self.described.get(&key.0)?.get(*number)?];
+        let events = match descriptor.pushed {
+            Some(_) => &self.pushed,
+            None => &self.described,
+        };
+        let event = &self.passages[*events.get(&key.0)?.get(*number)?];
         let rung = descriptor.rung.unwrap_or(descriptor.asked);
         path.cause(
             rung.saturating_sub(self.delay),
             host.to_owned(),
             Cause::Host,
         );
-        path.cause(rung, self.place("doorbell"), Cause::Pcie);
-        let fetch = self.place("fetch");
-        path.stage(descriptor.asked, fetch.clone(), "read", 0);
-        path.cause(descriptor.answered, fetch, Cause::Pcie);
-        let mut before = "fetch";
+        let mut before = "push";
+        if descriptor.pushed.is_some() {
+            path.cause(rung, self.place(before), Cause::Pcie);
+        } else {
+            before = "fetch";
+            path.cause(rung, self.place("doorbell"), Cause::Pcie);
+            let fetch = self.place(before);
+            path.stage(descriptor.asked, fetch.clone(), "read", 0);
+            path.cause(descriptor.answered, fetch, Cause::Pcie);
+        }
         for entry in &event.entries {
             self.step(path, before, entry);
             before = self.stage(entry);
@@ -414,6 +473,8 @@ pub struct Received {
 
 /// The events of a log. A ticket that comes again to its first stage is a new event.
 fn passages(log: &PassageLog) -> Vec<Passage> {
+    // Without pushes the bit counts as any other.
+    let pushes = log.descriptors.iter().any(|d| d.pushed.is_some());
     let mut passages: Vec<Passage> = vec![];
     let mut current: BTreeMap<u32, usize> = BTreeMap::new();
     for &entry in &log.entered {
@@ -428,8 +489,10 @@ fn passages(log: &PassageLog) -> Vec<Passage> {
             }
             None => {
                 current.insert(entry.ticket, passages.len());
+                let kind = entry.ticket >> KIND_SHIFT;
                 passages.push(Passage {
-                    kind: entry.ticket >> KIND_SHIFT,
+                    kind,
+                    pushed: pushes && kind == HC && entry.ticket & PUSHED != 0,
                     flow: entry.flow,
                     entries: vec![entry],
                     frame: entry.frame,

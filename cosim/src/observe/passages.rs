@@ -6,7 +6,7 @@
 
 use hallux_channel::{Message, Time};
 use hallux_toe::interface::{
-    BAR, DESCRIPTOR_BYTES, Descriptor, Drop, Record, RecordKind, context, register,
+    BAR, DESCRIPTOR_BYTES, Descriptor, Drop, Record, RecordKind, context, push, register,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
@@ -78,6 +78,9 @@ pub struct DescriptorIn {
     pub generation: u8,
     /// Bytes released.
     pub released: u32,
+    /// It was pushed with its payload, which stands at this bus address too; it was not read, so
+    /// all times are those of its arrival.
+    pub pushed: Option<u64>,
 }
 
 /// A read of payload.
@@ -91,6 +94,8 @@ pub struct PayloadRead {
     pub tag: u8,
     /// Bytes.
     pub bytes: u16,
+    /// Bus address.
+    pub address: u64,
 }
 
 /// The log of one NIC.
@@ -278,6 +283,10 @@ impl PassageRecorder {
         if offset >= register::COUNTERS {
             return;
         }
+        if place % register::CONTEXT_STRIDE == push::SLOT {
+            self.log.descriptors.extend(pushed(at, data));
+            return;
+        }
         let Ok(bytes) = data.try_into() else { return };
         let value = u64::from_le_bytes(bytes);
         let number = place / register::CONTEXT_STRIDE;
@@ -306,6 +315,7 @@ impl PassageRecorder {
                         answered: None,
                         tag: *req_id as u8,
                         bytes: *len,
+                        address: *addr,
                     });
                 } else {
                     self.descriptors_asked(now, *req_id, *addr, *len);
@@ -397,12 +407,32 @@ impl PassageRecorder {
                     flow,
                     generation,
                     released: tx_bump,
+                    pushed: None,
                 }),
                 Some(Descriptor::SendFrame { length, .. }) => self.log.host_frames.push(length),
                 None => {}
             }
         }
     }
+}
+
+/// The descriptor of a push; `None` if its words are not all there.
+fn pushed(at: Time, data: &[u8]) -> Option<DescriptorIn> {
+    let word = |number: usize| {
+        let bytes = data.get(8 * number..8 * number + 8)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let (address, bumps) = (word(0)?, word(1)?);
+    let flow = word(push::FLOW_WORD as usize)?;
+    Some(DescriptorIn {
+        rung: Some(at.ps()),
+        asked: at.ps(),
+        answered: at.ps(),
+        flow: flow as u16,
+        generation: (flow >> 16) as u8,
+        released: (bumps >> 32) as u32,
+        pushed: Some(address),
+    })
 }
 
 #[cfg(test)]
@@ -478,6 +508,28 @@ mod tests {
         let seen = recorder.log().descriptors.iter();
         let seen: Vec<_> = seen.map(|d| (d.rung, d.released, d.answered)).collect();
         assert_eq!(seen, [(Some(100), 64, 1_000), (Some(200), 65, 1_000)]);
+    }
+
+    #[test]
+    fn a_push_is_a_descriptor_that_came_by_itself() {
+        let mut recorder = recorder();
+        let words = [0x7_1000, 5 | 24 << 32, 9 | 2 << 16 | 24 << 32, 1, 2, 3];
+        let data: Vec<u8> = words.iter().flat_map(|w: &u64| w.to_le_bytes()).collect();
+        for bytes in [20, 48] {
+            let message = Message::MmioWrite {
+                req_id: 0,
+                bar: BAR,
+                offset: register::CONTEXT + 3 * register::CONTEXT_STRIDE + push::SLOT,
+                data: data[..bytes].to_vec().into(),
+                posted: true,
+            };
+            recorder.received(Time::from_ps(400), &message);
+        }
+        let seen = &recorder.log().descriptors;
+        assert_eq!(seen.len(), 1, "one that breaks off is none");
+        assert_eq!((seen[0].flow, seen[0].generation), (9, 2));
+        assert_eq!((seen[0].released, seen[0].pushed), (24, Some(0x7_1000)));
+        assert_eq!((seen[0].rung, seen[0].answered), (Some(400), 400));
     }
 
     #[test]
