@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 mod app;
 mod keys;
+mod proxy;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod validate;
 
 pub use app::{App, OneOrMore};
 pub use keys::*;
+pub use proxy::Proxy;
 pub use rules::HostRule;
 
 /// A scenario, with the design point it names.
@@ -72,6 +74,7 @@ impl Scenario {
                            lists some; set nic.model = \"rtl\"";
             return Err(document.error("nic.model", message));
         }
+        settings.validate_proxy(&document, &design)?;
         let registers = rules::writes(&settings.host.rules, &design.modules)
             .map_err(|message| document.error("host.rules", message))?;
         settings.link.rate.get_or_insert(design.line_rate);

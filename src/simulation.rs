@@ -10,11 +10,13 @@ pub mod ending;
 pub mod hosts;
 mod nic;
 mod summary;
+mod tracepoints;
 mod work;
 mod world;
 
 pub use nic::{line_rate, pcie_link, rtl_nic_config};
 pub use summary::{write_mirrored, write_requests, write_worst};
+pub use tracepoints::write_tracepoints;
 pub use work::{Findings, Work};
 
 use crate::blame::{Post, Watch};
@@ -99,6 +101,15 @@ pub fn assemble(
         works.push(client.work);
         expected_bytes += client.expected_bytes;
     }
+    // Behind a proxy, whatever happens until the answer leaves it is one place of blame.
+    let mut server_name = hosts::SERVER.to_owned();
+    let clients = ends.len();
+    if scenario.settings.proxy.is_some() {
+        let backend = WorkingHost::backend(scenario, files.as_ref())?;
+        ends.push(world.add_host(backend.component, backend.port, hosts::BACKEND)?);
+        works.push(backend.work);
+        server_name = format!("{server_name}-and-{}", hosts::BACKEND);
+    }
     world.join(server, &ends)?;
     let World {
         mut simulation,
@@ -123,11 +134,11 @@ pub fn assemble(
         simulation.add_sink(PcapngWriter::new(file, simulation.interfaces())?);
     }
     let server = Post {
-        host: hosts::SERVER.into(),
+        host: server_name,
         nic: NIC.into(),
         end: server,
     };
-    let posts = (0..).zip(&ends).map(|(number, end)| Post {
+    let posts = (0..).zip(&ends[..clients]).map(|(number, end)| Post {
         host: hosts::client_name(scenario, number),
         nic: format!("{PEER_NIC}{}", hosts::suffix(scenario, number)),
         end: *end,

@@ -262,6 +262,118 @@ fn a_firewall_drops_and_counts_the_rest() {
 }
 
 #[test]
+fn each_class_is_counted_by_what_it_did() {
+    let place = place();
+    let rules = "host.rules=[\
+        { module = 4, action = \"class-3\", default = true }, \
+        { module = 4, action = \"class-9\", source = \"10.0.0.3\" }, \
+        { module = 4, action = \"class-15\", source = \"10.0.0.0/24\", destination_port = 81 }]";
+    // Long enough for every FIN, whose number counts as an acknowledged byte.
+    let star = [
+        "topology.kind=star",
+        "peer.count=3",
+        "stop_quantum=1ms",
+        rules,
+    ];
+    let summary = run(&place, &star);
+    let counters = &summary["counters"]["server"];
+    let of = |class: u32, what: &str| counters[format!("class_{class}_{what}")].as_u64();
+    for what in ["update_records", "bytes_received", "bytes_acknowledged"] {
+        assert_eq!(of(15, what), None, "no segment meets the third rule");
+        assert_eq!(of(0, what), None);
+    }
+    // Every client fetches the same: the second's class has a third.
+    let acknowledged = counters["bytes_acknowledged"].as_u64().unwrap();
+    let (one, others) = (of(9, "bytes_acknowledged"), of(3, "bytes_acknowledged"));
+    assert!(one.unwrap() > served());
+    assert_eq!(one.map(|bytes| 2 * bytes), others, "{counters}");
+    assert_eq!(one.unwrap() + others.unwrap(), acknowledged);
+    let received = [9, 3].map(|class| of(class, "bytes_received").unwrap());
+    assert_eq!(2 * received[0], received[1]);
+    let records = [9, 3].map(|class| of(class, "update_records").unwrap());
+    assert_eq!(records[0] + records[1], counters["update_records"]);
+}
+
+/// Segments and payload bytes of a connection at the NIC's port, SYNs left out: received, with
+/// payload sent, without payload sent.
+fn at_the_port(place: &Place, client: &str) -> ([u64; 3], u64) {
+    let (ip, port) = client.split_once(':').unwrap();
+    let ip: std::net::Ipv4Addr = ip.parse().unwrap();
+    let (mut counts, mut bytes) = ([0; 3], 0);
+    for (_, sent, _, _, frame) in packets(place, "packets.pcapng") {
+        let Some((from, to)) = ports(&frame) else {
+            continue;
+        };
+        let (address, number) = if sent { (34, to) } else { (30, from) };
+        let ours = frame[address..address + 4] == ip.octets() && number.to_string() == port;
+        let header = usize::from(frame[50] >> 4) * 4;
+        if !ours || frame[51] & 2 != 0 {
+            continue;
+        }
+        let length = usize::from(u16::from_be_bytes([frame[20], frame[21]])) - 20 - header;
+        let kind = match (sent, length) {
+            (false, _) => 0,
+            (true, 0) => 2,
+            (true, _) => 1,
+        };
+        counts[kind] += 1;
+        bytes += if sent { 0 } else { length as u64 };
+    }
+    (counts, bytes)
+}
+
+#[test]
+fn tracepoints_say_what_the_port_saw() {
+    let place = place();
+    let fine = ["stop_quantum=1ms", "host.trace_interval=10us"];
+    for (assignments, clean) in [
+        (&fine[..], true),
+        (&[fine[0], fine[1], "link.loss=0.02"], false),
+    ] {
+        let summary = run(&place, assignments);
+        let text = std::fs::read_to_string(place.path("out/tracepoints.tsv")).unwrap();
+        let mut rows = text
+            .lines()
+            .map(|line| line.split('\t').collect::<Vec<_>>());
+        let names = rows.next().unwrap();
+        assert_eq!(names.len(), 14, "{names:?}");
+        let rows: Vec<_> = rows.collect();
+        let closed: Vec<_> = rows.iter().filter(|row| row[2] == "closed").collect();
+        let opened = &summary["counters"]["server"]["connections_opened_passively"];
+        assert_eq!(closed.len() as u64, *opened, "{text}");
+        for row in closed {
+            let value = |column: usize| row[column].parse::<u64>().unwrap();
+            assert_eq!((row[1], row[4]), ("server", "10.0.0.1:80"));
+            let ([received, data, empty], bytes) = at_the_port(&place, row[5]);
+            assert_eq!(value(6), received, "{row:?}");
+            // FIN is sent as a segment of its own.
+            assert_eq!(value(9) + value(10), data + empty, "{row:?}");
+            assert!(value(10).abs_diff(empty) <= 1, "{row:?}, {empty} empty");
+            if clean {
+                assert_eq!(value(7), bytes, "{row:?}");
+                assert_eq!((value(8), value(11), value(12)), (0, 0, 0));
+            } else {
+                assert!(value(7) <= bytes);
+            }
+            let rtt = value(13);
+            assert!((2_000..2_000_000).contains(&rtt), "{rtt} ns");
+            // What was read before is never more.
+            let earlier = rows
+                .iter()
+                .filter(|other| other[2] == "sample" && other[5] == row[5]);
+            let mut samples = 0;
+            for sample in earlier {
+                samples += 1;
+                for column in 6..=12 {
+                    assert!(sample[column].parse::<u64>().unwrap() <= value(column));
+                }
+            }
+            assert!(samples > 0);
+        }
+    }
+}
+
+#[test]
 fn rules_that_no_module_takes_are_refused() {
     let place = place();
     for (rule, told) in [

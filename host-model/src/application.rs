@@ -117,6 +117,24 @@ pub trait Stream: Send + 'static {
         Err(NetError::Unsupported)
     }
 
+    /// Joins this connection to another of the same host: from then on their ends talk to each
+    /// other, and the host sees no payload. What was received and not read is sent on; waits
+    /// until what was written is acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// [`NetError::Unsupported`] if the stack or its NIC cannot, or the two do not fit together;
+    /// [`NetError::Reset`] or [`NetError::TimedOut`] if one of them broke. Both are given back.
+    fn splice(self, other: Self) -> impl Future<Output = Result<(), Unspliced<Self>>> + Send
+    where
+        Self: Sized,
+    {
+        std::future::ready(Err(Unspliced {
+            reason: NetError::Unsupported,
+            streams: [self, other],
+        }))
+    }
+
     /// Address of the other end.
     fn peer_addr(&self) -> SocketAddrV4;
 
@@ -126,6 +144,15 @@ pub trait Stream: Send + 'static {
     /// Closes in order: what was written is still delivered. Does not wait
     /// for that.
     fn close(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Two connections that could not be joined.
+#[derive(Debug)]
+pub struct Unspliced<S> {
+    /// Why.
+    pub reason: NetError,
+    /// They.
+    pub streams: [S; 2],
 }
 
 /// Why a network operation failed; the kinds follow [`std::io::ErrorKind`].

@@ -3,6 +3,7 @@
 
 pub mod files;
 pub mod http;
+pub mod proxy;
 pub mod report;
 pub mod rpc;
 

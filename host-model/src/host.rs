@@ -9,13 +9,27 @@ use hallux_channel::{
 };
 
 use crate::control::{ConfigError, ControlPlane, HostConfig};
-use crate::driver::MirroredFrame;
+use crate::driver::{MirroredFrame, TraceRow};
 use crate::executor::Executor;
 use crate::iommu::DmaViolation;
-use crate::sockets::{Shared, ToeNetwork, serve_captures, serve_context};
+use crate::sockets::{Shared, ToeNetwork, serve_captures, serve_context, serve_traces};
 
 /// Index of the only port.
 const PCIE: usize = 0;
+
+/// Names of the counters of each class.
+const CLASS_COUNTERS: [[&str; 3]; 16] = {
+    macro_rules! names {
+        ($($class:literal)*) => {
+            [$([
+                concat!("class_", $class, "_update_records"),
+                concat!("class_", $class, "_bytes_received"),
+                concat!("class_", $class, "_bytes_acknowledged"),
+            ]),*]
+        };
+    }
+    names!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+};
 
 /// A host that owns an offloading NIC.
 ///
@@ -29,6 +43,9 @@ pub struct Host {
     contexts: u8,
     /// The NIC has modules that mirror frames.
     captures: bool,
+    /// Time between two readings of tracepoints, if the NIC has them.
+    traces: Option<Time>,
+    classifies: bool,
     executor: Executor,
     control: Shared,
     /// DMA completions by the time they leave.
@@ -51,6 +68,8 @@ impl Host {
             memory_latency: config.memory_latency,
             contexts: config.contexts,
             captures: !config.captures.is_empty(),
+            traces: config.trace.map(|_| config.trace_interval),
+            classifies: config.classifies,
             executor: Executor::new(config.cpu, config.cores),
             control: Shared::new(ControlPlane::new(config)?),
             completions: VecDeque::new(),
@@ -105,6 +124,18 @@ impl Host {
         frames
     }
 
+    /// True if the NIC counts what happens to connections.
+    pub fn has_traces(&self) -> bool {
+        self.traces.is_some()
+    }
+
+    /// Rows of tracepoints in the order in which they were read, with the time in ps.
+    pub fn traced(&self) -> Vec<(u64, TraceRow)> {
+        let control = self.control.lock();
+        let rows = control.traced.iter();
+        rows.map(|&(at, row)| (at.ps(), row)).collect()
+    }
+
     /// Looks at the control plane.
     pub fn with_control<T>(&self, look: impl FnOnce(&ControlPlane) -> T) -> T {
         look(&self.control.lock())
@@ -150,6 +181,8 @@ impl Host {
                 let up = control
                     .read_completed(req_id, &data)
                     .map_err(|error| ComponentError::new(&self.name, at, error))?;
+                let rows = control.driver.take_traced();
+                control.traced.extend(rows.into_iter().map(|row| (at, row)));
                 drop(control);
                 if up {
                     self.serve_contexts();
@@ -191,6 +224,11 @@ impl Host {
         if self.captures {
             let handle = self.executor.handle();
             let task = serve_captures(self.control.clone(), handle.clone());
+            drop(handle.spawn(task));
+        }
+        if let Some(interval) = self.traces.filter(|interval| *interval > Time::ZERO) {
+            let handle = self.executor.handle();
+            let task = serve_traces(self.control.clone(), handle.clone(), interval);
             drop(handle.spawn(task));
         }
     }
@@ -292,6 +330,25 @@ impl Component for Host {
                 Counter::new("frames_not_mirrored", lost),
                 Counter::new("malformed_capture_rings", malformed),
             ]);
+        }
+        if control.driver.splices() {
+            counters.extend([
+                Counter::new("connections_spliced", 2 * counts.spliced),
+                Counter::new("splices_ended", counts.splices_ended),
+                Counter::new("spliced_segments_by_host", counts.spliced_segments),
+            ]);
+        }
+        if self.classifies {
+            let classes = counts.classes.iter().zip(CLASS_COUNTERS);
+            for (counts, [records, received, acknowledged]) in classes {
+                if counts.records > 0 {
+                    counters.extend([
+                        Counter::new(records, counts.records),
+                        Counter::new(received, counts.bytes_received),
+                        Counter::new(acknowledged, counts.bytes_acknowledged),
+                    ]);
+                }
+            }
         }
         counters
     }

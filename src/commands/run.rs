@@ -12,7 +12,7 @@ use crate::results::{EXECUTION_SCHEMA, Execution, ResultsDirectory, Summary};
 use crate::scenario::Scenario;
 use crate::simulation::{
     Assembly, Findings, MakeNic, NIC, assemble, load_files, write_mirrored, write_requests,
-    write_worst,
+    write_tracepoints, write_worst,
 };
 use crate::table;
 use anyhow::{Context, Result, anyhow, bail};
@@ -327,6 +327,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     directory.write_json("summary.json", &summary)?;
     write_worst(&directory.path("worst.json"), &findings, &followed)?;
     write_mirrored(&directory.path("mirrored.pcapng"), &scenario, &findings)?;
+    write_tracepoints(&directory.path("tracepoints.tsv"), &findings)?;
     if arguments.requests {
         write_requests(&directory.path("requests.jsonl"), &findings, &followed)?;
     }

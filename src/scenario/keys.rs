@@ -43,6 +43,9 @@ pub struct Settings {
     /// What lies between the ends.
     #[serde(default)]
     pub topology: Topology,
+    /// A proxy in the server's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<super::Proxy>,
     /// When the client begins: until then the hosts bring their NICs up.
     #[serde(default = "default_start")]
     pub start: Duration,
@@ -176,6 +179,9 @@ pub struct Host {
     /// Ring of each `capture` module of its NIC, a power of two from 4KiB to 1GiB.
     #[schemars(extend("x-minimum" = "4KiB", "x-maximum" = "1GiB"))]
     pub capture_ring: ByteCount,
+    /// From one reading of the `trace` module's rows of all open connections to the next; 0ps
+    /// reads each connection's once, when it has been closed.
+    pub trace_interval: Duration,
     /// Rules that the driver writes into modules of its NIC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<HostRule>,
@@ -186,6 +192,7 @@ impl Default for Host {
         Self {
             ring: ByteCount(1 << 20),
             capture_ring: ByteCount(1 << 20),
+            trace_interval: Duration(0),
             delayed_acks: false,
             ecn: false,
             congestion: CongestionName::None,

@@ -37,7 +37,7 @@ fn documented(heading: &str) -> BTreeSet<String> {
 
 fn settings(app: &str) -> Settings {
     let text = format!(
-        "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[peer]\nvlan = 100\n\
+        "name = \"s\"\n[nic]\ndesign = \"d.toml\"\n[link]\nrate = \"100Gbps\"\n[peer]\nvlan = 100\n[proxy]\nsplice = true\n\
          [host]\nrules = [{{ module = 0, action = \"drop\", default = false, source = \"10.0.0.1\", \
          destination = \"10.0.0.2\", source_port = 1, destination_port = 2, \
          protocol = 6 }}]\n[app]\n{app}"

@@ -1,13 +1,13 @@
 //! The applications of a scenario, on whatever host they run.
 
-use super::hosts::SERVER_IP;
+use super::hosts::{BACKEND_IP, SERVER_IP};
 use super::work::Work;
-use crate::scenario::{App, Scenario};
+use crate::scenario::{App, Proxy, Scenario};
 use hallux_channel::{Seed, Time};
 use hallux_host::application::Network;
 use hallux_host::apps::files::FileTree;
 use hallux_host::apps::report::Report;
-use hallux_host::apps::{http, rpc};
+use hallux_host::apps::{http, proxy, rpc};
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 
@@ -168,4 +168,28 @@ pub(super) fn spawn_server<N: Network>(
             Box::new(move || report.get().failure.map(|failure| failure.to_string()))
         }
     }
+}
+
+/// Forwards every connection to the backend.
+pub(super) fn spawn_proxy<N: Network>(
+    scenario: &Scenario,
+    settings: &Proxy,
+    network: N,
+    spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+) -> ServerFailure {
+    let (App::Http {
+        connections, port, ..
+    }
+    | App::Rpc {
+        connections, port, ..
+    }) = &scenario.settings.app;
+    let report = Report::<proxy::ProxyReport>::new();
+    let config = proxy::ProxyConfig {
+        port: *port,
+        backlog: backlog(scenario, *connections),
+        backend: SocketAddrV4::new(BACKEND_IP, *port),
+        splice: settings.splice,
+    };
+    spawn(Box::pin(proxy::serve(network, config, report.clone())));
+    Box::new(move || report.get().failure.map(|failure| failure.to_string()))
 }

@@ -1,15 +1,16 @@
 //! The hosts of a scenario with their work, each by its name.
 
-use super::applications::{Client, ServerFailure, spawn_client, spawn_server};
+use super::applications::{Client, ServerFailure, spawn_client, spawn_proxy, spawn_server};
 use super::nic::line_rate;
 use super::work::Work;
 use crate::scenario::{CongestionName, CpuProfileName, NicModel, PeerKind, Scenario};
 use anyhow::{Result, bail};
 use hallux_channel::{Component, Seed, Time};
+use hallux_host::application::Network;
 use hallux_host::apps::files::FileTree;
 use hallux_host::control::{CongestionControl, HostConfig};
 use hallux_host::cpu::CpuProfile;
-use hallux_host::driver::CaptureModule;
+use hallux_host::driver::{CaptureModule, SpliceModule, TraceModule};
 use hallux_host::host::Host;
 use hallux_host::peer::smoltcp::{SmoltcpConfig, SmoltcpHost};
 use hallux_toe::interface::modules::Kind;
@@ -23,6 +24,12 @@ const SERVER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
 /// Of the first client; the others follow.
 const CLIENT_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 const CLIENT_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
+
+/// Name of the host behind a proxy.
+pub(super) const BACKEND: &str = "backend";
+/// Behind the addresses of all clients.
+pub(super) const BACKEND_IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+const BACKEND_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0xfe];
 
 /// Who a host is.
 struct Identity {
@@ -53,6 +60,15 @@ impl Identity {
             mac: SERVER_MAC,
             ip: SERVER_IP,
             seed: Seed(scenario.settings.seed),
+        }
+    }
+
+    fn backend(scenario: &Scenario) -> Self {
+        Self {
+            name: BACKEND.to_owned(),
+            mac: BACKEND_MAC,
+            ip: BACKEND_IP,
+            seed: Seed(Seed(scenario.settings.seed).stream(BACKEND).bits()),
         }
     }
 
@@ -93,7 +109,8 @@ impl WorkingHost {
     /// Its port if it has an independent stack.
     pub const ETHERNET: &str = "eth0";
 
-    /// The host `name` of `scenario`: `server`, `client`, or `client-3` of several.
+    /// The host `name` of `scenario`: `server`, `client`, or `client-3` of several; `backend`
+    /// behind a proxy.
     ///
     /// # Errors
     /// There is no such host, or a value that no host accepts.
@@ -101,11 +118,16 @@ impl WorkingHost {
         if name == SERVER {
             return Self::server(scenario, files);
         }
+        let backend = scenario.settings.proxy.is_some();
+        if name == BACKEND && backend {
+            return Self::backend(scenario, files);
+        }
         let mut names = (0..scenario.settings.peer.count)
             .map(|number| client_name(scenario, number))
             .collect::<Vec<_>>();
         let Some(number) = names.iter().position(|known| known == name) else {
             names.insert(0, SERVER.to_owned());
+            names.extend(backend.then(|| BACKEND.to_owned()));
             bail!(
                 "the scenario has no host `{name}`; it has {}",
                 names.join(", ")
@@ -120,14 +142,14 @@ impl WorkingHost {
             match scenario.settings.nic.model {
                 NicModel::Smoltcp => {
                     let server = independent(scenario, &own)?;
-                    let failure = spawn_server(scenario, files, server.network(), |work| {
+                    let failure = serve(scenario, files, server.network(), |work| {
                         server.run_in_background(work)
                     });
                     (Box::new(server), Self::ETHERNET, failure)
                 }
                 _ => {
                     let server = offloaded(scenario, &own)?;
-                    let failure = spawn_server(scenario, files, server.network(), |work| {
+                    let failure = serve(scenario, files, server.network(), |work| {
                         server.run_in_background(work)
                     });
                     (Box::new(server), Self::PCIE, failure)
@@ -136,6 +158,20 @@ impl WorkingHost {
         Ok(Self {
             component,
             port,
+            expected_bytes: 0,
+            work: HostWork(Role::Server(failure)),
+        })
+    }
+
+    /// The host that does the work behind a proxy.
+    pub(super) fn backend(scenario: &Scenario, files: Option<&Arc<FileTree>>) -> Result<Self> {
+        let host = independent(scenario, &Identity::backend(scenario))?;
+        let failure = spawn_server(scenario, files, host.network(), |work| {
+            host.run_in_background(work)
+        });
+        Ok(Self {
+            component: Box::new(host),
+            port: Self::ETHERNET,
             expected_bytes: 0,
             work: HostWork(Role::Server(failure)),
         })
@@ -171,6 +207,19 @@ impl WorkingHost {
             expected_bytes,
             work: HostWork(Role::Client(client)),
         })
+    }
+}
+
+/// What the server does: the work, or sending it on.
+fn serve<N: Network>(
+    scenario: &Scenario,
+    files: Option<&Arc<FileTree>>,
+    network: N,
+    spawn: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
+) -> ServerFailure {
+    match &scenario.settings.proxy {
+        Some(proxy) => spawn_proxy(scenario, proxy, network, spawn),
+        None => spawn_server(scenario, files, network, spawn),
     }
 }
 
@@ -212,6 +261,23 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
             ring_log2: settings.host.capture_ring.0.ilog2() as u8,
         })
         .collect();
+    let number = |kind| {
+        let modules = (0..).zip(&scenario.design.modules);
+        let mut found = modules.filter(move |(_, point)| point.kind == kind);
+        found.next()
+    };
+    config.splice = number(Kind::Splice).map(|(module, point)| SpliceModule {
+        module,
+        places: point.places.unwrap_or(64) as u16,
+    });
+    config.trace = number(Kind::Trace).map(|(module, _)| TraceModule { module });
+    config.trace_interval = Time::from_ps(settings.host.trace_interval.0);
+    config.classifies = number(Kind::Classify).is_some();
+    if settings.splices() && own.name == SERVER {
+        // No splice translates their numbers.
+        config.timestamps = false;
+        config.sack = false;
+    }
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
     config.cpu = match settings.host.cpu {
         CpuProfileName::Free => CpuProfile::free(),

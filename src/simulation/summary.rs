@@ -33,8 +33,14 @@ impl Assembly {
             let mirrors = host.has_captures();
             mirrors.then(|| (name.to_owned(), host.mirrored()))
         });
+        let hosts = self.simulation.names().filter(|name| own(name));
+        let traced = hosts.filter_map(|name| {
+            let host: &Host = self.simulation.component(self.simulation.find(name)?)?;
+            host.has_traces().then(|| (name.to_owned(), host.traced()))
+        });
         Findings {
             mirrored: mirrored.collect(),
+            traced: traced.collect(),
             work: self.work(),
             server_failure: self.server_failure(),
             nics: nics()

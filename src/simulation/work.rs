@@ -3,7 +3,7 @@
 use crate::results::NicSummary;
 use hallux_cosim::observe::passages::PassageLog;
 use hallux_host::apps::report::{Exchange, Spans};
-use hallux_host::driver::MirroredFrame;
+use hallux_host::driver::{MirroredFrame, TraceRow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -60,6 +60,8 @@ pub struct Findings {
     pub passages: BTreeMap<String, PassageLog>,
     /// Of each host whose NIC mirrors frames: those.
     pub mirrored: BTreeMap<String, Vec<MirroredFrame>>,
+    /// Of each host whose NIC has tracepoints: those that it read, with the time in ps.
+    pub traced: BTreeMap<String, Vec<(u64, TraceRow)>>,
     /// Clock cycles evaluated in RTL.
     pub evaluated_cycles: u64,
 }
@@ -73,6 +75,7 @@ impl Findings {
         self.counters.extend(other.counters);
         self.passages.extend(other.passages);
         self.mirrored.extend(other.mirrored);
+        self.traced.extend(other.traced);
         self.evaluated_cycles += other.evaluated_cycles;
         self
     }

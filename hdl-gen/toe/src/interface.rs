@@ -317,6 +317,11 @@ impl Record {
         u32::from(self.length) | u32::from(self.opcode) << 16 | u32::from(self.status) << 24
     }
 
+    /// Of an update: class that a `classify` module gave the connection, 0 without one.
+    pub fn class(&self) -> u8 {
+        self.flags >> notice::CLASS_SHIFT
+    }
+
     /// An update of whose acknowledged bytes so many came with ECN echo.
     #[must_use]
     pub fn with_marked(self, bytes: u32) -> Self {

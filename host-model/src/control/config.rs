@@ -8,7 +8,7 @@ use hallux_toe::interface::{context, register};
 use crate::control::packet::Mac;
 use crate::control::round_trip::TimeoutBounds;
 use crate::cpu::CpuProfile;
-use crate::driver::CaptureModule;
+use crate::driver::{CaptureModule, SpliceModule, TraceModule};
 
 /// Smallest ring of a connection in bytes.
 pub const SMALLEST_RING: u32 = 8 << 10;
@@ -98,6 +98,16 @@ pub struct HostConfig {
     pub registers: Vec<(u64, u64)>,
     /// Modules of the NIC that mirror frames to a ring.
     pub captures: Vec<CaptureModule>,
+    /// The module of the NIC that splices connections.
+    pub splice: Option<SpliceModule>,
+    /// The module of the NIC that counts what happens to connections; each row is read when
+    /// the NIC has closed the connection.
+    pub trace: Option<TraceModule>,
+    /// From one reading of the rows of all open connections to the next; [`Time::ZERO`] for
+    /// none.
+    pub trace_interval: Time,
+    /// The NIC has a module that gives connections classes.
+    pub classifies: bool,
     /// How long mirrored frames wait for each other before they are taken from their rings.
     pub capture_wait: Time,
     /// Timers of the control plane.
@@ -139,6 +149,10 @@ impl HostConfig {
             interrupt_interval: Time::ZERO,
             registers: Vec::new(),
             captures: Vec::new(),
+            splice: None,
+            trace: None,
+            trace_interval: Time::ZERO,
+            classifies: false,
             capture_wait: Time::from_us(10),
             timers: Timers {
                 retransmission: TimeoutBounds {

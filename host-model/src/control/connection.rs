@@ -165,13 +165,23 @@ impl Connection {
         let peer = &self.peer.options;
         let echo = peer.timestamps.map_or(0, |(value, _)| value);
         Options {
-            mss: Some(config.mtu - HEADERS),
+            mss: Some(Self::own_mss(config)),
             window_scale: (config.window_scaling && offered(peer.window_scale.is_some()))
                 .then(|| config.window_shift()),
             timestamps: (config.timestamps && offered(peer.timestamps.is_some()))
                 .then_some((ts_val, echo)),
             sack_permitted: config.sack && offered(peer.sack_permitted),
         }
+    }
+
+    /// MSS that this host announces.
+    pub fn own_mss(config: &HostConfig) -> u16 {
+        config.mtu - HEADERS
+    }
+
+    /// MSS that the peer announced.
+    pub fn peer_mss(&self) -> u16 {
+        self.peer.options.mss.unwrap_or(DEFAULT_MSS)
     }
 
     /// A bare segment of the control plane, right behind the handshake.
@@ -194,12 +204,7 @@ impl Connection {
         let timestamps = self.has_timestamps(config);
         let (send_shift, receive_shift) = self.window_shifts(config);
         // A peer that names an impossibly small MSS gets the smallest that IPv4 allows.
-        let mss = self
-            .peer
-            .options
-            .mss
-            .unwrap_or(DEFAULT_MSS)
-            .clamp(64, config.mtu - HEADERS);
+        let mss = self.peer_mss().clamp(64, Self::own_mss(config));
         OpenWords {
             context: self.context,
             timestamps,

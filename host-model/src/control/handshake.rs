@@ -358,7 +358,8 @@ impl ControlPlane {
                 remote_port: to.port(),
                 local_port,
             };
-            if !self.by_key.contains_key(&key) && !self.listeners.contains_key(&local_port) {
+            let known = self.by_key.contains_key(&key) || self.splices.holds(&key);
+            if !known && !self.listeners.contains_key(&local_port) {
                 return Some(key);
             }
         }

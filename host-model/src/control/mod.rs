@@ -26,6 +26,7 @@ mod records;
 #[cfg(test)]
 mod robustness_tests;
 mod round_trip;
+mod splice;
 mod teardown;
 mod timers;
 
@@ -46,11 +47,15 @@ pub use listener::Listener;
 pub use packet::{Arp, Mac, Options, Received, Segment, parse};
 pub use records::Work;
 pub use round_trip::{RoundTrip, TimeoutBounds};
+pub use splice::SpliceError;
 
-use crate::driver::{BringUpError, Driver, DriverConfig, FlowKey, MirroredFrame, Progress};
+use crate::driver::{
+    BringUpError, Driver, DriverConfig, FlowKey, MirroredFrame, Progress, TraceRow,
+};
 use crate::iommu::DmaMemory;
 use crate::memory::{MEMORY_BASE, Memory};
 use crate::sockets::ContextSignals;
+use splice::Splices;
 
 /// First port given to connections that this host opens (RFC 6335 §6).
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
@@ -96,6 +101,25 @@ pub struct ControlCounts {
     pub update_records: u64,
     /// Update descriptors.
     pub update_descriptors: u64,
+    /// Pairs of connections that were spliced.
+    pub spliced: u64,
+    /// Of those, pairs that have ended.
+    pub splices_ended: u64,
+    /// Segments of spliced connections that the control plane sent on.
+    pub spliced_segments: u64,
+    /// Update records, bytes received and bytes acknowledged by class.
+    pub classes: [ClassCounts; 16],
+}
+
+/// What the connections of a class did, by the notifications that bear it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// Update records.
+    pub records: u64,
+    /// Bytes received from peers.
+    pub bytes_received: u64,
+    /// Bytes that peers acknowledged.
+    pub bytes_acknowledged: u64,
 }
 
 /// Everything a host knows of its NIC and its connections.
@@ -111,6 +135,8 @@ pub struct ControlPlane {
     pub(crate) capture_signal: ContextSignals,
     /// Frames that were taken from the rings of such modules.
     pub(crate) mirrored: Vec<MirroredFrame>,
+    /// Rows of tracepoints that were read, with the time at which they were there.
+    pub(crate) traced: Vec<(Time, TraceRow)>,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     /// Connections of each context with something to tell the NIC.
     pub(crate) unsent: Vec<VecDeque<ConnectionId>>,
@@ -123,6 +149,7 @@ pub struct ControlPlane {
     by_key: BTreeMap<FlowKey, ConnectionId>,
     by_flow: Vec<Option<ConnectionId>>,
     listeners: BTreeMap<u16, Listener>,
+    splices: Splices,
     timers: BTreeSet<(Time, ConnectionId)>,
     random: Random,
     next_connection: u64,
@@ -142,6 +169,8 @@ impl ControlPlane {
         let driver_config = DriverConfig {
             registers: config.registers_at_bring_up(),
             captures: config.captures.clone(),
+            splice: config.splice,
+            trace: config.trace,
             mac: config.mac,
             contexts: config.contexts,
             descriptor_log2: config.descriptor_log2,
@@ -153,6 +182,7 @@ impl ControlPlane {
             counts: ControlCounts::default(),
             capture_signal: ContextSignals::default(),
             mirrored: Vec::new(),
+            traced: Vec::new(),
             signals: (0..contexts).map(|_| ContextSignals::default()).collect(),
             connections: BTreeMap::new(),
             unsent: vec![VecDeque::new(); contexts],
@@ -165,6 +195,7 @@ impl ControlPlane {
             by_key: BTreeMap::new(),
             by_flow: Vec::new(),
             listeners: BTreeMap::new(),
+            splices: Splices::default(),
             timers: BTreeSet::new(),
             random: config
                 .seed
@@ -234,7 +265,9 @@ impl ControlPlane {
     /// When a timer is next due; [`Time::NEVER`] without one.
     pub fn next_timer(&self) -> Time {
         let connection = self.timers.first().map_or(Time::NEVER, |&(at, _)| at);
-        connection.min(self.arp.next_deadline())
+        connection
+            .min(self.arp.next_deadline())
+            .min(self.splices.next_deadline())
     }
 
     /// The address of this end of a connection.

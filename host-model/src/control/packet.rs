@@ -128,6 +128,11 @@ impl Segment {
 
     /// The frame that sends this segment from the station `mac`, without payload.
     pub fn build(&self, mac: Mac) -> Vec<u8> {
+        self.build_with(mac, &[])
+    }
+
+    /// The same with payload.
+    pub fn build_with(&self, mac: Mac, payload: &[u8]) -> Vec<u8> {
         let FlowKey {
             remote_ip,
             local_ip,
@@ -184,8 +189,8 @@ impl Segment {
         let Ok(builder) = builder.options(&options) else {
             return Vec::new();
         };
-        let mut frame = Vec::with_capacity(builder.size(0));
-        if builder.write(&mut frame, &[]).is_err() {
+        let mut frame = Vec::with_capacity(builder.size(payload.len()));
+        if builder.write(&mut frame, payload).is_err() {
             return Vec::new();
         }
         frame

@@ -60,6 +60,9 @@ impl ControlPlane {
         self.counts.frames_received += 1;
         match parse(frame) {
             Received::Arp(arp) => self.learn(now, &arp),
+            Received::Tcp(segment) if self.splices.holds(&segment.key) => {
+                self.spliced_frame(now, &segment, frame);
+            }
             Received::Tcp(segment) if segment.key.local_ip == u32::from(self.config.ip) => {
                 self.segment_received(now, &segment);
             }
@@ -107,7 +110,7 @@ impl ControlPlane {
         };
         match command.opcode {
             Opcode::Open => self.flow_opened(now, id, record.status == Status::Ok as u8),
-            Opcode::Close => self.flow_closed(id, record),
+            Opcode::Close => self.flow_closed(now, id, record),
             Opcode::Read => self.state_read(now, id, record),
             Opcode::Retransmit | Opcode::Set => {}
         }
@@ -130,7 +133,10 @@ impl ControlPlane {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        if !matches!(connection.phase, Phase::Established | Phase::TimeWait) {
+        // Of a connection that is being joined to another, what the NIC said before it closed it
+        // counts too.
+        let joining = connection.phase == Phase::Closing && self.splices.is_joining(id);
+        if !joining && !matches!(connection.phase, Phase::Established | Phase::TimeWait) {
             self.counts.stale_records += 1;
             return;
         }
@@ -144,12 +150,21 @@ impl ControlPlane {
             self.counts.malformed_records += 1;
             return;
         }
+        let class = usize::from(record.class());
+        let counts = &mut self.counts.classes[class];
+        counts.records += 1;
+        counts.bytes_received += u64::from(record.rx_bump);
+        counts.bytes_acknowledged += u64::from(record.tx_bump);
+        socket.class = record.class();
         if record.flags & notice::FAST_RETRANSMIT != 0 {
             self.counts.fast_retransmissions += 1;
             connection.congestion.lost();
         }
         if record.flags & notice::PEER_FINISHED != 0 {
             socket.peer_finished = true;
+        }
+        if joining {
+            return self.settle_splice(now, id);
         }
         if socket.owner == Owner::Nobody {
             socket.receive.discard();

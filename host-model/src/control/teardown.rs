@@ -7,7 +7,7 @@ use crate::application::NetError;
 use crate::control::ControlPlane;
 use crate::control::connection::{ConnectionId, Phase};
 use crate::control::packet::Segment;
-use crate::driver::Command;
+use crate::driver::{Command, TraceEvent};
 use crate::sockets::Owner;
 
 impl ControlPlane {
@@ -139,7 +139,14 @@ impl ControlPlane {
     }
 
     /// The NIC answered CLOSE with the flow's last state.
-    pub(super) fn flow_closed(&mut self, id: ConnectionId, record: &Record) {
+    pub(super) fn flow_closed(&mut self, now: Time, id: ConnectionId, record: &Record) {
+        if let Some(connection) = self.connections.get(&id) {
+            let (flow, key) = (connection.flow.id, connection.key);
+            self.driver.request_trace(flow, key, TraceEvent::Closed);
+        }
+        if self.splices.is_joining(id) {
+            return self.joining_closed(now, id, record);
+        }
         if let Some(connection) = self.connections.get(&id)
             && connection.owes_reset
             && record.status == Status::Ok as u8
@@ -204,7 +211,7 @@ impl ControlPlane {
 
     /// The NIC does not know the flow: id and key are free, the device loses its right to
     /// the rings.
-    fn forget(&mut self, id: ConnectionId) {
+    pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
@@ -227,7 +234,7 @@ impl ControlPlane {
     }
 
     /// Frees what is left of a connection that neither the NIC nor an application needs.
-    fn reap(&mut self, id: ConnectionId) {
+    pub(super) fn reap(&mut self, id: ConnectionId) {
         let unused = self.connections.get(&id).is_some_and(|connection| {
             connection.phase == Phase::Closed && connection.socket.owner == Owner::Nobody
         });

@@ -26,6 +26,7 @@ impl ControlPlane {
                 }
             }
         }
+        self.expire_splices(now);
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {

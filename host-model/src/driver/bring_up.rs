@@ -175,6 +175,8 @@ mod tests {
     const CONFIG: DriverConfig = DriverConfig {
         registers: Vec::new(),
         captures: Vec::new(),
+        splice: None,
+        trace: None,
         mac: [2, 0, 0, 0, 0, 1],
         contexts: 3,
         descriptor_log2: 6,

@@ -12,7 +12,9 @@ use hallux_toe::interface::{TABLE_WAYS, flow_hashes, register};
 use crate::driver::bus::Bus;
 
 /// The addresses and ports that name a connection, seen from this host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct FlowKey {
     /// Remote IPv4 address.
     pub remote_ip: u32,

@@ -22,7 +22,10 @@ mod commands;
 mod flow_table;
 mod rings;
 mod slow_path;
+mod splice;
+mod trace;
 
+use hallux_toe::interface::modules::SpliceEntry;
 use hallux_toe::interface::{
     CONTROL_CONTEXT, CONTROL_RESET, COUNTERS, Descriptor, Record, STATE_BYTES, register,
 };
@@ -34,6 +37,8 @@ pub use commands::{Command, CommandQueue};
 pub use flow_table::{FlowKey, FlowTable, TableFull};
 pub use rings::{Context, DescriptorRing, Push, RecordRing};
 pub use slow_path::SlowPath;
+pub use splice::{SpliceModule, SplicePlace, SpliceTable};
+pub use trace::{TraceEvent, TraceModule, TraceReader, TraceRow};
 
 use crate::iommu::{DmaMemory, Purpose, Rights};
 use bring_up::Identification;
@@ -54,6 +59,10 @@ pub struct DriverConfig {
     pub registers: Vec<(u64, u64)>,
     /// Modules that mirror frames to a ring.
     pub captures: Vec<CaptureModule>,
+    /// The module that splices connections.
+    pub splice: Option<SpliceModule>,
+    /// The module that counts what happens to connections.
+    pub trace: Option<TraceModule>,
 }
 
 /// What a read completion brought about.
@@ -74,6 +83,8 @@ struct Running {
     contexts: Vec<Context>,
     slow_path: SlowPath,
     captures: Vec<CaptureRing>,
+    splices: Option<SpliceTable>,
+    trace: Option<TraceReader>,
     flow_table: FlowTable,
     counters: [u64; COUNTERS.len()],
     counters_missing: usize,
@@ -148,6 +159,11 @@ impl Driver {
                 Ok(Progress::Ready)
             }
             State::Running(running) => {
+                if let Some(trace) = &mut running.trace
+                    && trace.answer(offset, value)
+                {
+                    return Ok(Progress::Pending);
+                }
                 let index = offset.wrapping_sub(register::COUNTERS) / 8;
                 let Some(counter) = running.counters.get_mut(index as usize) else {
                     return Ok(Progress::Pending);
@@ -230,6 +246,8 @@ impl Driver {
             contexts,
             slow_path,
             captures,
+            splices: self.config.splice.map(SpliceTable::new),
+            trace: self.config.trace.map(TraceReader::new),
             counters: [0; COUNTERS.len()],
             counters_missing: 0,
         }));
@@ -376,6 +394,46 @@ impl Driver {
                 bad + u64::from(ring.is_malformed()),
             )
         })
+    }
+
+    /// True if the NIC splices connections.
+    pub fn splices(&self) -> bool {
+        self.config.splice.is_some()
+    }
+
+    /// Puts a splice into force; `None` if the module has no place for it.
+    pub fn insert_splice(&mut self, entry: &SpliceEntry) -> Option<SplicePlace> {
+        match &mut self.state {
+            State::Running(running) => running.splices.as_mut()?.insert(entry, &mut self.bus),
+            _ => None,
+        }
+    }
+
+    /// Takes a splice out.
+    pub fn remove_splice(&mut self, entry: &SpliceEntry, place: SplicePlace) {
+        if let State::Running(running) = &mut self.state
+            && let Some(table) = &mut running.splices
+        {
+            table.remove(entry, place, &mut self.bus);
+        }
+    }
+
+    /// Reads the tracepoints of a connection whose data path has ended, or shall be looked at;
+    /// [`take_traced`](Self::take_traced) brings them. Nothing without such a module.
+    pub fn request_trace(&mut self, flow: u16, key: FlowKey, event: TraceEvent) {
+        if let State::Running(running) = &mut self.state
+            && let Some(trace) = &mut running.trace
+        {
+            trace.request(flow, key, event, &mut self.bus);
+        }
+    }
+
+    /// Takes the tracepoints that have been read.
+    pub fn take_traced(&mut self) -> Vec<TraceRow> {
+        let trace = self
+            .running_mut()
+            .and_then(|running| running.trace.as_mut());
+        trace.map(TraceReader::take).unwrap_or_default()
     }
 
     /// The frame that a record announces; `None` if the record is malformed.

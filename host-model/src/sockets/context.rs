@@ -8,7 +8,7 @@ use hallux_toe::interface::{Descriptor, push};
 
 use crate::control::{ConnectionId, ControlPlane, Phase};
 use crate::cpu::Cost;
-use crate::driver::Push;
+use crate::driver::{Push, TraceEvent};
 use crate::executor::Handle;
 use crate::sockets::network::Shared;
 
@@ -181,6 +181,20 @@ pub(crate) async fn serve_captures(shared: Shared, handle: Handle) {
         let count = frames.len() as u64;
         shared.lock().mirrored.extend(frames);
         handle.charge(Cost::Cycles(cycles * count)).await;
+    }
+}
+
+/// Reads the tracepoints of all open connections at an interval, for as long as the host runs.
+pub(crate) async fn serve_traces(shared: Shared, handle: Handle, interval: Time) {
+    loop {
+        handle.sleep(interval).await;
+        let mut control = shared.lock();
+        let control = &mut *control;
+        let open = control.connections.values();
+        for connection in open.filter(|connection| connection.phase == Phase::Established) {
+            let (flow, key) = (connection.flow.id, connection.key);
+            control.driver.request_trace(flow, key, TraceEvent::Sample);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod rings;
 mod socket;
 
 pub use context::ContextSignals;
-pub(crate) use context::{serve_captures, serve_context};
+pub(crate) use context::{serve_captures, serve_context, serve_traces};
 pub(crate) use network::Shared;
 pub use network::{ToeListener, ToeNetwork, ToeStream};
 pub use rings::{ImpossibleBump, ReceiveRing, TransmitRing};

@@ -8,7 +8,7 @@ use std::task::Poll;
 use hallux_channel::Time;
 use hallux_toe::interface::COUNTERS;
 
-use crate::application::{Listener, NetError, Network, Stream};
+use crate::application::{Listener, NetError, Network, Stream, Unspliced};
 use crate::control::{ConnectionId, ControlPlane, Phase};
 use crate::cpu::Cost;
 use crate::driver::FlowKey;
@@ -211,6 +211,42 @@ pub struct ToeStream {
 }
 
 impl ToeStream {
+    /// The class that a `classify` module of the NIC gave the connection, by its latest
+    /// notification; 0 without such a module.
+    pub fn class(&self) -> u8 {
+        let control = self.shared.lock();
+        let connection = control.connections.get(&self.id);
+        connection.map_or(0, |connection| connection.socket.class)
+    }
+
+    /// Waits until everything that was written is acknowledged.
+    async fn drained(&self) -> Result<(), NetError> {
+        poll_fn(|context| {
+            let mut control = self.shared.lock();
+            let Some(connection) = control.connections.get_mut(&self.id) else {
+                return Poll::Ready(Err(NetError::Closed));
+            };
+            let socket = &mut connection.socket;
+            if let Some(error) = socket.error {
+                return Poll::Ready(Err(error));
+            }
+            if socket.transmit.free() == socket.transmit.size() {
+                return Poll::Ready(Ok(()));
+            }
+            socket.await_room(context.waker());
+            Poll::Pending
+        })
+        .await
+    }
+
+    async fn join(&self, other: &Self) -> Result<(), NetError> {
+        self.handle.charge(Cost::SocketCall).await;
+        self.drained().await?;
+        other.drained().await?;
+        let joined = self.shared.lock().splice([self.id, other.id]);
+        joined.map_err(|_| NetError::Unsupported)
+    }
+
     /// Copies what fits of `bytes`, and waits if nothing does.
     async fn write_some(&mut self, bytes: &[u8]) -> Result<usize, NetError> {
         poll_fn(|context| {
@@ -292,6 +328,17 @@ impl Stream for ToeStream {
 
     fn set_pacing_rate(&mut self, bits_per_second: u64) -> Result<(), NetError> {
         self.shared.lock().pace(self.id, bits_per_second)
+    }
+
+    async fn splice(mut self, mut other: Self) -> Result<(), Unspliced<Self>> {
+        if let Err(reason) = self.join(&other).await {
+            let streams = [self, other];
+            return Err(Unspliced { reason, streams });
+        }
+        // The control plane has both now.
+        self.closed = true;
+        other.closed = true;
+        Ok(())
     }
 
     fn peer_addr(&self) -> SocketAddrV4 {

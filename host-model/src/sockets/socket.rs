@@ -25,6 +25,8 @@ pub struct Socket {
     pub transmit: TransmitRing,
     /// Who reads.
     pub owner: Owner,
+    /// Class that the NIC gave it in its latest notification; 0 without a `classify` module.
+    pub class: u8,
     /// The peer sent all it had.
     pub peer_finished: bool,
     /// Why the connection broke.
@@ -42,6 +44,7 @@ impl Socket {
             receive,
             transmit,
             owner,
+            class: 0,
             peer_finished: false,
             error: None,
             queued: false,
