@@ -6,6 +6,7 @@
 
 mod connection;
 pub mod frame;
+mod scoreboard;
 
 pub use connection::Work;
 

@@ -2,10 +2,12 @@
 //! NIC and its window set the pace.
 //!
 //! Stream positions are 64-bit offsets; sequence numbers exist on the wire only. Loss is
-//! repaired by going back to the oldest hole; where the peer sends SACK, what it has is
-//! not sent again (RFC 6675 without its pipe, since there is no congestion window).
+//! repaired by going back to the oldest hole; where the peer sends SACK, what is lost is
+//! sent again, and nothing else (RFC 8985 without its pacing, since there is no congestion
+//! window).
 
 use super::frame::{ACK, Header};
+use super::scoreboard::Scoreboard;
 use crate::commands::bench::datapath::pattern::Pattern;
 use hallux_channel::Time;
 use std::collections::BTreeMap;
@@ -71,8 +73,8 @@ pub struct Connection {
     started: bool,
     duplicates: u32,
     recover: Option<u64>,
-    sacked: BTreeMap<u64, u64>,
-    speaks_sack: bool,
+    /// Where both ends speak SACK.
+    scoreboard: Option<Scoreboard>,
     received_to: u64,
     out_of_order: BTreeMap<u64, u64>,
     latest: u64,
@@ -120,8 +122,7 @@ impl Connection {
             started: false,
             duplicates: 0,
             recover: None,
-            sacked: BTreeMap::new(),
-            speaks_sack: false,
+            scoreboard: None,
             received_to: 0,
             out_of_order: BTreeMap::new(),
             latest: 0,
@@ -150,16 +151,18 @@ impl Connection {
         }
     }
 
-    /// Bytes of the next segment of data; 0 if none can leave.
+    /// The lost segment that is to be sent again next: its position and length.
+    fn lost(&self) -> Option<(u64, u64)> {
+        self.scoreboard.as_ref()?.lost()
+    }
+
+    /// Bytes of the next segment of data that does not fill a known hole; 0 if none can leave.
     fn sendable(&self) -> u64 {
         if self.state != State::Open {
             return 0;
         }
         let edge = self.limit().min(self.una + self.window);
-        let mut room = edge.saturating_sub(self.nxt);
-        if let Some((&start, _)) = self.sacked.range(self.nxt..).next() {
-            room = room.min(start - self.nxt);
-        }
+        let room = edge.saturating_sub(self.nxt);
         // A sliver of the window waits (RFC 9293 §3.8.6.2.1).
         let sliver = room < self.segment && room < self.limit() - self.nxt;
         if sliver && self.una < self.nxt && self.recover.is_none() {
@@ -170,7 +173,7 @@ impl Connection {
 
     /// Something can be sent: a SYN, data, or a due acknowledgement.
     pub fn has_news(&self) -> bool {
-        self.state == State::New || self.ack_now || self.sendable() > 0
+        self.state == State::New || self.ack_now || self.sendable() > 0 || self.lost().is_some()
     }
 
     /// The delayed acknowledgement is due.
@@ -204,19 +207,20 @@ impl Connection {
             syn.syn = Some((1460, WINDOW_SHIFT));
             return Some((syn, 0, 0));
         }
-        let length = self.sendable();
+        let hole = self.lost();
+        let length = hole.map_or_else(|| self.sendable(), |(_, length)| length);
         if length == 0 && !self.ack_now {
             return None;
         }
         self.ack_now = false;
         self.unacknowledged = 0;
-        let position = if length > 0 {
-            self.nxt
-        } else {
-            self.max.min(self.una + self.window)
+        let position = match hole {
+            Some((position, _)) => position,
+            None if length > 0 => self.nxt,
+            None => self.max.min(self.una + self.window),
         };
         let mut header = self.header(self.sequence(position), ACK, now);
-        if self.speaks_sack && !self.out_of_order.is_empty() {
+        if self.scoreboard.is_some() && !self.out_of_order.is_empty() {
             header.sack = self.blocks();
         }
         if length > 0 {
@@ -226,10 +230,16 @@ impl Connection {
             if let Work::Request(_) = self.work {
                 self.asked.get_or_insert(at);
             }
-            self.counts.retransmitted += u64::from(self.nxt < self.max);
-            self.nxt += length;
-            self.max = self.max.max(self.nxt);
-            self.skip_sacked();
+            self.counts.retransmitted += u64::from(position < self.max);
+            match (&mut self.scoreboard, hole) {
+                (Some(board), Some(_)) => board.send_again(position),
+                (Some(board), None) => board.send(position, position + length),
+                (None, _) => {}
+            }
+            if hole.is_none() {
+                self.nxt += length;
+                self.max = self.max.max(self.nxt);
+            }
         }
         Some((header, position, length))
     }
@@ -260,17 +270,6 @@ impl Connection {
         newest.into_iter().chain(others).take(3).map(wire).collect()
     }
 
-    /// Goes over what the peer has; beyond its newest block nothing is known to be lost.
-    fn skip_sacked(&mut self) {
-        if let Some((_, &end)) = self.sacked.range(..=self.nxt).next_back() {
-            self.nxt = self.nxt.max(end);
-        }
-        let highest = self.sacked.last_key_value().map(|(_, &end)| end);
-        if self.recover.is_some() && highest.is_some_and(|end| self.nxt >= end) {
-            self.nxt = self.max;
-        }
-    }
-
     /// A segment of the peer.
     pub fn receive(&mut self, at: Time, header: &Header, payload: &[u8]) -> Received {
         let mut result = Received::default();
@@ -279,7 +278,7 @@ impl Connection {
                 self.state = State::Open;
                 self.irs = header.seq;
                 self.shift = shift;
-                self.speaks_sack = header.sack_permitted;
+                self.scoreboard = header.sack_permitted.then(Scoreboard::default);
                 self.window = u64::from(header.window);
                 self.progress = at;
                 result.established = true;
@@ -312,12 +311,16 @@ impl Connection {
             return;
         }
         let first = self.sequence(self.una);
-        for &(start, end) in &header.sack {
-            let from = self.una + u64::from(start.wrapping_sub(first));
-            let to = self.una + u64::from(end.wrapping_sub(first));
-            if from < to && to <= self.max {
-                self.insert_sacked(from, to);
+        if let Some(board) = &mut self.scoreboard {
+            for &(start, end) in &header.sack {
+                let from = self.una + u64::from(start.wrapping_sub(first));
+                let to = self.una + u64::from(end.wrapping_sub(first));
+                if from < to && to <= self.max {
+                    board.has(from, to);
+                }
             }
+            board.acknowledge(ack);
+            board.judge();
         }
         if delta > 0 {
             self.una = ack;
@@ -327,44 +330,18 @@ impl Connection {
             if self.recover.is_some_and(|recover| ack >= recover) {
                 self.recover = None;
             }
-            while let Some((&start, &end)) = self.sacked.first_key_value()
-                && start < ack
-            {
-                self.sacked.remove(&start);
-                if end > ack {
-                    self.sacked.insert(ack, end);
-                    break;
-                }
-            }
-            // A partial acknowledgement: the next hole is lost as well.
-            if self.recover.is_some() && !self.sacked.is_empty() {
-                self.nxt = ack;
-                self.skip_sacked();
-            }
         } else if bare && self.una < self.max && window == self.window {
             self.duplicates += 1;
-            if self.duplicates == 3 && self.recover.is_none() {
+            if self.duplicates == 3 && self.recover.is_none() && self.scoreboard.is_none() {
                 self.rewind();
             }
         }
         self.window = window;
     }
 
-    fn insert_sacked(&mut self, mut from: u64, mut to: u64) {
-        while let Some((&start, &end)) = self.sacked.range(..=to).next_back()
-            && end >= from
-        {
-            self.sacked.remove(&start);
-            from = from.min(start);
-            to = to.max(end);
-        }
-        self.sacked.insert(from, to);
-    }
-
     fn rewind(&mut self) {
         self.recover = Some(self.max);
         self.nxt = self.una;
-        self.skip_sacked();
     }
 
     /// Nothing was acknowledged for too long.
@@ -374,9 +351,11 @@ impl Connection {
         match self.state {
             State::SynSent => self.state = State::New,
             _ if self.una < self.max => {
-                self.sacked.clear();
                 self.duplicates = 0;
-                self.rewind();
+                match &mut self.scoreboard {
+                    Some(board) => board.time_out(),
+                    None => self.rewind(),
+                }
             }
             // Perhaps a window update was lost: any segment is answered with the window.
             _ => self.ack_now = true,
