@@ -332,8 +332,13 @@ impl Connection {
             }
         } else if bare && self.una < self.max && window == self.window {
             self.duplicates += 1;
-            if self.duplicates == 3 && self.recover.is_none() && self.scoreboard.is_none() {
-                self.rewind();
+            if self.duplicates == 3 && self.recover.is_none() {
+                match &mut self.scoreboard {
+                    None => self.rewind(),
+                    // A peer that holds nothing out of order has nothing to report.
+                    Some(board) if header.sack.is_empty() => board.lose_oldest(),
+                    Some(_) => {}
+                }
             }
         }
         self.window = window;

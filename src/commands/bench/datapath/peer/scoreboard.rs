@@ -106,6 +106,16 @@ impl Scoreboard {
         }
     }
 
+    /// Three acknowledgements told nothing new, and nothing of what the peer has.
+    pub fn lose_oldest(&mut self) {
+        if let Some(mut oldest) = self.segments.first_entry()
+            && oldest.get().state == State::OnItsWay
+        {
+            oldest.get_mut().state = State::Lost;
+            self.lost += 1;
+        }
+    }
+
     /// Nothing was acknowledged for too long: all is lost, also what the peer had, which it need not have kept (RFC 2018 §8).
     pub fn time_out(&mut self) {
         for segment in self.segments.values_mut() {
@@ -175,6 +185,16 @@ mod tests {
         // 600 and 700 were sent less than three segments before the one that filled the hole.
         board.acknowledge(600);
         assert_eq!(all_lost(&mut board), [600, 700]);
+    }
+
+    #[test]
+    fn a_peer_that_reports_nothing_is_sent_all_from_the_hole_on() {
+        let mut board = board();
+        board.lose_oldest();
+        assert_eq!(all_lost(&mut board), [0]);
+        // It kept nothing: what was sent before the hole was filled is lost.
+        board.acknowledge(100);
+        assert_eq!(all_lost(&mut board), [100, 200, 300, 400, 500]);
     }
 
     #[test]
