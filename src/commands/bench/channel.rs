@@ -36,7 +36,7 @@ const SHARED_DURATION: Duration = Duration::from_millis(400);
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Repetitions of each side; the medians are compared.
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..))]
     repetitions: u32,
     /// Slots of a ring, on both sides.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(64..))]
