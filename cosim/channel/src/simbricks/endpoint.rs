@@ -29,7 +29,8 @@ const ARENA_BYTES: usize = 64 * 1024;
 /// in registers.
 type Failure = Box<ChannelError>;
 
-/// One end of an established channel. Nothing here ever waits.
+/// One end of an established channel. Nothing here waits for the peer; a full
+/// ring is looked at for about a microsecond.
 ///
 /// The rules of time, for an end that is synchronised:
 ///
@@ -474,7 +475,8 @@ impl Endpoint {
     }
 
     /// When the next frame is due and its length. It stays where it is, for
-    /// the caller to take; what only concerns the channel is taken here.
+    /// the caller to take; what only concerns the channel is taken here. The
+    /// ways out are written one by one: joined, promises take 5 % longer.
     #[inline(always)]
     fn next_frame(&mut self) -> Result<Option<(Time, usize)>, Failure> {
         if !self.frames_in {

@@ -17,8 +17,8 @@ use super::wire::{OWNER, TYPE};
 
 /// Longest payload for which a producer looks at other slots than the next.
 const SHORT: usize = 256;
-/// Looks that follow each other, in less than a microsecond: about as long as a
-/// consumer takes for half of a short ring.
+/// Looks that follow each other, in about a microsecond: as long as a consumer
+/// takes for half of a short ring.
 const GLANCES: u32 = 2048;
 
 /// The memory of a ring.
@@ -30,7 +30,7 @@ pub trait Slots {
     /// Where the slot behind the one at `at` is. The first one is at 0, and it
     /// follows the last.
     fn following(&self, at: usize) -> usize;
-    /// Where the slot is that half of the others lie before.
+    /// Where the slot is that lies half a ring behind the one at `at`.
     fn half_way(&self, at: usize) -> usize;
     /// Reads the owner byte of a slot; what its other side wrote before is
     /// visible afterwards (acquire).

@@ -503,6 +503,26 @@ mod tests {
     }
 
     #[test]
+    fn half_a_ring_ahead_is_a_slot_of_the_ring() {
+        let object = anonymous("test", 4096).unwrap();
+        let mapping = Arc::new(Mapping::new(&object, 4096).unwrap());
+        for count in 1..=5 {
+            let place = RingPlace {
+                offset: 64,
+                slot_size: 65,
+                slots: count as u64,
+            };
+            let slots = SharedSlots::new(mapping.clone(), &place).unwrap();
+            let mut at = 0;
+            for _ in 0..count {
+                let ahead = (0..count / 2).fold(at, |at, _| slots.following(at));
+                assert_eq!(slots.half_way(at), ahead);
+                at = slots.following(at);
+            }
+        }
+    }
+
+    #[test]
     fn a_ring_outside_the_object_is_none() {
         let object = anonymous("test", 4096).unwrap();
         let mapping = Arc::new(Mapping::new(&object, 4096).unwrap());
