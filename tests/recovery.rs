@@ -94,16 +94,21 @@ fn answers_to_reads_that_are_lost_are_asked_for_again() {
         ];
         let (lossy, clean) = (run(&place, &lossy), run(&place, &[&model]));
         for nic in ["client-nic", "server-nic"] {
-            match lossy["nics"].get(nic) {
-                // Gates: more read requests for the same bytes.
-                Some(_) => {
-                    let asked = |run: &Value| count(&run["nics"][nic]["pcie"]["mrd_up"]);
-                    assert!(asked(&lossy) > asked(&clean) + 5 * 24, "{nic}");
-                }
-                None => {
-                    let again = |run: &Value| count(&run["counters"][nic]["read_timeouts"]);
-                    assert!(again(&lossy) > 5 && again(&clean) == 0, "{nic}");
-                }
+            let of = |run: &Value, counter: &str| count(&run["counters"][nic][counter]);
+            assert!(of(&lossy, "read_timeouts") > 5, "{nic}");
+            assert!(of(&lossy, "lost_completions") >= of(&lossy, "read_timeouts"));
+            for counter in [
+                "read_timeouts",
+                "late_completions",
+                "lost_completions",
+                "resets",
+            ] {
+                assert_eq!(of(&clean, counter), 0, "{nic}: {counter}");
+            }
+            // Gates: more read requests for the same bytes.
+            if lossy["nics"].get(nic).is_some() {
+                let asked = |run: &Value| count(&run["nics"][nic]["pcie"]["mrd_up"]);
+                assert!(asked(&lossy) > asked(&clean) + 5 * 24, "{nic}");
             }
         }
     }

@@ -47,7 +47,6 @@ fn send(
                 ts_ecr: summary.ts_ecr,
                 ts_present: summary.ts_present,
                 sack: summary.sack,
-                sack_present: summary.sack_present,
                 ce: summary.ce,
                 payload_offset: summary.payload_offset,
                 payload_len: summary.payload_len,

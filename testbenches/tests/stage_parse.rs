@@ -37,7 +37,8 @@ struct Fast {
     flags: u8,
     window: u16,
     timestamps: Option<(u32, u32)>,
-    sack: Option<(u32, u32)>,
+    /// Up to three blocks.
+    sack: Vec<(u32, u32)>,
     ce: bool,
     payload_offset: u8,
     payload_len: u16,
@@ -51,10 +52,10 @@ fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from(be16(bytes, at)) << 16 | u32::from(be16(bytes, at + 2))
 }
 
-/// Timestamps and first SACK block of well-formed options that the fast path knows.
+/// Timestamps and SACK blocks of well-formed options that the fast path knows.
 #[allow(clippy::type_complexity)]
-fn read_options(mut options: &[u8]) -> Option<(Option<(u32, u32)>, Option<(u32, u32)>)> {
-    let (mut found, mut block) = (None, None);
+fn read_options(mut options: &[u8]) -> Option<(Option<(u32, u32)>, Vec<(u32, u32)>)> {
+    let (mut found, mut blocks) = (None, Vec::new());
     while let Some(&kind) = options.first() {
         let length = match kind {
             0 => break,
@@ -64,13 +65,16 @@ fn read_options(mut options: &[u8]) -> Option<(Option<(u32, u32)>, Option<(u32, 
         let option = options.get(..length)?;
         match (kind, length) {
             (1, _) => {}
-            (5, 10 | 18 | 26 | 34) => block = Some((be32(option, 2), be32(option, 6))),
+            (5, 10 | 18 | 26 | 34) => {
+                let block = |block: &[u8]| (be32(block, 0), be32(block, 4));
+                blocks = option[2..].chunks(8).take(3).map(block).collect();
+            }
             (8, 10) if found.is_none() => found = Some((be32(option, 2), be32(option, 6))),
             _ => return None,
         }
         options = &options[length..];
     }
-    Some((found, block))
+    Some((found, blocks))
 }
 
 fn judge(frame: &[u8]) -> Judgement {
@@ -164,8 +168,13 @@ fn judgement_of(summary: &Record) -> Judgement {
             window: field("window") as u16,
             timestamps: (field("ts_present") == 1)
                 .then(|| (field("ts_val") as u32, field("ts_ecr") as u32)),
-            sack: (field("sack_present") == 1)
-                .then(|| (field("sack.left") as u32, field("sack.right") as u32)),
+            sack: ["first", "second", "third"][..field("sack.count") as usize]
+                .iter()
+                .map(|block| {
+                    let edge = |edge| field(&format!("sack.{block}.{edge}")) as u32;
+                    (edge("left"), edge("right"))
+                })
+                .collect(),
             ce: field("ce") == 1,
             payload_offset: field("payload_offset") as u8,
             payload_len: field("payload_len") as u16,

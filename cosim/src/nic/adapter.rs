@@ -141,6 +141,14 @@ pub struct RtlNic {
 }
 
 impl RtlNic {
+    /// The [`Counter`]s of what went wrong.
+    pub const FAULTS: [&str; 4] = [
+        "read_timeouts",
+        "late_completions",
+        "lost_completions",
+        "resets",
+    ];
+
     /// A NIC before its first clock edge, around a model of `library`.
     ///
     /// # Errors

@@ -70,7 +70,7 @@ pub struct SackBlock {
     pub right: Bits<32>,
 }
 
-/// The SACK option of a segment to transmit: as many blocks as fit beside timestamps.
+/// The SACK option of a segment: as many blocks as fit beside timestamps.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Sack {
     /// Blocks, 0 to 3; without one there is no option.
@@ -114,10 +114,8 @@ pub struct Summary {
     pub ts_ecr: Bits<32>,
     /// The segment carries a timestamps option.
     pub ts_present: Bit,
-    /// First block of the SACK option. The others repeat what earlier segments said.
-    pub sack: SackBlock,
-    /// The segment carries a SACK option.
-    pub sack_present: Bit,
+    /// SACK option of the segment. A fourth block is not kept.
+    pub sack: Sack,
     /// The IP header is marked Congestion Experienced (low two TOS bits = 3).
     pub ce: Bit,
     /// Byte offset of the payload in the frame.
@@ -174,10 +172,10 @@ pub struct Event {
     pub ts_ecr: Bits<32>,
     /// RX: a timestamps option is present.
     pub ts_present: Bit,
-    /// RX: first block of the SACK option.
-    pub sack: SackBlock,
-    /// RX: a SACK option is present.
-    pub sack_present: Bit,
+    /// RX: SACK option.
+    pub sack: Sack,
+    /// RX: only a block of the SACK option, the first here. Made by the protocol stage.
+    pub report: Bit,
     /// RX: Congestion Experienced.
     pub ce: Bit,
     /// RX: byte offset of the payload in the frame.

@@ -1,7 +1,7 @@
 //! Received frames judged, frames to transmit built: the rules of the parser and of the
 //! assembler in `docs/data-path.md`, in software.
 
-use crate::reference::{Received, SackBlock, SeqNumber, Transmission, flags};
+use crate::reference::{MAX_SACK_BLOCKS, Received, SackBlock, SeqNumber, Transmission, flags};
 use hallux_toe::interface::Drop;
 
 /// Ethernet II header.
@@ -156,8 +156,8 @@ pub(super) fn judge(frame: &[u8], mac: [u8; 6]) -> Verdict {
 struct Options {
     /// TSval and TSecr.
     timestamps: Option<(u32, u32)>,
-    /// The first block of the last SACK option.
-    sack: Option<SackBlock>,
+    /// The blocks of the last SACK option, without a fourth.
+    sack: [Option<SackBlock>; MAX_SACK_BLOCKS],
 }
 
 /// Walks the options: `None` if one is unknown or malformed.
@@ -182,9 +182,12 @@ fn options(mut bytes: &[u8]) -> Option<Options> {
                 found.timestamps = Some((u32_at(bytes, 2), u32_at(bytes, 6)));
             }
             (5, 10 | 18 | 26 | 34) => {
-                found.sack = Some(SackBlock {
-                    left: SeqNumber(u32_at(bytes, 2)),
-                    right: SeqNumber(u32_at(bytes, 6)),
+                let blocks = (length - 2) / BLOCK;
+                found.sack = std::array::from_fn(|n| {
+                    (n < blocks).then(|| SackBlock {
+                        left: SeqNumber(u32_at(bytes, 2 + n * BLOCK)),
+                        right: SeqNumber(u32_at(bytes, 6 + n * BLOCK)),
+                    })
                 });
             }
             _ => return None,
@@ -378,7 +381,8 @@ mod tests {
                 let Verdict::Fast { segment, .. } = judge(&frame, MAC) else {
                     panic!("not fast")
                 };
-                assert_eq!(segment.sack, Some(block(0)));
+                let expected = |n: usize| (n < count).then(|| block(100 * n as u32));
+                assert_eq!(segment.sack, std::array::from_fn(expected));
                 assert_eq!(segment.timestamps.is_some(), ts_on);
             }
         }
@@ -421,7 +425,7 @@ mod tests {
         };
         let found = Options {
             timestamps: Some((3, 4)),
-            sack: Some(block),
+            sack: [Some(block), None, None],
         };
         assert_eq!(options(&padded), Some(found));
         assert_eq!(options(&[&stamps[..], &stamps].concat()), None);

@@ -16,6 +16,7 @@
 mod egress;
 mod flow_table;
 mod frame;
+mod reads;
 mod registers;
 mod rings;
 
@@ -29,13 +30,14 @@ use flow_table::FlowTable;
 use frame::{Addresses, Key, Verdict};
 use hallux_channel::{
     Component, ComponentError, Counter, InterruptKind, Io, LineRate, Message, PortSpec,
-    Probability, Protocol, Random, Seed, Time,
+    Probability, Protocol, Seed, Time,
 };
 use hallux_cosim::nic::mac::MacParameters;
 use hallux_toe::interface::{
     self, COUNTERS, Descriptor, Drop, KEEPS_WINDOW, Opcode, OpenWords, Record, RecordKind,
     SLOW_SLOT_BYTES, Status,
 };
+use reads::{Fetch, Reads, Unanswered};
 use registers::Registers;
 use rings::{Context, Request};
 use std::any::Any;
@@ -110,39 +112,6 @@ impl Default for BehaviouralConfig {
     }
 }
 
-/// What a read of host memory is for.
-#[derive(Debug)]
-enum Fetch {
-    /// Descriptors of a context.
-    Descriptors { context: usize, count: u32 },
-    /// A piece of a frame in the egress queue.
-    Payload { frame: u64, offset: usize },
-}
-
-/// A read that is not answered yet.
-#[derive(Debug)]
-struct Asked {
-    purpose: Fetch,
-    addr: u64,
-    len: u16,
-    times: u32,
-}
-
-/// How often a read is asked again.
-const RETRIES: u32 = 3;
-
-/// The host does not answer.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the host does not answer the read of {len} bytes at {addr:#x}, asked {times} times; does the \
-     host still run, and is the address mapped?"
-)]
-struct Unanswered {
-    addr: u64,
-    len: u16,
-    times: u32,
-}
-
 /// The behavioural NIC; ports `pcie` and `eth`.
 #[derive(Debug)]
 pub struct BehaviouralNic {
@@ -162,12 +131,8 @@ pub struct BehaviouralNic {
     /// When the youngest of each flow is due.
     due: BTreeMap<u16, Time>,
     egress: Egress,
-    fetches: BTreeMap<u64, Asked>,
-    /// When reads were asked, the oldest first; answered ones may be among them.
-    asked: VecDeque<(Time, u64)>,
-    losses: Random,
-    read_timeouts: u64,
-    next_fetch: u64,
+    reads: Reads,
+    resets: u64,
     slow_frames: u64,
     /// Interrupts that wait: until when, and of which context.
     moderated: BTreeSet<(Time, usize)>,
@@ -197,13 +162,8 @@ impl BehaviouralNic {
             debts: VecDeque::new(),
             due: BTreeMap::new(),
             egress: Egress::new(config.rate),
-            fetches: BTreeMap::new(),
-            asked: VecDeque::new(),
-            losses: config
-                .seed
-                .stream(&format!("nic/{}/lost-completions", config.name)),
-            read_timeouts: 0,
-            next_fetch: 0,
+            reads: Reads::new(&config),
+            resets: 0,
             slow_frames: 0,
             moderated: BTreeSet::new(),
             msix_disabled: false,
@@ -224,14 +184,13 @@ impl BehaviouralNic {
     /// Everything is as after power-up, but for what has been counted and the frame on the wire.
     /// Reads go on with new numbers: answers to those from before find nothing.
     fn reset(&mut self) {
-        let config = self.config.clone();
-        let mut fresh = Self::new(config);
-        fresh.next_fetch = self.next_fetch;
+        let mut fresh = Self::new(self.config.clone());
         fresh.msix_disabled = self.msix_disabled;
         fresh.counters = self.counters;
-        fresh.losses = self.losses.clone();
-        fresh.read_timeouts = self.read_timeouts;
+        fresh.resets = self.resets + 1;
         fresh.egress = self.egress.reset();
+        self.reads.forget();
+        std::mem::swap(&mut fresh.reads, &mut self.reads);
         *self = fresh;
     }
 
@@ -256,60 +215,16 @@ impl BehaviouralNic {
     }
 
     fn read(&mut self, now: Time, addr: u64, len: usize, purpose: Fetch, io: &mut Io<'_>) {
-        let read = Asked {
-            purpose,
-            addr,
-            len: len as u16,
-            times: 0,
-        };
-        self.ask(now, read, io);
-    }
-
-    /// Asks for a read, under a number of its own each time.
-    fn ask(&mut self, now: Time, mut read: Asked, io: &mut Io<'_>) {
-        self.next_fetch += 1;
-        read.times += 1;
-        let message = Message::DmaRead {
-            req_id: self.next_fetch,
-            addr: read.addr,
-            len: read.len,
-        };
-        self.fetches.insert(self.next_fetch, read);
-        self.asked.push_back((now, self.next_fetch));
+        let message = self.reads.ask(now, addr, len, purpose);
         self.to_host(now, message, io);
-    }
-
-    /// When the read that was asked first has waited long enough; [`Time::NEVER`] without one.
-    fn next_timeout(&self) -> Time {
-        let first = self.asked.front();
-        first.map_or(Time::NEVER, |(at, _)| *at + self.config.completion_timeout)
     }
 
     /// Asks again for what was asked first.
     fn ask_again(&mut self, now: Time, io: &mut Io<'_>) -> Result<(), Unanswered> {
-        let Some((_, number)) = self.asked.pop_front() else {
-            return Ok(());
-        };
-        if let Some(read) = self.fetches.remove(&number) {
-            if read.times > RETRIES {
-                let Asked {
-                    addr, len, times, ..
-                } = read;
-                return Err(Unanswered { addr, len, times });
-            }
-            self.read_timeouts += 1;
-            self.ask(now, read, io);
+        if let Some(message) = self.reads.again(now)? {
+            self.to_host(now, message, io);
         }
-        self.forget_answered();
         Ok(())
-    }
-
-    fn forget_answered(&mut self) {
-        while let Some((_, number)) = self.asked.front()
-            && !self.fetches.contains_key(number)
-        {
-            self.asked.pop_front();
-        }
     }
 
     /// Does what a context's rings ask for.
@@ -384,7 +299,7 @@ impl BehaviouralNic {
                 len,
             } => {
                 let drained =
-                    self.ready.is_empty() && self.egress.is_empty() && self.fetches.is_empty();
+                    self.ready.is_empty() && self.egress.is_empty() && self.reads.is_empty();
                 let data = self.registers.read(bar, offset, len, now, drained);
                 self.to_host(
                     now,
@@ -395,22 +310,15 @@ impl BehaviouralNic {
                     io,
                 );
             }
-            Message::DmaReadCompletion { .. }
-                if !self.config.lost_completions.is_zero()
-                    && self.losses.chance(self.config.lost_completions) => {}
-            Message::DmaReadCompletion { req_id, data } => {
-                let read = self.fetches.remove(&req_id);
-                self.forget_answered();
-                match read.map(|read| read.purpose) {
-                    Some(Fetch::Descriptors { context, count }) => {
-                        self.descriptors(now, context, count, &data, io)
-                    }
-                    Some(Fetch::Payload { frame, offset }) => {
-                        self.egress.fill(frame, offset, &data);
-                    }
-                    None => {}
+            Message::DmaReadCompletion { req_id, data } => match self.reads.answered(req_id) {
+                Some(Fetch::Descriptors { context, count }) => {
+                    self.descriptors(now, context, count, &data, io)
                 }
-            }
+                Some(Fetch::Payload { frame, offset }) => {
+                    self.egress.fill(frame, offset, &data);
+                }
+                None => {}
+            },
             Message::DeviceControl { flags } => {
                 self.msix_disabled = flags & Message::MSIX_ENABLED == 0
             }
@@ -761,7 +669,7 @@ impl Component for BehaviouralNic {
         self.next_grant()
             .min(self.next_reminder())
             .min(self.next_interrupt())
-            .min(self.next_timeout())
+            .min(self.reads.next_timeout())
     }
 
     fn advance(&mut self, horizon: Time, io: &mut Io<'_>) -> Result<(), ComponentError> {
@@ -777,7 +685,7 @@ impl Component for BehaviouralNic {
                 if let Some((at, context)) = self.moderated.pop_first() {
                     self.interrupt(at, context, io);
                 }
-            } else if next < horizon && next == self.next_timeout() {
+            } else if next < horizon && next == self.reads.next_timeout() {
                 self.ask_again(next, io)
                     .map_err(|error| ComponentError::new(&self.config.name, next, error))?;
             } else if next < horizon && next == self.next_reminder() {
@@ -797,7 +705,7 @@ impl Component for BehaviouralNic {
     fn waiting_for(&self) -> String {
         format!(
             "{} reads of host memory, {} frames to send, {} flows to grant",
-            self.fetches.len(),
+            self.reads.len(),
             self.egress.len(),
             self.ready.len()
         )
@@ -808,7 +716,8 @@ impl Component for BehaviouralNic {
             .iter()
             .zip(self.counters)
             .map(|(name, value)| Counter::new(name, value))
-            .chain([Counter::new("read_timeouts", self.read_timeouts)])
+            .chain(self.reads.counters())
+            .chain([Counter::new("resets", self.resets)])
             .collect()
     }
 

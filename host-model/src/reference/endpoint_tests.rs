@@ -148,7 +148,7 @@ impl Endpoint {
                 flags: t.flags,
                 window: t.window,
                 timestamps: t.ts_on.then_some((ts_val, t.ts_ecr)),
-                sack: t.sack[0],
+                sack: t.sack,
                 congestion_experienced: false,
                 payload_len: t.length,
             },

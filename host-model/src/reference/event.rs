@@ -50,9 +50,8 @@ pub struct Received {
     pub window: u16,
     /// TSval and TSecr of the timestamps option.
     pub timestamps: Option<(u32, u32)>,
-    /// First block of the SACK option. The others repeat what earlier segments said
-    /// (RFC 2018 §4).
-    pub sack: Option<SackBlock>,
+    /// Blocks of the SACK option, without a fourth.
+    pub sack: [Option<SackBlock>; MAX_SACK_BLOCKS],
     /// The IP header is marked Congestion Experienced.
     pub congestion_experienced: bool,
     /// Payload bytes, below 2¹⁴.
@@ -68,7 +67,7 @@ pub struct SackBlock {
     pub right: SeqNumber,
 }
 
-/// Most blocks that a segment reports: they fit beside timestamps.
+/// Most blocks of a SACK option that count: they fit beside timestamps.
 pub const MAX_SACK_BLOCKS: usize = 3;
 
 /// A state command with its operands.

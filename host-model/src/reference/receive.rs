@@ -161,7 +161,13 @@ fn acknowledged(
             next.tx_avail -= skipped;
         }
     }
-    let reports = segment.sack.is_some_and(|block| next.report(block));
+    // What earlier segments reported (RFC 2018 §4), some of which may have been lost, comes before
+    // what is new.
+    let [first, second, third] = segment.sack;
+    for block in [third, second].into_iter().flatten() {
+        next.report(block);
+    }
+    let reports = first.is_some_and(|block| next.report(block));
     if ack == AckKind::Duplicate
         && next.snd_max != next.snd_una
         && segment.payload_len == 0

@@ -77,7 +77,7 @@ fn segment(seq: i32, len: u16, ack: i32) -> Received {
         flags: flags::ACK,
         window: 60_000,
         timestamps: Some((80, 0)),
-        sack: None,
+        sack: [None; MAX_SACK_BLOCKS],
         congestion_experienced: false,
         payload_len: len,
     }

@@ -53,6 +53,14 @@ fn sending(segments: u32) -> State {
     state
 }
 
+/// A block from segment `left` to segment `right`.
+fn block(left: u32, right: u32) -> SackBlock {
+    SackBlock {
+        left: SeqNumber(ISS + left * MSS),
+        right: SeqNumber(ISS + right * MSS),
+    }
+}
+
 /// The peer acknowledges `ack` segments and reports those from `left` to `right`.
 fn report(ack: u32, left: u32, right: u32) -> Received {
     Received {
@@ -60,10 +68,7 @@ fn report(ack: u32, left: u32, right: u32) -> Received {
         ack: SeqNumber(ISS + ack * MSS),
         flags: flags::ACK,
         window: 60_000,
-        sack: Some(SackBlock {
-            left: SeqNumber(ISS + left * MSS),
-            right: SeqNumber(ISS + right * MSS),
-        }),
+        sack: [Some(block(left, right)), None, None],
         ..Received::default()
     }
 }
@@ -153,7 +158,7 @@ fn the_third_duplicate_sends_the_holes_and_then_new_data() {
     receive(
         &mut s,
         Received {
-            sack: None,
+            sack: [None; MAX_SACK_BLOCKS],
             ..report(9, 0, 0)
         },
     );
@@ -161,7 +166,7 @@ fn the_third_duplicate_sends_the_holes_and_then_new_data() {
     receive(
         &mut s,
         Received {
-            sack: None,
+            sack: [None; MAX_SACK_BLOCKS],
             ..report(10, 0, 0)
         },
     );
@@ -203,7 +208,7 @@ fn without_reports_everything_is_sent_again() {
         receive(
             &mut s,
             Received {
-                sack: None,
+                sack: [None; MAX_SACK_BLOCKS],
                 ..report(0, 0, 0)
             },
         );
@@ -233,10 +238,14 @@ fn impossible_reports_are_ignored() {
     let mut s = sending(6);
     let before = s;
     let block = |left: u32, right: u32| Received {
-        sack: Some(SackBlock {
-            left: SeqNumber(left),
-            right: SeqNumber(right),
-        }),
+        sack: [
+            Some(SackBlock {
+                left: SeqNumber(left),
+                right: SeqNumber(right),
+            }),
+            None,
+            None,
+        ],
         ..report(0, 0, 0)
     };
     let end = ISS + 6 * MSS;
@@ -269,4 +278,46 @@ fn reports_are_joined_and_a_fifth_is_not_remembered() {
     receive(&mut s, report(1, 3, 8));
     let joined = s.sacked().map(|i| ((i.start.0 - ISS) / MSS, i.len / MSS));
     assert_eq!(joined.collect::<Vec<_>>(), [(2, 7), (11, 1)]);
+}
+
+/// What acknowledgements that were lost had reported.
+#[test]
+fn repeated_blocks_make_up_for_lost_acknowledgements() {
+    let mut s = sending(10);
+    // The first, the fourth and the sixth are lost, and the acknowledgements of the second to
+    // the seventh as well.
+    let repeats = Received {
+        sack: [Some(block(6, 8)), Some(block(4, 5)), Some(block(1, 3))],
+        ..report(0, 0, 0)
+    };
+    receive(&mut s, repeats);
+    let known: Vec<_> = s
+        .sacked()
+        .map(|i| ((i.start.0 - ISS) / MSS, i.len / MSS))
+        .collect();
+    assert_eq!(known, [(1, 2), (4, 1), (6, 2)]);
+    receive(&mut s, repeats);
+    receive(&mut s, repeats);
+    // A grant more for each interval that is passed.
+    assert_eq!(sent(&mut s, 5), [0, 3, 5]);
+}
+
+/// A block about what was received twice comes first (RFC 2883); it says nothing of holes.
+#[test]
+fn a_recovery_begins_with_what_lies_behind_a_duplicate_block() {
+    let mut s = sending(10);
+    let acknowledges = Received {
+        sack: [None; MAX_SACK_BLOCKS],
+        ..report(2, 0, 0)
+    };
+    receive(&mut s, acknowledges);
+    for _ in 0..3 {
+        let duplicate = Received {
+            sack: [Some(block(0, 1)), Some(block(4, 6)), None],
+            ..report(2, 0, 0)
+        };
+        receive(&mut s, duplicate);
+    }
+    assert!(s.sack_recovery);
+    assert_eq!(sent(&mut s, 2), [2, 3]);
 }

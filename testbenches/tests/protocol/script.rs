@@ -3,7 +3,8 @@
 use crate::channel::narrow;
 use hallux_hdl::prelude::{Bits, bits};
 use hallux_host::reference::{
-    Command, Connections, Event, Open, Outcome, Received, SackBlock, SeqNumber, State, flags,
+    Command, Connections, Event, MAX_SACK_BLOCKS, Open, Outcome, Received, SackBlock, SeqNumber,
+    State, flags,
 };
 use hallux_toe::channels::{self, CLASS_DROP, CLASS_FAST, CLASS_SLOW};
 use hallux_toe::channels::{KIND_CMD, KIND_HC, KIND_RX, KIND_TX};
@@ -87,8 +88,7 @@ impl Item {
                     ts_val: narrow(ts_val),
                     ts_ecr: narrow(ts_ecr),
                     ts_present: r.timestamps.is_some(),
-                    sack: r.sack.map(block).unwrap_or_default(),
-                    sack_present: r.sack.is_some(),
+                    sack: option(&r.sack),
                     ce: r.congestion_experienced,
                     payload_offset: narrow(PAYLOAD_OFFSET),
                     payload_len: narrow(r.payload_len),
@@ -180,6 +180,16 @@ impl Item {
 }
 
 /// A block of the SACK option in the fields of the channel.
+/// A SACK option as the channels carry it.
+fn option(blocks: &[Option<SackBlock>; MAX_SACK_BLOCKS]) -> channels::Sack {
+    channels::Sack {
+        count: narrow(blocks.iter().flatten().count() as u64),
+        first: blocks[0].map(block).unwrap_or_default(),
+        second: blocks[1].map(block).unwrap_or_default(),
+        third: blocks[2].map(block).unwrap_or_default(),
+    }
+}
+
 fn block(block: SackBlock) -> channels::SackBlock {
     channels::SackBlock {
         left: narrow(block.left.0),
@@ -220,12 +230,7 @@ fn channel_outcome(
         o.ts_on = t.ts_on;
         o.ts_offset = narrow(t.ts_offset);
         o.ts_ecr = narrow(t.ts_ecr);
-        o.sack = channels::Sack {
-            count: narrow(t.sack.iter().flatten().count() as u64),
-            first: t.sack[0].map(block).unwrap_or_default(),
-            second: t.sack[1].map(block).unwrap_or_default(),
-            third: t.sack[2].map(block).unwrap_or_default(),
-        };
+        o.sack = option(&t.sack);
         o.length = narrow(t.length);
         if t.length > 0 {
             o.tx_pos = narrow(t.tx_pos.0);
@@ -324,6 +329,7 @@ pub fn coverage(
         let (before, after) = (old.sacked().count(), new.sacked().count());
         let bytes = |s: &State| s.sacked().map(|sacked| u64::from(sacked.len)).sum::<u64>();
         count("first report", before == 0 && after > 0);
+        count("three reports at once", before == 0 && after == 3);
         count("fourth report", before == 3 && after == 4);
         count(
             "reports joined",
@@ -621,12 +627,24 @@ impl Generator {
             flags: flags::ACK,
             window: if self.one_in(6) { u16::MAX } else { window },
             timestamps: Some((s.ts_recent, s.ts_offset)),
-            sack: (!self.one_in(8)).then_some(SackBlock {
-                left,
-                right: left + length,
-            }),
+            sack: if self.one_in(8) {
+                [None; MAX_SACK_BLOCKS]
+            } else {
+                let right = left + length;
+                self.repeating(s, SackBlock { left, right })
+            },
             ..Received::default()
         }
+    }
+
+    /// The block, and often others: what was reported before, or was lost with its
+    /// acknowledgement.
+    fn repeating(&mut self, s: &State, first: SackBlock) -> [Option<SackBlock>; MAX_SACK_BLOCKS] {
+        let mut blocks = [Some(first), None, None];
+        for n in 1..1 + self.below(3) as usize {
+            blocks[n] = self.report(s, s.snd_una.0).or(blocks[n - 1]);
+        }
+        blocks
     }
 
     fn segment(&mut self, s: &State) -> Received {
@@ -692,7 +710,10 @@ impl Generator {
             Some((self.near(&[s.ts_recent, s.ts_recent.wrapping_add(1)]), tick))
         };
         Received {
-            sack: self.report(s, ack),
+            sack: match self.report(s, ack) {
+                Some(first) => self.repeating(s, first),
+                None => [None; MAX_SACK_BLOCKS],
+            },
             seq: SeqNumber(seq),
             ack: SeqNumber(ack),
             flags: octet,

@@ -20,7 +20,7 @@
 //!   came behind it is added to what came before.
 //! * What `m` shows stands: neither it nor the head of the queue, which follows it, is added to.
 
-use crate::channels::{CLASS_FAST, Event, KIND_HC, SackBlock};
+use crate::channels::{CLASS_FAST, Event, KIND_HC, Sack};
 use hallux_hdl::prelude::*;
 
 /// log2 of a bump from which on nothing is added: two that are smaller have a sum.
@@ -224,8 +224,8 @@ impl Logic for Coalesce {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
-            sack: SackBlock::default(),
-            sack_present: false,
+            sack: Sack::default(),
+            report: false,
             ce: false,
             payload_offset: bits::<8>(0),
             payload_len: bits::<14>(0),

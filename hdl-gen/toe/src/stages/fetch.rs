@@ -31,8 +31,8 @@
 //! word a cycle.
 
 use crate::channels::{
-    CLASS_FAST, CLASS_SLOW, Completion, ContextWrite, Event, KIND_HC, RECORD_BITS, SackBlock,
-    UP_READ, UP_WRITE, Up,
+    CLASS_FAST, CLASS_SLOW, Completion, ContextWrite, Event, KIND_HC, RECORD_BITS, Sack, UP_READ,
+    UP_WRITE, Up,
 };
 use crate::interface::{DESCRIPTOR_SEND_FRAME, DESCRIPTOR_UPDATE, context};
 use crate::stages::cut::ring_mask;
@@ -628,8 +628,8 @@ impl<const N: usize> Logic for Fetch<N> {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
-            sack: SackBlock::default(),
-            sack_present: false,
+            sack: Sack::default(),
+            report: false,
             ce: false,
             payload_offset: bits::<8>(0),
             payload_len: bits::<14>(0),

@@ -29,6 +29,8 @@
 //!   event of its flow that has not reached the memory: in *relate* (the shortcut's result),
 //!   *judge*, *measure* (carried along), *settle* (exact), *survey* (being written). One
 //!   that was written while the event was reading is caught in *read* (contract O6).
+//! * **A segment with several SACK blocks** is an event for each of them, of which only the last,
+//!   the segment itself, has an outcome: see [`reports`].
 //! * Initiation interval on one flow by `SameFlow`: `Forward1` 1, `Forward2` 2 (the result of
 //!   *relate* is not forwarded, only that of the registers behind it), `Lock` 8 (nothing is
 //!   forwarded; an event enters when no other of its flow is between *read* and *survey*).
@@ -49,6 +51,7 @@ pub mod intervals;
 pub mod outcome;
 pub mod recurrence;
 pub mod relations;
+pub mod reports;
 pub mod scoreboard;
 pub mod settled;
 pub mod verdict;
@@ -66,6 +69,7 @@ use intervals::{Held, Slots, Spans, spans};
 use outcome::{Draft, Survey, announce, draft, survey};
 use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
+use reports::{last_block, reports_several, without_last_block};
 use scoreboard::{View, current, view, without_reports, without_sack};
 use settled::{Settled, settle};
 use verdict::{Verdict, judge};
@@ -508,10 +512,19 @@ impl Logic for Protocol {
                     self.settled_valid.q.val(),
                 );
         }
-        self.held_valid.d.next = offered & waits;
-        if offered & waits & !self.held_valid.q.val() {
+        // A segment that reports several blocks goes in block by block, the oldest first, and with
+        // the last of them it goes in itself.
+        let mut several: Bit = false;
+        if reported > 0 {
+            several = reports_several(event);
+        }
+        self.held_valid.d.next = offered & (waits | several);
+        if offered & several & !waits {
+            self.held.d.next = without_last_block(event);
+        } else if offered & waits & !self.held_valid.q.val() {
             self.held.d.next = event;
         }
+        let enters = if several { last_block(event) } else { event };
 
         // Read. What stays is read again, so that the answer is as fresh as the memory.
         let mut read_address = if stays { reading.flow } else { event.flow };
@@ -524,7 +537,7 @@ impl Logic for Protocol {
         if !stays {
             self.read_valid.d.next = offered & !waits;
             if offered & !waits {
-                self.read.d.next = event;
+                self.read.d.next = enters;
             }
         }
 
@@ -898,7 +911,7 @@ impl Logic for Protocol {
         }
 
         // The outcome.
-        self.outcome_valid.d.next = self.drafted_valid.q.val();
+        self.outcome_valid.d.next = self.drafted_valid.q.val() & !drafted.silent;
         if self.drafted_valid.q.val() {
             self.outcome.d.next = announced.outcome;
             self.stale.d.next = drafted.stale;

@@ -33,7 +33,7 @@
 //! cycle, 2 if a copy has to make place. A read is compared with all copies in one cycle and goes
 //! its way in the next; it takes 1 cycle if nothing is kept.
 
-use crate::channels::{CLASS_FAST, Completion, Event, KIND_HC, Mmio, RECORD_BITS, SackBlock, Up};
+use crate::channels::{CLASS_FAST, Completion, Event, KIND_HC, Mmio, RECORD_BITS, Sack, Up};
 use crate::interface::{push, register};
 use hallux_hdl::prelude::*;
 
@@ -293,8 +293,8 @@ impl<const N: usize> Logic for Push<N> {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
-            sack: SackBlock::default(),
-            sack_present: false,
+            sack: Sack::default(),
+            report: false,
             ce: false,
             payload_offset: bits::<8>(0),
             payload_len: bits::<14>(0),

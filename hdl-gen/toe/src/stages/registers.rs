@@ -31,7 +31,7 @@ mod counters;
 mod map;
 
 use crate::channels::{
-    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, RECORD_BITS, SackBlock,
+    Connection, ConnectionWrite, ContextWrite, Event, KIND_CMD, Mmio, RECORD_BITS, Sack,
     TableEntry, TableWrite, UP_COMPLETION, Up,
 };
 use crate::interface::{
@@ -487,8 +487,8 @@ impl Logic for Registers {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
-            sack: SackBlock::default(),
-            sack_present: false,
+            sack: Sack::default(),
+            report: false,
             ce: false,
             payload_offset: bits::<8>(0),
             payload_len: bits::<14>(0),

@@ -1,7 +1,7 @@
 //! What the parser reads from the headers of a frame, and its judgement.
 
 use super::options::{Kinds, OptionWalk, walk_accepts};
-use crate::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW, SackBlock, Summary};
+use crate::channels::{CLASS_DROP, CLASS_FAST, CLASS_SLOW, Sack, Summary};
 use crate::interface::Drop;
 use crate::stages::octets::{network16, network32, network48};
 use hallux_hdl::prelude::*;
@@ -173,8 +173,7 @@ pub fn decode(arrival: Arrival, mac: Bits<48>) -> Frame {
             ts_val: bits::<32>(0),
             ts_ecr: bits::<32>(0),
             ts_present: false,
-            sack: SackBlock::default(),
-            sack_present: false,
+            sack: Sack::default(),
             ce: head.get_bits::<2>(8 * (IP + 1)) == bits::<2>(3),
             payload_offset: tcp_header.get_bits::<8>(0) + bits::<8>(TCP as u64),
             payload_len: (total - plain_headers).get_bits::<14>(0),
@@ -210,7 +209,6 @@ pub fn judge(frame: Frame, walk: OptionWalk, header_good: Bit, segment_good: Bit
     judged.summary.ts_present = walk.ts_present;
     judged.summary.ts_val = walk.ts_val;
     judged.summary.ts_ecr = walk.ts_ecr;
-    judged.summary.sack_present = walk.sack_present;
     judged.summary.sack = walk.sack;
     judged
 }

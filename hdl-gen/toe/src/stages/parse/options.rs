@@ -10,7 +10,7 @@
 //! step before. An option that the fast path does not know passes nothing on, and the
 //! walk never becomes complete: the frame goes to the control plane.
 
-use crate::channels::SackBlock;
+use crate::channels::{Sack, SackBlock};
 use crate::stages::octets::network32;
 use hallux_hdl::prelude::*;
 
@@ -71,10 +71,12 @@ pub struct OptionWalk {
     pub ts_val: Bits<32>,
     /// TSecr.
     pub ts_ecr: Bits<32>,
-    /// A SACK option was found.
-    pub sack_present: Bit,
-    /// The first block of the last one.
-    pub sack: SackBlock,
+    /// The last SACK option, up to three blocks of it; no blocks if there is none.
+    pub sack: Sack,
+    /// Bit i: its second block lies where it would if the option started at byte i.
+    pub second_at: Bits<8>,
+    /// Likewise, its third.
+    pub third_at: Bits<8>,
 }
 
 /// Bytes that tell the kinds of eight: the last one's length lies behind them.
@@ -129,8 +131,9 @@ pub fn start_walk(bytes: Bits<320>, words: Bits<4>, kinds: Kinds) -> OptionWalk 
         ts_repeated: false,
         ts_val: bits::<32>(0),
         ts_ecr: bits::<32>(0),
-        sack_present: false,
-        sack: SackBlock::default(),
+        sack: Sack::default(),
+        second_at: bits::<8>(0),
+        third_at: bits::<8>(0),
     }
 }
 
@@ -194,27 +197,43 @@ fn walk_step(walk: OptionWalk) -> OptionWalk {
         | (bit_cast::<34, 8>(here & kinds.three_blocks) << 18)
         | (bit_cast::<34, 8>(here & kinds.four_blocks) << 26);
 
-    // The words of the option that starts here, if it is one of the two.
+    // The words of the option that starts here, if it is one of the two. The further blocks of
+    // a SACK option lie a step each behind its first: at the same place of the next bytes.
     let sacks = here & kinds.sack;
+    let blocks = sacks | walk.second_at | walk.third_at;
     let stamps = here & kinds.timestamps;
-    let mut sack = SackBlock::default();
+    let mut block = SackBlock::default();
     let mut ts_val = bits::<32>(0);
     let mut ts_ecr = bits::<32>(0);
     for i in 0..8 {
         let first = network32(walk.bytes.get_bits::<32>(8 * i + 16));
         let second = network32(walk.bytes.get_bits::<32>(8 * i + 48));
-        if sacks.get_bit(i) {
-            sack.left = sack.left | first;
-            sack.right = sack.right | second;
+        if blocks.get_bit(i) {
+            block.left = block.left | first;
+            block.right = block.right | second;
         }
         if stamps.get_bit(i) {
             ts_val = ts_val | first;
             ts_ecr = ts_ecr | second;
         }
     }
-    next.sack_present = walk.sack_present | sacks.any();
+    let more = sacks & (kinds.two_blocks | kinds.three_blocks | kinds.four_blocks);
+    let third = (here & (kinds.three_blocks | kinds.four_blocks)).any();
+    next.second_at = more;
+    next.third_at = if walk.sack.count == bits::<2>(3) {
+        walk.second_at
+    } else {
+        bits::<8>(0)
+    };
     if sacks.any() {
-        next.sack = sack;
+        next.sack.first = block;
+        next.sack.count = cat::<1, 1, 2>(bit(more.any()), bit(third | !more.any()));
+    }
+    if walk.second_at.any() {
+        next.sack.second = block;
+    }
+    if walk.third_at.any() {
+        next.sack.third = block;
     }
     next.ts_present = walk.ts_present | stamps.any();
     next.ts_repeated = walk.ts_repeated | (walk.ts_present & stamps.any());

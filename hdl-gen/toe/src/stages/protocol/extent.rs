@@ -136,7 +136,7 @@ pub fn measure(
         updates: verdict.takes_ack & (verdict.fresh | !relations.old_window),
         rewinds: (third & !knows) | (verdict.times_out & outstanding),
         mends: third & knows,
-        reports: verdict.takes_ack & relations.reports,
+        reports: verdict.takes_report & relations.reports,
         reported,
         remain: remains.a.valid | remains.b.valid | remains.c.valid | remains.d.valid,
         hole,

@@ -63,6 +63,8 @@ pub struct Survey {
 pub struct Draft {
     /// The outcome if a segment is sent and its window rounded down.
     pub outcome: Outcome,
+    /// The event was only a report: it has no outcome.
+    pub silent: Bit,
     /// The event met a closed flow id or another generation.
     pub stale: Bit,
     /// A window update is sent if the window has opened far enough.
@@ -352,6 +354,7 @@ pub fn draft(s: Survey) -> Draft {
     };
     Draft {
         outcome,
+        silent: event.report,
         stale: step.stale,
         send_if_opened: step.send_if_opened,
         opens: step.opens,

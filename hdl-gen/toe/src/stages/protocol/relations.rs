@@ -50,7 +50,7 @@ pub fn relate(live: Live, work: Work) -> Relations {
     } else {
         flow.snd_nxt
     };
-    let block = event.sack;
+    let block = event.sack.first;
     let sack_start = block.left - event.ack;
     let sack_end = block.right - event.ack;
     Relations {

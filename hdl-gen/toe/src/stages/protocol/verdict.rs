@@ -16,6 +16,8 @@ pub struct Verdict {
     pub acceptable: Bit,
     /// Segment: its acknowledgement and its window count.
     pub takes_ack: Bit,
+    /// Segment, or a report of it alone: what it reports counts.
+    pub takes_report: Bit,
     /// Segment: a duplicate ACK (RFC 5681 §2, RFC 6675 §2), if its acknowledgement counts.
     pub duplicate: Bit,
     /// Segment: its bytes before RCV.NXT.
@@ -120,6 +122,7 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
         fresh,
         acceptable: acceptable & work.decoded.receives,
         takes_ack: acceptable & !old & work.decoded.receives,
+        takes_report: acceptable & !old,
         duplicate: repeated
             & relations.outstanding.any()
             & !work.decoded.has_text

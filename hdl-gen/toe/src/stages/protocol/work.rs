@@ -23,7 +23,7 @@ pub struct Decoded {
     pub writes: Bit,
     /// A segment of the fast path.
     pub receives: Bit,
-    /// It reports bytes that the peer holds out of order.
+    /// It reports bytes that the peer holds out of order, or is only such a report.
     pub reports: Bit,
     /// A grant of the scheduler.
     pub grants: Bit,
@@ -74,13 +74,14 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
     let connected = event.class == bits::<2>(CLASS_FAST);
     let fin = event.flags.get_bit(0);
     let commands = connected & (event.kind == bits::<2>(KIND_CMD));
-    let receives = connected & (event.kind == bits::<2>(KIND_RX));
+    let arrives = connected & (event.kind == bits::<2>(KIND_RX));
+    let receives = arrives & !event.report;
     Decoded {
         event,
         exists,
         writes: connected & exists,
         receives,
-        reports: receives & event.sack_present,
+        reports: arrives & event.sack.count.any(),
         grants: connected & (event.kind == bits::<2>(KIND_TX)) & !event.flags.get_bit(0),
         reminds: connected & (event.kind == bits::<2>(KIND_TX)) & event.flags.get_bit(0),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
