@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    377  s_data
+// in    506  s_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -18,12 +18,16 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//        32    [320:289]   sack.left
-//        32    [352:321]   sack.right
-//         1    [353]       sack_present
-//         1    [354]       ce
-//         8    [362:355]   payload_offset
-//        14    [376:363]   payload_len
+//         2    [290:289]   sack.count
+//        32    [322:291]   sack.first.left
+//        32    [354:323]   sack.first.right
+//        32    [386:355]   sack.second.left
+//        32    [418:387]   sack.second.right
+//        32    [450:419]   sack.third.left
+//        32    [482:451]   sack.third.right
+//         1    [483]       ce
+//         8    [491:484]   payload_offset
+//        14    [505:492]   payload_len
 // in      1  s_valid
 // out     1  s_ready
 // in    132  s_write_data
@@ -38,7 +42,7 @@
 //        16    [131:116]   entry.local_port
 // in      1  s_write_valid
 // out     1  s_write_ready
-// out   393  m_data
+// out   522  m_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -53,13 +57,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -68,13 +76,13 @@
 module identify (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [376:0] s_data,
+    input  wire  [505:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [131:0] s_write_data,
     input  wire          s_write_valid,
     output logic         s_write_ready,
-    output logic [392:0] m_data,
+    output logic [521:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
@@ -84,9 +92,9 @@ module identify (
     logic [4:0] held;
     logic written;
     logic [2:0] valid;
-    logic [376:0] summaries_0;
-    logic [376:0] summaries_1;
-    logic [376:0] summaries_2;
+    logic [505:0] summaries_0;
+    logic [505:0] summaries_1;
+    logic [505:0] summaries_2;
     logic [31:0] hash_0_crc;
     logic [31:0] hash_1_crc;
     logic [15:0] buckets_0;
@@ -132,14 +140,14 @@ module identify (
     logic [15:0] flows_5;
     logic [15:0] flows_6;
     logic [15:0] flows_7;
-    logic [392:0] queue_s_data;
+    logic [521:0] queue_s_data;
     logic queue_s_ready;
-    logic [392:0] queue_m_data;
+    logic [521:0] queue_m_data;
     logic queue_m_valid;
     logic [15:0] queue_level;
     logic queue_almost_full;
     logic [7:0] hits_1;
-    logic [376:0] summary;
+    logic [505:0] summary;
     logic [15:0] flow;
 
     wire s_write_data_table = s_write_data[0];
@@ -435,7 +443,7 @@ module identify (
         .read_address(buckets_1),
         .read_data(ways_7_read_data)
     );
-    fifo_393x16_forward u_queue (
+    fifo_522x16_forward u_queue (
         .clk(clk),
         .rst(rst),
         .s_data(queue_s_data),

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    387  s_data
+// in    517  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -16,14 +16,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_valid
 // out     1  s_ready
 // out   710  m_data
@@ -81,7 +86,7 @@
 module protocol (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [386:0] s_data,
+    input  wire  [516:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     output logic [709:0] m_data,
@@ -104,22 +109,22 @@ module protocol (
     logic outcomes_m_valid;
     logic [15:0] outcomes_level;
     logic outcomes_almost_full;
-    logic [386:0] held;
+    logic [516:0] held;
     logic held_valid;
-    logic [386:0] read;
+    logic [516:0] read;
     logic read_valid;
-    logic [430:0] decoded;
+    logic [560:0] decoded;
     logic decoded_valid;
     logic [496:0] stored;
-    logic [579:0] work;
+    logic [709:0] work;
     logic work_valid;
     logic [585:0] live;
-    logic [579:0] judge_work;
+    logic [709:0] judge_work;
     logic judge_valid;
     logic [585:0] judge_live;
     logic [591:0] judge_next;
     logic [279:0] relations;
-    logic [579:0] measure_work;
+    logic [709:0] measure_work;
     logic measure_valid;
     logic [585:0] measure_live;
     logic [591:0] measure_next;
@@ -128,8 +133,8 @@ module protocol (
     logic [259:0] measure_board;
     logic [211:0] measure_view;
     logic [203:0] measure_spans;
-    logic [189:0] verdict;
-    logic [579:0] settle_work;
+    logic [190:0] verdict;
+    logic [709:0] settle_work;
     logic settle_valid;
     logic [585:0] settle_live;
     logic [591:0] settle_next;
@@ -137,10 +142,10 @@ module protocol (
     logic [259:0] settle_slots;
     logic [259:0] settle_board;
     logic [211:0] settle_view;
-    logic [189:0] settle_verdict;
+    logic [190:0] settle_verdict;
     logic [287:0] extent;
     logic [1371:0] settled;
-    logic [430:0] settled_event;
+    logic [560:0] settled_event;
     logic settled_valid;
     logic [496:0] written;
     logic [15:0] written_flow;
@@ -149,9 +154,9 @@ module protocol (
     logic [259:0] last_board;
     logic missed_slots;
     logic missed_board;
-    logic [1693:0] surveyed;
+    logic [1823:0] surveyed;
     logic surveyed_valid;
-    logic [905:0] drafted;
+    logic [906:0] drafted;
     logic drafted_valid;
     logic drafted_writes;
     logic [31:0] edge_;
@@ -307,22 +312,23 @@ module protocol (
     logic fits_half_ring_reaches_12;
     logic fits_half_ring_reaches_13;
     logic survey_choice_2;
-    logic [579:0] work_next;
+    logic [709:0] work_next;
     logic [287:0] extent_next;
-    logic [1693:0] surveyed_next;
+    logic [1823:0] surveyed_next;
 
     wire [1:0] read_kind = read[1:0];
     wire [15:0] read_flow = read[41:26];
     wire [1:0] read_class = read[51:50];
     wire [7:0] read_flags = read[59:52];
     wire [31:0] read_seq = read[91:60];
-    wire read_sack_present = read[285];
-    wire [13:0] read_payload_len = read[308:295];
-    wire [386:0] decoded_event = decoded[386:0];
+    wire [1:0] read_sack_count = read[222:221];
+    wire read_report = read[415];
+    wire [13:0] read_payload_len = read[438:425];
+    wire [516:0] decoded_event = decoded[516:0];
     wire [15:0] decoded_event_flow = decoded[41:26];
-    wire decoded_writes = decoded[388];
-    wire decoded_receives = decoded[389];
-    wire decoded_controls = decoded[393];
+    wire decoded_writes = decoded[518];
+    wire decoded_receives = decoded[519];
+    wire decoded_controls = decoded[523];
     wire [31:0] stored_snd_nxt = stored[73:42];
     wire [31:0] stored_edge = stored[105:74];
     wire [24:0] stored_tx_avail = stored[130:106];
@@ -333,43 +339,43 @@ module protocol (
     wire stored_ecn = stored[468];
     wire [4:0] stored_rx_log2 = stored[491:487];
     wire [4:0] stored_tx_log2 = stored[496:492];
-    wire [386:0] work_decoded_event = work[386:0];
+    wire [516:0] work_decoded_event = work[516:0];
     wire [15:0] work_decoded_event_flow = work[41:26];
-    wire [13:0] work_decoded_event_payload_len = work[308:295];
-    wire work_decoded_writes = work[388];
-    wire work_decoded_receives = work[389];
-    wire work_decoded_reports = work[390];
-    wire work_decoded_grants = work[391];
-    wire work_decoded_controls = work[393];
-    wire work_decoded_installs = work[395];
-    wire work_decoded_fin = work[396];
-    wire work_decoded_has_text = work[397];
-    wire [31:0] work_decoded_end = work[429:398];
-    wire work_decoded_plain_bumps = work[430];
-    wire work_timed = work[431];
-    wire work_marked = work[432];
-    wire work_sends_bytes = work[433];
-    wire [31:0] work_edge = work[497:466];
-    wire [31:0] work_limit = work[529:498];
-    wire [24:0] work_rx_delta = work[554:530];
-    wire [24:0] work_tx_delta = work[579:555];
+    wire [13:0] work_decoded_event_payload_len = work[438:425];
+    wire work_decoded_writes = work[518];
+    wire work_decoded_receives = work[519];
+    wire work_decoded_reports = work[520];
+    wire work_decoded_grants = work[521];
+    wire work_decoded_controls = work[523];
+    wire work_decoded_installs = work[525];
+    wire work_decoded_fin = work[526];
+    wire work_decoded_has_text = work[527];
+    wire [31:0] work_decoded_end = work[559:528];
+    wire work_decoded_plain_bumps = work[560];
+    wire work_timed = work[561];
+    wire work_marked = work[562];
+    wire work_sends_bytes = work[563];
+    wire [31:0] work_edge = work[627:596];
+    wire [31:0] work_limit = work[659:628];
+    wire [24:0] work_rx_delta = work[684:660];
+    wire [24:0] work_tx_delta = work[709:685];
     wire [496:0] live_flow = live[496:0];
     wire [31:0] live_room = live[528:497];
     wire [31:0] live_released = live[560:529];
     wire [24:0] live_unread = live[585:561];
-    wire [386:0] judge_work_decoded_event = judge_work[386:0];
+    wire [516:0] judge_work_decoded_event = judge_work[516:0];
     wire [15:0] judge_work_decoded_event_flow = judge_work[41:26];
     wire [31:0] judge_work_decoded_event_ack = judge_work[123:92];
-    wire [13:0] judge_work_decoded_event_payload_len = judge_work[308:295];
-    wire judge_work_decoded_exists = judge_work[387];
-    wire judge_work_decoded_writes = judge_work[388];
-    wire judge_work_decoded_receives = judge_work[389];
-    wire judge_work_decoded_grants = judge_work[391];
-    wire judge_work_decoded_commands = judge_work[394];
-    wire judge_work_decoded_installs = judge_work[395];
-    wire judge_work_decoded_fin = judge_work[396];
-    wire judge_work_decoded_has_text = judge_work[397];
-    wire [31:0] judge_work_window = judge_work[465:434];
+    wire [13:0] judge_work_decoded_event_payload_len = judge_work[438:425];
+    wire judge_work_decoded_exists = judge_work[517];
+    wire judge_work_decoded_writes = judge_work[518];
+    wire judge_work_decoded_receives = judge_work[519];
+    wire judge_work_decoded_grants = judge_work[521];
+    wire judge_work_decoded_commands = judge_work[524];
+    wire judge_work_decoded_installs = judge_work[525];
+    wire judge_work_decoded_fin = judge_work[526];
+    wire judge_work_decoded_has_text = judge_work[527];
+    wire [31:0] judge_work_window = judge_work[595:564];
     wire [496:0] judge_live_flow = judge_live[496:0];
     wire [31:0] judge_live_flow_rcv_nxt = judge_live[194:163];
     wire judge_live_flow_gaps = judge_live[245];
@@ -390,13 +396,13 @@ module protocol (
     wire relations_reports = relations[277];
     wire relations_same_generation = relations[279];
     wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
-    wire measure_work_decoded_writes = measure_work[388];
-    wire measure_work_decoded_grants = measure_work[391];
-    wire measure_work_decoded_installs = measure_work[395];
-    wire measure_work_decoded_fin = measure_work[396];
-    wire measure_work_decoded_has_text = measure_work[397];
-    wire measure_work_marked = measure_work[432];
-    wire [31:0] measure_work_edge = measure_work[497:466];
+    wire measure_work_decoded_writes = measure_work[518];
+    wire measure_work_decoded_grants = measure_work[521];
+    wire measure_work_decoded_installs = measure_work[525];
+    wire measure_work_decoded_fin = measure_work[526];
+    wire measure_work_decoded_has_text = measure_work[527];
+    wire measure_work_marked = measure_work[562];
+    wire [31:0] measure_work_edge = measure_work[627:596];
     wire [496:0] measure_live_flow = measure_live[496:0];
     wire measure_next_follows = measure_next[0];
     wire measure_next_fits = measure_next[1];
@@ -453,31 +459,32 @@ module protocol (
     wire verdict_fresh = verdict[0];
     wire verdict_acceptable = verdict[1];
     wire verdict_takes_ack = verdict[2];
-    wire verdict_duplicate = verdict[3];
-    wire [24:0] verdict_start = verdict[42:18];
-    wire [24:0] verdict_reach = verdict[67:43];
-    wire [31:0] verdict_room = verdict[99:68];
-    wire verdict_shut = verdict[100];
-    wire [24:0] verdict_burst = verdict[125:101];
-    wire verdict_last = verdict[126];
-    wire verdict_sets = verdict[187];
-    wire verdict_times_out = verdict[188];
-    wire [386:0] settle_work_decoded_event = settle_work[386:0];
-    wire [430:0] settle_work_decoded = settle_work[430:0];
+    wire verdict_takes_report = verdict[3];
+    wire verdict_duplicate = verdict[4];
+    wire [24:0] verdict_start = verdict[43:19];
+    wire [24:0] verdict_reach = verdict[68:44];
+    wire [31:0] verdict_room = verdict[100:69];
+    wire verdict_shut = verdict[101];
+    wire [24:0] verdict_burst = verdict[126:102];
+    wire verdict_last = verdict[127];
+    wire verdict_sets = verdict[188];
+    wire verdict_times_out = verdict[189];
+    wire [516:0] settle_work_decoded_event = settle_work[516:0];
+    wire [560:0] settle_work_decoded = settle_work[560:0];
     wire [23:0] settle_work_decoded_event_ticket = settle_work[25:2];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
-    wire settle_work_decoded_writes = settle_work[388];
-    wire settle_work_decoded_receives = settle_work[389];
-    wire settle_work_decoded_grants = settle_work[391];
-    wire settle_work_decoded_reminds = settle_work[392];
-    wire settle_work_decoded_controls = settle_work[393];
-    wire settle_work_decoded_commands = settle_work[394];
-    wire settle_work_decoded_installs = settle_work[395];
-    wire settle_work_decoded_has_text = settle_work[397];
-    wire settle_work_timed = settle_work[431];
-    wire settle_work_marked = settle_work[432];
-    wire [31:0] settle_work_window = settle_work[465:434];
-    wire [31:0] settle_work_limit = settle_work[529:498];
+    wire settle_work_decoded_writes = settle_work[518];
+    wire settle_work_decoded_receives = settle_work[519];
+    wire settle_work_decoded_grants = settle_work[521];
+    wire settle_work_decoded_reminds = settle_work[522];
+    wire settle_work_decoded_controls = settle_work[523];
+    wire settle_work_decoded_commands = settle_work[524];
+    wire settle_work_decoded_installs = settle_work[525];
+    wire settle_work_decoded_has_text = settle_work[527];
+    wire settle_work_timed = settle_work[561];
+    wire settle_work_marked = settle_work[562];
+    wire [31:0] settle_work_window = settle_work[595:564];
+    wire [31:0] settle_work_limit = settle_work[659:628];
     wire [496:0] settle_live_flow = settle_live[496:0];
     wire [7:0] settle_live_flow_generation = settle_live[9:2];
     wire [31:0] settle_live_flow_snd_una = settle_live[41:10];
@@ -517,15 +524,15 @@ module protocol (
     wire settle_verdict_fresh = settle_verdict[0];
     wire settle_verdict_acceptable = settle_verdict[1];
     wire settle_verdict_takes_ack = settle_verdict[2];
-    wire settle_verdict_duplicate = settle_verdict[3];
-    wire [13:0] settle_verdict_front = settle_verdict[17:4];
-    wire [24:0] settle_verdict_consumed = settle_verdict[151:127];
-    wire [24:0] settle_verdict_released = settle_verdict[176:152];
-    wire [7:0] settle_verdict_status = settle_verdict[184:177];
-    wire settle_verdict_opens = settle_verdict[185];
-    wire settle_verdict_closes = settle_verdict[186];
-    wire settle_verdict_sets = settle_verdict[187];
-    wire settle_verdict_reads = settle_verdict[189];
+    wire settle_verdict_duplicate = settle_verdict[4];
+    wire [13:0] settle_verdict_front = settle_verdict[18:5];
+    wire [24:0] settle_verdict_consumed = settle_verdict[152:128];
+    wire [24:0] settle_verdict_released = settle_verdict[177:153];
+    wire [7:0] settle_verdict_status = settle_verdict[185:178];
+    wire settle_verdict_opens = settle_verdict[186];
+    wire settle_verdict_closes = settle_verdict[187];
+    wire settle_verdict_sets = settle_verdict[188];
+    wire settle_verdict_reads = settle_verdict[190];
     wire extent_takes_text = extent[0];
     wire [13:0] extent_length = extent[14:1];
     wire extent_meeting_a_touches = extent[15];
@@ -611,42 +618,43 @@ module protocol (
     wire [31:0] settled_board_d_start = settled[1338:1307];
     wire settled_moves_board = settled[1371];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
-    wire settled_event_writes = settled_event[388];
-    wire settled_event_installs = settled_event[395];
-    wire [386:0] surveyed_decoded_event = surveyed[386:0];
+    wire settled_event_writes = settled_event[518];
+    wire settled_event_installs = settled_event[525];
+    wire [516:0] surveyed_decoded_event = surveyed[516:0];
     wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
-    wire surveyed_decoded_writes = surveyed[388];
-    wire surveyed_decoded_receives = surveyed[389];
-    wire surveyed_decoded_commands = surveyed[394];
-    wire [263:0] surveyed_step = surveyed[694:431];
-    wire [496:0] surveyed_flow = surveyed[1191:695];
-    wire [24:0] surveyed_free = surveyed[1216:1192];
-    wire [24:0] surveyed_whole_4 = surveyed[1241:1217];
-    wire [31:0] surveyed_most = surveyed[1273:1242];
-    wire surveyed_widest = surveyed[1274];
-    wire [31:0] surveyed_worth = surveyed[1306:1275];
-    wire [31:0] surveyed_in_flight = surveyed[1338:1307];
-    wire [31:0] surveyed_outstanding = surveyed[1370:1339];
-    wire [31:0] surveyed_snd_wnd = surveyed[1402:1371];
-    wire [31:0] surveyed_rx_pos = surveyed[1434:1403];
-    wire [31:0] surveyed_tx_pos = surveyed[1466:1435];
-    wire [31:0] surveyed_clock = surveyed[1498:1467];
-    wire [1:0] surveyed_sack_count = surveyed[1500:1499];
-    wire [63:0] surveyed_sack_first = surveyed[1564:1501];
-    wire [63:0] surveyed_sack_second = surveyed[1628:1565];
-    wire [63:0] surveyed_sack_third = surveyed[1692:1629];
-    wire surveyed_mends = surveyed[1693];
+    wire surveyed_decoded_writes = surveyed[518];
+    wire surveyed_decoded_receives = surveyed[519];
+    wire surveyed_decoded_commands = surveyed[524];
+    wire [263:0] surveyed_step = surveyed[824:561];
+    wire [496:0] surveyed_flow = surveyed[1321:825];
+    wire [24:0] surveyed_free = surveyed[1346:1322];
+    wire [24:0] surveyed_whole_4 = surveyed[1371:1347];
+    wire [31:0] surveyed_most = surveyed[1403:1372];
+    wire surveyed_widest = surveyed[1404];
+    wire [31:0] surveyed_worth = surveyed[1436:1405];
+    wire [31:0] surveyed_in_flight = surveyed[1468:1437];
+    wire [31:0] surveyed_outstanding = surveyed[1500:1469];
+    wire [31:0] surveyed_snd_wnd = surveyed[1532:1501];
+    wire [31:0] surveyed_rx_pos = surveyed[1564:1533];
+    wire [31:0] surveyed_tx_pos = surveyed[1596:1565];
+    wire [31:0] surveyed_clock = surveyed[1628:1597];
+    wire [1:0] surveyed_sack_count = surveyed[1630:1629];
+    wire [63:0] surveyed_sack_first = surveyed[1694:1631];
+    wire [63:0] surveyed_sack_second = surveyed[1758:1695];
+    wire [63:0] surveyed_sack_third = surveyed[1822:1759];
+    wire surveyed_mends = surveyed[1823];
     wire [709:0] drafted_outcome = drafted[709:0];
-    wire drafted_stale = drafted[710];
-    wire drafted_send_if_opened = drafted[711];
-    wire drafted_opens = drafted[712];
-    wire [31:0] drafted_whole = drafted[744:713];
-    wire drafted_widest = drafted[745];
-    wire [31:0] drafted_down_edge = drafted[777:746];
-    wire [31:0] drafted_down_reach = drafted[809:778];
-    wire [31:0] drafted_up_edge = drafted[841:810];
-    wire [31:0] drafted_up_reach = drafted[873:842];
-    wire [31:0] drafted_enough = drafted[905:874];
+    wire drafted_silent = drafted[710];
+    wire drafted_stale = drafted[711];
+    wire drafted_send_if_opened = drafted[712];
+    wire drafted_opens = drafted[713];
+    wire [31:0] drafted_whole = drafted[745:714];
+    wire drafted_widest = drafted[746];
+    wire [31:0] drafted_down_edge = drafted[778:747];
+    wire [31:0] drafted_down_reach = drafted[810:779];
+    wire [31:0] drafted_up_edge = drafted[842:811];
+    wire [31:0] drafted_up_reach = drafted[874:843];
+    wire [31:0] drafted_enough = drafted[906:875];
     wire [1:0] outcome_kind = outcome[1:0];
     wire [7:0] outcome_notice_flags = outcome[593:586];
     wire settled_1_live_flow_open = settled_1[0];
@@ -682,15 +690,15 @@ module protocol (
     wire settle_flow_ecn = settle_flow[468];
     wire settle_flow_owes = settle_flow[471];
     wire settle_flow_ce = settle_flow[486];
-    wire [386:0] settle_event = settle_work_decoded_event;
+    wire [516:0] settle_event = settle_work_decoded_event;
     wire [7:0] settle_event_generation = settle_event[49:42];
     wire [31:0] settle_event_seq = settle_event[91:60];
     wire [31:0] settle_event_ack = settle_event[123:92];
     wire [31:0] settle_event_window = settle_event[155:124];
     wire [31:0] settle_event_ts_val = settle_event[187:156];
     wire [31:0] settle_event_ts_ecr = settle_event[219:188];
-    wire [7:0] settle_event_payload_offset = settle_event[294:287];
-    wire [63:0] settle_event_address = settle_event[386:323];
+    wire [7:0] settle_event_payload_offset = settle_event[424:417];
+    wire [63:0] settle_event_address = settle_event[516:453];
     wire settle_receives = settle_work_decoded_receives;
     wire settle_grants = settle_work_decoded_grants;
     wire settle_controls = settle_work_decoded_controls;
@@ -721,11 +729,11 @@ module protocol (
     wire moved_flow_owes = moved_flow[471];
     wire [13:0] moved_flow_owed = moved_flow[485:472];
     wire moved_flow_ce = moved_flow[486];
-    wire [386:0] moved_event = settle_work_decoded_event;
+    wire [516:0] moved_event = settle_work_decoded_event;
     wire [31:0] moved_event_seq = moved_event[91:60];
     wire [31:0] moved_event_ack = moved_event[123:92];
     wire [31:0] moved_event_ts_val = moved_event[187:156];
-    wire [13:0] moved_event_payload_len = moved_event[308:295];
+    wire [13:0] moved_event_payload_len = moved_event[438:425];
     wire moved_advances = settle_verdict_takes_ack & settle_verdict_fresh;
     wire moved_sends = settle_work_decoded_grants & moved_flow_open;
     wire moved_bumps =
@@ -756,7 +764,7 @@ module protocol (
         extent_waits ? moved_event_payload_len : moved_pays ? 14'd0 : moved_flow_owed,
         extent_waits | (moved_flow_owes & !moved_pays),
         moved_flow[470:417],
-        settle_verdict_sets ? moved_event[342:339] /* address[19:16] */ : moved_flow_send_shift,
+        settle_verdict_sets ? moved_event[472:469] /* address[19:16] */ : moved_flow_send_shift,
         moved_flow[412:349],
         moved_flow_rx_fin | extent_finished,
         moved_flow_tx_fin | (moved_bumps & moved_event[52] /* flags[0] */ & (|settle_verdict_released)),
@@ -1033,7 +1041,7 @@ module protocol (
         | settle_commands;
     wire settle_good = settle_commands & !(|settle_verdict_status);
     wire [3:0] settle_shift =
-        settle_verdict_opens ? settle_event[346:343] /* address[23:20] */ :
+        settle_verdict_opens ? settle_event[476:473] /* address[23:20] */ :
         settle_flow_receive_shift;
     always_comb begin
         unit_mask_above_0 = 1'b0;
@@ -1851,12 +1859,12 @@ module protocol (
     wire shortcut_flow_owes = shortcut_flow[471];
     wire [13:0] shortcut_flow_owed = shortcut_flow[485:472];
     wire shortcut_flow_ce = shortcut_flow[486];
-    wire [386:0] shortcut_event = work_decoded_event;
+    wire [516:0] shortcut_event = work_decoded_event;
     wire [7:0] shortcut_event_generation = shortcut_event[49:42];
     wire [31:0] shortcut_event_seq = shortcut_event[91:60];
     wire [31:0] shortcut_event_ack = shortcut_event[123:92];
     wire [31:0] shortcut_event_ts_val = shortcut_event[187:156];
-    wire [13:0] shortcut_event_payload_len = shortcut_event[308:295];
+    wire [13:0] shortcut_event_payload_len = shortcut_event[438:425];
     wire shortcut_receives = work_decoded_receives;
     wire shortcut_grants = work_decoded_grants;
     wire shortcut_controls = work_decoded_controls;
@@ -1908,7 +1916,7 @@ module protocol (
     wire [496:0] follows_flow = live_flow;
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
     wire [31:0] follows_flow_ts_recent = follows_flow[277:246];
-    wire [386:0] follows_event = work_decoded_event;
+    wire [516:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
@@ -1925,7 +1933,7 @@ module protocol (
     wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
     wire acknowledges_flow_recovering = acknowledges_flow[280];
     wire acknowledges_flow_sacked = acknowledges_flow[346];
-    wire [386:0] acknowledges_event = work_decoded_event;
+    wire [516:0] acknowledges_event = work_decoded_event;
     wire [31:0] acknowledges_event_ack = acknowledges_event[123:92];
     wire acknowledges_repeated = acknowledges_event_ack == acknowledges_flow_snd_una;
     wire [31:0] acknowledges_fresh_whole = acknowledges_event_ack - acknowledges_flow_snd_una;
@@ -2548,9 +2556,16 @@ module protocol (
     wire ready = !held_valid & !outcomes_almost_full & !sweeping;
     assign s_ready = ready;
     wire offered = held_valid | (ready & s_valid);
-    wire [386:0] event_ = held_valid ? held : s_data;
+    wire [516:0] event_ = held_valid ? held : s_data;
     wire [15:0] event__flow = event_[41:26];
+    wire [1:0] event__sack_count = event_[222:221];
+    wire [63:0] event__sack_second = event_[350:287];
+    wire [63:0] event__sack_third = event_[414:351];
     wire waits_1 = stays;
+    wire several = 1'b0;
+    wire [516:0] enters =
+        several ? {event_[516:416], 1'b1, event_[414:287] /* sack[193:66] */, event_[221] /* sack.count[0] */ ? event__sack_third : event__sack_second, event__sack_count, event_[220:0]} :
+        event_;
     wire [15:0] read_address = stays ? read_flow : event__flow;
     wire exists = read_flow <= 16'd255;
     wire writing = settled_valid & settled_event_writes;
@@ -2558,18 +2573,19 @@ module protocol (
     wire decode_connected = read_class == 2'd0;
     wire decode_fin = read[52] /* flags[0] */;
     wire decode_commands = decode_connected & (read_kind == 2'd3);
-    wire decode_receives = decode_connected & (read_kind == 2'd0);
-    wire [386:0] prepare_event = decoded_event;
+    wire decode_arrives = decode_connected & (read_kind == 2'd0);
+    wire decode_receives = decode_arrives & !read_report;
+    wire [516:0] prepare_event = decoded_event;
     wire [31:0] prepare_event_ack = prepare_event[123:92];
     wire [31:0] prepare_event_window = prepare_event[155:124];
     wire prepare_event_ts_present = prepare_event[220];
-    wire prepare_event_ce = prepare_event[286];
-    wire [13:0] prepare_event_payload_len = prepare_event[308:295];
+    wire prepare_event_ce = prepare_event[416];
+    wire [13:0] prepare_event_payload_len = prepare_event[438:425];
     wire [31:0] prepare_window = prepare_event_window << stored_send_shift;
     wire [24:0] prepare_mss = {11'd0, stored_mss};
     always_comb begin
         ring_bytes_bytes_2 = 25'd0;
-        work_next = 580'd0;
+        work_next = 710'd0;
         if (!blocked) begin
             if (decoded_valid) begin
                 ring_bytes_bytes_2 = 25'd0;
@@ -2716,18 +2732,18 @@ module protocol (
     wire [31:0] relate_flow_recover = relate_flow[312:281];
     wire [31:0] relate_flow_high_rxt = relate_flow[345:314];
     wire relate_flow_sack = relate_flow[470];
-    wire [386:0] relate_event = work_decoded_event;
+    wire [516:0] relate_event = work_decoded_event;
     wire [7:0] relate_event_generation = relate_event[49:42];
     wire [31:0] relate_event_seq = relate_event[91:60];
     wire [31:0] relate_event_ack = relate_event[123:92];
     wire [31:0] relate_event_window = relate_event[155:124];
     wire [31:0] relate_event_ts_val = relate_event[187:156];
-    wire [63:0] relate_event_sack = relate_event[284:221];
+    wire [63:0] relate_event_sack_first = relate_event[286:223];
     wire [31:0] relate_choice_whole = relate_flow_snd_nxt - relate_flow_recover;
     wire [31:0] relate_snd_max =
         (relate_flow_recovering & relate_choice_whole[31]) ? relate_flow_recover :
         relate_flow_snd_nxt;
-    wire [63:0] relate_block = relate_event_sack;
+    wire [63:0] relate_block = relate_event_sack_first;
     wire [31:0] relate_block_left = relate_block[31:0];
     wire [31:0] relate_block_right = relate_block[63:32];
     wire [31:0] relate_sack_start = relate_block_left - relate_event_ack;
@@ -2819,11 +2835,11 @@ module protocol (
     wire judge_flow_recovering = judge_flow[280];
     wire judge_flow_tx_fin = judge_flow[347];
     wire [13:0] judge_flow_mss = judge_flow[434:421];
-    wire [386:0] judge_event = judge_work_decoded_event;
+    wire [516:0] judge_event = judge_work_decoded_event;
     wire [7:0] judge_event_flags = judge_event[59:52];
     wire [31:0] judge_event_seq = judge_event[91:60];
     wire [31:0] judge_event_ack = judge_event[123:92];
-    wire [13:0] judge_event_payload_len = judge_event[308:295];
+    wire [13:0] judge_event_payload_len = judge_event[438:425];
     wire [31:0] judge_acked = relations_acked;
     wire judge_repeated = !(|judge_acked);
     wire judge_fresh = !judge_repeated & (judge_acked <= relations_outstanding);
@@ -3044,7 +3060,7 @@ module protocol (
     wire [24:0] measure_bytes =
         (verdict_shut | measure_fixes) ? 25'd0 :
         measure_small ? verdict_burst :
-        verdict[92:68] /* room[24:0] */;
+        verdict[93:69] /* room[24:0] */;
     wire [31:0] measure_unacknowledged = measure_relations_ahead + {18'd0, measure_flow_owed};
     wire measure_third = (measure_flow_dupacks == 2'd2) & verdict_takes_ack & verdict_duplicate;
     wire measure_knows = measure_relations_reports | measure_flow_sacked;
@@ -3118,7 +3134,7 @@ module protocol (
                 measure_hole,
                 measure_remains_a_valid | measure_remains_b_valid | measure_remains_c_valid | measure_remains_d_valid,
                 measure_reported,
-                verdict_takes_ack & measure_relations_reports,
+                verdict_takes_report & measure_relations_reports,
                 measure_third & measure_knows,
                 (measure_third & !measure_knows) | (verdict_times_out & measure_outstanding),
                 verdict_takes_ack & (verdict_fresh | !measure_relations_old_window),
@@ -4101,7 +4117,7 @@ module protocol (
         fits_half_ring_reaches_12 = 1'b0;
         fits_half_ring_reaches_13 = 1'b0;
         survey_choice_2 = 1'b0;
-        surveyed_next = 1694'd0;
+        surveyed_next = 1824'd0;
         if (settled_valid) begin
             ring_bytes_bytes_4 = 25'd0;
             ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_live_flow_rx_log2 == 5'd0};
@@ -4784,15 +4800,16 @@ module protocol (
     wire draft_step_opens = draft_step[254];
     wire draft_step_done = draft_step[255];
     wire [7:0] draft_step_status = draft_step[263:256];
-    wire [386:0] draft_event = surveyed_decoded_event;
+    wire [516:0] draft_event = surveyed_decoded_event;
     wire [1:0] draft_event_kind = draft_event[1:0];
     wire [23:0] draft_event_ticket = draft_event[25:2];
     wire [15:0] draft_event_flow = draft_event[41:26];
     wire [1:0] draft_event_class = draft_event[51:50];
     wire [7:0] draft_event_flags = draft_event[59:52];
     wire [31:0] draft_event_ts_ecr = draft_event[219:188];
-    wire [13:0] draft_event_frame_len = draft_event[322:309];
-    wire [63:0] draft_event_address = draft_event[386:323];
+    wire draft_event_report = draft_event[415];
+    wire [13:0] draft_event_frame_len = draft_event[452:439];
+    wire [63:0] draft_event_address = draft_event[516:453];
     wire draft_done = draft_step_done;
     wire draft_good = draft_done & !(|draft_step_status);
     wire draft_raw = (draft_event_kind == 2'd2) & (draft_event_class == 2'd1);
@@ -4963,14 +4980,21 @@ module protocol (
     );
 
     always_ff @(posedge clk) begin
-        held_valid <= offered & waits_1;
-        if (offered & waits_1 & !held_valid) begin
+        held_valid <= offered & (waits_1 | several);
+        if (offered & several & !waits_1) begin
+            held <= {
+                event_[516:415],
+                event_[414:223] /* sack[193:2] */,
+                event__sack_count - 2'd1,
+                event_[220:0]
+            };
+        end else if (offered & waits_1 & !held_valid) begin
             held <= event_;
         end
         if (!stays) begin
             read_valid <= offered & !waits_1;
             if (offered & !waits_1) begin
-                read <= event_;
+                read <= enters;
             end
         end
         if (stays) begin
@@ -4990,7 +5014,7 @@ module protocol (
                     decode_connected & (read_kind == 2'd2),
                     decode_connected & (read_kind == 2'd1) & read[52] /* flags[0] */,
                     decode_connected & (read_kind == 2'd1) & !read[52] /* flags[0] */,
-                    decode_receives & read_sack_present,
+                    decode_arrives & (|read_sack_count),
                     decode_receives,
                     decode_connected & exists,
                     exists,
@@ -5085,7 +5109,7 @@ module protocol (
             verdict <= {
                 judge_good & judge_reads,
                 judge_good & judge_retransmits & !judge_flow_opening,
-                judge_good & judge_sets & !judge_event[351] /* address[28] */,
+                judge_good & judge_sets & !judge_event[481] /* address[28] */,
                 judge_good & judge_closes,
                 judge_good & judge_opens,
                 judge_status,
@@ -5099,6 +5123,7 @@ module protocol (
                 judge_start,
                 judge_front,
                 judge_repeated & (|relations_outstanding) & !judge_work_decoded_has_text & ((judge_work_window == relations_snd_wnd) | relations_reports) & !judge_flow_recovering,
+                judge_acceptable & !judge_old,
                 judge_acceptable & !judge_old & judge_work_decoded_receives,
                 judge_acceptable & judge_work_decoded_receives,
                 judge_fresh
@@ -5141,7 +5166,7 @@ module protocol (
         drafted_valid <= surveyed_valid;
         if (surveyed_valid) begin
             drafted <= {
-                draft_flow_1_rcv_nxt + {surveyed[1305:1275] /* worth[30:0] */, 1'b0},
+                draft_flow_1_rcv_nxt + {surveyed[1435:1405] /* worth[30:0] */, 1'b0},
                 draft_base + draft_up_bytes,
                 draft_flow_1_rcv_nxt + draft_up_bytes,
                 draft_base + draft_down_bytes,
@@ -5151,6 +5176,7 @@ module protocol (
                 draft_step_opens,
                 draft_step_send_if_opened,
                 draft_step_stale,
+                draft_event_report,
                 draft_outcome
             };
             drafted_writes <= surveyed_decoded_writes;
@@ -5164,7 +5190,7 @@ module protocol (
             last_edge <= announced_edge;
             last_edge_flow <= moved_flow_1;
         end
-        outcome_valid <= drafted_valid;
+        outcome_valid <= drafted_valid & !drafted_silent;
         if (drafted_valid) begin
             outcome <= announced_outcome;
             stale <= drafted_stale;
@@ -5198,34 +5224,34 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], settle_work[433], settle_work[497:466], settle_work[579:530],
+        1'b0, now[9:0], now[63:42], settle_work[563], settle_work[627:596], settle_work[709:660],
         settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
         settle_relations[277:227], settle_view[0], settle_view[53:2], settle_view[106:55],
-        settle_view[159:108], settle_view[211:161], settle_verdict[126:18], settle_verdict[188],
-        extent[25], extent[97:94], surveyed[387], surveyed[393:390], surveyed[430:395],
-        settle_flow[162:74], settle_flow[244:195], settle_flow[313:246], settle_flow[416:349],
-        settle_flow[467:421], settle_flow[470:469], settle_flow[485:472], settle_flow[496:487],
-        settle_event[41:0], settle_event[57:50], settle_event[59], settle_event[286:220],
-        settle_event[322:295], moved_event[51:0], moved_event[59:53], moved_event[155:124],
-        moved_event[294:188], moved_event[338:309], moved_event[386:343], opened_options[15:14],
-        opened_options[31:28], opened_options[39:37], opened_options[63:45], follow_takers[0],
-        shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
-        shortcut_event[294:188], shortcut_event[386:309], follows_flow[162:0],
+        settle_view[159:108], settle_view[211:161], settle_verdict[3], settle_verdict[127:19],
+        settle_verdict[189], extent[25], extent[97:94], surveyed[517], surveyed[523:520],
+        surveyed[560:525], settle_flow[162:74], settle_flow[244:195], settle_flow[313:246],
+        settle_flow[416:349], settle_flow[467:421], settle_flow[470:469], settle_flow[485:472],
+        settle_flow[496:487], settle_event[41:0], settle_event[57:50], settle_event[59],
+        settle_event[416:220], settle_event[452:425], moved_event[51:0], moved_event[59:53],
+        moved_event[155:124], moved_event[424:188], moved_event[468:439], moved_event[516:473],
+        opened_options[15:14], opened_options[31:28], opened_options[39:37], opened_options[63:45],
+        follow_takers[0], shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
+        shortcut_event[424:188], shortcut_event[516:439], follows_flow[162:0],
         follows_flow[245:195], follows_flow[496:278], follows_event[59:0], follows_event[155:92],
-        follows_event[386:188], fits_flow[194:0], fits_flow[244:220], fits_flow[347:246],
+        follows_event[516:188], fits_flow[194:0], fits_flow[244:220], fits_flow[347:246],
         fits_flow[496:349], acknowledges_flow[9:0], acknowledges_flow[279:74],
         acknowledges_flow[345:281], acknowledges_flow[496:347], acknowledges_event[91:0],
-        acknowledges_event[386:124], prepare_event[59:0], prepare_event[91:85],
-        prepare_event[219:156], prepare_event[285:221], prepare_event[294:287],
-        prepare_event[386:309], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
+        acknowledges_event[516:124], prepare_event[59:0], prepare_event[91:85],
+        prepare_event[219:156], prepare_event[415:221], prepare_event[424:417],
+        prepare_event[516:439], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
         relate_flow[279:278], relate_flow[313], relate_flow[469:346], relate_flow[496:471],
-        relate_event[41:0], relate_event[59:50], relate_event[220:188], relate_event[386:285],
+        relate_event[41:0], relate_event[59:50], relate_event[222:188], relate_event[516:287],
         relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0], judged_flow[496:347],
         sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
         sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
         judge_flow[105:2], judge_flow[194:131], judge_flow[279:245], judge_flow[346:281],
-        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[294:124],
-        judge_event[350:309], judge_event[386:352], measure_flow[41:0], measure_flow[194:74],
+        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[424:124],
+        judge_event[480:439], judge_event[516:482], measure_flow[41:0], measure_flow[194:74],
         measure_flow[244:220], measure_flow[277:246], measure_flow[312:280], measure_flow[345:314],
         measure_flow[347], measure_flow[420:349], measure_flow[468:435], measure_flow[470],
         measure_flow[496:487], measure_block[0], search_spans[50:26], search_spans[101:77],
@@ -5234,19 +5260,20 @@ module protocol (
         draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131],
         draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421], draft_flow_1[469:468],
         draft_flow_1[496:471], draft_step[98:67], draft_step[253:197], draft_event[49:42],
-        draft_event[187:60], draft_event[308:220], draft_units[24:16], moved_after_whole[31:25],
-        shortcut_updates_whole[30:0], shortcut_after_whole[31:25], follows_old_stamp_whole[30:0],
-        acknowledges_fresh_whole[30:0], acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0],
-        relations_whole[30:0], relations_whole_1[30:0], relations_whole_2[30:0],
-        relations_whole_3[30:0], relations_whole_4[30:0], relations_whole_5[30:0],
-        measure_spans_whole[31:25], measure_spans_whole_1[31:25], measure_spans_whole_2[31:25],
-        measure_spans_whole_3[31:25], measure_spans_whole_4[31:25], measure_spans_whole_5[31:25],
-        measure_spans_whole_6[31:25], measure_spans_whole_7[31:25], judge_past_whole[31:14],
-        verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14],
-        survey_choice_1_whole[30:0], surveyed_whole[30:0], surveyed_whole_1[30:0],
-        surveyed_whole_2[30:0], surveyed_whole_3[30:0], announce_retracts_whole[30:0],
-        announce_opened_whole[30:0], announce_opened_whole_1[30:0], announce_updates_whole[30:0],
-        announce_further_whole[30:0], announce_further_whole_1[30:0]
+        draft_event[187:60], draft_event[414:220], draft_event[438:416], draft_units[24:16],
+        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
+        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
+        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[30:0],
+        relations_whole_4[30:0], relations_whole_5[30:0], measure_spans_whole[31:25],
+        measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
+        measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
+        measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
+        verdict_whole_1[31:25], extent_whole[24:14], survey_choice_1_whole[30:0],
+        surveyed_whole[30:0], surveyed_whole_1[30:0], surveyed_whole_2[30:0],
+        surveyed_whole_3[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
+        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
+        announce_further_whole_1[30:0]
     };
 
 endmodule

@@ -62,7 +62,7 @@
 //        64    [370:307]   connection.opaque
 // out     1  m_connection_valid
 // in      1  m_connection_ready
-// out   387  m_cmd_data
+// out   517  m_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -75,14 +75,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_cmd_valid
 // in      1  m_cmd_ready
 // in      1  drained
@@ -116,7 +121,7 @@ module registers (
     output logic [370:0] m_connection_data,
     output logic         m_connection_valid,
     input  wire          m_connection_ready,
-    output logic [386:0] m_cmd_data,
+    output logic [516:0] m_cmd_data,
     output logic         m_cmd_valid,
     input  wire          m_cmd_ready,
     input  wire          drained,
@@ -186,7 +191,7 @@ module registers (
     logic [370:0] connection_m_data;
     logic connection_m_valid;
     logic started_s_ready;
-    logic [386:0] started_m_data;
+    logic [516:0] started_m_data;
     logic started_m_valid;
     logic [71:0] completion_s_data;
     logic completion_s_valid;
@@ -195,7 +200,7 @@ module registers (
     logic completion_m_valid;
     logic counters_latch;
     logic [63:0] counters_value;
-    logic [386:0] work;
+    logic [516:0] work;
     logic [63:0] answer;
 
     wire [2:0] waiting_m_data_bar = waiting_m_data[2:0];
@@ -308,7 +313,7 @@ module registers (
     };
     always_comb begin
         work = {
-            327'd0,
+            457'd0,
             opcode,
             2'd0,
             acting[51:44] /* data[23:16] */,
@@ -318,7 +323,7 @@ module registers (
             2'd3
         };
         if (open | set) begin
-            work[386:323] /* address */ = stage[63:0];
+            work[516:453] /* address */ = stage[63:0];
             work[155:124] /* window */ = stage[351:320];
         end
         if (open) begin

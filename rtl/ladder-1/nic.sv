@@ -162,7 +162,7 @@ module nic (
     logic parse_s_ready;
     logic [576:0] parse_m_beats_data;
     logic parse_m_beats_valid;
-    logic [376:0] parse_m_data;
+    logic [505:0] parse_m_data;
     logic parse_m_valid;
     logic parse_drop_valid;
     logic [3:0] parse_drop_reason;
@@ -173,12 +173,12 @@ module nic (
     logic [15:0] frame_buffer_room;
     logic frame_buffer_idle;
     logic sequence_s_ready;
-    logic [376:0] sequence_m_data;
+    logic [505:0] sequence_m_data;
     logic sequence_m_valid;
     logic identify_s_valid;
     logic identify_s_ready;
     logic identify_s_write_ready;
-    logic [392:0] identify_m_data;
+    logic [521:0] identify_m_data;
     logic identify_m_valid;
     logic identify_idle;
     logic group_0_s_ready;
@@ -230,7 +230,7 @@ module nic (
     logic fetch_s_cpl_ready;
     logic [351:0] fetch_m_up_data;
     logic fetch_m_up_valid;
-    logic [386:0] fetch_m_data;
+    logic [516:0] fetch_m_data;
     logic fetch_m_valid;
     logic fetch_skipped;
     logic fetch_idle;
@@ -245,7 +245,7 @@ module nic (
     logic registers_m_table_valid;
     logic [370:0] registers_m_connection_data;
     logic registers_m_connection_valid;
-    logic [386:0] registers_m_cmd_data;
+    logic [516:0] registers_m_cmd_data;
     logic registers_m_cmd_valid;
     logic registers_enabled;
     logic [47:0] registers_mac;
@@ -265,10 +265,10 @@ module nic (
     logic tx_register_m_valid;
     logic settled;
     logic rests;
-    logic [386:0] descriptor;
+    logic [516:0] descriptor;
     logic [23:0] descriptor_ticket;
     logic [15:0] descriptor_flow;
-    logic [386:0] command;
+    logic [516:0] command;
     logic [370:0] slice;
     logic [15:0] descriptor_group;
     logic [15:0] command_group;
@@ -287,7 +287,7 @@ module nic (
 
     wire [23:0] sequence_m_data_ticket = sequence_m_data[23:0];
     wire [23:0] identify_m_data_summary_ticket = identify_m_data[23:0];
-    wire [15:0] identify_m_data_flow = identify_m_data[392:377];
+    wire [15:0] identify_m_data_flow = identify_m_data[521:506];
     wire group_0_m_data_last = group_0_m_data[576];
     wire group_0_at_arbiter_fire = group_0_at_arbiter[0];
     wire group_0_at_arbiter_blocked = group_0_at_arbiter[1];
@@ -330,7 +330,7 @@ module nic (
     wire hold = 1'b0;
     assign identify_s_valid = sequence_m_valid & frame_goes;
     wire frame_taken = identify_s_ready & frame_goes;
-    wire [392:0] ordered = identify_m_data;
+    wire [521:0] ordered = identify_m_data;
     wire [1:0] ordered_summary_class = ordered[25:24];
     wire ordered_valid = identify_m_valid;
     wire order_taken = group_0_s_ready;

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    393  s_rx_data
+// in    522  s_rx_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,13 +18,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_rx_valid
 // out     1  s_rx_ready
 // in     41  s_tx_data
@@ -33,7 +37,7 @@
 //         1    [40]        reminds
 // in      1  s_tx_valid
 // out     1  s_tx_ready
-// in    387  s_hc_data
+// in    517  s_hc_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -46,17 +50,22 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_hc_valid
 // out     1  s_hc_ready
-// in    387  s_cmd_data
+// in    517  s_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -69,17 +78,22 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_cmd_valid
 // out     1  s_cmd_ready
-// out   387  m_data
+// out   517  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -92,14 +106,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -108,19 +127,19 @@
 module arbiter (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [392:0] s_rx_data,
+    input  wire  [521:0] s_rx_data,
     input  wire          s_rx_valid,
     output logic         s_rx_ready,
     input  wire  [40:0]  s_tx_data,
     input  wire          s_tx_valid,
     output logic         s_tx_ready,
-    input  wire  [386:0] s_hc_data,
+    input  wire  [516:0] s_hc_data,
     input  wire          s_hc_valid,
     output logic         s_hc_ready,
-    input  wire  [386:0] s_cmd_data,
+    input  wire  [516:0] s_cmd_data,
     input  wire          s_cmd_valid,
     output logic         s_cmd_ready,
-    output logic [386:0] m_data,
+    output logic [516:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
@@ -129,8 +148,8 @@ module arbiter (
     logic offered;
     logic [1:0] choice;
 
-    wire [376:0] s_rx_data_summary = s_rx_data[376:0];
-    wire [15:0] s_rx_data_flow = s_rx_data[392:377];
+    wire [505:0] s_rx_data_summary = s_rx_data[505:0];
+    wire [15:0] s_rx_data_flow = s_rx_data[521:506];
     wire [23:0] s_tx_data_ticket = s_tx_data[23:0];
     wire [15:0] s_tx_data_flow = s_tx_data[39:24];
     wire s_tx_data_reminds = s_tx_data[40];
@@ -152,7 +171,7 @@ module arbiter (
         | (s_hc_valid & (turn == 2'd2))
         | (s_cmd_valid & (turn == 2'd3));
     assign m_valid = valid;
-    wire [376:0] received_summary = s_rx_data_summary;
+    wire [505:0] received_summary = s_rx_data_summary;
     wire [23:0] received_summary_ticket = received_summary[23:0];
     wire [1:0] received_summary_class = received_summary[25:24];
     wire [13:0] received_summary_frame_len = received_summary[39:26];
@@ -163,14 +182,13 @@ module arbiter (
     wire [31:0] received_summary_ts_val = received_summary[255:224];
     wire [31:0] received_summary_ts_ecr = received_summary[287:256];
     wire received_summary_ts_present = received_summary[288];
-    wire [63:0] received_summary_sack = received_summary[352:289];
-    wire received_summary_sack_present = received_summary[353];
-    wire received_summary_ce = received_summary[354];
-    wire [7:0] received_summary_payload_offset = received_summary[362:355];
-    wire [13:0] received_summary_payload_len = received_summary[376:363];
+    wire [193:0] received_summary_sack = received_summary[482:289];
+    wire received_summary_ce = received_summary[483];
+    wire [7:0] received_summary_payload_offset = received_summary[491:484];
+    wire [13:0] received_summary_payload_len = received_summary[505:492];
     assign m_data =
-        (turn == 2'd0) ? {64'd0, received_summary_frame_len, received_summary_payload_len, received_summary_payload_offset, received_summary_ce, received_summary_sack_present, received_summary_sack, received_summary_ts_present, received_summary_ts_ecr, received_summary_ts_val, 16'd0, received_summary_window, received_summary_ack, received_summary_seq, received_summary_flags, received_summary_class, 8'd0, s_rx_data_flow, received_summary_ticket, 2'd0} :
-        (turn == 2'd1) ? {334'd0, s_tx_data_reminds, 10'd0, s_tx_data_flow, s_tx_data_ticket, 2'd1} :
+        (turn == 2'd0) ? {64'd0, received_summary_frame_len, received_summary_payload_len, received_summary_payload_offset, received_summary_ce, 1'b0, received_summary_sack, received_summary_ts_present, received_summary_ts_ecr, received_summary_ts_val, 16'd0, received_summary_window, received_summary_ack, received_summary_seq, received_summary_flags, received_summary_class, 8'd0, s_rx_data_flow, received_summary_ticket, 2'd0} :
+        (turn == 2'd1) ? {464'd0, s_tx_data_reminds, 10'd0, s_tx_data_flow, s_tx_data_ticket, 2'd1} :
         (turn == 2'd2) ? s_hc_data :
         s_cmd_data;
     assign idle = !(s_rx_valid | s_tx_valid | s_hc_valid | s_cmd_valid);

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    377  s_data
+// in    506  s_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -18,15 +18,19 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//        32    [320:289]   sack.left
-//        32    [352:321]   sack.right
-//         1    [353]       sack_present
-//         1    [354]       ce
-//         8    [362:355]   payload_offset
-//        14    [376:363]   payload_len
+//         2    [290:289]   sack.count
+//        32    [322:291]   sack.first.left
+//        32    [354:323]   sack.first.right
+//        32    [386:355]   sack.second.left
+//        32    [418:387]   sack.second.right
+//        32    [450:419]   sack.third.left
+//        32    [482:451]   sack.third.right
+//         1    [483]       ce
+//         8    [491:484]   payload_offset
+//        14    [505:492]   payload_len
 // in      1  s_valid
 // out     1  s_ready
-// out   377  m_data
+// out   506  m_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -41,12 +45,16 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//        32    [320:289]   sack.left
-//        32    [352:321]   sack.right
-//         1    [353]       sack_present
-//         1    [354]       ce
-//         8    [362:355]   payload_offset
-//        14    [376:363]   payload_len
+//         2    [290:289]   sack.count
+//        32    [322:291]   sack.first.left
+//        32    [354:323]   sack.first.right
+//        32    [386:355]   sack.second.left
+//        32    [418:387]   sack.second.right
+//        32    [450:419]   sack.third.left
+//        32    [482:451]   sack.third.right
+//         1    [483]       ce
+//         8    [491:484]   payload_offset
+//        14    [505:492]   payload_len
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -54,15 +62,15 @@
 module sequencer (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [376:0] s_data,
+    input  wire  [505:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [376:0] m_data,
+    output logic [505:0] m_data,
     output logic         m_valid,
     input  wire          m_ready
 );
     logic [21:0] number;
-    logic [376:0] summary;
+    logic [505:0] summary;
 
     always_comb begin
         summary = s_data;

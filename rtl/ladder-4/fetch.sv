@@ -27,7 +27,7 @@
 //         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
-// out   387  m_data
+// out   517  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -40,14 +40,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_valid
 // in      1  m_ready
 // out     1  skipped
@@ -66,7 +71,7 @@ module fetch (
     output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
-    output logic [386:0] m_data,
+    output logic [516:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         skipped,
@@ -131,7 +136,7 @@ module fetch (
     logic controls;
     logic [21:0] ticket;
     logic events_s_ready;
-    logic [386:0] events_m_data;
+    logic [516:0] events_m_data;
     logic events_m_valid;
     logic [15:0] events_level;
     logic events_almost_full;
@@ -202,7 +207,7 @@ module fetch (
     logic [255:0] descriptor;
     logic update;
     logic possible;
-    logic [386:0] work_2;
+    logic [516:0] work_2;
     logic [31:0] work_next;
 
     wire [4:0] s_context_data_register = s_context_data[12:8];
@@ -1056,7 +1061,7 @@ module fetch (
     wire [15:0] frame_len = descriptor[207:192];
     wire frame = possible & controls;
     always_comb begin
-        work_2 = {descriptor[191:128], frame_len[13:0], 285'h4000002, ticket, 2'd2};
+        work_2 = {descriptor[191:128], frame_len[13:0], 415'h4000002, ticket, 2'd2};
         if (update) begin
             work_2[51:50] /* class */ = 2'd0;
             work_2[41:26] /* flow */ = descriptor[79:64];
@@ -1064,8 +1069,8 @@ module fetch (
             work_2[59:52] /* flags */ = descriptor[95:88] & 8'h1;
             work_2[91:60] /* seq */ = descriptor[31:0];
             work_2[123:92] /* ack */ = descriptor[63:32];
-            work_2[322:309] /* frame_len */ = 14'd0;
-            work_2[386:323] /* address */ = 64'd0;
+            work_2[452:439] /* frame_len */ = 14'd0;
+            work_2[516:453] /* address */ = 64'd0;
         end
     end
     wire known_1 = decode & (update | frame);
@@ -1130,7 +1135,7 @@ module fetch (
         .level(bursts_level),
         .almost_full(bursts_almost_full)
     );
-    fifo_387x16_forward_margin_2 u_events (
+    fifo_517x16_forward_margin_2 u_events (
         .clk(clk),
         .rst(rst),
         .s_data(work_2),

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    393  s_0_data
+// in    522  s_0_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,16 +18,20 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_0_valid
 // out     1  s_0_ready
-// in    393  s_1_data
+// in    522  s_1_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -42,16 +46,20 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_1_valid
 // out     1  s_1_ready
-// in    393  s_2_data
+// in    522  s_2_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -66,16 +74,20 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_2_valid
 // out     1  s_2_ready
-// in    393  s_3_data
+// in    522  s_3_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -90,20 +102,24 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_3_valid
 // out     1  s_3_ready
 // in      1  last_0
 // in      1  last_1
 // in      1  last_2
 // in      1  last_3
-// out   393  m_data
+// out   522  m_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -118,13 +134,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -133,34 +153,34 @@
 module gather_segment (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [392:0] s_0_data,
+    input  wire  [521:0] s_0_data,
     input  wire          s_0_valid,
     output logic         s_0_ready,
-    input  wire  [392:0] s_1_data,
+    input  wire  [521:0] s_1_data,
     input  wire          s_1_valid,
     output logic         s_1_ready,
-    input  wire  [392:0] s_2_data,
+    input  wire  [521:0] s_2_data,
     input  wire          s_2_valid,
     output logic         s_2_ready,
-    input  wire  [392:0] s_3_data,
+    input  wire  [521:0] s_3_data,
     input  wire          s_3_valid,
     output logic         s_3_ready,
     input  wire          last_0,
     input  wire          last_1,
     input  wire          last_2,
     input  wire          last_3,
-    output logic [392:0] m_data,
+    output logic [521:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
 );
     logic out_s_ready;
-    logic [392:0] out_m_data;
+    logic [521:0] out_m_data;
     logic out_m_valid;
     logic held;
     logic [3:0] owner;
     logic [3:0] pick;
-    logic [392:0] word;
+    logic [521:0] word;
     logic valid;
     logic ends;
 

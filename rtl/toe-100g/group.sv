@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    393  s_data
+// in    522  s_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,13 +18,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_valid
 // out     1  s_ready
 // in    577  s_beats_data
@@ -33,7 +37,7 @@
 //         1    [576]       last
 // in      1  s_beats_valid
 // out     1  s_beats_ready
-// in    387  s_hc_data
+// in    517  s_hc_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -46,17 +50,22 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_hc_valid
 // out     1  s_hc_ready
-// in    387  s_cmd_data
+// in    517  s_cmd_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -69,14 +78,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_cmd_valid
 // out     1  s_cmd_ready
 // in    371  s_connection_data
@@ -196,16 +210,16 @@
 module group (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [392:0] s_data,
+    input  wire  [521:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [576:0] s_beats_data,
     input  wire          s_beats_valid,
     output logic         s_beats_ready,
-    input  wire  [386:0] s_hc_data,
+    input  wire  [516:0] s_hc_data,
     input  wire          s_hc_valid,
     output logic         s_hc_ready,
-    input  wire  [386:0] s_cmd_data,
+    input  wire  [516:0] s_cmd_data,
     input  wire          s_cmd_valid,
     output logic         s_cmd_ready,
     input  wire  [370:0] s_connection_data,
@@ -253,7 +267,7 @@ module group (
     logic arbiter_s_hc_ready;
     logic arbiter_s_cmd_valid;
     logic arbiter_s_cmd_ready;
-    logic [386:0] arbiter_m_data;
+    logic [516:0] arbiter_m_data;
     logic arbiter_m_valid;
     logic arbiter_idle;
     logic protocol_s_ready;
@@ -329,7 +343,7 @@ module group (
 
     wire [23:0] s_data_summary_ticket = s_data[23:0];
     wire [1:0] s_data_summary_class = s_data[25:24];
-    wire [15:0] s_data_flow = s_data[392:377];
+    wire [15:0] s_data_flow = s_data[521:506];
     wire [23:0] post_m_action_data_ticket = post_m_action_data[23:0];
     wire [15:0] post_m_action_data_flow = post_m_action_data[39:24];
     wire post_m_action_data_frame = post_m_action_data[40];
@@ -358,14 +372,14 @@ module group (
     assign s_cmd_ready = arbiter_s_cmd_ready & go;
     wire free = 1'b1;
     wire takes = protocol_s_ready & free;
-    wire [386:0] work = arbiter_m_data;
+    wire [516:0] work = arbiter_m_data;
     wire [1:0] work_kind = work[1:0];
     wire [23:0] work_ticket = work[25:2];
     wire [15:0] work_flow = work[41:26];
     wire [1:0] work_class = work[51:50];
     wire [31:0] work_ack = work[123:92];
     wire waiting = arbiter_m_valid;
-    wire [386:0] placed = work;
+    wire [516:0] placed = work;
     wire [709:0] outcome = protocol_m_data;
     wire [1:0] outcome_kind = outcome[1:0];
     wire [23:0] outcome_ticket = outcome[25:2];

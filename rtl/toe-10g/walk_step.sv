@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  enable
-// in    557  walk
+// in    702  walk
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
@@ -21,10 +21,16 @@
 //         1    [427]       ts_repeated
 //        32    [459:428]   ts_val
 //        32    [491:460]   ts_ecr
-//         1    [492]       sack_present
-//        32    [524:493]   sack.left
-//        32    [556:525]   sack.right
-// out   557  walked
+//         2    [493:492]   sack.count
+//        32    [525:494]   sack.first.left
+//        32    [557:526]   sack.first.right
+//        32    [589:558]   sack.second.left
+//        32    [621:590]   sack.second.right
+//        32    [653:622]   sack.third.left
+//        32    [685:654]   sack.third.right
+//         8    [693:686]   second_at
+//         8    [701:694]   third_at
+// out   702  walked
 //       320    [319:0]     bytes
 //         6    [325:320]   left
 //        34    [359:326]   starts
@@ -42,31 +48,39 @@
 //         1    [427]       ts_repeated
 //        32    [459:428]   ts_val
 //        32    [491:460]   ts_ecr
-//         1    [492]       sack_present
-//        32    [524:493]   sack.left
-//        32    [556:525]   sack.right
+//         2    [493:492]   sack.count
+//        32    [525:494]   sack.first.left
+//        32    [557:526]   sack.first.right
+//        32    [589:558]   sack.second.left
+//        32    [621:590]   sack.second.right
+//        32    [653:622]   sack.third.left
+//        32    [685:654]   sack.third.right
+//         8    [693:686]   second_at
+//         8    [701:694]   third_at
 `default_nettype none
 
 module walk_step (
     input  wire          clk,
     input  wire          enable,
-    input  wire  [556:0] walk,
-    output logic [556:0] walked
+    input  wire  [701:0] walk,
+    output logic [701:0] walked
 );
-    logic [556:0] stepped;
-    logic [556:0] walk_step_next;
+    logic [701:0] stepped;
+    logic [701:0] walk_step_next;
     logic [63:0] kinds_kinds;
-    logic [63:0] walk_step_sack;
+    logic [63:0] walk_step_block;
     logic [31:0] walk_step_ts_val;
     logic [31:0] walk_step_ts_ecr;
-    logic [556:0] stepped_next;
+    logic [701:0] stepped_next;
 
     wire [63:0] walk_kinds = walk[423:360];
     wire walk_closed = walk[424];
     wire walk_complete = walk[425];
     wire walk_ts_present = walk[426];
     wire walk_ts_repeated = walk[427];
-    wire walk_sack_present = walk[492];
+    wire [1:0] walk_sack_count = walk[493:492];
+    wire [7:0] walk_second_at = walk[693:686];
+    wire [7:0] walk_third_at = walk[701:694];
 
     wire [63:0] walk_step_kinds = walk_kinds;
     wire [7:0] walk_step_kinds_eol = walk_step_kinds[7:0];
@@ -137,6 +151,7 @@ module walk_step (
     wire [33:0] walk_step_next_whole_1 = {26'd0, walk_step_here & walk_step_kinds_two_blocks};
     wire [33:0] walk_step_next_whole_2 = {26'd0, walk_step_here & walk_step_kinds_three_blocks};
     wire [7:0] walk_step_sacks = walk_step_here & walk_step_kinds_sack;
+    wire [7:0] walk_step_blocks = walk_step_sacks | walk_second_at | walk_third_at;
     wire [7:0] walk_step_stamps = walk_step_here & walk_step_kinds_timestamps;
     wire [15:0] network32_high_0 = {walk[23:16] /* bytes[23:16] */, walk[31:24] /* bytes[31:24] */};
     wire [15:0] network32_low_0 = {walk[39:32] /* bytes[39:32] */, walk[47:40] /* bytes[47:40] */};
@@ -237,13 +252,18 @@ module walk_step (
         walk[135:128] /* bytes[135:128] */
     };
     wire [31:0] walk_step_second_7 = {network32_high_7_1, network32_low_7_1};
+    wire [7:0] walk_step_more =
+        walk_step_sacks
+        & (walk_step_kinds_two_blocks | walk_step_kinds_three_blocks | walk_step_kinds_four_blocks);
+    wire walk_step_third =
+        |(walk_step_here & (walk_step_kinds_three_blocks | walk_step_kinds_four_blocks));
     always_comb begin
-        walk_step_next = 557'd0;
+        walk_step_next = 702'd0;
         kinds_kinds = 64'd0;
-        walk_step_sack = 64'd0;
+        walk_step_block = 64'd0;
         walk_step_ts_val = 32'd0;
         walk_step_ts_ecr = 32'd0;
-        stepped_next = 557'd0;
+        stepped_next = 702'd0;
         if (enable) begin
             walk_step_next = walk;
             walk_step_next[425] /* complete */ =
@@ -342,108 +362,121 @@ module walk_step (
                 | {walk_step_next_whole_1[23:0], 10'd0}
                 | {walk_step_next_whole_2[15:0], 18'd0}
                 | {walk_step_here & walk_step_kinds_four_blocks, 26'd0};
-            walk_step_sack = 64'd0;
+            walk_step_block = 64'd0;
             walk_step_ts_val = 32'd0;
             walk_step_ts_ecr = 32'd0;
-            if (walk_step_sacks[0]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[0]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_0;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_0;
             end
             if (walk_step_stamps[0]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_0;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_0;
             end
-            if (walk_step_sacks[1]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[1]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_1;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_1;
             end
             if (walk_step_stamps[1]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_1;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_1;
             end
-            if (walk_step_sacks[2]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[2]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_2;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_2;
             end
             if (walk_step_stamps[2]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_2;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_2;
             end
-            if (walk_step_sacks[3]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[3]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_3;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_3;
             end
             if (walk_step_stamps[3]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_3;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_3;
             end
-            if (walk_step_sacks[4]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[4]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_4;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_4;
             end
             if (walk_step_stamps[4]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_4;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_4;
             end
-            if (walk_step_sacks[5]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[5]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_5;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_5;
             end
             if (walk_step_stamps[5]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_5;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_5;
             end
-            if (walk_step_sacks[6]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[6]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_6;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_6;
             end
             if (walk_step_stamps[6]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_6;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_6;
             end
-            if (walk_step_sacks[7]) begin
-                walk_step_sack[31:0] /* left */ =
-                    walk_step_sack[31:0] /* left */
+            if (walk_step_blocks[7]) begin
+                walk_step_block[31:0] /* left */ =
+                    walk_step_block[31:0] /* left */
                     | walk_step_first_7;
-                walk_step_sack[63:32] /* right */ =
-                    walk_step_sack[63:32] /* right */
+                walk_step_block[63:32] /* right */ =
+                    walk_step_block[63:32] /* right */
                     | walk_step_second_7;
             end
             if (walk_step_stamps[7]) begin
                 walk_step_ts_val = walk_step_ts_val | walk_step_first_7;
                 walk_step_ts_ecr = walk_step_ts_ecr | walk_step_second_7;
             end
-            walk_step_next[492] /* sack_present */ = walk_sack_present | (|walk_step_sacks);
+            walk_step_next[693:686] /* second_at */ = walk_step_more;
+            walk_step_next[701:694] /* third_at */ =
+                (walk_sack_count == 2'd3) ? walk_second_at :
+                8'd0;
             if (|walk_step_sacks) begin
-                walk_step_next[556:493] /* sack */ = walk_step_sack;
+                walk_step_next[557:494] /* sack.first */ = walk_step_block;
+                walk_step_next[493:492] /* sack.count */ = {
+                    |walk_step_more,
+                    walk_step_third | !(|walk_step_more)
+                };
+            end
+            if (|walk_second_at) begin
+                walk_step_next[621:558] /* sack.second */ = walk_step_block;
+            end
+            if (|walk_third_at) begin
+                walk_step_next[685:622] /* sack.third */ = walk_step_block;
             end
             walk_step_next[426] /* ts_present */ = walk_ts_present | (|walk_step_stamps);
             walk_step_next[427] /* ts_repeated */ =

@@ -18,7 +18,7 @@
 //         1    [576]       last
 // out     1  m_beats_valid
 // in      1  m_beats_ready
-// out   377  m_data
+// out   506  m_data
 //        24    [23:0]      ticket
 //         2    [25:24]     class
 //        14    [39:26]     frame_len
@@ -33,12 +33,16 @@
 //        32    [255:224]   ts_val
 //        32    [287:256]   ts_ecr
 //         1    [288]       ts_present
-//        32    [320:289]   sack.left
-//        32    [352:321]   sack.right
-//         1    [353]       sack_present
-//         1    [354]       ce
-//         8    [362:355]   payload_offset
-//        14    [376:363]   payload_len
+//         2    [290:289]   sack.count
+//        32    [322:291]   sack.first.left
+//        32    [354:323]   sack.first.right
+//        32    [386:355]   sack.second.left
+//        32    [418:387]   sack.second.right
+//        32    [450:419]   sack.third.left
+//        32    [482:451]   sack.third.right
+//         1    [483]       ce
+//         8    [491:484]   payload_offset
+//        14    [505:492]   payload_len
 // out     1  m_valid
 // in      1  m_ready
 // out     1  drop_valid
@@ -58,7 +62,7 @@ module parse (
     output logic [576:0] m_beats_data,
     output logic         m_beats_valid,
     input  wire          m_beats_ready,
-    output logic [376:0] m_data,
+    output logic [505:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         drop_valid,
@@ -97,20 +101,20 @@ module parse (
     logic header_good_2;
     logic [5:0] occupied;
     logic [850:0] arrival;
-    logic [404:0] frames_0;
-    logic [404:0] frames_1;
-    logic [404:0] frames_2;
-    logic [404:0] frames_3;
-    logic [404:0] frames_4;
-    logic [556:0] walks_0_walk;
-    logic [556:0] walks_0_walked;
-    logic [556:0] walks_1_walked;
-    logic [556:0] walks_2_walked;
-    logic [556:0] walks_3_walked;
-    logic [556:0] walks_4_walked;
+    logic [533:0] frames_0;
+    logic [533:0] frames_1;
+    logic [533:0] frames_2;
+    logic [533:0] frames_3;
+    logic [533:0] frames_4;
+    logic [701:0] walks_0_walk;
+    logic [701:0] walks_0_walked;
+    logic [701:0] walks_1_walked;
+    logic [701:0] walks_2_walked;
+    logic [701:0] walks_3_walked;
+    logic [701:0] walks_4_walked;
     logic summaries_s_valid;
     logic summaries_s_ready;
-    logic [376:0] summaries_m_data;
+    logic [505:0] summaries_m_data;
     logic summaries_m_valid;
     logic [15:0] summaries_level;
     logic summaries_almost_full;
@@ -123,9 +127,9 @@ module parse (
     logic [7:0] count_bytes_count;
     logic [63:0] kinds_kinds;
     logic [3:0] decode_reason;
-    logic [404:0] judge_judged;
+    logic [533:0] judge_judged;
     logic [850:0] arrival_next;
-    logic [404:0] frames_0_next;
+    logic [533:0] frames_0_next;
 
     wire [511:0] beat_data = beat[511:0];
     wire [63:0] beat_keep = beat[575:512];
@@ -141,23 +145,22 @@ module parse (
     wire arrival_oversize = arrival[848];
     wire arrival_refused = arrival[849];
     wire arrival_disabled = arrival[850];
-    wire [18:0] frames_2_pseudo = frames_2[404:386];
-    wire frames_4_dropped = frames_4[378];
-    wire frames_4_slow = frames_4[383];
-    wire frames_4_ipv4 = frames_4[384];
-    wire frames_4_tcp = frames_4[385];
+    wire [18:0] frames_2_pseudo = frames_2[533:515];
+    wire frames_4_dropped = frames_4[507];
+    wire frames_4_slow = frames_4[512];
+    wire frames_4_ipv4 = frames_4[513];
+    wire frames_4_tcp = frames_4[514];
     wire walks_4_walked_closed = walks_4_walked[424];
     wire walks_4_walked_complete = walks_4_walked[425];
     wire walks_4_walked_ts_present = walks_4_walked[426];
     wire walks_4_walked_ts_repeated = walks_4_walked[427];
     wire [31:0] walks_4_walked_ts_val = walks_4_walked[459:428];
     wire [31:0] walks_4_walked_ts_ecr = walks_4_walked[491:460];
-    wire walks_4_walked_sack_present = walks_4_walked[492];
-    wire [63:0] walks_4_walked_sack = walks_4_walked[556:493];
-    wire [376:0] judge_judged_summary = judge_judged[376:0];
-    wire judge_judged_refused = judge_judged[377];
-    wire judge_judged_dropped = judge_judged[378];
-    wire [3:0] judge_judged_reason = judge_judged[382:379];
+    wire [193:0] walks_4_walked_sack = walks_4_walked[685:492];
+    wire [505:0] judge_judged_summary = judge_judged[505:0];
+    wire judge_judged_refused = judge_judged[506];
+    wire judge_judged_dropped = judge_judged[507];
+    wire [3:0] judge_judged_reason = judge_judged[511:508];
 
     assign s_ready = 1'b1;
     wire [16:0] end_ =
@@ -430,7 +433,7 @@ module parse (
     wire [15:0] frames_0_whole = decode_total - decode_plain_headers;
     always_comb begin
         decode_reason = 4'd0;
-        frames_0_next = 405'd0;
+        frames_0_next = 534'd0;
         if (occupied[0]) begin
             decode_reason = 4'd3;
             if (arrival_refused) begin
@@ -451,7 +454,7 @@ module parse (
                 frames_0_whole[13:0],
                 decode_tcp_header[7:0] + 8'd34,
                 decode_head[121:120] == 2'd3,
-                130'd0,
+                259'd0,
                 decode_head[391:384],
                 decode_head[399:392],
                 decode_flags,
@@ -472,7 +475,7 @@ module parse (
         end
     end
     assign walks_0_walk = {
-        133'd0,
+        278'd0,
         arrival_kinds,
         34'd1,
         arrival_option_words,
@@ -483,14 +486,14 @@ module parse (
         judge_judged = frames_4;
         if (!frames_4_dropped) begin
             if (frames_4_ipv4 & !header_good_2) begin
-                judge_judged[378] /* dropped */ = 1'b1;
-                judge_judged[382:379] /* reason */ = 4'd5;
+                judge_judged[507] /* dropped */ = 1'b1;
+                judge_judged[511:508] /* reason */ = 4'd5;
             end else if (frames_4_tcp & !segment_good) begin
-                judge_judged[378] /* dropped */ = 1'b1;
-                judge_judged[382:379] /* reason */ = 4'd6;
+                judge_judged[507] /* dropped */ = 1'b1;
+                judge_judged[511:508] /* reason */ = 4'd6;
             end
         end
-        if (judge_judged[378] /* dropped */) begin
+        if (judge_judged[507] /* dropped */) begin
             judge_judged[25:24] /* summary.class */ = 2'd2;
         end else if (frames_4_slow | !((walks_4_walked_complete | (!walks_4_walked_closed & walks_4_walked[326] /* starts[0] */)) & !walks_4_walked_ts_repeated)) begin
             judge_judged[25:24] /* summary.class */ = 2'd1;
@@ -498,8 +501,7 @@ module parse (
         judge_judged[288] /* summary.ts_present */ = walks_4_walked_ts_present;
         judge_judged[255:224] /* summary.ts_val */ = walks_4_walked_ts_val;
         judge_judged[287:256] /* summary.ts_ecr */ = walks_4_walked_ts_ecr;
-        judge_judged[353] /* summary.sack_present */ = walks_4_walked_sack_present;
-        judge_judged[352:289] /* summary.sack */ = walks_4_walked_sack;
+        judge_judged[482:289] /* summary.sack */ = walks_4_walked_sack;
     end
     wire leaves = occupied[5];
     assign summaries_s_valid = leaves & !judge_judged_refused;
@@ -561,7 +563,7 @@ module parse (
         .walk(walks_3_walked),
         .walked(walks_4_walked)
     );
-    fifo_377x64_forward u_summaries (
+    fifo_506x64_forward u_summaries (
         .clk(clk),
         .rst(rst),
         .s_data(judge_judged_summary),
@@ -664,10 +666,10 @@ module parse (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, walks_4_walked[325:0], walks_4_walked[423:327], summaries_level,
-        summaries_almost_full, head_2[111:0], decode_head[95:48], decode_head[127:122],
-        decode_head[159:144], decode_head[183:176], decode_head[207:192], decode_head[371:368],
-        decode_head[751:400], decode_tcp_header[15:8], judge_judged[404:383],
+        1'b0, walks_4_walked[325:0], walks_4_walked[423:327], walks_4_walked[701:686],
+        summaries_level, summaries_almost_full, head_2[111:0], decode_head[95:48],
+        decode_head[127:122], decode_head[159:144], decode_head[183:176], decode_head[207:192],
+        decode_head[371:368], decode_head[751:400], decode_tcp_header[15:8], judge_judged[533:512],
         whole_beats_1_whole[16:12], decode_fragment_whole[15:14], frames_0_whole[15:14]
     };
 

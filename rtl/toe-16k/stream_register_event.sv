@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    387  s_data
+// in    517  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -16,17 +16,22 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   387  m_data
+// out   517  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -39,14 +44,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -54,16 +64,16 @@
 module stream_register_event (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [386:0] s_data,
+    input  wire  [516:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [386:0] m_data,
+    output logic [516:0] m_data,
     output logic         m_valid,
     input  wire          m_ready
 );
-    logic [386:0] held;
+    logic [516:0] held;
     logic held_valid;
-    logic [386:0] skid;
+    logic [516:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    393  s_data
+// in    522  s_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,13 +18,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_valid
 // out     1  s_ready
 // in   1153  s_beats_data
@@ -33,7 +37,7 @@
 //         1    [1152]      last
 // in      1  s_beats_valid
 // out     1  s_beats_ready
-// out   393  m_0_data
+// out   522  m_0_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -48,16 +52,20 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // out     1  m_0_valid
 // in      1  m_0_ready
-// out   393  m_1_data
+// out   522  m_1_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -72,13 +80,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // out     1  m_1_valid
 // in      1  m_1_ready
 // out  1153  m_beats_0_data
@@ -99,16 +111,16 @@
 module route (
     input  wire           clk,
     input  wire           rst,
-    input  wire  [392:0]  s_data,
+    input  wire  [521:0]  s_data,
     input  wire           s_valid,
     output logic          s_ready,
     input  wire  [1152:0] s_beats_data,
     input  wire           s_beats_valid,
     output logic          s_beats_ready,
-    output logic [392:0]  m_0_data,
+    output logic [521:0]  m_0_data,
     output logic          m_0_valid,
     input  wire           m_0_ready,
-    output logic [392:0]  m_1_data,
+    output logic [521:0]  m_1_data,
     output logic          m_1_valid,
     input  wire           m_1_ready,
     output logic [1152:0] m_beats_0_data,
@@ -123,13 +135,13 @@ module route (
     logic [2:0] target;
     logic segments_0_s_valid;
     logic segments_0_s_ready;
-    logic [392:0] segments_0_m_data;
+    logic [521:0] segments_0_m_data;
     logic segments_0_m_valid;
     logic [15:0] segments_0_level;
     logic segments_0_almost_full;
     logic segments_1_s_valid;
     logic segments_1_s_ready;
-    logic [392:0] segments_1_m_data;
+    logic [521:0] segments_1_m_data;
     logic segments_1_m_valid;
     logic [15:0] segments_1_level;
     logic segments_1_almost_full;
@@ -145,7 +157,7 @@ module route (
     logic beats_1_m_valid;
     logic [15:0] beats_1_level;
     logic beats_1_almost_full;
-    logic [392:0] local_;
+    logic [521:0] local_;
     logic beat_fits;
     logic segment_fits;
     logic held;
@@ -154,10 +166,10 @@ module route (
     wire s_beats_data_last = s_beats_data[1152];
 
     wire fast = s_data_summary_class == 2'd0;
-    wire [2:0] group = fast ? (s_data[379:377] /* flow[2:0] */ & 3'h1) : 3'd0;
+    wire [2:0] group = fast ? (s_data[508:506] /* flow[2:0] */ & 3'h1) : 3'd0;
     always_comb begin
         local_ = s_data;
-        local_[392:377] /* flow */ = {1'b0, s_data[392:378] /* flow[15:1] */};
+        local_[521:506] /* flow */ = {1'b0, s_data[521:507] /* flow[15:1] */};
     end
     always_comb begin
         beat_fits = 1'b0;
@@ -202,7 +214,7 @@ module route (
     end
     assign idle = !held;
 
-    fifo_393x64 u_segments_0 (
+    fifo_522x64 u_segments_0 (
         .clk(clk),
         .rst(rst),
         .s_data(local_),
@@ -214,7 +226,7 @@ module route (
         .level(segments_0_level),
         .almost_full(segments_0_almost_full)
     );
-    fifo_393x64 u_segments_1 (
+    fifo_522x64 u_segments_1 (
         .clk(clk),
         .rst(rst),
         .s_data(local_),

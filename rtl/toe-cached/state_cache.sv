@@ -4,7 +4,7 @@
 // in      1  clk
 // in      1  rst
 // in     64  base
-// in    387  s_data
+// in    517  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -17,17 +17,22 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   387  m_data
+// out   517  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -40,14 +45,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_valid
 // in      1  m_ready
 // in     10  arrived
@@ -186,10 +196,10 @@ module state_cache (
     input  wire          clk,
     input  wire          rst,
     input  wire  [63:0]  base,
-    input  wire  [386:0] s_data,
+    input  wire  [516:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [386:0] m_data,
+    output logic [516:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [9:0]   arrived,
@@ -230,7 +240,7 @@ module state_cache (
     logic [28:0] tables_3_read_data;
     logic wiping;
     logic [15:0] wipe;
-    logic [386:0] look;
+    logic [516:0] look;
     logic look_valid;
     logic [9:0] look_frame;
     logic [9:0] frame;
@@ -241,15 +251,15 @@ module state_cache (
     logic [2:0] turn;
     logic [11:0] entered;
     logic [11:0] left;
-    logic [402:0] queue_s_data;
+    logic [532:0] queue_s_data;
     logic queue_s_ready;
-    logic [402:0] queue_m_data;
+    logic [532:0] queue_m_data;
     logic queue_m_valid;
     logic queue_m_ready;
     logic [15:0] queue_level;
     logic queue_almost_full;
-    logic [396:0] room_write_data;
-    logic [396:0] room_read_data;
+    logic [526:0] room_write_data;
+    logic [526:0] room_read_data;
     logic links_write_enable;
     logic [5:0] links_read_data;
     logic [15:0] places_0_s_data;
@@ -389,7 +399,7 @@ module state_cache (
     logic tag_free;
     logic [28:0] leaves;
     logic [31:0] done_next;
-    logic [386:0] placed;
+    logic [516:0] placed;
     logic waits_for_fills;
 
     wire [1:0] s_data_kind = s_data[1:0];
@@ -411,11 +421,11 @@ module state_cache (
     wire lines_3_valid = lines_3[0];
     wire [15:0] lines_3_flow = lines_3[16:1];
     wire [11:0] lines_3_stamp = lines_3[28:17];
-    wire [386:0] queue_m_data_event = queue_m_data[386:0];
+    wire [516:0] queue_m_data_event = queue_m_data[516:0];
     wire [15:0] queue_m_data_event_flow = queue_m_data[41:26];
-    wire [15:0] queue_m_data_slot = queue_m_data[402:387];
-    wire [386:0] room_read_data_event = room_read_data[386:0];
-    wire [9:0] room_read_data_frame = room_read_data[396:387];
+    wire [15:0] queue_m_data_slot = queue_m_data[532:517];
+    wire [516:0] room_read_data_event = room_read_data[516:0];
+    wire [9:0] room_read_data_frame = room_read_data[526:517];
     wire groups_0_valid = groups_0[0];
     wire [15:0] groups_0_slot = groups_0[16:1];
     wire [5:0] groups_0_head = groups_0[22:17];
@@ -1317,7 +1327,7 @@ module state_cache (
     assign places_0_s_data = {10'd0, leaves_head};
     wire [11:0] stamp = entered + 12'd1;
     wire enters = straight | resumes;
-    wire [386:0] out = resumes ? room_read_data_event : look;
+    wire [516:0] out = resumes ? room_read_data_event : look;
     wire [1:0] out_kind = out[1:0];
     wire [15:0] out_flow = out[41:26];
     assign queue_s_data = {resumes ? leaves_slot : known ? slot : 16'hffff, out};
@@ -1475,7 +1485,7 @@ module state_cache (
         .read_address(next_set),
         .read_data(tables_3_read_data)
     );
-    fifo_403x16_forward u_queue (
+    fifo_533x16_forward u_queue (
         .clk(clk),
         .rst(rst),
         .s_data(queue_s_data),
@@ -1487,7 +1497,7 @@ module state_cache (
         .level(queue_level),
         .almost_full(queue_almost_full)
     );
-    register_file_397x64 u_room (
+    register_file_527x64 u_room (
         .clk(clk),
         .write_enable(parks),
         .write_address(place),

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    393  s_data
+// in    522  s_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -18,16 +18,20 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // in      1  s_valid
 // out     1  s_ready
-// out   393  m_data
+// out   522  m_data
 //        24    [23:0]      summary.ticket
 //         2    [25:24]     summary.class
 //        14    [39:26]     summary.frame_len
@@ -42,13 +46,17 @@
 //        32    [255:224]   summary.ts_val
 //        32    [287:256]   summary.ts_ecr
 //         1    [288]       summary.ts_present
-//        32    [320:289]   summary.sack.left
-//        32    [352:321]   summary.sack.right
-//         1    [353]       summary.sack_present
-//         1    [354]       summary.ce
-//         8    [362:355]   summary.payload_offset
-//        14    [376:363]   summary.payload_len
-//        16    [392:377]   flow
+//         2    [290:289]   summary.sack.count
+//        32    [322:291]   summary.sack.first.left
+//        32    [354:323]   summary.sack.first.right
+//        32    [386:355]   summary.sack.second.left
+//        32    [418:387]   summary.sack.second.right
+//        32    [450:419]   summary.sack.third.left
+//        32    [482:451]   summary.sack.third.right
+//         1    [483]       summary.ce
+//         8    [491:484]   summary.payload_offset
+//        14    [505:492]   summary.payload_len
+//        16    [521:506]   flow
 // out     1  m_valid
 // in      1  m_ready
 // in     16  look
@@ -64,10 +72,10 @@
 module classify (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [392:0] s_data,
+    input  wire  [521:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [392:0] m_data,
+    output logic [521:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [15:0]  look,
@@ -77,7 +85,7 @@ module classify (
     output logic         idle
 );
     logic segments_s_ready;
-    logic [392:0] segments_m_data;
+    logic [521:0] segments_m_data;
     logic segments_m_valid;
     logic segments_m_ready;
     logic [15:0] segments_level;
@@ -96,12 +104,12 @@ module classify (
     logic classes_write_enable;
     logic [3:0] classes_read_data;
 
-    wire [376:0] s_data_summary = s_data[376:0];
+    wire [505:0] s_data_summary = s_data[505:0];
     wire [1:0] segments_m_data_summary_class = segments_m_data[25:24];
-    wire [15:0] segments_m_data_flow = segments_m_data[392:377];
+    wire [15:0] segments_m_data_flow = segments_m_data[521:506];
 
     assign s_ready = segments_s_ready;
-    wire [376:0] arriving = s_data_summary;
+    wire [505:0] arriving = s_data_summary;
     wire [1:0] arriving_class = arriving[25:24];
     wire [31:0] arriving_remote_ip = arriving[71:40];
     wire [31:0] arriving_local_ip = arriving[103:72];
@@ -125,7 +133,7 @@ module classify (
     assign answer = rules_answer;
     assign idle = !(|segments_level) & rules_idle;
 
-    fifo_393x8_forward u_segments (
+    fifo_522x8_forward u_segments (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
@@ -172,7 +180,7 @@ module classify (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, segments_almost_full, rulings_s_ready, rulings_level, rulings_almost_full,
-        rules_ruling[9:0], rules_ruling[17:14], arriving[23:0], arriving[39:26], arriving[376:136]
+        rules_ruling[9:0], rules_ruling[17:14], arriving[23:0], arriving[39:26], arriving[505:136]
     };
 
 endmodule

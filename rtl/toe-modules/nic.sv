@@ -162,7 +162,7 @@ module nic (
     logic parse_s_ready;
     logic [288:0] parse_m_beats_data;
     logic parse_m_beats_valid;
-    logic [376:0] parse_m_data;
+    logic [505:0] parse_m_data;
     logic parse_m_valid;
     logic parse_drop_valid;
     logic [3:0] parse_drop_reason;
@@ -173,12 +173,12 @@ module nic (
     logic [15:0] frame_buffer_room;
     logic frame_buffer_idle;
     logic sequence_s_ready;
-    logic [376:0] sequence_m_data;
+    logic [505:0] sequence_m_data;
     logic sequence_m_valid;
     logic identify_s_valid;
     logic identify_s_ready;
     logic identify_s_write_ready;
-    logic [392:0] identify_m_data;
+    logic [521:0] identify_m_data;
     logic identify_m_valid;
     logic identify_idle;
     logic group_0_s_ready;
@@ -232,7 +232,7 @@ module nic (
     logic fetch_s_cpl_ready;
     logic [351:0] fetch_m_up_data;
     logic fetch_m_up_valid;
-    logic [386:0] fetch_m_data;
+    logic [516:0] fetch_m_data;
     logic fetch_m_valid;
     logic fetch_skipped;
     logic fetch_idle;
@@ -247,7 +247,7 @@ module nic (
     logic registers_m_table_valid;
     logic [370:0] registers_m_connection_data;
     logic registers_m_connection_valid;
-    logic [386:0] registers_m_cmd_data;
+    logic [516:0] registers_m_cmd_data;
     logic registers_m_cmd_valid;
     logic registers_enabled;
     logic [47:0] registers_mac;
@@ -296,7 +296,7 @@ module nic (
     logic ingress_0_m_up_0_valid;
     logic ingress_0_idle;
     logic classify_0_s_ready;
-    logic [392:0] classify_0_m_data;
+    logic [521:0] classify_0_m_data;
     logic classify_0_m_valid;
     logic [3:0] classify_0_look_class;
     logic [63:0] classify_0_answer;
@@ -326,13 +326,13 @@ module nic (
     logic settled;
     logic rests;
     logic [63:0] answer_0;
-    logic [392:0] ordered;
+    logic [521:0] ordered;
     logic ordered_valid;
     logic identified_taken;
-    logic [386:0] descriptor;
+    logic [516:0] descriptor;
     logic [23:0] descriptor_ticket;
     logic [15:0] descriptor_flow;
-    logic [386:0] command;
+    logic [516:0] command;
     logic [370:0] slice;
     logic [15:0] descriptor_group;
     logic [15:0] command_group;
@@ -356,7 +356,7 @@ module nic (
 
     wire [23:0] sequence_m_data_ticket = sequence_m_data[23:0];
     wire [23:0] identify_m_data_summary_ticket = identify_m_data[23:0];
-    wire [15:0] identify_m_data_flow = identify_m_data[392:377];
+    wire [15:0] identify_m_data_flow = identify_m_data[521:506];
     wire group_0_m_data_last = group_0_m_data[288];
     wire group_0_at_arbiter_fire = group_0_at_arbiter[0];
     wire group_0_at_arbiter_blocked = group_0_at_arbiter[1];

@@ -21,7 +21,7 @@
 //         8    [107:100]   tag
 // out     1  m_valid
 // in      1  m_ready
-// out   387  m_event_data
+// out   517  m_event_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -34,14 +34,19 @@
 //        32    [187:156]   ts_val
 //        32    [219:188]   ts_ecr
 //         1    [220]       ts_present
-//        32    [252:221]   sack.left
-//        32    [284:253]   sack.right
-//         1    [285]       sack_present
-//         1    [286]       ce
-//         8    [294:287]   payload_offset
-//        14    [308:295]   payload_len
-//        14    [322:309]   frame_len
-//        64    [386:323]   address
+//         2    [222:221]   sack.count
+//        32    [254:223]   sack.first.left
+//        32    [286:255]   sack.first.right
+//        32    [318:287]   sack.second.left
+//        32    [350:319]   sack.second.right
+//        32    [382:351]   sack.third.left
+//        32    [414:383]   sack.third.right
+//         1    [415]       report
+//         1    [416]       ce
+//         8    [424:417]   payload_offset
+//        14    [438:425]   payload_len
+//        14    [452:439]   frame_len
+//        64    [516:453]   address
 // out     1  m_event_valid
 // in      1  m_event_ready
 // in    352  s_read_data
@@ -93,7 +98,7 @@ module push (
     output logic [107:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
-    output logic [386:0] m_event_data,
+    output logic [516:0] m_event_data,
     output logic         m_event_valid,
     input  wire          m_event_ready,
     input  wire  [351:0] s_read_data,
@@ -177,10 +182,10 @@ module push (
     logic data_7_write_enable;
     logic [63:0] data_7_read_data;
     logic [2:0] next;
-    logic [386:0] events_s_data;
+    logic [516:0] events_s_data;
     logic events_s_valid;
     logic events_s_ready;
-    logic [386:0] events_m_data;
+    logic [516:0] events_m_data;
     logic events_m_valid;
     logic [15:0] events_level;
     logic events_almost_full;
@@ -301,7 +306,7 @@ module push (
         payload[511:448] = data_7_read_data;
     end
     assign events_s_valid = described & !taken_up;
-    assign events_s_data = {263'd0, tx_bump, rx_bump, 10'd0, generation, flow, 3'd5, ticket, 2'd2};
+    assign events_s_data = {393'd0, tx_bump, rx_bump, 10'd0, generation, flow, 3'd5, ticket, 2'd2};
     assign m_event_data = events_m_data;
     assign m_event_valid = events_m_valid;
     wire [63:0] read_end = s_read_data_address + {51'd0, s_read_data_bytes};
@@ -507,7 +512,7 @@ module push (
         .read_address(serves_m_data_place),
         .read_data(data_7_read_data)
     );
-    fifo_387x8_forward u_events (
+    fifo_517x8_forward u_events (
         .clk(clk),
         .rst(rst),
         .s_data(events_s_data),
