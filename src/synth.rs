@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each module is flattened and mapped by itself with everything below it, so that its
-//! paths run through the primitives inside. `docs/synthesis.md` has the delay model and
+//! paths run through the primitives inside; those inside a module that is to be split are mapped
+//! by themselves too, and put together afterwards. `docs/synthesis.md` has the delay model and
 //! how far it is from real place and route.
 //!
 //! # Example
@@ -61,6 +62,9 @@ pub struct Options {
     pub family: Family,
     /// Names of the modules; all of the design if empty.
     pub modules: Vec<String>,
+    /// Modules of which those directly inside, but for primitives, are mapped by themselves before
+    /// they are put together: paths run through all, but each is mapped as when it is named.
+    pub split: Vec<String>,
     /// Paths to list for each module, to different ends, longest first.
     pub paths: usize,
     /// The clock to compare with, instead of the design point's.
@@ -74,6 +78,7 @@ impl Default for Options {
         Self {
             family: Family::UltraScalePlus,
             modules: vec![],
+            split: vec![],
             paths: 1,
             clock: None,
             jobs: None,
@@ -215,9 +220,21 @@ pub fn estimate_in(
         return Err(SynthError::Schema(manifest.schema));
     }
     let hierarchy = Hierarchy::of(manifest);
-    let modules = choose(manifest, &hierarchy, &options.modules)?;
+    let modules = match options.modules.is_empty() {
+        true => hierarchy.top_down().collect(),
+        false => named(manifest, &options.modules)?,
+    };
+    let split = named(manifest, &options.split)?;
     let clock = clock_of(manifest, options)?;
-    let job = Job::new(environment, &hierarchy, sources, options, clock, progress)?;
+    let job = Job::new(
+        environment,
+        &hierarchy,
+        sources,
+        split,
+        options,
+        clock,
+        progress,
+    )?;
     let jobs = options.jobs.map_or_else(processors, NonZero::get);
     let reports = in_parallel(jobs, &modules, |module| job.report(module), progress)?;
     Ok(Report {
@@ -235,14 +252,7 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-fn choose<'m>(
-    manifest: &'m Manifest,
-    hierarchy: &Hierarchy<'m>,
-    names: &[String],
-) -> Result<Vec<&'m Module>, SynthError> {
-    if names.is_empty() {
-        return Ok(hierarchy.top_down().collect());
-    }
+fn named<'m>(manifest: &'m Manifest, names: &[String]) -> Result<Vec<&'m Module>, SynthError> {
     let find = |name: &String| {
         manifest.module(name).ok_or_else(|| {
             let closest = manifest
@@ -281,6 +291,7 @@ struct Job<'a> {
     cache: Cache,
     hierarchy: &'a Hierarchy<'a>,
     sources: &'a [(String, String)],
+    split: Vec<&'a Module>,
     options: &'a Options,
     clock: Option<Frequency>,
 }
@@ -290,6 +301,7 @@ impl<'a> Job<'a> {
         environment: &Environment,
         hierarchy: &'a Hierarchy<'a>,
         sources: &'a [(String, String)],
+        split: Vec<&'a Module>,
         options: &'a Options,
         clock: Option<Frequency>,
         progress: &mut (dyn FnMut(&str) + Send),
@@ -300,6 +312,7 @@ impl<'a> Job<'a> {
             cache,
             hierarchy,
             sources,
+            split,
             options,
             clock,
         })
@@ -312,8 +325,21 @@ impl<'a> Job<'a> {
             .iter()
             .filter(|(file, _)| below.iter().any(|module| module.file == *file))
             .collect();
-        let technology = self.options.family.technology();
-        mapping::map(&self.yosys, &self.cache, technology, &module.name, &sources)
+        let parts = self
+            .split
+            .iter()
+            .filter(|split| below.iter().any(|module| module.name == split.name))
+            .flat_map(|split| self.hierarchy.inside(split))
+            .map(|part| part.name.as_str())
+            .collect();
+        mapping::map(
+            &self.yosys,
+            &self.cache,
+            self.options.family.technology(),
+            &module.name,
+            &parts,
+            &sources,
+        )
     }
 
     fn report(&self, module: &Module) -> Result<ModuleReport, SynthError> {

@@ -72,17 +72,19 @@ impl Design {
     }
 
     fn estimate(&self, family: Family) -> Result<Report, SynthError> {
-        let options = Options {
+        self.estimate_as(&Options {
             family,
             paths: 3,
             ..Options::default()
-        };
-        let environment = environment();
+        })
+    }
+
+    fn estimate_as(&self, options: &Options) -> Result<Report, SynthError> {
         estimate_in(
-            &environment,
+            &environment(),
             &self.manifest,
             &self.sources,
-            &options,
+            options,
             &mut |_| {},
         )
     }
@@ -213,6 +215,52 @@ const RAM: &str = "module ram(input logic clk, write, input logic [8:0] at, from
     end
 endmodule
 ";
+
+/// Two gates that one table could hold take one each when the inner one is mapped by itself; the
+/// path still runs through both.
+#[test]
+fn a_module_that_is_split_is_mapped_in_parts_and_walked_as_one() {
+    if !has_tool("yosys") {
+        return;
+    }
+    let outer = "module outer(input logic clk, input logic [2:0] s, output logic m);
+    logic [2:0] held;
+    logic both;
+    inner u_inner(.s(held[1:0]), .m(both));
+    always_ff @(posedge clk) begin
+        held <= s;
+        m <= both ^ held[2];
+    end
+endmodule
+";
+    let inner = "module inner(input logic [1:0] s, output logic m);
+    assign m = &s;
+endmodule
+";
+    let design = Design::new(&[("outer", outer), ("inner", inner)]).instance("u_inner", "inner");
+    for family in [Family::UltraScalePlus, Family::Ecp5] {
+        let levels = |split: &[&str]| {
+            let report = design
+                .estimate_as(&Options {
+                    family,
+                    modules: vec!["outer".into()],
+                    split: split.iter().map(|name| name.to_string()).collect(),
+                    ..Options::default()
+                })
+                .unwrap();
+            let top = &report.modules[0];
+            (top.area.luts, top.critical().unwrap().levels())
+        };
+        assert_eq!(levels(&[]), (1, 1));
+        assert_eq!(levels(&["outer"]), (2, 2));
+    }
+    let unknown = Options {
+        split: vec!["inn".into()],
+        ..Options::default()
+    };
+    let error = design.estimate_as(&unknown).unwrap_err().to_string();
+    assert!(error.contains("did you mean `inner`?"), "{error}");
+}
 
 #[test]
 fn memories_become_block_ram_on_both_families() {

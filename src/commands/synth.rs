@@ -23,6 +23,10 @@ pub struct Arguments {
     /// Only this module, with everything inside it; can be repeated.
     #[arg(long = "module", value_name = "NAME")]
     modules: Vec<String>,
+    /// Map the modules directly inside this one each by itself, as when they are named, and then
+    /// put them together; can be repeated.
+    #[arg(long, value_name = "NAME")]
+    split: Vec<String>,
     /// List the N worst paths of each module cell by cell.
     #[arg(long, value_name = "N", default_value_t = 0)]
     paths: usize,
@@ -57,6 +61,7 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
     let options = Options {
         family: arguments.family,
         modules: arguments.modules.clone(),
+        split: arguments.split.clone(),
         paths: arguments.paths.max(1),
         clock: arguments.clock,
         jobs: arguments.jobs,

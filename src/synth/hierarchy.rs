@@ -3,6 +3,9 @@
 use hallux_hdl::manifest::{Manifest, Memory, Module};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Path of the Rust types of primitives.
+const PRIMITIVES: &str = "hallux_hdl::prims::";
+
 /// The modules of a design and how they are nested.
 pub(super) struct Hierarchy<'m> {
     manifest: &'m Manifest,
@@ -87,6 +90,15 @@ impl<'m> Hierarchy<'m> {
             }
         }
         found
+    }
+
+    /// The modules directly inside `module`, without primitives.
+    pub(super) fn inside(&self, module: &Module) -> impl Iterator<Item = &'m Module> {
+        module
+            .instances
+            .iter()
+            .filter_map(|inner| self.manifest.module(&inner.module))
+            .filter(|inner| !inner.source.starts_with(PRIMITIVES))
     }
 
     /// The memory at `path` below `module`: instance names and the name of the array,

@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use hallux_verilator::{Cache, CacheError, Key, Room};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -88,17 +89,22 @@ pub(super) struct Mapped {
     pub directory: PathBuf,
 }
 
-/// Maps `module`, whose text and that of all modules below it is in `sources`.
+/// Maps `module`, whose text and that of all modules below it is in `sources`; the modules
+/// `parts` of it by themselves before they are put together.
 pub(super) fn map(
     yosys: &Yosys,
     cache: &Cache,
     technology: &dyn Technology,
     module: &str,
+    parts: &BTreeSet<&str>,
     sources: &[&(String, String)],
 ) -> Result<Mapped, MappingError> {
     let mapping = technology.mapping(module);
     let mut key = Key::default();
     key.add(SCRIPT_VERSION).add(yosys.banner()).add(&mapping);
+    for part in parts {
+        key.add(part);
+    }
     for (name, text) in sources {
         key.add(name).add(text);
     }
@@ -108,7 +114,8 @@ pub(super) fn map(
         Some(directory) => directory,
         None => {
             let staging = cache.staging()?;
-            run(yosys, technology, module, &mapping, sources, staging.path())?;
+            let script = script(module, &mapping, parts, sources);
+            run(yosys, technology, module, &script, sources, staging.path())?;
             let description = format!("{module}, {mapping}, {}", yosys.banner());
             cache.publish(Room::Netlists, &key, staging, &description)?
         }
@@ -130,12 +137,43 @@ pub(super) fn map(
     })
 }
 
+/// What yosys is to do.
+fn script(
+    module: &str,
+    mapping: &str,
+    parts: &BTreeSet<&str>,
+    sources: &[&(String, String)],
+) -> String {
+    let files: String = sources.iter().map(|(name, _)| format!(" {name}")).collect();
+    let (mut keep, mut join) = (String::new(), String::new());
+    if !parts.is_empty() {
+        let names: String = parts.iter().map(|part| format!(" {part}")).collect();
+        keep = format!("setattr -mod -set keep_hierarchy 1{names}\n");
+        join = format!("setattr -mod -unset keep_hierarchy{names}\nflatten\nopt_clean\n");
+    }
+    // The last step is left out: it holds block RAM against a declaration that in yosys
+    // 0.23 is narrower than the cell, and cuts off half of its wires.
+    format!(
+        "read_verilog -sv{files}\n\
+         hierarchy -check -top {module}\n\
+         {keep}\
+         {mapping} -run :map_ffram\n\
+         select -write {LATCHES} t:$dlatch t:$adlatch t:$dlatchsr t:$sr %u %u %u %co1:+[Q] w:* %i\n\
+         select -write {MEMORIES} t:$mem_v2\n\
+         select -assert-none t:$mem_v2 r:SIZE>={LARGEST_REGISTER_FILE} %i\n\
+         {mapping} -run map_ffram:check\n\
+         {join}\
+         blackbox =A:whitebox\n\
+         write_json {NETLIST}\n"
+    )
+}
+
 /// Runs yosys in `directory` and leaves there what the cache keeps.
 fn run(
     yosys: &Yosys,
     technology: &dyn Technology,
     module: &str,
-    mapping: &str,
+    script: &str,
     sources: &[&(String, String)],
     directory: &Path,
 ) -> Result<(), MappingError> {
@@ -145,25 +183,9 @@ fn run(
     };
     let work = tempfile::tempdir().map_err(io)?;
     let path = |name: &str| work.path().join(name);
-    let mut files = String::new();
     for (name, text) in sources {
         fs::write(path(name), text).map_err(io)?;
-        files.push(' ');
-        files.push_str(name);
     }
-    // The last step is left out: it holds block RAM against a declaration that in yosys
-    // 0.23 is narrower than the cell, and cuts off half of its wires.
-    let script = format!(
-        "read_verilog -sv{files}\n\
-         hierarchy -check -top {module}\n\
-         {mapping} -run :map_ffram\n\
-         select -write {LATCHES} t:$dlatch t:$adlatch t:$dlatchsr t:$sr %u %u %u %co1:+[Q] w:* %i\n\
-         select -write {MEMORIES} t:$mem_v2\n\
-         select -assert-none t:$mem_v2 r:SIZE>={LARGEST_REGISTER_FILE} %i\n\
-         {mapping} -run map_ffram:check\n\
-         blackbox =A:whitebox\n\
-         write_json {NETLIST}\n"
-    );
     fs::write(path(SCRIPT), script).map_err(io)?;
     let output = yosys
         .command(SCRIPT, LOG)

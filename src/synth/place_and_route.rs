@@ -7,7 +7,7 @@
 use super::mapping::{self, Mapped};
 use super::technology::{Family, Picoseconds};
 use super::walk::{self, PathKind};
-use super::{Hierarchy, Job, SynthError, choose, processors};
+use super::{Hierarchy, Job, SynthError, named, processors};
 use flate2::read::GzDecoder;
 use hallux_hdl::manifest::{Manifest, Module};
 use hallux_verilator::Environment;
@@ -106,12 +106,20 @@ pub fn compare(
     let environment = Environment::process();
     let nextpnr = find(&environment)?;
     let hierarchy = Hierarchy::of(manifest);
-    let chosen = choose(manifest, &hierarchy, modules)?;
+    let chosen = named(manifest, modules)?;
     let options = super::Options {
         family: Family::Ecp5,
         ..super::Options::default()
     };
-    let job = Job::new(&environment, &hierarchy, sources, &options, None, progress)?;
+    let job = Job::new(
+        &environment,
+        &hierarchy,
+        sources,
+        vec![],
+        &options,
+        None,
+        progress,
+    )?;
     let work = |module: &Module| compare_module(&job, &nextpnr, module, seeds);
     super::in_parallel(processors(), &chosen, work, progress)
 }
