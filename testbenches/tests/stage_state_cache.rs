@@ -368,6 +368,37 @@ fn hits_overtake_a_miss_and_its_flow_keeps_its_order() {
     system.check();
 }
 
+/// Events of one set in consecutive clocks: hits behind misses, behind replacements and behind the return of
+/// what was just replaced, while fills of the set end.
+#[test]
+fn events_of_one_set_follow_each_other_at_one_a_clock() {
+    for (seed, ways) in [(21, 1), (22, 2), (23, 4), (24, 8)] {
+        let mut system = System::new(64, 2 * ways, ways, seed);
+        for round in 0..150 {
+            // Few enough connections that they return soon, now and then one of the other set.
+            let flows = system.dice.within(ways as u64, ways as u64 + 3);
+            system.lazy = [0, 0, 50, 0][round % 4];
+            // Events that find `act` empty, and a queue that is full.
+            let (gaps, stops) = [(0, 0), (60, 0), (30, 0), (0, 90)][round % 4];
+            system.bench.stall(system.s, Stalls::random(gaps));
+            system.bench.stall(system.m, Stalls::random(stops));
+            for _ in 0..system.dice.within(4, 60) {
+                let other = u64::from(system.dice.chance(20));
+                let flow = 2 * system.dice.below(flows) + other;
+                for _ in 0..system.dice.within(1, 3) {
+                    system.send(flow);
+                }
+            }
+            for _ in 0..system.dice.below(60) {
+                system.cycle();
+            }
+        }
+        system.drain();
+        assert!(system.misses > 200, "{} misses", system.misses);
+        system.check();
+    }
+}
+
 #[test]
 fn every_event_meets_the_state_that_the_one_before_it_left() {
     let shapes = [

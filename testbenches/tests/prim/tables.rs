@@ -307,12 +307,12 @@ fn nothing_leaves_the_wheel_early_and_all_of_it_leaves() {
         let mut now = 5000u64;
         let mut waiting: BTreeMap<u64, u64> = BTreeMap::new();
         let (mut left, mut worst) = (0, 0);
-        for step in 0..6000 {
+        for step in 0..24_000 {
             bench.poke("wheel_now", now);
             let id = u64::from(random.below(64));
-            if step < 5000
+            if step < 23_000
                 && bench.pending(s) == 0
-                && random.chance(30)
+                && random.chance(5)
                 && !waiting.contains_key(&id)
             {
                 // Some are late already, none is beyond the horizon.
@@ -354,7 +354,7 @@ fn the_wheel_says_when_it_wants_to_be_woken() {
     bench.send(s, fields! { id: 7, at: 1190 });
     // Beyond the horizon: leaves where it ends.
     bench.send(s, fields! { id: 8, at: 90_000 });
-    bench.run(5);
+    bench.run(20);
     assert_eq!(bench.peek("wheel_wake_at"), 1104);
     // Nothing changes until then, however long it takes.
     bench.poke("wheel_now", 1103);
@@ -365,23 +365,23 @@ fn the_wheel_says_when_it_wants_to_be_woken() {
     }
     assert_eq!(bench.received(m).len(), 0);
     bench.poke("wheel_now", 1104);
-    bench.run(6);
+    bench.run(10);
     assert_eq!(bench.peek("wheel_wake_at"), 1200);
     bench.poke("wheel_now", 1200);
-    bench.run(8);
+    bench.run(12);
     let horizon = (1000 / SLOT + SLOTS - 1) * SLOT;
     assert_eq!(bench.peek("wheel_wake_at"), horizon);
     bench.poke("wheel_now", horizon);
-    bench.run(5);
+    bench.run(10);
     assert_eq!(bench.peek("wheel_idle"), 1);
     insta::assert_snapshot!(bench.log(), @r"
          0 wheel_s  id=5 at=0x4a6
-         1 wheel_s  id=6 at=0x44c
-         2 wheel_s  id=7 at=0x4a6
-         3 wheel_s  id=8 at=0x15f90
-        56 wheel_m  6
-        62 wheel_m  5
-        64 wheel_m  7
-        70 wheel_m  8
+         4 wheel_s  id=6 at=0x44c
+         8 wheel_s  id=7 at=0x4a6
+        12 wheel_s  id=8 at=0x15f90
+        72 wheel_m  6
+        82 wheel_m  5
+        84 wheel_m  7
+        94 wheel_m  8
     ");
 }

@@ -4,8 +4,12 @@
 //!                  ┌──────────────────────────────┐
 //!  s (id, at) ────►│ slot ► head, tail of a list  │   ┌──────┐
 //!                  │ id   ► next in the list      ├──►│ held ├──► m (id)
-//!  now ───────────►│ slots in use: first one due? │   └──────┘
+//!  now ───────────►│ first slot in use: is it due?│   └──────┘
 //!                  └──────────────────────────────┴──► wake_at, idle
+//!
+//!  Rest ─┬─► Bound ─► Choose ─► Insert ─┬─► Rest
+//!        └─► Unlink ────────────────────┤ others are left in the slot
+//!               └─► Turn ─► Scan ─► Pick ─► Advance
 //! ```
 //!
 //! A slot stands for `2^shift` units of `now`. An identifier leaves in the first slot that
@@ -14,15 +18,41 @@
 //! the horizon of `slots - 1` slots leaves at the horizon: the owner compares it with `now`
 //! and sends it in again. An identifier may be in the wheel once at a time.
 //!
-//! Latency 2 cycles for what is due at once. An insertion takes one cycle and a departure
-//! two; they take turns when both wait. Nothing counts clocks: while no input is valid and
-//! `now < wake_at`, nothing changes.
+//! Latency 6 cycles for what is due at once. An insertion takes four cycles; a departure two, and
+//! four more for the last of its slot, to find the next slot in use. They take turns when both
+//! wait. Nothing counts clocks: while no input is valid and `now < wake_at`, nothing changes.
+//! Each cycle is one carry chain, one search or one look at a table.
 
 use super::{Ram, RegisterFile, lowest_one, one_hot_index};
 use crate::prelude::*;
 
 /// Most slots of a wheel.
 const MOST: usize = 256;
+/// Slots that are searched at a time.
+const GROUP: usize = 16;
+
+/// What the wheel does in this cycle.
+#[derive(Copy, Clone, Debug, PartialEq, LogicState)]
+pub enum Step {
+    /// Taking a deadline, or letting go of an identifier.
+    Rest,
+    /// The deadline is held against the present and the horizon.
+    Bound,
+    /// Its slot is chosen.
+    Choose,
+    /// It enters the list of the slot.
+    Insert,
+    /// The list loses its head.
+    Unlink,
+    /// It was empty then: the slots in use behind it are put in order,
+    Turn,
+    /// searched by groups,
+    Scan,
+    /// then among the groups,
+    Pick,
+    /// and the wheel goes on to the first.
+    Advance,
+}
 
 /// When an identifier is to leave.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
@@ -56,11 +86,29 @@ pub struct TimingWheel {
     /// The identifier after each one in its slot.
     links: Ram<Bits<16>, 16>,
     used: DFF<Bits<256>>,
-    /// Slots are counted from time 0 on; none in use comes before this one.
-    base: DFF<Bits<64>>,
-    /// The list of `slot` loses its head: the link to the next one is being read.
-    relinking: DFF<Bit>,
+    step: DFF<Step>,
+    /// The first slot in use, if there is one, counted from time 0 on; and whether it was due a clock ago.
+    next: DFF<Bits<64>>,
+    any: DFF<Bit>,
+    due: DFF<Bit>,
+    /// What is being inserted: its slot as it wants it, the first it could have, the last, and what it gets.
+    id: DFF<Bits<16>>,
+    rounded: DFF<Bits<64>>,
+    start: DFF<Bits<64>>,
+    end: DFF<Bits<64>>,
+    wanted: DFF<Bits<64>>,
+    below: DFF<Bit>,
+    beyond: DFF<Bit>,
+    /// The slot is in use already.
+    joins: DFF<Bit>,
+    /// The slot whose list loses its head, and whether that is its last.
     slot: DFF<Bits<8>>,
+    alone: DFF<Bit>,
+    /// Slots in use behind it, which groups of them have any, and the first in each.
+    turned: DFF<Bits<256>>,
+    groups: DFF<Bits<16>>,
+    firsts: Vec<DFF<Bits<4>>>,
+    ahead: DFF<Bits<8>>,
     /// The last move was a departure.
     departed: DFF<Bit>,
     held: DFF<Bits<16>>,
@@ -101,9 +149,24 @@ impl TimingWheel {
             tails: RegisterFile::new(slots),
             links: Ram::new(identifiers),
             used: DFF::default(),
-            base: DFF::default(),
-            relinking: DFF::default(),
+            step: DFF::default(),
+            next: DFF::default(),
+            any: DFF::default(),
+            due: DFF::default(),
+            id: DFF::default(),
+            rounded: DFF::default(),
+            start: DFF::default(),
+            end: DFF::default(),
+            wanted: DFF::default(),
+            below: DFF::default(),
+            beyond: DFF::default(),
+            joins: DFF::default(),
             slot: DFF::default(),
+            alone: DFF::default(),
+            turned: DFF::default(),
+            groups: DFF::default(),
+            firsts: (0..MOST / GROUP).map(|_| DFF::default()).collect(),
+            ahead: DFF::default(),
             departed: DFF::default(),
             held: DFF::default(),
             held_valid: DFF::default(),
@@ -122,82 +185,74 @@ impl Logic for TimingWheel {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, used, base, relinking, slot, departed, held, held_valid
+            self, clk, used, step, next, any, due, id, rounded, start, end, wanted
+        );
+        dff_setup!(
+            self, clk, below, beyond, joins, slot, alone, turned, groups, ahead, departed, held,
+            held_valid
         );
         self.heads.clk.next = self.clk.val();
         self.tails.clk.next = self.clk.val();
         self.links.clk.next = self.clk.val();
-        let slots = bits::<9>(self._slots as u64);
         let last_slot = bits::<64>(self._slots as u64 - 1);
+        let slot_bits = self._slots.trailing_zeros() as usize;
         let used = self.used.q.val();
-        let any = used.any();
-
-        // The first slot in use at or after `base`.
-        let first = bit_cast::<8, 64>(self.base.q.val() & last_slot);
-        let turned =
-            ((used >> first) | (used << (slots - bit_cast::<9, 8>(first)))) & all(self._slots);
-        let ahead = one_hot_index::<256, 8>(lowest_one::<256>(turned));
-        let next = self.base.q.val() + bit_cast::<64, 8>(ahead);
+        let any = self.any.q.val();
+        let next = self.next.q.val();
         let present = self.now.val() >> self._shift;
-        let due = any & (next <= present);
-        let next_slot = bit_cast::<8, 64>(next & last_slot);
-        self.wake_at.next = if any {
-            next << self._shift
-        } else {
-            !bits::<64>(0)
-        };
-        self.idle.next = !any & !self.held_valid.q.val();
+        let resting = self.step.q.val() == Step::Rest;
 
         let free = self.m.ready.val() | !self.held_valid.q.val();
-        let relinking = self.relinking.q.val();
         let yields = self.departed.q.val() & self.s.valid.val();
-        let departs = due & free & !relinking & !yields;
-        let accepts = !relinking & !departs;
-        let inserts = self.s.valid.val() & accepts;
+        let departs = resting & self.due.q.val() & free & !yields;
+        let accepts = resting & !departs;
         self.s.ready.next = accepts;
+        self.due.d.next = any & (next <= present);
 
         // Where a deadline goes: rounded up to a slot, within the horizon.
-        let start = if any & (next < present) {
-            next
-        } else {
-            present
-        };
         let deadline = self.s.data.val();
         let partial = (deadline.at & bits::<64>((1u64 << self._shift) - 1)).any();
-        let rounded = (deadline.at >> self._shift) + bit_cast::<64, 1>(bit(partial));
-        let wanted = if rounded < start {
+        let start = self.start.q.val();
+        let end = self.end.q.val();
+        let rounded = self.rounded.q.val();
+        let wanted = if self.below.q.val() {
             start
-        } else if rounded - start > last_slot {
-            start + last_slot
+        } else if self.beyond.q.val() {
+            end
         } else {
             rounded
         };
-        let insert_slot = bit_cast::<8, 64>(wanted & last_slot);
-        let joins = ((used >> insert_slot) & bits::<256>(1)).any();
+        let chosen = bit_cast::<8, 64>(wanted & last_slot);
+        let enters = self.step.q.val() == Step::Insert;
+        let joins = self.joins.q.val();
+        let insert_slot = bit_cast::<8, 64>(self.wanted.q.val() & last_slot);
+        let next_slot = bit_cast::<8, 64>(next & last_slot);
 
-        let looked_at = if departs { next_slot } else { insert_slot };
+        let unlinks = self.step.q.val() == Step::Unlink;
+        let alone = self.alone.q.val();
+        let looked_at = if enters { insert_slot } else { next_slot };
         self.heads.read_address.next = looked_at;
         self.tails.read_address.next = looked_at;
         let head = self.heads.read_data.val();
         let tail = self.tails.read_data.val();
-        let alone = head == tail;
+        let id = self.id.q.val();
         self.links.read_address.next = head;
-        self.links.write_enable.next = inserts & joins;
+        self.links.write_enable.next = enters & joins;
         self.links.write_address.next = tail;
-        self.links.write_data.next = deadline.id;
-        self.tails.write_enable.next = inserts;
+        self.links.write_data.next = id;
+        self.tails.write_enable.next = enters;
         self.tails.write_address.next = insert_slot;
-        self.tails.write_data.next = deadline.id;
-        self.heads.write_enable.next = relinking | (inserts & !joins);
-        self.heads.write_address.next = if relinking {
+        self.tails.write_data.next = id;
+        self.heads.write_enable.next = (unlinks & !alone) | (enters & !joins);
+        self.heads.write_address.next = if unlinks {
             self.slot.q.val()
         } else {
             insert_slot
         };
-        self.heads.write_data.next = if relinking {
+        self.heads.write_data.next = if unlinks {
             self.links.read_data.val()
         } else {
-            deadline.id
+            id
         };
 
         self.m.data.next = self.held.q.val();
@@ -205,24 +260,112 @@ impl Logic for TimingWheel {
         if free {
             self.held_valid.d.next = departs;
         }
-        self.relinking.d.next = departs & !alone;
-        if departs {
-            self.held.d.next = head;
-            self.slot.d.next = next_slot;
-            self.base.d.next = next;
-            self.departed.d.next = true;
-            if alone {
-                self.used.d.next = used & !(bits::<256>(1) << next_slot);
+
+        // The slots in use behind `slot`, that itself first.
+        let mut turned = used;
+        for k in 0..slot_bits {
+            if self.slot.q.val().get_bit(k) {
+                turned = ((turned >> (1u64 << k)) | (turned << (self._slots as u64 - (1u64 << k))))
+                    & all(self._slots);
             }
         }
-        if inserts {
-            self.base.d.next = start;
-            self.departed.d.next = false;
-            self.used.d.next = used | (bits::<256>(1) << insert_slot);
+        if self.step.q.val() == Step::Turn {
+            self.turned.d.next = turned;
         }
+        let mut groups = bits::<16>(0);
+        let group = one_hot_index::<16, 4>(lowest_one::<16>(self.groups.q.val()));
+        let mut first = bits::<4>(0);
+        for g in 0..MOST / GROUP {
+            dff_setup!(self, clk, firsts[g]);
+            let members = self.turned.q.val().get_bits::<16>(GROUP * g);
+            groups.set_bits(g, bit(members.any()));
+            self.firsts[g].d.next = one_hot_index::<16, 4>(lowest_one::<16>(members));
+            if group == bits::<4>(g as u64) {
+                first = self.firsts[g].q.val();
+            }
+        }
+        self.groups.d.next = groups;
+        self.ahead.d.next = cat::<4, 4, 8>(group, first);
+
+        match self.step.q.val() {
+            Step::Rest => {
+                if departs {
+                    self.held.d.next = head;
+                    self.slot.d.next = next_slot;
+                    self.alone.d.next = head == tail;
+                    self.departed.d.next = true;
+                    self.step.d.next = Step::Unlink;
+                } else if self.s.valid.val() {
+                    self.id.d.next = deadline.id;
+                    self.rounded.d.next =
+                        (deadline.at >> self._shift) + bit_cast::<64, 1>(bit(partial));
+                    self.start.d.next = if any & (next < present) {
+                        next
+                    } else {
+                        present
+                    };
+                    self.departed.d.next = false;
+                    self.step.d.next = Step::Bound;
+                }
+            }
+            Step::Bound => {
+                self.below.d.next = rounded < start;
+                self.beyond.d.next = (rounded - start) > last_slot;
+                self.end.d.next = start + last_slot;
+                self.step.d.next = Step::Choose;
+            }
+            Step::Choose => {
+                self.wanted.d.next = wanted;
+                self.joins.d.next = used.get_bit(chosen.index());
+                self.step.d.next = Step::Insert;
+            }
+            Step::Insert => {
+                self.used.d.next = used | (bits::<256>(1) << insert_slot);
+                self.any.d.next = true;
+                if !any | (self.wanted.q.val() < next) {
+                    self.next.d.next = self.wanted.q.val();
+                }
+                self.step.d.next = Step::Rest;
+            }
+            Step::Unlink => {
+                if alone {
+                    self.used.d.next = used & !(bits::<256>(1) << self.slot.q.val());
+                    self.step.d.next = Step::Turn;
+                } else {
+                    self.step.d.next = Step::Rest;
+                }
+            }
+            Step::Turn => {
+                self.step.d.next = Step::Scan;
+            }
+            Step::Scan => {
+                self.step.d.next = Step::Pick;
+            }
+            Step::Pick => {
+                self.any.d.next = self.groups.q.val().any();
+                self.step.d.next = Step::Advance;
+            }
+            Step::Advance => {
+                self.next.d.next = next + bit_cast::<64, 8>(self.ahead.q.val());
+                self.due.d.next = false;
+                self.step.d.next = Step::Rest;
+            }
+        }
+
+        // While the wheel moves it wants to be woken at once.
+        self.wake_at.next = if !resting {
+            bits::<64>(0)
+        } else if any {
+            next << self._shift
+        } else {
+            !bits::<64>(0)
+        };
+        self.idle.next = resting & !any & !self.held_valid.q.val();
         if self.rst.val() {
+            self.step.d.next = Step::Rest;
             self.used.d.next = bits::<256>(0);
-            self.relinking.d.next = false;
+            self.any.d.next = false;
+            self.due.d.next = false;
             self.departed.d.next = false;
             self.held_valid.d.next = false;
         }

@@ -24,7 +24,8 @@
 //!
 //! Flows without a rate never come here: `paced` says in the clock behind `look` who has one,
 //! as the scheduler reads its own memories. A flow is in here at most once. Charges are
-//! taken one a clock and count 4 clocks later, before the flow's next check.
+//! taken one a clock and count 4 clocks later, before the flow's next check. A check takes 3
+//! clocks.
 //!
 //! After reset a sweep clears all rates, one flow a clock, beside that of the scheduler.
 
@@ -69,15 +70,6 @@ pub struct Parts {
     high: Bits<46>,
 }
 
-/// The due time that was written one clock ago: a read in that clock missed it.
-#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Written {
-    /// Flow id.
-    flow: Bits<16>,
-    /// Its due time.
-    due: Bits<64>,
-}
-
 /// See the [module](self).
 #[derive(LogicBlock)]
 pub struct RateWheel {
@@ -119,12 +111,19 @@ pub struct RateWheel {
     parts_valid: DFF<Bit>,
     cost: DFF<Parts>,
     cost_valid: DFF<Bit>,
-    written: DFF<Written>,
-    written_valid: DFF<Bit>,
+    /// The due time that was written one clock ago: a read in that clock missed it.
+    written: DFF<Bits<64>>,
+    /// It is that of the charge that is being added.
+    again: DFF<Bit>,
 
     queue: Fifo<Bits<16>>,
     /// The memories' answers belong to the head of the queue.
     looks: DFF<Bit>,
+    /// It is held against the present: its due time in ns, and how far ahead that was.
+    judges: DFF<Bit>,
+    at: DFF<Bits<48>>,
+    ahead: DFF<Bits<48>>,
+    mark: DFF<Bit>,
     goes: StreamRegister<Queued>,
     soon: StreamRegister<Deadline>,
     later: StreamRegister<Deadline>,
@@ -171,9 +170,13 @@ impl RateWheel {
             cost: Default::default(),
             cost_valid: Default::default(),
             written: Default::default(),
-            written_valid: Default::default(),
+            again: Default::default(),
             queue: Fifo::new(connections),
             looks: Default::default(),
+            judges: Default::default(),
+            at: Default::default(),
+            ahead: Default::default(),
+            mark: Default::default(),
             goes: Default::default(),
             soon: Default::default(),
             later: Default::default(),
@@ -204,13 +207,7 @@ impl Logic for RateWheel {
             cost_valid
         );
         dff_setup!(
-            self,
-            clk,
-            written,
-            written_valid,
-            looks,
-            sweeping,
-            sweep_flow
+            self, clk, written, again, looks, judges, at, ahead, mark, sweeping, sweep_flow
         );
         self.rated.clk.next = self.clk.val();
         self.period.clk.next = self.clk.val();
@@ -302,8 +299,10 @@ impl Logic for RateWheel {
 
         // Add: to the due time, or to what an idle flow may have saved up.
         let cost = self.cost.q.val();
-        let old = if self.written_valid.q.val() & (self.written.q.val().flow == cost.flow) {
-            self.written.q.val().due
+        let writes = self.cost_valid.q.val();
+        self.again.d.next = self.parts_valid.q.val() & writes & (parts.flow == cost.flow);
+        let old = if self.again.q.val() {
+            self.written.q.val()
         } else {
             self.due.read_data.val()
         };
@@ -313,26 +312,21 @@ impl Logic for RateWheel {
         let spent = bit_cast::<64, 46>(cost.low);
         let from_now = cat::<48, 16, 64>(saved, bits::<16>(0)) + spent;
         let from_old = old + spent;
-        let due = if cost.sets {
+        let due = if cost.sets | sweeps {
             bits::<64>(0)
         } else if behind {
             from_now
         } else {
             from_old
         };
-        let writes = self.cost_valid.q.val();
         self.due.write_enable.next = writes | sweeps;
         self.due.write_address.next = if sweeps { sweep_flow } else { cost.flow };
-        self.due.write_data.next = if sweeps { bits::<64>(0) } else { due };
+        self.due.write_data.next = due;
         self.due_again.write_enable.next = writes | sweeps;
         self.due_again.write_address.next = if sweeps { sweep_flow } else { cost.flow };
-        self.due_again.write_data.next = if sweeps { bits::<64>(0) } else { due };
-        self.written_valid.d.next = writes;
+        self.due_again.write_data.next = due;
         if writes {
-            self.written.d.next = Written {
-                flow: cost.flow,
-                due,
-            };
+            self.written.d.next = due;
         }
 
         // Into the queue: those that could send, and those that leave a wheel.
@@ -362,18 +356,26 @@ impl Logic for RateWheel {
         self.due_again.read_address.next = head;
         self.marks.read_address.next = head;
         let looks = self.looks.q.val();
-        let at = self.due_again.read_data.val().get_bits::<48>(16);
-        let ahead = at - present;
+        let judges = self.judges.q.val();
+        if looks {
+            let due = self.due_again.read_data.val().get_bits::<48>(16);
+            self.at.d.next = due;
+            self.ahead.d.next = due - present;
+            self.mark.d.next = self.marks.read_data.val();
+        }
+        let at = self.at.q.val();
+        let ahead = self.ahead.q.val();
         let early = ahead.any() & !ahead.get_bit(47);
         let far = (ahead >> self._fine_turn_log2).any();
         let takes = self.goes.s.ready.val() & self.soon.s.ready.val() & self.later.s.ready.val();
-        let moves = looks & takes;
-        self.looks.d.next = waits & !moves;
+        let moves = judges & takes;
+        self.looks.d.next = waits & !looks & !judges;
+        self.judges.d.next = looks | (judges & !moves);
         self.queue.m.ready.next = moves;
         self.goes.s.valid.next = moves & !early;
         self.goes.s.data.next = Queued {
             flow: head,
-            mark: self.marks.read_data.val(),
+            mark: self.mark.q.val(),
         };
         self.soon.s.valid.next = moves & early & !far;
         let whole = bit_cast::<64, 48>(at);
@@ -402,9 +404,10 @@ impl Logic for RateWheel {
             & !self.multiplied_valid.q.val()
             & !self.parts_valid.q.val()
             & !self.cost_valid.q.val()
-            & !self.written_valid.q.val()
+            & !self.again.q.val()
             & !self.queue.level.val().any()
             & !looks
+            & !judges
             & !self.goes.m.valid.val()
             & !self.soon.m.valid.val()
             & !self.later.m.valid.val()
@@ -419,8 +422,9 @@ impl Logic for RateWheel {
             self.multiplied_valid.d.next = false;
             self.parts_valid.d.next = false;
             self.cost_valid.d.next = false;
-            self.written_valid.d.next = false;
+            self.again.d.next = false;
             self.looks.d.next = false;
+            self.judges.d.next = false;
             self.sweeping.d.next = true;
             self.sweep_flow.d.next = bits::<16>(0);
         }

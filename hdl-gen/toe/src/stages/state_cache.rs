@@ -2,14 +2,14 @@
 //! host memory.
 //!
 //! ```text
-//!             ┌──────┐   ┌─────┐ hit          ┌───────┐
-//!  s ─Event──►│ look ├──►│ act ├─────────────►│ queue ├───► m (flow id: slot)
-//!             └──▲───┘   └─┬─┬─┘   ┌─────────►└───────┘
-//!            lines of a set│ │ miss│ filled
-//!                          │ └► waiting room     ┌► m_fill, victim ──► write back ─┐
-//!                          │  └► fills ──► load ─┘                                 │
-//!  s_cpl ──► buffer ───────┼───────────────▲                                       ▼
-//!                          └► reads ─────────────────────────────────────────────► m_up
+//!             ┌───────┐   ┌──────┐   ┌─────┐ hit         ┌───────┐
+//!  s ─Event──►│ input ├──►│ look ├──►│ act ├────────────►│ queue ├───► m (flow id: slot)
+//!             └───────┘   └──▲─▲─┘   └─┬─┬─┘   ┌────────►└───────┘
+//!             lines of a set─┘ └───────┤ │ miss│ filled
+//!                        what it writes│ └► waiting room     ┌► m_fill, victim ──► write back ─┐
+//!                                      │  └► fills ──► load ─┘                                 │
+//!  s_cpl ──► buffer ───────────────────┼───────────────▲                                       ▼
+//!                                      └► reads ─────────────────────────────────────────────► m_up
 //! ```
 //!
 //! Sits between arbiter and protocol, and hands that stage slots in the place of flow ids; a
@@ -26,7 +26,13 @@
 //! pass the write; those behind it wait too, as they do when the waiting room is full or 32 reads
 //! are on their way.
 //!
-//! Initiation interval 1. Latency of a hit 3 clocks. A miss costs the protocol stage about five
+//! A clock before it is acted on, `look` finds out all of an event that needs a comparison: which way
+//! holds its connection, which ways are in use, which states that leave are its own. What is
+//! acted on in that clock is forwarded: a line that it writes, a hit that it replaces. Of a way
+//! in use, a state that leaves and a frame that is awaited, it may be known a clock late that they
+//! no longer are or do, never that they are.
+//!
+//! Initiation interval 1. Latency of a hit 4 clocks. A miss costs the protocol stage about five
 //! clocks, in which its memories are free for the exchange.
 //!
 //! The connections' states lie at `base`, [`STATE_BYTES`] each, zero for a closed one: the host
@@ -53,15 +59,37 @@ const INSIDE: usize = 64;
 
 const _: () = assert!(STORED_BITS <= STATE_BITS);
 
-/// A line: a connection whose state is in a slot, or on its way there.
+/// A line: a connection whose state is in a slot, or on its way there. Only a miss changes it.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
 pub struct Line {
     /// The slot is in use.
     pub valid: Bit,
     /// Flow id.
     pub flow: Bits<16>,
+}
+
+/// Who uses a line.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Usage {
     /// Number of the last event that used it, modulo 2^12.
     pub stamp: Bits<12>,
+    /// Events wait for its state.
+    pub waits: Bit,
+    /// For which fill.
+    pub tag: Bits<5>,
+}
+
+/// A way of the set of the event that is acted on.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Way {
+    /// It holds the event's connection.
+    pub hit: Bit,
+    /// Which connection it holds.
+    pub line: Line,
+    /// Who uses it.
+    pub usage: Usage,
+    /// Somebody does, or did a clock ago.
+    pub busy: Bit,
 }
 
 /// An event on its way to the protocol stage.
@@ -87,9 +115,27 @@ pub struct Waiting {
 pub struct Group {
     /// There are any.
     pub valid: Bit,
-    /// Where their state will be.
-    pub slot: Bits<16>,
     /// Place of the first of them.
+    pub head: Bits<6>,
+    /// Place of the last.
+    pub tail: Bits<6>,
+}
+
+/// A fill whose state is installed.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Filled {
+    /// Tag of the read, without [`TAG`].
+    pub tag: Bits<5>,
+    /// Where the state is.
+    pub slot: Bits<16>,
+}
+
+/// Events that have waited and leave, one a clock.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Resumed {
+    /// For which fill they waited.
+    pub fill: Filled,
+    /// Place of the first that is left.
     pub head: Bits<6>,
     /// Place of the last.
     pub tail: Bits<6>,
@@ -163,15 +209,26 @@ pub struct StateCache<const N: usize> {
     /// Nothing is held and no read is in flight.
     pub idle: Signal<Out, Bit>,
 
-    tables: Vec<RegisterFile<Line, 16>>,
+    input: StreamRegister<Event>,
+    lines: Vec<RegisterFile<Line, 16>>,
+    usages: Vec<RegisterFile<Usage, 16>>,
     wiping: DFF<Bit>,
     wipe: DFF<Bits<16>>,
+    /// The event that is acted on, and what was found out about it.
     look: DFF<Event>,
     look_valid: DFF<Bit>,
     look_frame: DFF<Bits<NUMBER>>,
+    /// Its frame, if it has one, was here a clock ago.
+    here: DFF<Bit>,
+    /// It belongs to a connection.
+    known: DFF<Bit>,
+    ways: Vec<DFF<Way>>,
+    /// One bit a tag: the state that leaves for that fill is the connection's.
+    returning: DFF<Bits<32>>,
+    /// So is that which the event before replaced.
+    replaced: DFF<Bit>,
     /// Number of the next received segment.
     frame: DFF<Bits<NUMBER>>,
-    lines: Vec<DFF<Line>>,
     /// Where the search for a way to replace begins.
     turn: DFF<Bits<3>>,
     /// Events that have been numbered, and those that have left the protocol stage.
@@ -185,12 +242,15 @@ pub struct StateCache<const N: usize> {
     places: Vec<FreeList>,
     groups: Vec<DFF<Group>>,
     /// Fills whose state is installed, in that order: the events of the first leave.
-    filled: Fifo<Bits<5>>,
+    filled: Fifo<Filled>,
+    resumed: DFF<Resumed>,
+    resumed_valid: DFF<Bit>,
     order: Fifo<Bits<NUMBER>>,
     fills: Fifo<Miss>,
     reads: Fifo<Read>,
-    /// Next tag to hand out.
+    /// Next tag to hand out, and whether it was free a clock ago.
     tag: DFF<Bits<5>>,
+    tag_free: DFF<Bit>,
     /// One bit a tag: its data is complete.
     done: DFF<Bits<32>>,
     leaving: Vec<DFF<Leaving>>,
@@ -219,8 +279,9 @@ impl<const N: usize> StateCache<N> {
     pub fn new(connections: usize, slots: usize, ways: usize) -> Self {
         let sets = slots / ways;
         Self {
-            tables: (0..ways).map(|_| RegisterFile::new(sets)).collect(),
-            lines: (0..ways).map(|_| DFF::default()).collect(),
+            lines: (0..ways).map(|_| RegisterFile::new(sets)).collect(),
+            usages: (0..ways).map(|_| RegisterFile::new(sets)).collect(),
+            ways: (0..ways).map(|_| DFF::default()).collect(),
             queue: Fifo::new(QUEUE).with_output(FifoOutput::Forward),
             room: RegisterFile::new(WAITING),
             links: RegisterFile::new(WAITING),
@@ -241,10 +302,17 @@ impl<const N: usize> StateCache<N> {
     }
 }
 
-/// An event that uses the line is between the lookup and the end of the protocol stage.
+/// An event waits for the line, or one that uses it is between the lookup and the end of the
+/// protocol stage.
 #[hdl_fn]
-fn is_used(line: Line, left: Bits<12>, in_flight: Bits<12>) -> Bit {
-    (line.stamp - left - bits::<12>(1)) < in_flight
+fn is_used(usage: Usage, left: Bits<12>, in_flight: Bits<12>) -> Bit {
+    usage.waits | ((usage.stamp - left - bits::<12>(1)) < in_flight)
+}
+
+/// Frame `number` is among the first `arrived`.
+#[hdl_fn]
+fn has_arrived(number: Bits<NUMBER>, arrived: Bits<NUMBER>) -> Bit {
+    !(arrived - number - bits::<NUMBER>(1)).get_bit(NUMBER - 1)
 }
 
 /// The next beat moves down to where it is taken from.
@@ -261,10 +329,14 @@ impl<const N: usize> Logic for StateCache<N> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, wiping, wipe, look, look_valid, look_frame, frame, turn, entered, left
+            self, clk, wiping, wipe, look, look_valid, look_frame, here, known, returning,
+            replaced, frame, turn, entered, left
         );
+        dff_setup!(self, clk, resumed, resumed_valid, tag_free);
         dff_setup!(self, clk, tag, done, step, state, loaded, loaded_valid);
         dff_setup!(self, clk, rests, written, writing, writing_valid, beat);
+        self.input.clk.next = self.clk.val();
+        self.input.rst.next = self.rst.val();
         self.queue.clk.next = self.clk.val();
         self.queue.rst.next = self.rst.val();
         self.room.clk.next = self.clk.val();
@@ -284,7 +356,7 @@ impl<const N: usize> Logic for StateCache<N> {
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
         self.buffer.clk.next = self.clk.val();
-        let ways = self.tables.len();
+        let ways = self.ways.len();
         let sets = bits::<16>(self._sets as u64 - 1);
         let set_bits = self._sets.trailing_zeros() as u64;
         let beats = STATE_BITS / N;
@@ -294,29 +366,15 @@ impl<const N: usize> Logic for StateCache<N> {
         let event = self.look.q.val();
         let looking = self.look_valid.q.val();
         let flow = event.flow;
-        // Raw frames and those for the control plane belong to no connection.
-        let known = (event.class == bits::<2>(CLASS_FAST))
-            & (flow <= bits::<16>((self._connections - 1) as u64));
+        let known = self.known.q.val();
+        let set = flow & sets;
         let left = self.left.q.val();
         let in_flight = self.entered.q.val() - left;
-        // Which ways of the set have events in the waiting room.
-        let set = flow & sets;
-        let mut awaited = bits::<8>(0);
-        let mut shares = bits::<32>(0);
-        for t in 0..FILLS {
-            dff_setup!(self, clk, groups[t]);
-            let group = self.groups[t].q.val();
-            if group.valid & ((group.slot & sets) == set) {
-                awaited = awaited | (bits::<8>(1) << bit_cast::<3, 16>(group.slot >> set_bits));
-                shares = shares | (bits::<32>(1) << t as u64);
-            }
-        }
         // A way that a miss could take.
         let mut free: Bit = false;
         let mut victim = bits::<3>(0);
         for w in (0..ways).rev() {
-            let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
-            if !busy {
+            if !self.ways[w].q.val().busy {
                 free = true;
                 victim = bits::<3>(w as u64);
             }
@@ -326,71 +384,55 @@ impl<const N: usize> Logic for StateCache<N> {
             if w < 7 {
                 from_here = self.turn.q.val() <= bits::<3>(w as u64);
             }
-            let busy = is_used(self.lines[w].q.val(), left, in_flight) | awaited.get_bit(w);
-            if !busy & from_here {
+            if !self.ways[w].q.val().busy & from_here {
                 victim = bits::<3>(w as u64);
             }
         }
         for w in (0..ways).rev() {
-            if !self.lines[w].q.val().valid {
+            if !self.ways[w].q.val().line.valid {
                 free = true;
                 victim = bits::<3>(w as u64);
             }
         }
-        let mut line = self.lines[0].q.val();
+        let mut line = self.ways[0].q.val().line;
         for w in 1..ways {
             if victim == bits::<3>(w as u64) {
-                line = self.lines[w].q.val();
+                line = self.ways[w].q.val().line;
             }
         }
         // The way that holds the connection: one at most, so no order among them is needed.
-        let mut hits = bits::<8>(0);
+        let mut hit: Bit = false;
+        let mut waits: Bit = false;
         let mut hit_way = bits::<3>(0);
+        let mut awaited = bits::<5>(0);
         for w in 0..ways {
-            let held = self.lines[w].q.val();
-            if held.valid & (held.flow == flow) {
-                hits.set_bits(w, bits::<1>(1));
+            let way = self.ways[w].q.val();
+            if way.hit {
+                hit = true;
+                waits = waits | way.usage.waits;
                 hit_way = hit_way | bits::<3>(w as u64);
+                awaited = awaited | way.usage.tag;
             }
         }
-        let hit = hits.any();
-        let joins = known & (hits & awaited).any();
-        let way = if hit { hit_way } else { victim };
-        let slot = (bit_cast::<16, 3>(way) << set_bits) | set;
-        let mut returns: Bit = false;
-        let mut behind = bits::<32>(0);
-        let mut tail = bits::<6>(0);
-        let mut tag_free: Bit = false;
-        for t in 0..FILLS {
-            let leaving = self.leaving[t].q.val();
-            let group = self.groups[t].q.val();
-            returns = returns | (leaving.valid & (leaving.flow == flow));
-            // One group waits for a slot, and only one that is hit.
-            if shares.get_bit(t) & (bit_cast::<3, 16>(group.slot >> set_bits) == hit_way) {
-                behind = behind | (bits::<32>(1) << t as u64);
-                tail = tail | group.tail;
-            }
-            if self.tag.q.val() == bits::<5>(t as u64) {
-                tag_free = tag_free | (!group.valid & !leaving.valid);
-            }
-        }
+        let joins = known & waits;
         let misses = known & !hit;
-        let can_fill =
-            free & !returns & tag_free & self.fills.s.ready.val() & self.reads.s.ready.val();
+        let tag = self.tag.q.val();
+        let can_fill = free
+            & !self.returning.q.val().any()
+            & !self.replaced.q.val()
+            & self.tag_free.q.val()
+            & self.fills.s.ready.val()
+            & self.reads.s.ready.val();
 
         // Those whose state has come leave first; else the event that was looked up does what it can.
-        let received = event.kind == bits::<2>(KIND_RX);
-        // Frames up to number `arrived` - 1 are here.
-        let missing =
-            (self.arrived.val() - self.look_frame.q.val() - bits::<NUMBER>(1)).get_bit(NUMBER - 1);
-        let here = !received | !missing;
         let passes_on = self.queue.s.ready.val() & self.order.s.ready.val();
-        let resumes = self.filled.m.valid.val() & passes_on;
-        let acts = looking & !resumes & here;
+        let resumes = self.resumed_valid.q.val() & passes_on;
+        let acts = looking & !resumes & self.here.q.val();
         let straight = acts & passes_on & !misses & !joins;
         let parks = acts & self.places[0].m.valid.val() & (joins | (misses & can_fill));
         let go = straight | parks;
         let miss = parks & misses;
+        let follows = parks & joins;
         let place = self.places[0].m.data.val().get_bits::<6>(0);
         self.places[0].m.ready.next = parks;
         self.room.write_enable.next = parks;
@@ -399,41 +441,77 @@ impl<const N: usize> Logic for StateCache<N> {
             event,
             frame: self.look_frame.q.val(),
         };
-        self.links.write_enable.next = parks & joins;
-        self.links.write_address.next = tail;
-        self.links.write_data.next = place;
-
-        // The first event of the fill that was installed first.
         let filled = self.filled.m.data.val();
-        let mut leaves = Group::default();
+        let mut last = bits::<6>(0);
+        let mut oldest_group = Group::default();
+        let mut unused = bits::<32>(0);
+        let mut leaves = bits::<32>(0);
         for t in 0..FILLS {
+            let number = bits::<5>(t as u64);
             let group = self.groups[t].q.val();
-            if filled == bits::<5>(t as u64) {
-                leaves.slot = leaves.slot | group.slot;
-                leaves.head = leaves.head | group.head;
-                leaves.tail = leaves.tail | group.tail;
+            let leaving = self.leaving[t].q.val();
+            if awaited == number {
+                last = last | group.tail;
             }
+            if filled.tag == number {
+                oldest_group.head = oldest_group.head | group.head;
+                oldest_group.tail = oldest_group.tail | group.tail;
+            }
+            unused.set_bits(t, bit(!group.valid & !leaving.valid));
+            leaves.set_bits(t, bit(leaving.valid));
         }
-        self.room.read_address.next = leaves.head;
-        self.links.read_address.next = leaves.head;
-        let resumed = self.room.read_data.val();
-        let ends_group = leaves.head == leaves.tail;
-        self.filled.m.ready.next = resumes & ends_group;
-        self.places[0].s.data.next = bit_cast::<16, 6>(leaves.head);
+        self.links.write_enable.next = follows;
+        self.links.write_address.next = last;
+        self.links.write_data.next = place;
+        self.tag_free.d.next = if miss {
+            unused.get_bit((tag + bits::<5>(1)).index())
+        } else {
+            unused.get_bit(tag.index())
+        };
+
+        // The events of the fill that was installed first.
+        let resumed = self.resumed.q.val();
+        self.room.read_address.next = resumed.head;
+        self.links.read_address.next = resumed.head;
+        let waited = self.room.read_data.val();
+        let ends_group = resumed.head == resumed.tail;
+        self.places[0].s.data.next = bit_cast::<16, 6>(resumed.head);
         self.places[0].s.valid.next = resumes;
+        if resumes {
+            self.resumed.d.next.head = self.links.read_data.val();
+        }
+        if follows & (awaited == resumed.fill.tag) {
+            self.resumed.d.next.tail = place;
+        }
+        let turns = !self.resumed_valid.q.val() | (resumes & ends_group);
+        self.filled.m.ready.next = turns;
+        if turns {
+            self.resumed_valid.d.next = self.filled.m.valid.val();
+        }
+        if turns & self.filled.m.valid.val() {
+            self.resumed.d.next = Resumed {
+                fill: filled,
+                head: oldest_group.head,
+                tail: if follows & (awaited == filled.tag) {
+                    place
+                } else {
+                    oldest_group.tail
+                },
+            };
+        }
         for t in 0..FILLS {
-            if miss & (self.tag.q.val() == bits::<5>(t as u64)) {
+            dff_setup!(self, clk, groups[t]);
+            let number = bits::<5>(t as u64);
+            if miss & (tag == number) {
                 self.groups[t].d.next = Group {
                     valid: true,
-                    slot,
                     head: place,
                     tail: place,
                 };
-            } else if parks & joins & behind.get_bit(t) {
+            } else if follows & (awaited == number) {
                 self.groups[t].d.next.tail = place;
-            } else if resumes & (filled == bits::<5>(t as u64)) {
-                self.groups[t].d.next.head = self.links.read_data.val();
-                self.groups[t].d.next.valid = !ends_group;
+            } else if resumes & ends_group & (resumed.fill.tag == number) {
+                self.groups[t].d.next.valid = false;
             }
         }
 
@@ -442,20 +520,20 @@ impl<const N: usize> Logic for StateCache<N> {
         if enters {
             self.entered.d.next = stamp;
         }
-        let out = if resumes { resumed.event } else { event };
+        let out = if resumes { waited.event } else { event };
         self.queue.s.data.next = Queued {
             event: out,
             slot: if resumes {
-                leaves.slot
+                resumed.fill.slot
             } else if known {
-                slot
+                (bit_cast::<16, 3>(hit_way) << set_bits) | set
             } else {
                 !bits::<16>(0)
             },
         };
         self.queue.s.valid.next = enters;
         self.order.s.data.next = if resumes {
-            resumed.frame
+            waited.frame
         } else {
             self.look_frame.q.val()
         };
@@ -463,8 +541,8 @@ impl<const N: usize> Logic for StateCache<N> {
         StreamSource::<Bits<NUMBER>>::link(&mut self.m_order, &mut self.order.m);
         self.missed.next = miss;
         self.fills.s.data.next = Miss {
-            slot,
-            tag: self.tag.q.val(),
+            slot: (bit_cast::<16, 3>(victim) << set_bits) | set,
+            tag,
             replaces: line.valid,
             victim: line.flow,
         };
@@ -472,66 +550,121 @@ impl<const N: usize> Logic for StateCache<N> {
         self.reads.s.data.next = Read {
             address: self.base.val()
                 + (bit_cast::<64, 16>(flow) << STATE_BYTES.trailing_zeros() as u64),
-            tag: self.tag.q.val(),
+            tag,
         };
         self.reads.s.valid.next = miss;
         if miss {
-            self.tag.d.next = self.tag.q.val() + bits::<5>(1);
-            self.turn.d.next = way + bits::<3>(1);
+            self.tag.d.next = tag + bits::<5>(1);
+            self.turn.d.next = victim + bits::<3>(1);
         }
 
-        // Look: the lines of the next event's set, that being written among them.
+        // Look: the lines of the next event's set, and what `act` makes of them in this clock.
         let wiping = self.wiping.q.val();
         let takes = !wiping & (!looking | go);
-        self.s.ready.next = takes;
-        let next_set = self.s.data.val().flow & sets;
-        let written_set = if resumes { leaves.slot & sets } else { set };
-        let written_way = if resumes {
-            bit_cast::<3, 16>(leaves.slot >> set_bits)
-        } else {
-            way
-        };
-        let written_line = Line {
-            valid: true,
-            flow: out.flow,
+        join_streams!(self.s, self.input.s);
+        self.input.m.ready.next = takes;
+        let comes = takes & self.input.m.valid.val();
+        let next = self.input.m.data.val();
+        let next_set = next.flow & sets;
+        let resumed_set = resumed.fill.slot & sets;
+        let same_set = next_set == set;
+        let same_flow = next.flow == flow;
+        let next_resumed = resumes & (next_set == resumed_set);
+        let own_resumed = resumes & (set == resumed_set);
+        let resumed_way = bit_cast::<3, 16>(resumed.fill.slot >> set_bits);
+        let written_usage = Usage {
             stamp,
+            waits: if resumes { !ends_group } else { miss },
+            tag: if resumes { resumed.fill.tag } else { tag },
         };
+        let mut evicted: Bit = false;
         for w in 0..ways {
-            dff_setup!(self, clk, lines[w]);
-            let writes =
-                (resumes | (straight & known) | miss) & (written_way == bits::<3>(w as u64));
-            self.tables[w].clk.next = self.clk.val();
-            self.tables[w].write_enable.next = writes | wiping;
-            self.tables[w].write_address.next = if wiping {
+            dff_setup!(self, clk, ways[w]);
+            let way = self.ways[w].q.val();
+            let fills = miss & (victim == bits::<3>(w as u64));
+            let uses = fills | (straight & known & way.hit);
+            let resumes_here = resumed_way == bits::<3>(w as u64);
+            self.lines[w].clk.next = self.clk.val();
+            self.lines[w].write_enable.next = fills | wiping;
+            self.lines[w].write_address.next = if wiping { self.wipe.q.val() } else { set };
+            self.lines[w].write_data.next = Line {
+                valid: !wiping,
+                flow,
+            };
+            self.lines[w].read_address.next = next_set;
+            self.usages[w].clk.next = self.clk.val();
+            self.usages[w].write_enable.next = uses | (resumes & resumes_here) | wiping;
+            self.usages[w].write_address.next = if wiping {
                 self.wipe.q.val()
+            } else if resumes {
+                resumed_set
             } else {
-                written_set
+                set
             };
-            self.tables[w].write_data.next = if wiping {
-                Line::default()
+            self.usages[w].write_data.next = if wiping {
+                Usage::default()
             } else {
-                written_line
+                written_usage
             };
-            self.tables[w].read_address.next = next_set;
-            if takes & self.s.valid.val() {
-                self.lines[w].d.next = if writes & (next_set == written_set) {
-                    written_line
-                } else {
-                    self.tables[w].read_data.val()
+            self.usages[w].read_address.next = next_set;
+            let there = self.lines[w].read_data.val();
+            let matches = there.valid & (there.flow == next.flow);
+            if comes {
+                let usage = self.usages[w].read_data.val();
+                self.ways[w].d.next = Way {
+                    hit: matches,
+                    line: there,
+                    usage,
+                    busy: is_used(usage, left, in_flight),
                 };
-            } else if writes & (set == written_set) {
-                self.lines[w].d.next = written_line;
+                if fills & same_set {
+                    self.ways[w].d.next.hit = same_flow;
+                    self.ways[w].d.next.line = Line { valid: true, flow };
+                    evicted = evicted | matches;
+                }
+                if (uses & same_set) | (next_resumed & resumes_here) {
+                    self.ways[w].d.next.usage = written_usage;
+                    self.ways[w].d.next.busy = true;
+                }
+            } else if looking {
+                self.ways[w].d.next.busy = is_used(way.usage, left, in_flight);
+                if own_resumed & resumes_here {
+                    self.ways[w].d.next.usage = written_usage;
+                    self.ways[w].d.next.busy = true;
+                }
+            }
+        }
+        // No event misses while one stays, so that what was replaced before it has the tag before the next.
+        let mut returning = bits::<32>(0);
+        let mut stays = self.returning.q.val();
+        for t in 0..FILLS {
+            let leaving = self.leaving[t].q.val();
+            returning.set_bits(t, bit(leaving.valid & (leaving.flow == next.flow)));
+            if self.replaced.q.val() & (tag == bits::<5>((t as u64 + 1) % FILLS as u64)) {
+                stays.set_bits(t, bits::<1>(1));
             }
         }
         if takes {
-            self.look_valid.d.next = self.s.valid.val();
-            if self.s.valid.val() {
-                self.look.d.next = self.s.data.val();
-                self.look_frame.d.next = self.frame.q.val();
-                if self.s.data.val().kind == bits::<2>(KIND_RX) {
-                    self.frame.d.next = self.frame.q.val() + bits::<NUMBER>(1);
-                }
+            self.look_valid.d.next = self.input.m.valid.val();
+        }
+        if comes {
+            self.returning.d.next = returning;
+            self.replaced.d.next = evicted;
+            // Raw frames and those for the control plane belong to no connection.
+            self.known.d.next = (next.class == bits::<2>(CLASS_FAST))
+                & (next.flow <= bits::<16>((self._connections - 1) as u64));
+            self.look.d.next = next;
+            self.look_frame.d.next = self.frame.q.val();
+            self.here.d.next = (next.kind != bits::<2>(KIND_RX))
+                | has_arrived(self.frame.q.val(), self.arrived.val());
+            if next.kind == bits::<2>(KIND_RX) {
+                self.frame.d.next = self.frame.q.val() + bits::<NUMBER>(1);
             }
+        } else if looking {
+            self.returning.d.next = stays & leaves;
+            self.replaced.d.next = false;
+            self.here.d.next =
+                self.here.q.val() | has_arrived(self.look_frame.q.val(), self.arrived.val());
         }
         if wiping {
             self.wipe.d.next = self.wipe.q.val() + bits::<16>(1);
@@ -591,7 +724,10 @@ impl<const N: usize> Logic for StateCache<N> {
             state: unpack::<Stored, STORED_BITS>(self.state.q.val().get_bits::<STORED_BITS>(0)),
         };
         let installs = offers & self.m_fill.ready.val();
-        self.filled.s.data.next = loaded.tag;
+        self.filled.s.data.next = Filled {
+            tag: loaded.tag,
+            slot: loaded.slot,
+        };
         self.filled.s.valid.next = installs;
         if installs {
             self.loaded_valid.d.next = false;
@@ -686,6 +822,8 @@ impl<const N: usize> Logic for StateCache<N> {
                 waits_for_fills | self.groups[t].q.val().valid | self.leaving[t].q.val().valid;
         }
         self.idle.next = !looking
+            & !self.input.m.valid.val()
+            & self.tag_free.q.val()
             & !wiping
             & !self.queue.level.val().any()
             & !self.flows.level.val().any()
@@ -698,6 +836,8 @@ impl<const N: usize> Logic for StateCache<N> {
             self.wiping.d.next = true;
             self.wipe.d.next = bits::<16>(0);
             self.look_valid.d.next = false;
+            self.resumed_valid.d.next = false;
+            self.tag_free.d.next = false;
             self.turn.d.next = bits::<3>(0);
             self.entered.d.next = bits::<12>(0);
             self.left.d.next = bits::<12>(0);
