@@ -55,11 +55,9 @@ module rate_wheel (
     logic [31:0] period_read_data;
     logic due_write_enable;
     logic [15:0] due_write_address;
-    logic [63:0] due_write_data;
     logic [63:0] due_read_data;
     logic due_again_write_enable;
     logic [15:0] due_again_write_address;
-    logic [63:0] due_again_write_data;
     logic [63:0] due_again_read_data;
     logic marks_read_data;
     logic [62:0] charge;
@@ -77,8 +75,8 @@ module rate_wheel (
     logic parts_valid;
     logic [108:0] cost;
     logic cost_valid;
-    logic [79:0] written;
-    logic written_valid;
+    logic [63:0] written;
+    logic again;
     logic [15:0] queue_s_data;
     logic queue_s_ready;
     logic [15:0] queue_m_data;
@@ -86,6 +84,10 @@ module rate_wheel (
     logic [15:0] queue_level;
     logic queue_almost_full;
     logic looks;
+    logic judges;
+    logic [47:0] at;
+    logic [47:0] ahead;
+    logic mark;
     logic [16:0] goes_s_data;
     logic goes_s_valid;
     logic goes_s_ready;
@@ -145,8 +147,6 @@ module rate_wheel (
     wire [15:0] cost_flow = cost[15:0];
     wire cost_sets = cost[16];
     wire [45:0] cost_low = cost[62:17];
-    wire [15:0] written_flow = written[15:0];
-    wire [63:0] written_due = written[79:16];
 
     wire [47:0] present = now[47:0];
     wire sets = s_valid & s_data_sets;
@@ -255,7 +255,7 @@ module rate_wheel (
             next_6 = {next_6_whole[32:0], 13'd0};
         end
     end
-    wire [63:0] old = (written_valid & (written_flow == cost_flow)) ? written_due : due_read_data;
+    wire [63:0] old = again ? written : due_read_data;
     wire [47:0] floor = {13'd0, present[47:13]} - 48'd1;
     wire [47:0] saved = {floor[34:0], 13'd0};
     wire [47:0] behind_whole = old[63:16] - saved;
@@ -263,13 +263,11 @@ module rate_wheel (
     wire [63:0] spent = {18'd0, cost_low};
     wire [63:0] from_now = {saved, 16'd0} + spent;
     wire [63:0] from_old = old + spent;
-    wire [63:0] due = cost_sets ? 64'd0 : behind ? from_now : from_old;
+    wire [63:0] due = (cost_sets | sweeping) ? 64'd0 : behind ? from_now : from_old;
     assign due_write_enable = cost_valid | sweeping;
     assign due_write_address = sweeping ? sweep_flow : cost_flow;
-    assign due_write_data = sweeping ? 64'd0 : due;
     assign due_again_write_enable = cost_valid | sweeping;
     assign due_again_write_address = sweeping ? sweep_flow : cost_flow;
-    assign due_again_write_data = sweeping ? 64'd0 : due;
     assign s_flow_ready = 1'b1;
     assign queue_s_data =
         s_flow_valid ? s_flow_data_flow :
@@ -279,14 +277,13 @@ module rate_wheel (
     assign fine_m_ready = !s_flow_valid;
     assign coarse_m_ready = !s_flow_valid & !fine_m_valid;
     assign room_holds = rst | !enters | queue_s_ready;
-    wire [47:0] at = due_again_read_data[63:16];
-    wire [47:0] ahead = at - present;
+    wire [47:0] due_1 = due_again_read_data[63:16];
     wire early = (|ahead) & !ahead[47];
     wire far = |{17'd0, ahead[47:17]};
     wire takes = goes_s_ready & soon_s_ready & later_s_ready;
-    wire moves = looks & takes;
+    wire moves = judges & takes;
     assign goes_s_valid = moves & !early;
-    assign goes_s_data = {marks_read_data, queue_m_data};
+    assign goes_s_data = {mark, queue_m_data};
     assign soon_s_valid = moves & early & !far;
     wire [63:0] whole = {16'd0, at};
     assign soon_s_data = {whole, queue_m_data};
@@ -299,9 +296,10 @@ module rate_wheel (
         & !multiplied_valid
         & !parts_valid
         & !cost_valid
-        & !written_valid
+        & !again
         & !(|queue_level)
         & !looks
+        & !judges
         & !goes_m_valid
         & !soon_m_valid
         & !later_m_valid
@@ -330,7 +328,7 @@ module rate_wheel (
         .clk(clk),
         .write_enable(due_write_enable),
         .write_address(due_write_address),
-        .write_data(due_write_data),
+        .write_data(due),
         .read_address(parts_flow),
         .read_data(due_read_data)
     );
@@ -338,7 +336,7 @@ module rate_wheel (
         .clk(clk),
         .write_enable(due_again_write_enable),
         .write_address(due_again_write_address),
-        .write_data(due_again_write_data),
+        .write_data(due),
         .read_address(queue_m_data),
         .read_data(due_again_read_data)
     );
@@ -467,11 +465,17 @@ module rate_wheel (
         if (parts_valid) begin
             cost <= {parts_high, parts_low + parts_high, parts[16:0]};
         end
-        written_valid <= cost_valid;
+        again <= parts_valid & cost_valid & (parts_flow == cost_flow);
         if (cost_valid) begin
-            written <= {due, cost_flow};
+            written <= due;
         end
-        looks <= queue_m_valid & !moves;
+        if (looks) begin
+            at <= due_1;
+            ahead <= due_1 - present;
+            mark <= marks_read_data;
+        end
+        looks <= queue_m_valid & !looks & !judges;
+        judges <= looks | (judges & !moves);
         if (sweeping) begin
             sweep_flow <= sweep_flow + 16'd1;
             if (sweep_flow == 16'h3fff) begin
@@ -483,8 +487,9 @@ module rate_wheel (
             multiplied_valid <= 1'b0;
             parts_valid <= 1'b0;
             cost_valid <= 1'b0;
-            written_valid <= 1'b0;
+            again <= 1'b0;
             looks <= 1'b0;
+            judges <= 1'b0;
             sweeping <= 1'b1;
             sweep_flow <= 16'd0;
         end

@@ -222,32 +222,55 @@ module state_cache (
     output logic         missed,
     output logic         idle
 );
-    logic tables_0_write_enable;
-    logic [15:0] tables_0_write_address;
-    logic [28:0] tables_0_write_data;
-    logic [28:0] tables_0_read_data;
-    logic tables_1_write_enable;
-    logic [15:0] tables_1_write_address;
-    logic [28:0] tables_1_write_data;
-    logic [28:0] tables_1_read_data;
-    logic tables_2_write_enable;
-    logic [15:0] tables_2_write_address;
-    logic [28:0] tables_2_write_data;
-    logic [28:0] tables_2_read_data;
-    logic tables_3_write_enable;
-    logic [15:0] tables_3_write_address;
-    logic [28:0] tables_3_write_data;
-    logic [28:0] tables_3_read_data;
+    logic input_s_ready;
+    logic [516:0] input_m_data;
+    logic input_m_valid;
+    logic lines_0_write_enable;
+    logic [15:0] lines_0_write_address;
+    logic [16:0] lines_0_write_data;
+    logic [16:0] lines_0_read_data;
+    logic lines_1_write_enable;
+    logic [15:0] lines_1_write_address;
+    logic [16:0] lines_1_write_data;
+    logic [16:0] lines_1_read_data;
+    logic lines_2_write_enable;
+    logic [15:0] lines_2_write_address;
+    logic [16:0] lines_2_write_data;
+    logic [16:0] lines_2_read_data;
+    logic lines_3_write_enable;
+    logic [15:0] lines_3_write_address;
+    logic [16:0] lines_3_write_data;
+    logic [16:0] lines_3_read_data;
+    logic usages_0_write_enable;
+    logic [15:0] usages_0_write_address;
+    logic [17:0] usages_0_write_data;
+    logic [17:0] usages_0_read_data;
+    logic usages_1_write_enable;
+    logic [15:0] usages_1_write_address;
+    logic [17:0] usages_1_write_data;
+    logic [17:0] usages_1_read_data;
+    logic usages_2_write_enable;
+    logic [15:0] usages_2_write_address;
+    logic [17:0] usages_2_write_data;
+    logic [17:0] usages_2_read_data;
+    logic usages_3_write_enable;
+    logic [15:0] usages_3_write_address;
+    logic [17:0] usages_3_write_data;
+    logic [17:0] usages_3_read_data;
     logic wiping;
     logic [15:0] wipe;
     logic [516:0] look;
     logic look_valid;
     logic [9:0] look_frame;
+    logic here;
+    logic known;
+    logic [36:0] ways_0;
+    logic [36:0] ways_1;
+    logic [36:0] ways_2;
+    logic [36:0] ways_3;
+    logic [31:0] returning;
+    logic replaced;
     logic [9:0] frame;
-    logic [28:0] lines_0;
-    logic [28:0] lines_1;
-    logic [28:0] lines_2;
-    logic [28:0] lines_3;
     logic [2:0] turn;
     logic [11:0] entered;
     logic [11:0] left;
@@ -260,51 +283,52 @@ module state_cache (
     logic queue_almost_full;
     logic [526:0] room_write_data;
     logic [526:0] room_read_data;
-    logic links_write_enable;
     logic [5:0] links_read_data;
     logic [15:0] places_0_s_data;
     logic places_0_s_ready;
     logic [15:0] places_0_m_data;
     logic places_0_m_valid;
     logic [15:0] places_0_free;
-    logic [28:0] groups_0;
-    logic [28:0] groups_1;
-    logic [28:0] groups_2;
-    logic [28:0] groups_3;
-    logic [28:0] groups_4;
-    logic [28:0] groups_5;
-    logic [28:0] groups_6;
-    logic [28:0] groups_7;
-    logic [28:0] groups_8;
-    logic [28:0] groups_9;
-    logic [28:0] groups_10;
-    logic [28:0] groups_11;
-    logic [28:0] groups_12;
-    logic [28:0] groups_13;
-    logic [28:0] groups_14;
-    logic [28:0] groups_15;
-    logic [28:0] groups_16;
-    logic [28:0] groups_17;
-    logic [28:0] groups_18;
-    logic [28:0] groups_19;
-    logic [28:0] groups_20;
-    logic [28:0] groups_21;
-    logic [28:0] groups_22;
-    logic [28:0] groups_23;
-    logic [28:0] groups_24;
-    logic [28:0] groups_25;
-    logic [28:0] groups_26;
-    logic [28:0] groups_27;
-    logic [28:0] groups_28;
-    logic [28:0] groups_29;
-    logic [28:0] groups_30;
-    logic [28:0] groups_31;
+    logic [12:0] groups_0;
+    logic [12:0] groups_1;
+    logic [12:0] groups_2;
+    logic [12:0] groups_3;
+    logic [12:0] groups_4;
+    logic [12:0] groups_5;
+    logic [12:0] groups_6;
+    logic [12:0] groups_7;
+    logic [12:0] groups_8;
+    logic [12:0] groups_9;
+    logic [12:0] groups_10;
+    logic [12:0] groups_11;
+    logic [12:0] groups_12;
+    logic [12:0] groups_13;
+    logic [12:0] groups_14;
+    logic [12:0] groups_15;
+    logic [12:0] groups_16;
+    logic [12:0] groups_17;
+    logic [12:0] groups_18;
+    logic [12:0] groups_19;
+    logic [12:0] groups_20;
+    logic [12:0] groups_21;
+    logic [12:0] groups_22;
+    logic [12:0] groups_23;
+    logic [12:0] groups_24;
+    logic [12:0] groups_25;
+    logic [12:0] groups_26;
+    logic [12:0] groups_27;
+    logic [12:0] groups_28;
+    logic [12:0] groups_29;
+    logic [12:0] groups_30;
+    logic [12:0] groups_31;
+    logic [20:0] filled_s_data;
     logic filled_s_ready;
-    logic [4:0] filled_m_data;
+    logic [20:0] filled_m_data;
     logic filled_m_valid;
-    logic filled_m_ready;
     logic [15:0] filled_level;
     logic filled_almost_full;
+    logic [32:0] resumed;
+    logic resumed_valid;
     logic [9:0] order_s_data;
     logic order_s_valid;
     logic order_s_ready;
@@ -326,6 +350,7 @@ module state_cache (
     logic [15:0] reads_level;
     logic reads_almost_full;
     logic [4:0] tag;
+    logic tag_free;
     logic [31:0] done;
     logic [16:0] leaving_0;
     logic [16:0] leaving_1;
@@ -382,178 +407,184 @@ module state_cache (
     logic [15:0] flows_level;
     logic flows_almost_full;
     logic known_outcome_holds;
-    logic [7:0] awaited;
-    logic [31:0] shares;
     logic free;
     logic [2:0] victim_1;
     logic from_here_0;
     logic from_here_1;
     logic from_here_2;
     logic from_here_3;
-    logic [28:0] line;
-    logic [7:0] hits;
+    logic [16:0] line;
+    logic hit;
+    logic waits;
     logic [2:0] hit_way;
-    logic returns;
-    logic [31:0] behind;
-    logic [5:0] tail;
-    logic tag_free;
-    logic [28:0] leaves;
+    logic [4:0] awaited;
+    logic [5:0] last;
+    logic [12:0] oldest_group;
+    logic [31:0] unused;
+    logic [31:0] leaves;
+    logic evicted;
+    logic [31:0] returning_1;
+    logic [31:0] stays;
     logic [31:0] done_next;
     logic [516:0] placed;
     logic waits_for_fills;
 
-    wire [1:0] s_data_kind = s_data[1:0];
-    wire [15:0] s_data_flow = s_data[41:26];
     wire [511:0] s_cpl_data_data = s_cpl_data[532:21];
     wire s_cpl_data_last = s_cpl_data[541];
-    wire [1:0] look_kind = look[1:0];
+    wire [1:0] input_m_data_kind = input_m_data[1:0];
+    wire [15:0] input_m_data_flow = input_m_data[41:26];
+    wire [1:0] input_m_data_class = input_m_data[51:50];
+    wire lines_0_read_data_valid = lines_0_read_data[0];
+    wire [15:0] lines_0_read_data_flow = lines_0_read_data[16:1];
+    wire lines_1_read_data_valid = lines_1_read_data[0];
+    wire [15:0] lines_1_read_data_flow = lines_1_read_data[16:1];
+    wire lines_2_read_data_valid = lines_2_read_data[0];
+    wire [15:0] lines_2_read_data_flow = lines_2_read_data[16:1];
+    wire lines_3_read_data_valid = lines_3_read_data[0];
+    wire [15:0] lines_3_read_data_flow = lines_3_read_data[16:1];
+    wire [11:0] usages_0_read_data_stamp = usages_0_read_data[11:0];
+    wire usages_0_read_data_waits = usages_0_read_data[12];
+    wire [11:0] usages_1_read_data_stamp = usages_1_read_data[11:0];
+    wire usages_1_read_data_waits = usages_1_read_data[12];
+    wire [11:0] usages_2_read_data_stamp = usages_2_read_data[11:0];
+    wire usages_2_read_data_waits = usages_2_read_data[12];
+    wire [11:0] usages_3_read_data_stamp = usages_3_read_data[11:0];
+    wire usages_3_read_data_waits = usages_3_read_data[12];
     wire [15:0] look_flow = look[41:26];
-    wire [1:0] look_class = look[51:50];
-    wire lines_0_valid = lines_0[0];
-    wire [15:0] lines_0_flow = lines_0[16:1];
-    wire [11:0] lines_0_stamp = lines_0[28:17];
-    wire lines_1_valid = lines_1[0];
-    wire [15:0] lines_1_flow = lines_1[16:1];
-    wire [11:0] lines_1_stamp = lines_1[28:17];
-    wire lines_2_valid = lines_2[0];
-    wire [15:0] lines_2_flow = lines_2[16:1];
-    wire [11:0] lines_2_stamp = lines_2[28:17];
-    wire lines_3_valid = lines_3[0];
-    wire [15:0] lines_3_flow = lines_3[16:1];
-    wire [11:0] lines_3_stamp = lines_3[28:17];
+    wire ways_0_hit = ways_0[0];
+    wire ways_0_line_valid = ways_0[1];
+    wire [16:0] ways_0_line = ways_0[17:1];
+    wire [11:0] ways_0_usage_stamp = ways_0[29:18];
+    wire ways_0_usage_waits = ways_0[30];
+    wire [4:0] ways_0_usage_tag = ways_0[35:31];
+    wire ways_0_busy = ways_0[36];
+    wire ways_1_hit = ways_1[0];
+    wire ways_1_line_valid = ways_1[1];
+    wire [16:0] ways_1_line = ways_1[17:1];
+    wire [11:0] ways_1_usage_stamp = ways_1[29:18];
+    wire ways_1_usage_waits = ways_1[30];
+    wire [4:0] ways_1_usage_tag = ways_1[35:31];
+    wire ways_1_busy = ways_1[36];
+    wire ways_2_hit = ways_2[0];
+    wire ways_2_line_valid = ways_2[1];
+    wire [16:0] ways_2_line = ways_2[17:1];
+    wire [11:0] ways_2_usage_stamp = ways_2[29:18];
+    wire ways_2_usage_waits = ways_2[30];
+    wire [4:0] ways_2_usage_tag = ways_2[35:31];
+    wire ways_2_busy = ways_2[36];
+    wire ways_3_hit = ways_3[0];
+    wire ways_3_line_valid = ways_3[1];
+    wire [16:0] ways_3_line = ways_3[17:1];
+    wire [11:0] ways_3_usage_stamp = ways_3[29:18];
+    wire ways_3_usage_waits = ways_3[30];
+    wire [4:0] ways_3_usage_tag = ways_3[35:31];
+    wire ways_3_busy = ways_3[36];
     wire [516:0] queue_m_data_event = queue_m_data[516:0];
     wire [15:0] queue_m_data_event_flow = queue_m_data[41:26];
     wire [15:0] queue_m_data_slot = queue_m_data[532:517];
     wire [516:0] room_read_data_event = room_read_data[516:0];
     wire [9:0] room_read_data_frame = room_read_data[526:517];
     wire groups_0_valid = groups_0[0];
-    wire [15:0] groups_0_slot = groups_0[16:1];
-    wire [5:0] groups_0_head = groups_0[22:17];
-    wire [5:0] groups_0_tail = groups_0[28:23];
+    wire [5:0] groups_0_head = groups_0[6:1];
+    wire [5:0] groups_0_tail = groups_0[12:7];
     wire groups_1_valid = groups_1[0];
-    wire [15:0] groups_1_slot = groups_1[16:1];
-    wire [5:0] groups_1_head = groups_1[22:17];
-    wire [5:0] groups_1_tail = groups_1[28:23];
+    wire [5:0] groups_1_head = groups_1[6:1];
+    wire [5:0] groups_1_tail = groups_1[12:7];
     wire groups_2_valid = groups_2[0];
-    wire [15:0] groups_2_slot = groups_2[16:1];
-    wire [5:0] groups_2_head = groups_2[22:17];
-    wire [5:0] groups_2_tail = groups_2[28:23];
+    wire [5:0] groups_2_head = groups_2[6:1];
+    wire [5:0] groups_2_tail = groups_2[12:7];
     wire groups_3_valid = groups_3[0];
-    wire [15:0] groups_3_slot = groups_3[16:1];
-    wire [5:0] groups_3_head = groups_3[22:17];
-    wire [5:0] groups_3_tail = groups_3[28:23];
+    wire [5:0] groups_3_head = groups_3[6:1];
+    wire [5:0] groups_3_tail = groups_3[12:7];
     wire groups_4_valid = groups_4[0];
-    wire [15:0] groups_4_slot = groups_4[16:1];
-    wire [5:0] groups_4_head = groups_4[22:17];
-    wire [5:0] groups_4_tail = groups_4[28:23];
+    wire [5:0] groups_4_head = groups_4[6:1];
+    wire [5:0] groups_4_tail = groups_4[12:7];
     wire groups_5_valid = groups_5[0];
-    wire [15:0] groups_5_slot = groups_5[16:1];
-    wire [5:0] groups_5_head = groups_5[22:17];
-    wire [5:0] groups_5_tail = groups_5[28:23];
+    wire [5:0] groups_5_head = groups_5[6:1];
+    wire [5:0] groups_5_tail = groups_5[12:7];
     wire groups_6_valid = groups_6[0];
-    wire [15:0] groups_6_slot = groups_6[16:1];
-    wire [5:0] groups_6_head = groups_6[22:17];
-    wire [5:0] groups_6_tail = groups_6[28:23];
+    wire [5:0] groups_6_head = groups_6[6:1];
+    wire [5:0] groups_6_tail = groups_6[12:7];
     wire groups_7_valid = groups_7[0];
-    wire [15:0] groups_7_slot = groups_7[16:1];
-    wire [5:0] groups_7_head = groups_7[22:17];
-    wire [5:0] groups_7_tail = groups_7[28:23];
+    wire [5:0] groups_7_head = groups_7[6:1];
+    wire [5:0] groups_7_tail = groups_7[12:7];
     wire groups_8_valid = groups_8[0];
-    wire [15:0] groups_8_slot = groups_8[16:1];
-    wire [5:0] groups_8_head = groups_8[22:17];
-    wire [5:0] groups_8_tail = groups_8[28:23];
+    wire [5:0] groups_8_head = groups_8[6:1];
+    wire [5:0] groups_8_tail = groups_8[12:7];
     wire groups_9_valid = groups_9[0];
-    wire [15:0] groups_9_slot = groups_9[16:1];
-    wire [5:0] groups_9_head = groups_9[22:17];
-    wire [5:0] groups_9_tail = groups_9[28:23];
+    wire [5:0] groups_9_head = groups_9[6:1];
+    wire [5:0] groups_9_tail = groups_9[12:7];
     wire groups_10_valid = groups_10[0];
-    wire [15:0] groups_10_slot = groups_10[16:1];
-    wire [5:0] groups_10_head = groups_10[22:17];
-    wire [5:0] groups_10_tail = groups_10[28:23];
+    wire [5:0] groups_10_head = groups_10[6:1];
+    wire [5:0] groups_10_tail = groups_10[12:7];
     wire groups_11_valid = groups_11[0];
-    wire [15:0] groups_11_slot = groups_11[16:1];
-    wire [5:0] groups_11_head = groups_11[22:17];
-    wire [5:0] groups_11_tail = groups_11[28:23];
+    wire [5:0] groups_11_head = groups_11[6:1];
+    wire [5:0] groups_11_tail = groups_11[12:7];
     wire groups_12_valid = groups_12[0];
-    wire [15:0] groups_12_slot = groups_12[16:1];
-    wire [5:0] groups_12_head = groups_12[22:17];
-    wire [5:0] groups_12_tail = groups_12[28:23];
+    wire [5:0] groups_12_head = groups_12[6:1];
+    wire [5:0] groups_12_tail = groups_12[12:7];
     wire groups_13_valid = groups_13[0];
-    wire [15:0] groups_13_slot = groups_13[16:1];
-    wire [5:0] groups_13_head = groups_13[22:17];
-    wire [5:0] groups_13_tail = groups_13[28:23];
+    wire [5:0] groups_13_head = groups_13[6:1];
+    wire [5:0] groups_13_tail = groups_13[12:7];
     wire groups_14_valid = groups_14[0];
-    wire [15:0] groups_14_slot = groups_14[16:1];
-    wire [5:0] groups_14_head = groups_14[22:17];
-    wire [5:0] groups_14_tail = groups_14[28:23];
+    wire [5:0] groups_14_head = groups_14[6:1];
+    wire [5:0] groups_14_tail = groups_14[12:7];
     wire groups_15_valid = groups_15[0];
-    wire [15:0] groups_15_slot = groups_15[16:1];
-    wire [5:0] groups_15_head = groups_15[22:17];
-    wire [5:0] groups_15_tail = groups_15[28:23];
+    wire [5:0] groups_15_head = groups_15[6:1];
+    wire [5:0] groups_15_tail = groups_15[12:7];
     wire groups_16_valid = groups_16[0];
-    wire [15:0] groups_16_slot = groups_16[16:1];
-    wire [5:0] groups_16_head = groups_16[22:17];
-    wire [5:0] groups_16_tail = groups_16[28:23];
+    wire [5:0] groups_16_head = groups_16[6:1];
+    wire [5:0] groups_16_tail = groups_16[12:7];
     wire groups_17_valid = groups_17[0];
-    wire [15:0] groups_17_slot = groups_17[16:1];
-    wire [5:0] groups_17_head = groups_17[22:17];
-    wire [5:0] groups_17_tail = groups_17[28:23];
+    wire [5:0] groups_17_head = groups_17[6:1];
+    wire [5:0] groups_17_tail = groups_17[12:7];
     wire groups_18_valid = groups_18[0];
-    wire [15:0] groups_18_slot = groups_18[16:1];
-    wire [5:0] groups_18_head = groups_18[22:17];
-    wire [5:0] groups_18_tail = groups_18[28:23];
+    wire [5:0] groups_18_head = groups_18[6:1];
+    wire [5:0] groups_18_tail = groups_18[12:7];
     wire groups_19_valid = groups_19[0];
-    wire [15:0] groups_19_slot = groups_19[16:1];
-    wire [5:0] groups_19_head = groups_19[22:17];
-    wire [5:0] groups_19_tail = groups_19[28:23];
+    wire [5:0] groups_19_head = groups_19[6:1];
+    wire [5:0] groups_19_tail = groups_19[12:7];
     wire groups_20_valid = groups_20[0];
-    wire [15:0] groups_20_slot = groups_20[16:1];
-    wire [5:0] groups_20_head = groups_20[22:17];
-    wire [5:0] groups_20_tail = groups_20[28:23];
+    wire [5:0] groups_20_head = groups_20[6:1];
+    wire [5:0] groups_20_tail = groups_20[12:7];
     wire groups_21_valid = groups_21[0];
-    wire [15:0] groups_21_slot = groups_21[16:1];
-    wire [5:0] groups_21_head = groups_21[22:17];
-    wire [5:0] groups_21_tail = groups_21[28:23];
+    wire [5:0] groups_21_head = groups_21[6:1];
+    wire [5:0] groups_21_tail = groups_21[12:7];
     wire groups_22_valid = groups_22[0];
-    wire [15:0] groups_22_slot = groups_22[16:1];
-    wire [5:0] groups_22_head = groups_22[22:17];
-    wire [5:0] groups_22_tail = groups_22[28:23];
+    wire [5:0] groups_22_head = groups_22[6:1];
+    wire [5:0] groups_22_tail = groups_22[12:7];
     wire groups_23_valid = groups_23[0];
-    wire [15:0] groups_23_slot = groups_23[16:1];
-    wire [5:0] groups_23_head = groups_23[22:17];
-    wire [5:0] groups_23_tail = groups_23[28:23];
+    wire [5:0] groups_23_head = groups_23[6:1];
+    wire [5:0] groups_23_tail = groups_23[12:7];
     wire groups_24_valid = groups_24[0];
-    wire [15:0] groups_24_slot = groups_24[16:1];
-    wire [5:0] groups_24_head = groups_24[22:17];
-    wire [5:0] groups_24_tail = groups_24[28:23];
+    wire [5:0] groups_24_head = groups_24[6:1];
+    wire [5:0] groups_24_tail = groups_24[12:7];
     wire groups_25_valid = groups_25[0];
-    wire [15:0] groups_25_slot = groups_25[16:1];
-    wire [5:0] groups_25_head = groups_25[22:17];
-    wire [5:0] groups_25_tail = groups_25[28:23];
+    wire [5:0] groups_25_head = groups_25[6:1];
+    wire [5:0] groups_25_tail = groups_25[12:7];
     wire groups_26_valid = groups_26[0];
-    wire [15:0] groups_26_slot = groups_26[16:1];
-    wire [5:0] groups_26_head = groups_26[22:17];
-    wire [5:0] groups_26_tail = groups_26[28:23];
+    wire [5:0] groups_26_head = groups_26[6:1];
+    wire [5:0] groups_26_tail = groups_26[12:7];
     wire groups_27_valid = groups_27[0];
-    wire [15:0] groups_27_slot = groups_27[16:1];
-    wire [5:0] groups_27_head = groups_27[22:17];
-    wire [5:0] groups_27_tail = groups_27[28:23];
+    wire [5:0] groups_27_head = groups_27[6:1];
+    wire [5:0] groups_27_tail = groups_27[12:7];
     wire groups_28_valid = groups_28[0];
-    wire [15:0] groups_28_slot = groups_28[16:1];
-    wire [5:0] groups_28_head = groups_28[22:17];
-    wire [5:0] groups_28_tail = groups_28[28:23];
+    wire [5:0] groups_28_head = groups_28[6:1];
+    wire [5:0] groups_28_tail = groups_28[12:7];
     wire groups_29_valid = groups_29[0];
-    wire [15:0] groups_29_slot = groups_29[16:1];
-    wire [5:0] groups_29_head = groups_29[22:17];
-    wire [5:0] groups_29_tail = groups_29[28:23];
+    wire [5:0] groups_29_head = groups_29[6:1];
+    wire [5:0] groups_29_tail = groups_29[12:7];
     wire groups_30_valid = groups_30[0];
-    wire [15:0] groups_30_slot = groups_30[16:1];
-    wire [5:0] groups_30_head = groups_30[22:17];
-    wire [5:0] groups_30_tail = groups_30[28:23];
+    wire [5:0] groups_30_head = groups_30[6:1];
+    wire [5:0] groups_30_tail = groups_30[12:7];
     wire groups_31_valid = groups_31[0];
-    wire [15:0] groups_31_slot = groups_31[16:1];
-    wire [5:0] groups_31_head = groups_31[22:17];
-    wire [5:0] groups_31_tail = groups_31[28:23];
+    wire [5:0] groups_31_head = groups_31[6:1];
+    wire [5:0] groups_31_tail = groups_31[12:7];
+    wire [4:0] filled_m_data_tag = filled_m_data[4:0];
+    wire [4:0] resumed_fill_tag = resumed[4:0];
+    wire [15:0] resumed_fill_slot = resumed[20:5];
+    wire [5:0] resumed_head = resumed[26:21];
+    wire [5:0] resumed_tail = resumed[32:27];
     wire [4:0] fills_m_data_tag = fills_m_data[20:16];
     wire [63:0] reads_m_data_address = reads_m_data[63:0];
     wire [4:0] reads_m_data_tag = reads_m_data[68:64];
@@ -628,739 +659,666 @@ module state_cache (
     wire [15:0] writing_victim = writing[37:22];
     wire line_valid = line[0];
     wire [15:0] line_flow = line[16:1];
-    wire [15:0] leaves_slot = leaves[16:1];
-    wire [5:0] leaves_head = leaves[22:17];
-    wire [5:0] leaves_tail = leaves[28:23];
+    wire [5:0] oldest_group_head = oldest_group[6:1];
+    wire [5:0] oldest_group_tail = oldest_group[12:7];
 
     wire [15:0] flow_1 = look_flow;
-    wire known = (look_class == 2'd0) & (flow_1 <= 16'h3fff);
-    wire [11:0] in_flight = entered - left;
     wire [15:0] set = flow_1 & 16'hff;
-    always_comb begin
-        awaited = 8'd0;
-        shares = 32'd0;
-        if (groups_0_valid & ((groups_0_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_0[11:9] /* slot[10:8] */);
-            shares = shares | 32'h1;
-        end
-        if (groups_1_valid & ((groups_1_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_1[11:9] /* slot[10:8] */);
-            shares = shares | 32'h2;
-        end
-        if (groups_2_valid & ((groups_2_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_2[11:9] /* slot[10:8] */);
-            shares = shares | 32'h4;
-        end
-        if (groups_3_valid & ((groups_3_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_3[11:9] /* slot[10:8] */);
-            shares = shares | 32'h8;
-        end
-        if (groups_4_valid & ((groups_4_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_4[11:9] /* slot[10:8] */);
-            shares = shares | 32'h10;
-        end
-        if (groups_5_valid & ((groups_5_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_5[11:9] /* slot[10:8] */);
-            shares = shares | 32'h20;
-        end
-        if (groups_6_valid & ((groups_6_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_6[11:9] /* slot[10:8] */);
-            shares = shares | 32'h40;
-        end
-        if (groups_7_valid & ((groups_7_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_7[11:9] /* slot[10:8] */);
-            shares = shares | 32'h80;
-        end
-        if (groups_8_valid & ((groups_8_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_8[11:9] /* slot[10:8] */);
-            shares = shares | 32'h100;
-        end
-        if (groups_9_valid & ((groups_9_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_9[11:9] /* slot[10:8] */);
-            shares = shares | 32'h200;
-        end
-        if (groups_10_valid & ((groups_10_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_10[11:9] /* slot[10:8] */);
-            shares = shares | 32'h400;
-        end
-        if (groups_11_valid & ((groups_11_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_11[11:9] /* slot[10:8] */);
-            shares = shares | 32'h800;
-        end
-        if (groups_12_valid & ((groups_12_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_12[11:9] /* slot[10:8] */);
-            shares = shares | 32'h1000;
-        end
-        if (groups_13_valid & ((groups_13_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_13[11:9] /* slot[10:8] */);
-            shares = shares | 32'h2000;
-        end
-        if (groups_14_valid & ((groups_14_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_14[11:9] /* slot[10:8] */);
-            shares = shares | 32'h4000;
-        end
-        if (groups_15_valid & ((groups_15_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_15[11:9] /* slot[10:8] */);
-            shares = shares | 32'h8000;
-        end
-        if (groups_16_valid & ((groups_16_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_16[11:9] /* slot[10:8] */);
-            shares = shares | 32'h10000;
-        end
-        if (groups_17_valid & ((groups_17_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_17[11:9] /* slot[10:8] */);
-            shares = shares | 32'h20000;
-        end
-        if (groups_18_valid & ((groups_18_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_18[11:9] /* slot[10:8] */);
-            shares = shares | 32'h40000;
-        end
-        if (groups_19_valid & ((groups_19_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_19[11:9] /* slot[10:8] */);
-            shares = shares | 32'h80000;
-        end
-        if (groups_20_valid & ((groups_20_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_20[11:9] /* slot[10:8] */);
-            shares = shares | 32'h100000;
-        end
-        if (groups_21_valid & ((groups_21_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_21[11:9] /* slot[10:8] */);
-            shares = shares | 32'h200000;
-        end
-        if (groups_22_valid & ((groups_22_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_22[11:9] /* slot[10:8] */);
-            shares = shares | 32'h400000;
-        end
-        if (groups_23_valid & ((groups_23_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_23[11:9] /* slot[10:8] */);
-            shares = shares | 32'h800000;
-        end
-        if (groups_24_valid & ((groups_24_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_24[11:9] /* slot[10:8] */);
-            shares = shares | 32'h1000000;
-        end
-        if (groups_25_valid & ((groups_25_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_25[11:9] /* slot[10:8] */);
-            shares = shares | 32'h2000000;
-        end
-        if (groups_26_valid & ((groups_26_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_26[11:9] /* slot[10:8] */);
-            shares = shares | 32'h4000000;
-        end
-        if (groups_27_valid & ((groups_27_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_27[11:9] /* slot[10:8] */);
-            shares = shares | 32'h8000000;
-        end
-        if (groups_28_valid & ((groups_28_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_28[11:9] /* slot[10:8] */);
-            shares = shares | 32'h10000000;
-        end
-        if (groups_29_valid & ((groups_29_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_29[11:9] /* slot[10:8] */);
-            shares = shares | 32'h20000000;
-        end
-        if (groups_30_valid & ((groups_30_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_30[11:9] /* slot[10:8] */);
-            shares = shares | 32'h40000000;
-        end
-        if (groups_31_valid & ((groups_31_slot & 16'hff) == set)) begin
-            awaited = awaited | (8'd1 << groups_31[11:9] /* slot[10:8] */);
-            shares = shares | 32'h80000000;
-        end
-    end
-    wire busy_0 = (((lines_3_stamp - left) - 12'd1) < in_flight) | awaited[3];
-    wire busy_1 = (((lines_2_stamp - left) - 12'd1) < in_flight) | awaited[2];
-    wire busy_2 = (((lines_1_stamp - left) - 12'd1) < in_flight) | awaited[1];
-    wire busy_3 = (((lines_0_stamp - left) - 12'd1) < in_flight) | awaited[0];
+    wire [11:0] in_flight = entered - left;
     always_comb begin
         from_here_0 = 1'b1;
         from_here_0 = turn <= 3'd3;
     end
-    wire busy_0_1 = (((lines_3_stamp - left) - 12'd1) < in_flight) | awaited[3];
     always_comb begin
         from_here_1 = 1'b1;
         from_here_1 = turn <= 3'd2;
     end
-    wire busy_1_1 = (((lines_2_stamp - left) - 12'd1) < in_flight) | awaited[2];
     always_comb begin
         from_here_2 = 1'b1;
         from_here_2 = turn <= 3'd1;
     end
-    wire busy_2_1 = (((lines_1_stamp - left) - 12'd1) < in_flight) | awaited[1];
     always_comb begin
         from_here_3 = 1'b1;
         from_here_3 = turn <= 3'd0;
     end
-    wire busy_3_1 = (((lines_0_stamp - left) - 12'd1) < in_flight) | awaited[0];
     always_comb begin
         free = 1'b0;
         victim_1 = 3'd0;
-        if (!busy_0) begin
+        if (!ways_3_busy) begin
             free = 1'b1;
             victim_1 = 3'd3;
         end
-        if (!busy_1) begin
+        if (!ways_2_busy) begin
             free = 1'b1;
             victim_1 = 3'd2;
         end
-        if (!busy_2) begin
+        if (!ways_1_busy) begin
             free = 1'b1;
             victim_1 = 3'd1;
         end
-        if (!busy_3) begin
+        if (!ways_0_busy) begin
             free = 1'b1;
             victim_1 = 3'd0;
         end
-        if (!busy_0_1 & from_here_0) begin
+        if (!ways_3_busy & from_here_0) begin
             victim_1 = 3'd3;
         end
-        if (!busy_1_1 & from_here_1) begin
+        if (!ways_2_busy & from_here_1) begin
             victim_1 = 3'd2;
         end
-        if (!busy_2_1 & from_here_2) begin
+        if (!ways_1_busy & from_here_2) begin
             victim_1 = 3'd1;
         end
-        if (!busy_3_1 & from_here_3) begin
+        if (!ways_0_busy & from_here_3) begin
             victim_1 = 3'd0;
         end
-        if (!lines_3_valid) begin
+        if (!ways_3_line_valid) begin
             free = 1'b1;
             victim_1 = 3'd3;
         end
-        if (!lines_2_valid) begin
+        if (!ways_2_line_valid) begin
             free = 1'b1;
             victim_1 = 3'd2;
         end
-        if (!lines_1_valid) begin
+        if (!ways_1_line_valid) begin
             free = 1'b1;
             victim_1 = 3'd1;
         end
-        if (!lines_0_valid) begin
+        if (!ways_0_line_valid) begin
             free = 1'b1;
             victim_1 = 3'd0;
         end
     end
     always_comb begin
-        line = lines_0;
+        line = ways_0_line;
         if (victim_1 == 3'd1) begin
-            line = lines_1;
+            line = ways_1_line;
         end
         if (victim_1 == 3'd2) begin
-            line = lines_2;
+            line = ways_2_line;
         end
         if (victim_1 == 3'd3) begin
-            line = lines_3;
+            line = ways_3_line;
         end
     end
     always_comb begin
-        hits = 8'd0;
+        hit = 1'b0;
+        waits = 1'b0;
         hit_way = 3'd0;
-        if (lines_0_valid & (lines_0_flow == flow_1)) begin
-            hits[0] = 1'b1;
+        awaited = 5'd0;
+        if (ways_0_hit) begin
+            hit = 1'b1;
+            waits = waits | ways_0_usage_waits;
             hit_way = hit_way | 3'h0;
+            awaited = awaited | ways_0_usage_tag;
         end
-        if (lines_1_valid & (lines_1_flow == flow_1)) begin
-            hits[1] = 1'b1;
+        if (ways_1_hit) begin
+            hit = 1'b1;
+            waits = waits | ways_1_usage_waits;
             hit_way = hit_way | 3'h1;
+            awaited = awaited | ways_1_usage_tag;
         end
-        if (lines_2_valid & (lines_2_flow == flow_1)) begin
-            hits[2] = 1'b1;
+        if (ways_2_hit) begin
+            hit = 1'b1;
+            waits = waits | ways_2_usage_waits;
             hit_way = hit_way | 3'h2;
+            awaited = awaited | ways_2_usage_tag;
         end
-        if (lines_3_valid & (lines_3_flow == flow_1)) begin
-            hits[3] = 1'b1;
+        if (ways_3_hit) begin
+            hit = 1'b1;
+            waits = waits | ways_3_usage_waits;
             hit_way = hit_way | 3'h3;
+            awaited = awaited | ways_3_usage_tag;
         end
     end
-    wire hit = |hits;
-    wire joins = known & (|(hits & awaited));
-    wire [2:0] way = hit ? hit_way : victim_1;
-    wire [15:0] slot_whole = {13'd0, way};
-    wire [15:0] slot = {slot_whole[7:0], 8'd0} | set;
-    always_comb begin
-        returns = 1'b0;
-        returns = returns | (leaving_0_valid & (leaving_0_flow == flow_1));
-        returns = returns | (leaving_1_valid & (leaving_1_flow == flow_1));
-        returns = returns | (leaving_2_valid & (leaving_2_flow == flow_1));
-        returns = returns | (leaving_3_valid & (leaving_3_flow == flow_1));
-        returns = returns | (leaving_4_valid & (leaving_4_flow == flow_1));
-        returns = returns | (leaving_5_valid & (leaving_5_flow == flow_1));
-        returns = returns | (leaving_6_valid & (leaving_6_flow == flow_1));
-        returns = returns | (leaving_7_valid & (leaving_7_flow == flow_1));
-        returns = returns | (leaving_8_valid & (leaving_8_flow == flow_1));
-        returns = returns | (leaving_9_valid & (leaving_9_flow == flow_1));
-        returns = returns | (leaving_10_valid & (leaving_10_flow == flow_1));
-        returns = returns | (leaving_11_valid & (leaving_11_flow == flow_1));
-        returns = returns | (leaving_12_valid & (leaving_12_flow == flow_1));
-        returns = returns | (leaving_13_valid & (leaving_13_flow == flow_1));
-        returns = returns | (leaving_14_valid & (leaving_14_flow == flow_1));
-        returns = returns | (leaving_15_valid & (leaving_15_flow == flow_1));
-        returns = returns | (leaving_16_valid & (leaving_16_flow == flow_1));
-        returns = returns | (leaving_17_valid & (leaving_17_flow == flow_1));
-        returns = returns | (leaving_18_valid & (leaving_18_flow == flow_1));
-        returns = returns | (leaving_19_valid & (leaving_19_flow == flow_1));
-        returns = returns | (leaving_20_valid & (leaving_20_flow == flow_1));
-        returns = returns | (leaving_21_valid & (leaving_21_flow == flow_1));
-        returns = returns | (leaving_22_valid & (leaving_22_flow == flow_1));
-        returns = returns | (leaving_23_valid & (leaving_23_flow == flow_1));
-        returns = returns | (leaving_24_valid & (leaving_24_flow == flow_1));
-        returns = returns | (leaving_25_valid & (leaving_25_flow == flow_1));
-        returns = returns | (leaving_26_valid & (leaving_26_flow == flow_1));
-        returns = returns | (leaving_27_valid & (leaving_27_flow == flow_1));
-        returns = returns | (leaving_28_valid & (leaving_28_flow == flow_1));
-        returns = returns | (leaving_29_valid & (leaving_29_flow == flow_1));
-        returns = returns | (leaving_30_valid & (leaving_30_flow == flow_1));
-        returns = returns | (leaving_31_valid & (leaving_31_flow == flow_1));
-    end
-    always_comb begin
-        behind = 32'd0;
-        tail = 6'd0;
-        if (shares[0] & (groups_0[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h1;
-            tail = tail | groups_0_tail;
-        end
-        if (shares[1] & (groups_1[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h2;
-            tail = tail | groups_1_tail;
-        end
-        if (shares[2] & (groups_2[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h4;
-            tail = tail | groups_2_tail;
-        end
-        if (shares[3] & (groups_3[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h8;
-            tail = tail | groups_3_tail;
-        end
-        if (shares[4] & (groups_4[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h10;
-            tail = tail | groups_4_tail;
-        end
-        if (shares[5] & (groups_5[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h20;
-            tail = tail | groups_5_tail;
-        end
-        if (shares[6] & (groups_6[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h40;
-            tail = tail | groups_6_tail;
-        end
-        if (shares[7] & (groups_7[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h80;
-            tail = tail | groups_7_tail;
-        end
-        if (shares[8] & (groups_8[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h100;
-            tail = tail | groups_8_tail;
-        end
-        if (shares[9] & (groups_9[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h200;
-            tail = tail | groups_9_tail;
-        end
-        if (shares[10] & (groups_10[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h400;
-            tail = tail | groups_10_tail;
-        end
-        if (shares[11] & (groups_11[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h800;
-            tail = tail | groups_11_tail;
-        end
-        if (shares[12] & (groups_12[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h1000;
-            tail = tail | groups_12_tail;
-        end
-        if (shares[13] & (groups_13[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h2000;
-            tail = tail | groups_13_tail;
-        end
-        if (shares[14] & (groups_14[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h4000;
-            tail = tail | groups_14_tail;
-        end
-        if (shares[15] & (groups_15[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h8000;
-            tail = tail | groups_15_tail;
-        end
-        if (shares[16] & (groups_16[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h10000;
-            tail = tail | groups_16_tail;
-        end
-        if (shares[17] & (groups_17[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h20000;
-            tail = tail | groups_17_tail;
-        end
-        if (shares[18] & (groups_18[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h40000;
-            tail = tail | groups_18_tail;
-        end
-        if (shares[19] & (groups_19[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h80000;
-            tail = tail | groups_19_tail;
-        end
-        if (shares[20] & (groups_20[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h100000;
-            tail = tail | groups_20_tail;
-        end
-        if (shares[21] & (groups_21[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h200000;
-            tail = tail | groups_21_tail;
-        end
-        if (shares[22] & (groups_22[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h400000;
-            tail = tail | groups_22_tail;
-        end
-        if (shares[23] & (groups_23[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h800000;
-            tail = tail | groups_23_tail;
-        end
-        if (shares[24] & (groups_24[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h1000000;
-            tail = tail | groups_24_tail;
-        end
-        if (shares[25] & (groups_25[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h2000000;
-            tail = tail | groups_25_tail;
-        end
-        if (shares[26] & (groups_26[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h4000000;
-            tail = tail | groups_26_tail;
-        end
-        if (shares[27] & (groups_27[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h8000000;
-            tail = tail | groups_27_tail;
-        end
-        if (shares[28] & (groups_28[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h10000000;
-            tail = tail | groups_28_tail;
-        end
-        if (shares[29] & (groups_29[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h20000000;
-            tail = tail | groups_29_tail;
-        end
-        if (shares[30] & (groups_30[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h40000000;
-            tail = tail | groups_30_tail;
-        end
-        if (shares[31] & (groups_31[11:9] /* slot[10:8] */ == hit_way)) begin
-            behind = behind | 32'h80000000;
-            tail = tail | groups_31_tail;
-        end
-    end
-    always_comb begin
-        tag_free = 1'b0;
-        if (tag == 5'd0) begin
-            tag_free = tag_free | (!groups_0_valid & !leaving_0_valid);
-        end
-        if (tag == 5'd1) begin
-            tag_free = tag_free | (!groups_1_valid & !leaving_1_valid);
-        end
-        if (tag == 5'd2) begin
-            tag_free = tag_free | (!groups_2_valid & !leaving_2_valid);
-        end
-        if (tag == 5'd3) begin
-            tag_free = tag_free | (!groups_3_valid & !leaving_3_valid);
-        end
-        if (tag == 5'd4) begin
-            tag_free = tag_free | (!groups_4_valid & !leaving_4_valid);
-        end
-        if (tag == 5'd5) begin
-            tag_free = tag_free | (!groups_5_valid & !leaving_5_valid);
-        end
-        if (tag == 5'd6) begin
-            tag_free = tag_free | (!groups_6_valid & !leaving_6_valid);
-        end
-        if (tag == 5'd7) begin
-            tag_free = tag_free | (!groups_7_valid & !leaving_7_valid);
-        end
-        if (tag == 5'd8) begin
-            tag_free = tag_free | (!groups_8_valid & !leaving_8_valid);
-        end
-        if (tag == 5'd9) begin
-            tag_free = tag_free | (!groups_9_valid & !leaving_9_valid);
-        end
-        if (tag == 5'd10) begin
-            tag_free = tag_free | (!groups_10_valid & !leaving_10_valid);
-        end
-        if (tag == 5'd11) begin
-            tag_free = tag_free | (!groups_11_valid & !leaving_11_valid);
-        end
-        if (tag == 5'd12) begin
-            tag_free = tag_free | (!groups_12_valid & !leaving_12_valid);
-        end
-        if (tag == 5'd13) begin
-            tag_free = tag_free | (!groups_13_valid & !leaving_13_valid);
-        end
-        if (tag == 5'd14) begin
-            tag_free = tag_free | (!groups_14_valid & !leaving_14_valid);
-        end
-        if (tag == 5'd15) begin
-            tag_free = tag_free | (!groups_15_valid & !leaving_15_valid);
-        end
-        if (tag == 5'd16) begin
-            tag_free = tag_free | (!groups_16_valid & !leaving_16_valid);
-        end
-        if (tag == 5'd17) begin
-            tag_free = tag_free | (!groups_17_valid & !leaving_17_valid);
-        end
-        if (tag == 5'd18) begin
-            tag_free = tag_free | (!groups_18_valid & !leaving_18_valid);
-        end
-        if (tag == 5'd19) begin
-            tag_free = tag_free | (!groups_19_valid & !leaving_19_valid);
-        end
-        if (tag == 5'd20) begin
-            tag_free = tag_free | (!groups_20_valid & !leaving_20_valid);
-        end
-        if (tag == 5'd21) begin
-            tag_free = tag_free | (!groups_21_valid & !leaving_21_valid);
-        end
-        if (tag == 5'd22) begin
-            tag_free = tag_free | (!groups_22_valid & !leaving_22_valid);
-        end
-        if (tag == 5'd23) begin
-            tag_free = tag_free | (!groups_23_valid & !leaving_23_valid);
-        end
-        if (tag == 5'd24) begin
-            tag_free = tag_free | (!groups_24_valid & !leaving_24_valid);
-        end
-        if (tag == 5'd25) begin
-            tag_free = tag_free | (!groups_25_valid & !leaving_25_valid);
-        end
-        if (tag == 5'd26) begin
-            tag_free = tag_free | (!groups_26_valid & !leaving_26_valid);
-        end
-        if (tag == 5'd27) begin
-            tag_free = tag_free | (!groups_27_valid & !leaving_27_valid);
-        end
-        if (tag == 5'd28) begin
-            tag_free = tag_free | (!groups_28_valid & !leaving_28_valid);
-        end
-        if (tag == 5'd29) begin
-            tag_free = tag_free | (!groups_29_valid & !leaving_29_valid);
-        end
-        if (tag == 5'd30) begin
-            tag_free = tag_free | (!groups_30_valid & !leaving_30_valid);
-        end
-        if (tag == 5'd31) begin
-            tag_free = tag_free | (!groups_31_valid & !leaving_31_valid);
-        end
-    end
+    wire joins = known & waits;
     wire misses = known & !hit;
-    wire can_fill = free & !returns & tag_free & fills_s_ready & reads_s_ready;
-    wire received = look_kind == 2'd0;
-    wire [9:0] missing_whole = (arrived - look_frame) - 10'd1;
-    wire missing = missing_whole[9];
-    wire here = !received | !missing;
+    wire can_fill = free & !(|returning) & !replaced & tag_free & fills_s_ready & reads_s_ready;
     wire passes_on = queue_s_ready & order_s_ready;
-    wire resumes = filled_m_valid & passes_on;
+    wire resumes = resumed_valid & passes_on;
     wire acts = look_valid & !resumes & here;
     wire straight = acts & passes_on & !misses & !joins;
     wire parks = acts & places_0_m_valid & (joins | (misses & can_fill));
     wire go = straight | parks;
     wire miss = parks & misses;
+    wire follows = parks & joins;
     wire [5:0] place = places_0_m_data[5:0];
     assign room_write_data = {look_frame, look};
-    assign links_write_enable = parks & joins;
     always_comb begin
-        leaves = 29'd0;
-        if (filled_m_data == 5'd0) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_0_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_0_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_0_tail;
+        last = 6'd0;
+        if (awaited == 5'd0) begin
+            last = last | groups_0_tail;
         end
-        if (filled_m_data == 5'd1) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_1_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_1_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_1_tail;
+        if (awaited == 5'd1) begin
+            last = last | groups_1_tail;
         end
-        if (filled_m_data == 5'd2) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_2_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_2_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_2_tail;
+        if (awaited == 5'd2) begin
+            last = last | groups_2_tail;
         end
-        if (filled_m_data == 5'd3) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_3_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_3_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_3_tail;
+        if (awaited == 5'd3) begin
+            last = last | groups_3_tail;
         end
-        if (filled_m_data == 5'd4) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_4_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_4_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_4_tail;
+        if (awaited == 5'd4) begin
+            last = last | groups_4_tail;
         end
-        if (filled_m_data == 5'd5) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_5_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_5_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_5_tail;
+        if (awaited == 5'd5) begin
+            last = last | groups_5_tail;
         end
-        if (filled_m_data == 5'd6) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_6_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_6_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_6_tail;
+        if (awaited == 5'd6) begin
+            last = last | groups_6_tail;
         end
-        if (filled_m_data == 5'd7) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_7_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_7_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_7_tail;
+        if (awaited == 5'd7) begin
+            last = last | groups_7_tail;
         end
-        if (filled_m_data == 5'd8) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_8_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_8_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_8_tail;
+        if (awaited == 5'd8) begin
+            last = last | groups_8_tail;
         end
-        if (filled_m_data == 5'd9) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_9_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_9_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_9_tail;
+        if (awaited == 5'd9) begin
+            last = last | groups_9_tail;
         end
-        if (filled_m_data == 5'd10) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_10_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_10_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_10_tail;
+        if (awaited == 5'd10) begin
+            last = last | groups_10_tail;
         end
-        if (filled_m_data == 5'd11) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_11_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_11_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_11_tail;
+        if (awaited == 5'd11) begin
+            last = last | groups_11_tail;
         end
-        if (filled_m_data == 5'd12) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_12_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_12_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_12_tail;
+        if (awaited == 5'd12) begin
+            last = last | groups_12_tail;
         end
-        if (filled_m_data == 5'd13) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_13_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_13_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_13_tail;
+        if (awaited == 5'd13) begin
+            last = last | groups_13_tail;
         end
-        if (filled_m_data == 5'd14) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_14_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_14_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_14_tail;
+        if (awaited == 5'd14) begin
+            last = last | groups_14_tail;
         end
-        if (filled_m_data == 5'd15) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_15_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_15_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_15_tail;
+        if (awaited == 5'd15) begin
+            last = last | groups_15_tail;
         end
-        if (filled_m_data == 5'd16) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_16_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_16_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_16_tail;
+        if (awaited == 5'd16) begin
+            last = last | groups_16_tail;
         end
-        if (filled_m_data == 5'd17) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_17_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_17_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_17_tail;
+        if (awaited == 5'd17) begin
+            last = last | groups_17_tail;
         end
-        if (filled_m_data == 5'd18) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_18_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_18_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_18_tail;
+        if (awaited == 5'd18) begin
+            last = last | groups_18_tail;
         end
-        if (filled_m_data == 5'd19) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_19_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_19_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_19_tail;
+        if (awaited == 5'd19) begin
+            last = last | groups_19_tail;
         end
-        if (filled_m_data == 5'd20) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_20_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_20_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_20_tail;
+        if (awaited == 5'd20) begin
+            last = last | groups_20_tail;
         end
-        if (filled_m_data == 5'd21) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_21_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_21_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_21_tail;
+        if (awaited == 5'd21) begin
+            last = last | groups_21_tail;
         end
-        if (filled_m_data == 5'd22) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_22_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_22_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_22_tail;
+        if (awaited == 5'd22) begin
+            last = last | groups_22_tail;
         end
-        if (filled_m_data == 5'd23) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_23_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_23_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_23_tail;
+        if (awaited == 5'd23) begin
+            last = last | groups_23_tail;
         end
-        if (filled_m_data == 5'd24) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_24_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_24_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_24_tail;
+        if (awaited == 5'd24) begin
+            last = last | groups_24_tail;
         end
-        if (filled_m_data == 5'd25) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_25_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_25_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_25_tail;
+        if (awaited == 5'd25) begin
+            last = last | groups_25_tail;
         end
-        if (filled_m_data == 5'd26) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_26_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_26_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_26_tail;
+        if (awaited == 5'd26) begin
+            last = last | groups_26_tail;
         end
-        if (filled_m_data == 5'd27) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_27_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_27_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_27_tail;
+        if (awaited == 5'd27) begin
+            last = last | groups_27_tail;
         end
-        if (filled_m_data == 5'd28) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_28_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_28_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_28_tail;
+        if (awaited == 5'd28) begin
+            last = last | groups_28_tail;
         end
-        if (filled_m_data == 5'd29) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_29_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_29_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_29_tail;
+        if (awaited == 5'd29) begin
+            last = last | groups_29_tail;
         end
-        if (filled_m_data == 5'd30) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_30_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_30_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_30_tail;
+        if (awaited == 5'd30) begin
+            last = last | groups_30_tail;
         end
-        if (filled_m_data == 5'd31) begin
-            leaves[16:1] /* slot */ = leaves[16:1] /* slot */ | groups_31_slot;
-            leaves[22:17] /* head */ = leaves[22:17] /* head */ | groups_31_head;
-            leaves[28:23] /* tail */ = leaves[28:23] /* tail */ | groups_31_tail;
+        if (awaited == 5'd31) begin
+            last = last | groups_31_tail;
         end
     end
-    wire ends_group = leaves_head == leaves_tail;
-    assign filled_m_ready = resumes & ends_group;
-    assign places_0_s_data = {10'd0, leaves_head};
+    always_comb begin
+        oldest_group = 13'd0;
+        if (filled_m_data_tag == 5'd0) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_0_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_0_tail;
+        end
+        if (filled_m_data_tag == 5'd1) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_1_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_1_tail;
+        end
+        if (filled_m_data_tag == 5'd2) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_2_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_2_tail;
+        end
+        if (filled_m_data_tag == 5'd3) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_3_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_3_tail;
+        end
+        if (filled_m_data_tag == 5'd4) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_4_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_4_tail;
+        end
+        if (filled_m_data_tag == 5'd5) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_5_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_5_tail;
+        end
+        if (filled_m_data_tag == 5'd6) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_6_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_6_tail;
+        end
+        if (filled_m_data_tag == 5'd7) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_7_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_7_tail;
+        end
+        if (filled_m_data_tag == 5'd8) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_8_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_8_tail;
+        end
+        if (filled_m_data_tag == 5'd9) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_9_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_9_tail;
+        end
+        if (filled_m_data_tag == 5'd10) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_10_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_10_tail;
+        end
+        if (filled_m_data_tag == 5'd11) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_11_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_11_tail;
+        end
+        if (filled_m_data_tag == 5'd12) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_12_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_12_tail;
+        end
+        if (filled_m_data_tag == 5'd13) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_13_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_13_tail;
+        end
+        if (filled_m_data_tag == 5'd14) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_14_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_14_tail;
+        end
+        if (filled_m_data_tag == 5'd15) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_15_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_15_tail;
+        end
+        if (filled_m_data_tag == 5'd16) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_16_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_16_tail;
+        end
+        if (filled_m_data_tag == 5'd17) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_17_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_17_tail;
+        end
+        if (filled_m_data_tag == 5'd18) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_18_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_18_tail;
+        end
+        if (filled_m_data_tag == 5'd19) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_19_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_19_tail;
+        end
+        if (filled_m_data_tag == 5'd20) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_20_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_20_tail;
+        end
+        if (filled_m_data_tag == 5'd21) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_21_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_21_tail;
+        end
+        if (filled_m_data_tag == 5'd22) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_22_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_22_tail;
+        end
+        if (filled_m_data_tag == 5'd23) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_23_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_23_tail;
+        end
+        if (filled_m_data_tag == 5'd24) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_24_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_24_tail;
+        end
+        if (filled_m_data_tag == 5'd25) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_25_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_25_tail;
+        end
+        if (filled_m_data_tag == 5'd26) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_26_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_26_tail;
+        end
+        if (filled_m_data_tag == 5'd27) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_27_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_27_tail;
+        end
+        if (filled_m_data_tag == 5'd28) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_28_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_28_tail;
+        end
+        if (filled_m_data_tag == 5'd29) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_29_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_29_tail;
+        end
+        if (filled_m_data_tag == 5'd30) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_30_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_30_tail;
+        end
+        if (filled_m_data_tag == 5'd31) begin
+            oldest_group[6:1] /* head */ = oldest_group[6:1] /* head */ | groups_31_head;
+            oldest_group[12:7] /* tail */ = oldest_group[12:7] /* tail */ | groups_31_tail;
+        end
+    end
+    always_comb begin
+        unused = 32'd0;
+        unused[0] = !groups_0_valid & !leaving_0_valid;
+        unused[1] = !groups_1_valid & !leaving_1_valid;
+        unused[2] = !groups_2_valid & !leaving_2_valid;
+        unused[3] = !groups_3_valid & !leaving_3_valid;
+        unused[4] = !groups_4_valid & !leaving_4_valid;
+        unused[5] = !groups_5_valid & !leaving_5_valid;
+        unused[6] = !groups_6_valid & !leaving_6_valid;
+        unused[7] = !groups_7_valid & !leaving_7_valid;
+        unused[8] = !groups_8_valid & !leaving_8_valid;
+        unused[9] = !groups_9_valid & !leaving_9_valid;
+        unused[10] = !groups_10_valid & !leaving_10_valid;
+        unused[11] = !groups_11_valid & !leaving_11_valid;
+        unused[12] = !groups_12_valid & !leaving_12_valid;
+        unused[13] = !groups_13_valid & !leaving_13_valid;
+        unused[14] = !groups_14_valid & !leaving_14_valid;
+        unused[15] = !groups_15_valid & !leaving_15_valid;
+        unused[16] = !groups_16_valid & !leaving_16_valid;
+        unused[17] = !groups_17_valid & !leaving_17_valid;
+        unused[18] = !groups_18_valid & !leaving_18_valid;
+        unused[19] = !groups_19_valid & !leaving_19_valid;
+        unused[20] = !groups_20_valid & !leaving_20_valid;
+        unused[21] = !groups_21_valid & !leaving_21_valid;
+        unused[22] = !groups_22_valid & !leaving_22_valid;
+        unused[23] = !groups_23_valid & !leaving_23_valid;
+        unused[24] = !groups_24_valid & !leaving_24_valid;
+        unused[25] = !groups_25_valid & !leaving_25_valid;
+        unused[26] = !groups_26_valid & !leaving_26_valid;
+        unused[27] = !groups_27_valid & !leaving_27_valid;
+        unused[28] = !groups_28_valid & !leaving_28_valid;
+        unused[29] = !groups_29_valid & !leaving_29_valid;
+        unused[30] = !groups_30_valid & !leaving_30_valid;
+        unused[31] = !groups_31_valid & !leaving_31_valid;
+    end
+    always_comb begin
+        leaves = 32'd0;
+        leaves[0] = leaving_0_valid;
+        leaves[1] = leaving_1_valid;
+        leaves[2] = leaving_2_valid;
+        leaves[3] = leaving_3_valid;
+        leaves[4] = leaving_4_valid;
+        leaves[5] = leaving_5_valid;
+        leaves[6] = leaving_6_valid;
+        leaves[7] = leaving_7_valid;
+        leaves[8] = leaving_8_valid;
+        leaves[9] = leaving_9_valid;
+        leaves[10] = leaving_10_valid;
+        leaves[11] = leaving_11_valid;
+        leaves[12] = leaving_12_valid;
+        leaves[13] = leaving_13_valid;
+        leaves[14] = leaving_14_valid;
+        leaves[15] = leaving_15_valid;
+        leaves[16] = leaving_16_valid;
+        leaves[17] = leaving_17_valid;
+        leaves[18] = leaving_18_valid;
+        leaves[19] = leaving_19_valid;
+        leaves[20] = leaving_20_valid;
+        leaves[21] = leaving_21_valid;
+        leaves[22] = leaving_22_valid;
+        leaves[23] = leaving_23_valid;
+        leaves[24] = leaving_24_valid;
+        leaves[25] = leaving_25_valid;
+        leaves[26] = leaving_26_valid;
+        leaves[27] = leaving_27_valid;
+        leaves[28] = leaving_28_valid;
+        leaves[29] = leaving_29_valid;
+        leaves[30] = leaving_30_valid;
+        leaves[31] = leaving_31_valid;
+    end
+    wire ends_group = resumed_head == resumed_tail;
+    assign places_0_s_data = {10'd0, resumed_head};
+    wire turns = !resumed_valid | (resumes & ends_group);
     wire [11:0] stamp = entered + 12'd1;
     wire enters = straight | resumes;
     wire [516:0] out = resumes ? room_read_data_event : look;
     wire [1:0] out_kind = out[1:0];
-    wire [15:0] out_flow = out[41:26];
-    assign queue_s_data = {resumes ? leaves_slot : known ? slot : 16'hffff, out};
+    wire [15:0] queue_s_data_whole = {13'd0, hit_way};
+    assign queue_s_data = {
+        resumes ? resumed_fill_slot : known ? ({queue_s_data_whole[7:0], 8'd0} | set) : 16'hffff,
+        out
+    };
     assign order_s_data = resumes ? room_read_data_frame : look_frame;
     assign order_s_valid = enters & (out_kind == 2'd0);
     assign m_order_data = order_m_data;
     assign m_order_valid = order_m_valid;
     assign missed = miss;
-    assign fills_s_data = {line_flow, line_valid, tag, slot};
+    wire [15:0] fills_s_data_whole = {13'd0, victim_1};
+    assign fills_s_data = {line_flow, line_valid, tag, {fills_s_data_whole[7:0], 8'd0} | set};
     wire [63:0] reads_s_data_whole = {48'd0, flow_1};
     assign reads_s_data = {tag, base + {reads_s_data_whole[56:0], 7'd0}};
     wire takes = !wiping & (!look_valid | go);
-    assign s_ready = takes;
-    wire [15:0] next_set = s_data_flow & 16'hff;
-    wire [15:0] written_set = resumes ? (leaves_slot & 16'hff) : set;
-    wire [2:0] written_way = resumes ? leaves[11:9] /* slot[10:8] */ : way;
-    wire [28:0] written_line = {stamp, out_flow, 1'b1};
-    wire writes_0 = (resumes | (straight & known) | miss) & (written_way == 3'd0);
-    assign tables_0_write_enable = writes_0 | wiping;
-    assign tables_0_write_address = wiping ? wipe : written_set;
-    assign tables_0_write_data = wiping ? 29'd0 : written_line;
-    wire writes_1 = (resumes | (straight & known) | miss) & (written_way == 3'd1);
-    assign tables_1_write_enable = writes_1 | wiping;
-    assign tables_1_write_address = wiping ? wipe : written_set;
-    assign tables_1_write_data = wiping ? 29'd0 : written_line;
-    wire writes_2 = (resumes | (straight & known) | miss) & (written_way == 3'd2);
-    assign tables_2_write_enable = writes_2 | wiping;
-    assign tables_2_write_address = wiping ? wipe : written_set;
-    assign tables_2_write_data = wiping ? 29'd0 : written_line;
-    wire writes_3 = (resumes | (straight & known) | miss) & (written_way == 3'd3);
-    assign tables_3_write_enable = writes_3 | wiping;
-    assign tables_3_write_address = wiping ? wipe : written_set;
-    assign tables_3_write_data = wiping ? 29'd0 : written_line;
+    assign s_ready = input_s_ready;
+    wire comes = takes & input_m_valid;
+    wire [15:0] next_set = input_m_data_flow & 16'hff;
+    wire [15:0] resumed_set = resumed_fill_slot & 16'hff;
+    wire same_set = next_set == set;
+    wire same_flow = input_m_data_flow == flow_1;
+    wire next_resumed = resumes & (next_set == resumed_set);
+    wire own_resumed = resumes & (set == resumed_set);
+    wire [2:0] resumed_way = resumed[15:13] /* fill.slot[10:8] */;
+    wire [17:0] written_usage = {
+        resumes ? resumed_fill_tag : tag,
+        resumes ? !ends_group : miss,
+        stamp
+    };
+    wire fills_0 = miss & (victim_1 == 3'd0);
+    wire uses_0 = fills_0 | (straight & known & ways_0_hit);
+    wire resumes_here_0 = resumed_way == 3'd0;
+    assign lines_0_write_enable = fills_0 | wiping;
+    assign lines_0_write_address = wiping ? wipe : set;
+    assign lines_0_write_data = {flow_1, !wiping};
+    assign usages_0_write_enable = uses_0 | (resumes & resumes_here_0) | wiping;
+    assign usages_0_write_address = wiping ? wipe : resumes ? resumed_set : set;
+    assign usages_0_write_data = wiping ? 18'd0 : written_usage;
+    wire matches_0 = lines_0_read_data_valid & (lines_0_read_data_flow == input_m_data_flow);
+    wire fills_1 = miss & (victim_1 == 3'd1);
+    wire uses_1 = fills_1 | (straight & known & ways_1_hit);
+    wire resumes_here_1 = resumed_way == 3'd1;
+    assign lines_1_write_enable = fills_1 | wiping;
+    assign lines_1_write_address = wiping ? wipe : set;
+    assign lines_1_write_data = {flow_1, !wiping};
+    assign usages_1_write_enable = uses_1 | (resumes & resumes_here_1) | wiping;
+    assign usages_1_write_address = wiping ? wipe : resumes ? resumed_set : set;
+    assign usages_1_write_data = wiping ? 18'd0 : written_usage;
+    wire matches_1 = lines_1_read_data_valid & (lines_1_read_data_flow == input_m_data_flow);
+    wire fills_2 = miss & (victim_1 == 3'd2);
+    wire uses_2 = fills_2 | (straight & known & ways_2_hit);
+    wire resumes_here_2 = resumed_way == 3'd2;
+    assign lines_2_write_enable = fills_2 | wiping;
+    assign lines_2_write_address = wiping ? wipe : set;
+    assign lines_2_write_data = {flow_1, !wiping};
+    assign usages_2_write_enable = uses_2 | (resumes & resumes_here_2) | wiping;
+    assign usages_2_write_address = wiping ? wipe : resumes ? resumed_set : set;
+    assign usages_2_write_data = wiping ? 18'd0 : written_usage;
+    wire matches_2 = lines_2_read_data_valid & (lines_2_read_data_flow == input_m_data_flow);
+    wire fills_3 = miss & (victim_1 == 3'd3);
+    wire uses_3 = fills_3 | (straight & known & ways_3_hit);
+    wire resumes_here_3 = resumed_way == 3'd3;
+    assign lines_3_write_enable = fills_3 | wiping;
+    assign lines_3_write_address = wiping ? wipe : set;
+    assign lines_3_write_data = {flow_1, !wiping};
+    assign usages_3_write_enable = uses_3 | (resumes & resumes_here_3) | wiping;
+    assign usages_3_write_address = wiping ? wipe : resumes ? resumed_set : set;
+    assign usages_3_write_data = wiping ? 18'd0 : written_usage;
+    wire matches_3 = lines_3_read_data_valid & (lines_3_read_data_flow == input_m_data_flow);
+    always_comb begin
+        evicted = 1'b0;
+        if (comes) begin
+            if (fills_0 & same_set) begin
+                evicted = evicted | matches_0;
+            end
+        end
+        if (comes) begin
+            if (fills_1 & same_set) begin
+                evicted = evicted | matches_1;
+            end
+        end
+        if (comes) begin
+            if (fills_2 & same_set) begin
+                evicted = evicted | matches_2;
+            end
+        end
+        if (comes) begin
+            if (fills_3 & same_set) begin
+                evicted = evicted | matches_3;
+            end
+        end
+    end
+    always_comb begin
+        returning_1 = 32'd0;
+        returning_1[0] = leaving_0_valid & (leaving_0_flow == input_m_data_flow);
+        returning_1[1] = leaving_1_valid & (leaving_1_flow == input_m_data_flow);
+        returning_1[2] = leaving_2_valid & (leaving_2_flow == input_m_data_flow);
+        returning_1[3] = leaving_3_valid & (leaving_3_flow == input_m_data_flow);
+        returning_1[4] = leaving_4_valid & (leaving_4_flow == input_m_data_flow);
+        returning_1[5] = leaving_5_valid & (leaving_5_flow == input_m_data_flow);
+        returning_1[6] = leaving_6_valid & (leaving_6_flow == input_m_data_flow);
+        returning_1[7] = leaving_7_valid & (leaving_7_flow == input_m_data_flow);
+        returning_1[8] = leaving_8_valid & (leaving_8_flow == input_m_data_flow);
+        returning_1[9] = leaving_9_valid & (leaving_9_flow == input_m_data_flow);
+        returning_1[10] = leaving_10_valid & (leaving_10_flow == input_m_data_flow);
+        returning_1[11] = leaving_11_valid & (leaving_11_flow == input_m_data_flow);
+        returning_1[12] = leaving_12_valid & (leaving_12_flow == input_m_data_flow);
+        returning_1[13] = leaving_13_valid & (leaving_13_flow == input_m_data_flow);
+        returning_1[14] = leaving_14_valid & (leaving_14_flow == input_m_data_flow);
+        returning_1[15] = leaving_15_valid & (leaving_15_flow == input_m_data_flow);
+        returning_1[16] = leaving_16_valid & (leaving_16_flow == input_m_data_flow);
+        returning_1[17] = leaving_17_valid & (leaving_17_flow == input_m_data_flow);
+        returning_1[18] = leaving_18_valid & (leaving_18_flow == input_m_data_flow);
+        returning_1[19] = leaving_19_valid & (leaving_19_flow == input_m_data_flow);
+        returning_1[20] = leaving_20_valid & (leaving_20_flow == input_m_data_flow);
+        returning_1[21] = leaving_21_valid & (leaving_21_flow == input_m_data_flow);
+        returning_1[22] = leaving_22_valid & (leaving_22_flow == input_m_data_flow);
+        returning_1[23] = leaving_23_valid & (leaving_23_flow == input_m_data_flow);
+        returning_1[24] = leaving_24_valid & (leaving_24_flow == input_m_data_flow);
+        returning_1[25] = leaving_25_valid & (leaving_25_flow == input_m_data_flow);
+        returning_1[26] = leaving_26_valid & (leaving_26_flow == input_m_data_flow);
+        returning_1[27] = leaving_27_valid & (leaving_27_flow == input_m_data_flow);
+        returning_1[28] = leaving_28_valid & (leaving_28_flow == input_m_data_flow);
+        returning_1[29] = leaving_29_valid & (leaving_29_flow == input_m_data_flow);
+        returning_1[30] = leaving_30_valid & (leaving_30_flow == input_m_data_flow);
+        returning_1[31] = leaving_31_valid & (leaving_31_flow == input_m_data_flow);
+    end
+    always_comb begin
+        stays = returning;
+        if (replaced & (tag == 5'd1)) begin
+            stays[0] = 1'b1;
+        end
+        if (replaced & (tag == 5'd2)) begin
+            stays[1] = 1'b1;
+        end
+        if (replaced & (tag == 5'd3)) begin
+            stays[2] = 1'b1;
+        end
+        if (replaced & (tag == 5'd4)) begin
+            stays[3] = 1'b1;
+        end
+        if (replaced & (tag == 5'd5)) begin
+            stays[4] = 1'b1;
+        end
+        if (replaced & (tag == 5'd6)) begin
+            stays[5] = 1'b1;
+        end
+        if (replaced & (tag == 5'd7)) begin
+            stays[6] = 1'b1;
+        end
+        if (replaced & (tag == 5'd8)) begin
+            stays[7] = 1'b1;
+        end
+        if (replaced & (tag == 5'd9)) begin
+            stays[8] = 1'b1;
+        end
+        if (replaced & (tag == 5'd10)) begin
+            stays[9] = 1'b1;
+        end
+        if (replaced & (tag == 5'd11)) begin
+            stays[10] = 1'b1;
+        end
+        if (replaced & (tag == 5'd12)) begin
+            stays[11] = 1'b1;
+        end
+        if (replaced & (tag == 5'd13)) begin
+            stays[12] = 1'b1;
+        end
+        if (replaced & (tag == 5'd14)) begin
+            stays[13] = 1'b1;
+        end
+        if (replaced & (tag == 5'd15)) begin
+            stays[14] = 1'b1;
+        end
+        if (replaced & (tag == 5'd16)) begin
+            stays[15] = 1'b1;
+        end
+        if (replaced & (tag == 5'd17)) begin
+            stays[16] = 1'b1;
+        end
+        if (replaced & (tag == 5'd18)) begin
+            stays[17] = 1'b1;
+        end
+        if (replaced & (tag == 5'd19)) begin
+            stays[18] = 1'b1;
+        end
+        if (replaced & (tag == 5'd20)) begin
+            stays[19] = 1'b1;
+        end
+        if (replaced & (tag == 5'd21)) begin
+            stays[20] = 1'b1;
+        end
+        if (replaced & (tag == 5'd22)) begin
+            stays[21] = 1'b1;
+        end
+        if (replaced & (tag == 5'd23)) begin
+            stays[22] = 1'b1;
+        end
+        if (replaced & (tag == 5'd24)) begin
+            stays[23] = 1'b1;
+        end
+        if (replaced & (tag == 5'd25)) begin
+            stays[24] = 1'b1;
+        end
+        if (replaced & (tag == 5'd26)) begin
+            stays[25] = 1'b1;
+        end
+        if (replaced & (tag == 5'd27)) begin
+            stays[26] = 1'b1;
+        end
+        if (replaced & (tag == 5'd28)) begin
+            stays[27] = 1'b1;
+        end
+        if (replaced & (tag == 5'd29)) begin
+            stays[28] = 1'b1;
+        end
+        if (replaced & (tag == 5'd30)) begin
+            stays[29] = 1'b1;
+        end
+        if (replaced & (tag == 5'd31)) begin
+            stays[30] = 1'b1;
+        end
+        if (replaced & (tag == 5'd0)) begin
+            stays[31] = 1'b1;
+        end
+    end
+    wire [9:0] here_whole = (arrived - frame) - 10'd1;
+    wire [9:0] here_whole_1 = (arrived - look_frame) - 10'd1;
     wire arrives = s_cpl_valid & (s_cpl_data[7:6] /* tag[7:6] */ == 2'd1);
     wire [4:0] into = s_cpl_data[4:0] /* tag[4:0] */;
     assign s_cpl_ready = 1'b1;
@@ -1386,6 +1344,7 @@ module state_cache (
     assign m_fill_valid = offers;
     assign m_fill_data = {state[788:0], loaded_slot};
     wire installs = offers & m_fill_ready;
+    assign filled_s_data = {loaded_slot, loaded_tag};
     wire ends = beat == 3'd1;
     assign out_s_valid = writing_valid | reads_m_valid;
     wire [63:0] out_s_data_whole = {48'd0, writing_victim};
@@ -1445,6 +1404,8 @@ module state_cache (
     end
     assign idle =
         !look_valid
+        & !input_m_valid
+        & tag_free
         & !wiping
         & !(|queue_level)
         & !(|flows_level)
@@ -1453,37 +1414,79 @@ module state_cache (
         & !rests
         & !out_m_valid;
 
-    register_file_29x256 u_tables_0 (
+    stream_register_event u_input (
         .clk(clk),
-        .write_enable(tables_0_write_enable),
-        .write_address(tables_0_write_address),
-        .write_data(tables_0_write_data),
-        .read_address(next_set),
-        .read_data(tables_0_read_data)
+        .rst(rst),
+        .s_data(s_data),
+        .s_valid(s_valid),
+        .s_ready(input_s_ready),
+        .m_data(input_m_data),
+        .m_valid(input_m_valid),
+        .m_ready(takes)
     );
-    register_file_29x256 u_tables_1 (
+    register_file_17x256 u_lines_0 (
         .clk(clk),
-        .write_enable(tables_1_write_enable),
-        .write_address(tables_1_write_address),
-        .write_data(tables_1_write_data),
+        .write_enable(lines_0_write_enable),
+        .write_address(lines_0_write_address),
+        .write_data(lines_0_write_data),
         .read_address(next_set),
-        .read_data(tables_1_read_data)
+        .read_data(lines_0_read_data)
     );
-    register_file_29x256 u_tables_2 (
+    register_file_17x256 u_lines_1 (
         .clk(clk),
-        .write_enable(tables_2_write_enable),
-        .write_address(tables_2_write_address),
-        .write_data(tables_2_write_data),
+        .write_enable(lines_1_write_enable),
+        .write_address(lines_1_write_address),
+        .write_data(lines_1_write_data),
         .read_address(next_set),
-        .read_data(tables_2_read_data)
+        .read_data(lines_1_read_data)
     );
-    register_file_29x256 u_tables_3 (
+    register_file_17x256 u_lines_2 (
         .clk(clk),
-        .write_enable(tables_3_write_enable),
-        .write_address(tables_3_write_address),
-        .write_data(tables_3_write_data),
+        .write_enable(lines_2_write_enable),
+        .write_address(lines_2_write_address),
+        .write_data(lines_2_write_data),
         .read_address(next_set),
-        .read_data(tables_3_read_data)
+        .read_data(lines_2_read_data)
+    );
+    register_file_17x256 u_lines_3 (
+        .clk(clk),
+        .write_enable(lines_3_write_enable),
+        .write_address(lines_3_write_address),
+        .write_data(lines_3_write_data),
+        .read_address(next_set),
+        .read_data(lines_3_read_data)
+    );
+    register_file_18x256 u_usages_0 (
+        .clk(clk),
+        .write_enable(usages_0_write_enable),
+        .write_address(usages_0_write_address),
+        .write_data(usages_0_write_data),
+        .read_address(next_set),
+        .read_data(usages_0_read_data)
+    );
+    register_file_18x256 u_usages_1 (
+        .clk(clk),
+        .write_enable(usages_1_write_enable),
+        .write_address(usages_1_write_address),
+        .write_data(usages_1_write_data),
+        .read_address(next_set),
+        .read_data(usages_1_read_data)
+    );
+    register_file_18x256 u_usages_2 (
+        .clk(clk),
+        .write_enable(usages_2_write_enable),
+        .write_address(usages_2_write_address),
+        .write_data(usages_2_write_data),
+        .read_address(next_set),
+        .read_data(usages_2_read_data)
+    );
+    register_file_18x256 u_usages_3 (
+        .clk(clk),
+        .write_enable(usages_3_write_enable),
+        .write_address(usages_3_write_address),
+        .write_data(usages_3_write_data),
+        .read_address(next_set),
+        .read_data(usages_3_read_data)
     );
     fifo_533x16_forward u_queue (
         .clk(clk),
@@ -1502,15 +1505,15 @@ module state_cache (
         .write_enable(parks),
         .write_address(place),
         .write_data(room_write_data),
-        .read_address(leaves_head),
+        .read_address(resumed_head),
         .read_data(room_read_data)
     );
     register_file_6x64 u_links (
         .clk(clk),
-        .write_enable(links_write_enable),
-        .write_address(tail),
+        .write_enable(follows),
+        .write_address(last),
         .write_data(place),
-        .read_address(leaves_head),
+        .read_address(resumed_head),
         .read_data(links_read_data)
     );
     free_list u_places_0 (
@@ -1524,15 +1527,15 @@ module state_cache (
         .m_ready(parks),
         .free(places_0_free)
     );
-    fifo_5x32_forward u_filled (
+    fifo_21x32_forward u_filled (
         .clk(clk),
         .rst(rst),
-        .s_data(loaded_tag),
+        .s_data(filled_s_data),
         .s_valid(installs),
         .s_ready(filled_s_ready),
         .m_data(filled_m_data),
         .m_valid(filled_m_valid),
-        .m_ready(filled_m_ready),
+        .m_ready(turns),
         .level(filled_level),
         .almost_full(filled_almost_full)
     );
@@ -1610,298 +1613,367 @@ module state_cache (
     );
 
     always_ff @(posedge clk) begin
+        tag_free <= miss ? unused[tag + 5'd1] : unused[tag];
+        if (resumes) begin
+            resumed[26:21] /* head */ <= links_read_data;
+        end
+        if (follows & (awaited == resumed_fill_tag)) begin
+            resumed[32:27] /* tail */ <= place;
+        end
+        if (turns) begin
+            resumed_valid <= filled_m_valid;
+        end
+        if (turns & filled_m_valid) begin
+            resumed <= {
+                (follows & (awaited == filled_m_data_tag)) ? place : oldest_group_tail,
+                oldest_group_head,
+                filled_m_data
+            };
+        end
         if (miss & (tag == 5'd0)) begin
-            groups_0 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[0]) begin
-            groups_0[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd0)) begin
-            groups_0[22:17] /* head */ <= links_read_data;
-            groups_0[0] /* valid */ <= !ends_group;
+            groups_0 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd0)) begin
+            groups_0[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd0)) begin
+            groups_0[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd1)) begin
-            groups_1 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[1]) begin
-            groups_1[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd1)) begin
-            groups_1[22:17] /* head */ <= links_read_data;
-            groups_1[0] /* valid */ <= !ends_group;
+            groups_1 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd1)) begin
+            groups_1[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd1)) begin
+            groups_1[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd2)) begin
-            groups_2 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[2]) begin
-            groups_2[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd2)) begin
-            groups_2[22:17] /* head */ <= links_read_data;
-            groups_2[0] /* valid */ <= !ends_group;
+            groups_2 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd2)) begin
+            groups_2[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd2)) begin
+            groups_2[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd3)) begin
-            groups_3 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[3]) begin
-            groups_3[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd3)) begin
-            groups_3[22:17] /* head */ <= links_read_data;
-            groups_3[0] /* valid */ <= !ends_group;
+            groups_3 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd3)) begin
+            groups_3[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd3)) begin
+            groups_3[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd4)) begin
-            groups_4 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[4]) begin
-            groups_4[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd4)) begin
-            groups_4[22:17] /* head */ <= links_read_data;
-            groups_4[0] /* valid */ <= !ends_group;
+            groups_4 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd4)) begin
+            groups_4[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd4)) begin
+            groups_4[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd5)) begin
-            groups_5 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[5]) begin
-            groups_5[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd5)) begin
-            groups_5[22:17] /* head */ <= links_read_data;
-            groups_5[0] /* valid */ <= !ends_group;
+            groups_5 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd5)) begin
+            groups_5[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd5)) begin
+            groups_5[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd6)) begin
-            groups_6 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[6]) begin
-            groups_6[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd6)) begin
-            groups_6[22:17] /* head */ <= links_read_data;
-            groups_6[0] /* valid */ <= !ends_group;
+            groups_6 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd6)) begin
+            groups_6[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd6)) begin
+            groups_6[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd7)) begin
-            groups_7 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[7]) begin
-            groups_7[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd7)) begin
-            groups_7[22:17] /* head */ <= links_read_data;
-            groups_7[0] /* valid */ <= !ends_group;
+            groups_7 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd7)) begin
+            groups_7[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd7)) begin
+            groups_7[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd8)) begin
-            groups_8 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[8]) begin
-            groups_8[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd8)) begin
-            groups_8[22:17] /* head */ <= links_read_data;
-            groups_8[0] /* valid */ <= !ends_group;
+            groups_8 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd8)) begin
+            groups_8[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd8)) begin
+            groups_8[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd9)) begin
-            groups_9 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[9]) begin
-            groups_9[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd9)) begin
-            groups_9[22:17] /* head */ <= links_read_data;
-            groups_9[0] /* valid */ <= !ends_group;
+            groups_9 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd9)) begin
+            groups_9[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd9)) begin
+            groups_9[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd10)) begin
-            groups_10 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[10]) begin
-            groups_10[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd10)) begin
-            groups_10[22:17] /* head */ <= links_read_data;
-            groups_10[0] /* valid */ <= !ends_group;
+            groups_10 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd10)) begin
+            groups_10[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd10)) begin
+            groups_10[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd11)) begin
-            groups_11 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[11]) begin
-            groups_11[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd11)) begin
-            groups_11[22:17] /* head */ <= links_read_data;
-            groups_11[0] /* valid */ <= !ends_group;
+            groups_11 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd11)) begin
+            groups_11[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd11)) begin
+            groups_11[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd12)) begin
-            groups_12 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[12]) begin
-            groups_12[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd12)) begin
-            groups_12[22:17] /* head */ <= links_read_data;
-            groups_12[0] /* valid */ <= !ends_group;
+            groups_12 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd12)) begin
+            groups_12[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd12)) begin
+            groups_12[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd13)) begin
-            groups_13 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[13]) begin
-            groups_13[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd13)) begin
-            groups_13[22:17] /* head */ <= links_read_data;
-            groups_13[0] /* valid */ <= !ends_group;
+            groups_13 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd13)) begin
+            groups_13[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd13)) begin
+            groups_13[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd14)) begin
-            groups_14 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[14]) begin
-            groups_14[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd14)) begin
-            groups_14[22:17] /* head */ <= links_read_data;
-            groups_14[0] /* valid */ <= !ends_group;
+            groups_14 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd14)) begin
+            groups_14[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd14)) begin
+            groups_14[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd15)) begin
-            groups_15 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[15]) begin
-            groups_15[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd15)) begin
-            groups_15[22:17] /* head */ <= links_read_data;
-            groups_15[0] /* valid */ <= !ends_group;
+            groups_15 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd15)) begin
+            groups_15[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd15)) begin
+            groups_15[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd16)) begin
-            groups_16 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[16]) begin
-            groups_16[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd16)) begin
-            groups_16[22:17] /* head */ <= links_read_data;
-            groups_16[0] /* valid */ <= !ends_group;
+            groups_16 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd16)) begin
+            groups_16[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd16)) begin
+            groups_16[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd17)) begin
-            groups_17 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[17]) begin
-            groups_17[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd17)) begin
-            groups_17[22:17] /* head */ <= links_read_data;
-            groups_17[0] /* valid */ <= !ends_group;
+            groups_17 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd17)) begin
+            groups_17[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd17)) begin
+            groups_17[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd18)) begin
-            groups_18 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[18]) begin
-            groups_18[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd18)) begin
-            groups_18[22:17] /* head */ <= links_read_data;
-            groups_18[0] /* valid */ <= !ends_group;
+            groups_18 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd18)) begin
+            groups_18[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd18)) begin
+            groups_18[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd19)) begin
-            groups_19 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[19]) begin
-            groups_19[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd19)) begin
-            groups_19[22:17] /* head */ <= links_read_data;
-            groups_19[0] /* valid */ <= !ends_group;
+            groups_19 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd19)) begin
+            groups_19[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd19)) begin
+            groups_19[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd20)) begin
-            groups_20 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[20]) begin
-            groups_20[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd20)) begin
-            groups_20[22:17] /* head */ <= links_read_data;
-            groups_20[0] /* valid */ <= !ends_group;
+            groups_20 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd20)) begin
+            groups_20[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd20)) begin
+            groups_20[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd21)) begin
-            groups_21 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[21]) begin
-            groups_21[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd21)) begin
-            groups_21[22:17] /* head */ <= links_read_data;
-            groups_21[0] /* valid */ <= !ends_group;
+            groups_21 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd21)) begin
+            groups_21[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd21)) begin
+            groups_21[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd22)) begin
-            groups_22 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[22]) begin
-            groups_22[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd22)) begin
-            groups_22[22:17] /* head */ <= links_read_data;
-            groups_22[0] /* valid */ <= !ends_group;
+            groups_22 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd22)) begin
+            groups_22[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd22)) begin
+            groups_22[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd23)) begin
-            groups_23 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[23]) begin
-            groups_23[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd23)) begin
-            groups_23[22:17] /* head */ <= links_read_data;
-            groups_23[0] /* valid */ <= !ends_group;
+            groups_23 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd23)) begin
+            groups_23[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd23)) begin
+            groups_23[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd24)) begin
-            groups_24 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[24]) begin
-            groups_24[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd24)) begin
-            groups_24[22:17] /* head */ <= links_read_data;
-            groups_24[0] /* valid */ <= !ends_group;
+            groups_24 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd24)) begin
+            groups_24[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd24)) begin
+            groups_24[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd25)) begin
-            groups_25 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[25]) begin
-            groups_25[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd25)) begin
-            groups_25[22:17] /* head */ <= links_read_data;
-            groups_25[0] /* valid */ <= !ends_group;
+            groups_25 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd25)) begin
+            groups_25[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd25)) begin
+            groups_25[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd26)) begin
-            groups_26 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[26]) begin
-            groups_26[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd26)) begin
-            groups_26[22:17] /* head */ <= links_read_data;
-            groups_26[0] /* valid */ <= !ends_group;
+            groups_26 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd26)) begin
+            groups_26[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd26)) begin
+            groups_26[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd27)) begin
-            groups_27 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[27]) begin
-            groups_27[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd27)) begin
-            groups_27[22:17] /* head */ <= links_read_data;
-            groups_27[0] /* valid */ <= !ends_group;
+            groups_27 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd27)) begin
+            groups_27[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd27)) begin
+            groups_27[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd28)) begin
-            groups_28 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[28]) begin
-            groups_28[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd28)) begin
-            groups_28[22:17] /* head */ <= links_read_data;
-            groups_28[0] /* valid */ <= !ends_group;
+            groups_28 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd28)) begin
+            groups_28[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd28)) begin
+            groups_28[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd29)) begin
-            groups_29 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[29]) begin
-            groups_29[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd29)) begin
-            groups_29[22:17] /* head */ <= links_read_data;
-            groups_29[0] /* valid */ <= !ends_group;
+            groups_29 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd29)) begin
+            groups_29[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd29)) begin
+            groups_29[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd30)) begin
-            groups_30 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[30]) begin
-            groups_30[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd30)) begin
-            groups_30[22:17] /* head */ <= links_read_data;
-            groups_30[0] /* valid */ <= !ends_group;
+            groups_30 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd30)) begin
+            groups_30[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd30)) begin
+            groups_30[0] /* valid */ <= 1'b0;
         end
         if (miss & (tag == 5'd31)) begin
-            groups_31 <= {place, place, slot, 1'b1};
-        end else if (parks & joins & behind[31]) begin
-            groups_31[28:23] /* tail */ <= place;
-        end else if (resumes & (filled_m_data == 5'd31)) begin
-            groups_31[22:17] /* head */ <= links_read_data;
-            groups_31[0] /* valid */ <= !ends_group;
+            groups_31 <= {place, place, 1'b1};
+        end else if (follows & (awaited == 5'd31)) begin
+            groups_31[12:7] /* tail */ <= place;
+        end else if (resumes & ends_group & (resumed_fill_tag == 5'd31)) begin
+            groups_31[0] /* valid */ <= 1'b0;
         end
         if (enters) begin
             entered <= stamp;
         end
         if (miss) begin
             tag <= tag + 5'd1;
-            turn <= way + 3'd1;
+            turn <= victim_1 + 3'd1;
         end
-        if (takes & s_valid) begin
-            lines_0 <= (writes_0 & (next_set == written_set)) ? written_line : tables_0_read_data;
-        end else if (writes_0 & (set == written_set)) begin
-            lines_0 <= written_line;
+        if (comes) begin
+            ways_0 <= {
+                usages_0_read_data_waits | (((usages_0_read_data_stamp - left) - 12'd1) < in_flight),
+                usages_0_read_data,
+                lines_0_read_data,
+                matches_0
+            };
+            if (fills_0 & same_set) begin
+                ways_0[0] /* hit */ <= same_flow;
+                ways_0[17:1] /* line */ <= {flow_1, 1'b1};
+            end
+            if ((uses_0 & same_set) | (next_resumed & resumes_here_0)) begin
+                ways_0[35:18] /* usage */ <= written_usage;
+                ways_0[36] /* busy */ <= 1'b1;
+            end
+        end else if (look_valid) begin
+            ways_0[36] /* busy */ <=
+                ways_0_usage_waits
+                | (((ways_0_usage_stamp - left) - 12'd1) < in_flight);
+            if (own_resumed & resumes_here_0) begin
+                ways_0[35:18] /* usage */ <= written_usage;
+                ways_0[36] /* busy */ <= 1'b1;
+            end
         end
-        if (takes & s_valid) begin
-            lines_1 <= (writes_1 & (next_set == written_set)) ? written_line : tables_1_read_data;
-        end else if (writes_1 & (set == written_set)) begin
-            lines_1 <= written_line;
+        if (comes) begin
+            ways_1 <= {
+                usages_1_read_data_waits | (((usages_1_read_data_stamp - left) - 12'd1) < in_flight),
+                usages_1_read_data,
+                lines_1_read_data,
+                matches_1
+            };
+            if (fills_1 & same_set) begin
+                ways_1[0] /* hit */ <= same_flow;
+                ways_1[17:1] /* line */ <= {flow_1, 1'b1};
+            end
+            if ((uses_1 & same_set) | (next_resumed & resumes_here_1)) begin
+                ways_1[35:18] /* usage */ <= written_usage;
+                ways_1[36] /* busy */ <= 1'b1;
+            end
+        end else if (look_valid) begin
+            ways_1[36] /* busy */ <=
+                ways_1_usage_waits
+                | (((ways_1_usage_stamp - left) - 12'd1) < in_flight);
+            if (own_resumed & resumes_here_1) begin
+                ways_1[35:18] /* usage */ <= written_usage;
+                ways_1[36] /* busy */ <= 1'b1;
+            end
         end
-        if (takes & s_valid) begin
-            lines_2 <= (writes_2 & (next_set == written_set)) ? written_line : tables_2_read_data;
-        end else if (writes_2 & (set == written_set)) begin
-            lines_2 <= written_line;
+        if (comes) begin
+            ways_2 <= {
+                usages_2_read_data_waits | (((usages_2_read_data_stamp - left) - 12'd1) < in_flight),
+                usages_2_read_data,
+                lines_2_read_data,
+                matches_2
+            };
+            if (fills_2 & same_set) begin
+                ways_2[0] /* hit */ <= same_flow;
+                ways_2[17:1] /* line */ <= {flow_1, 1'b1};
+            end
+            if ((uses_2 & same_set) | (next_resumed & resumes_here_2)) begin
+                ways_2[35:18] /* usage */ <= written_usage;
+                ways_2[36] /* busy */ <= 1'b1;
+            end
+        end else if (look_valid) begin
+            ways_2[36] /* busy */ <=
+                ways_2_usage_waits
+                | (((ways_2_usage_stamp - left) - 12'd1) < in_flight);
+            if (own_resumed & resumes_here_2) begin
+                ways_2[35:18] /* usage */ <= written_usage;
+                ways_2[36] /* busy */ <= 1'b1;
+            end
         end
-        if (takes & s_valid) begin
-            lines_3 <= (writes_3 & (next_set == written_set)) ? written_line : tables_3_read_data;
-        end else if (writes_3 & (set == written_set)) begin
-            lines_3 <= written_line;
+        if (comes) begin
+            ways_3 <= {
+                usages_3_read_data_waits | (((usages_3_read_data_stamp - left) - 12'd1) < in_flight),
+                usages_3_read_data,
+                lines_3_read_data,
+                matches_3
+            };
+            if (fills_3 & same_set) begin
+                ways_3[0] /* hit */ <= same_flow;
+                ways_3[17:1] /* line */ <= {flow_1, 1'b1};
+            end
+            if ((uses_3 & same_set) | (next_resumed & resumes_here_3)) begin
+                ways_3[35:18] /* usage */ <= written_usage;
+                ways_3[36] /* busy */ <= 1'b1;
+            end
+        end else if (look_valid) begin
+            ways_3[36] /* busy */ <=
+                ways_3_usage_waits
+                | (((ways_3_usage_stamp - left) - 12'd1) < in_flight);
+            if (own_resumed & resumes_here_3) begin
+                ways_3[35:18] /* usage */ <= written_usage;
+                ways_3[36] /* busy */ <= 1'b1;
+            end
         end
         if (takes) begin
-            look_valid <= s_valid;
-            if (s_valid) begin
-                look <= s_data;
-                look_frame <= frame;
-                if (s_data_kind == 2'd0) begin
-                    frame <= frame + 10'd1;
-                end
+            look_valid <= input_m_valid;
+        end
+        if (comes) begin
+            returning <= returning_1;
+            replaced <= evicted;
+            known <= (input_m_data_class == 2'd0) & (input_m_data_flow <= 16'h3fff);
+            look <= input_m_data;
+            look_frame <= frame;
+            here <= (input_m_data_kind != 2'd0) | !here_whole[9];
+            if (input_m_data_kind == 2'd0) begin
+                frame <= frame + 10'd1;
             end
+        end else if (look_valid) begin
+            returning <= stays & leaves;
+            replaced <= 1'b0;
+            here <= here | !here_whole_1[9];
         end
         if (wiping) begin
             wipe <= wipe + 16'd1;
@@ -2131,6 +2203,8 @@ module state_cache (
             wiping <= 1'b1;
             wipe <= 16'd0;
             look_valid <= 1'b0;
+            resumed_valid <= 1'b0;
+            tag_free <= 1'b0;
             turn <= 3'd0;
             entered <= 12'd0;
             left <= 12'd0;
@@ -2214,9 +2288,10 @@ module state_cache (
         1'b0, s_cpl_data[5], s_cpl_data[13:8], s_cpl_data[540:533], queue_almost_full,
         places_0_s_ready, places_0_m_data[15:6], places_0_free, filled_s_ready, filled_level,
         filled_almost_full, order_almost_full, fills_level, fills_almost_full, reads_level,
-        reads_almost_full, writing[15:0], writing[21], flows_almost_full, line[28:17], leaves[0],
-        slot_whole[15:8], missing_whole[8:0], reads_s_data_whole[63:57],
-        buffer_write_address_whole[6], buffer_read_address_whole[6], out_s_data_whole[63:57]
+        reads_almost_full, writing[15:0], writing[21], flows_almost_full, oldest_group[0],
+        queue_s_data_whole[15:8], fills_s_data_whole[15:8], reads_s_data_whole[63:57],
+        here_whole[8:0], here_whole_1[8:0], buffer_write_address_whole[6],
+        buffer_read_address_whole[6], out_s_data_whole[63:57]
     };
 
 endmodule

@@ -29,6 +29,15 @@ module timing_wheel (
     output logic [63:0] wake_at,
     output logic        idle
 );
+    localparam logic [3:0] STEP_ADVANCE = 4'd8;
+    localparam logic [3:0] STEP_BOUND = 4'd1;
+    localparam logic [3:0] STEP_CHOOSE = 4'd2;
+    localparam logic [3:0] STEP_INSERT = 4'd3;
+    localparam logic [3:0] STEP_PICK = 4'd7;
+    localparam logic [3:0] STEP_REST = 4'd0;
+    localparam logic [3:0] STEP_SCAN = 4'd6;
+    localparam logic [3:0] STEP_TURN = 4'd5;
+    localparam logic [3:0] STEP_UNLINK = 4'd4;
     logic heads_write_enable;
     logic [7:0] heads_write_address;
     logic [15:0] heads_write_data;
@@ -37,71 +46,349 @@ module timing_wheel (
     logic links_write_enable;
     logic [15:0] links_read_data;
     logic [255:0] used;
-    logic [63:0] base;
-    logic relinking;
+    logic [3:0] step;
+    logic [63:0] next;
+    logic any;
+    logic due;
+    logic [15:0] id;
+    logic [63:0] rounded;
+    logic [63:0] start;
+    logic [63:0] end_;
+    logic [63:0] wanted;
+    logic below;
+    logic beyond;
+    logic joins;
     logic [7:0] slot;
+    logic alone;
+    logic [255:0] turned;
+    logic [15:0] groups;
+    logic [3:0] firsts_0;
+    logic [3:0] firsts_1;
+    logic [3:0] firsts_2;
+    logic [3:0] firsts_3;
+    logic [3:0] firsts_4;
+    logic [3:0] firsts_5;
+    logic [3:0] firsts_6;
+    logic [3:0] firsts_7;
+    logic [3:0] firsts_8;
+    logic [3:0] firsts_9;
+    logic [3:0] firsts_10;
+    logic [3:0] firsts_11;
+    logic [3:0] firsts_12;
+    logic [3:0] firsts_13;
+    logic [3:0] firsts_14;
+    logic [3:0] firsts_15;
+    logic [7:0] ahead;
     logic departed;
     logic [15:0] held;
     logic held_valid;
-    logic [7:0] one_hot_index_index;
+    logic [255:0] turned_1;
+    logic [15:0] groups_1;
+    logic [3:0] one_hot_index_index;
+    logic [3:0] first;
+    logic [3:0] one_hot_index_index_0;
+    logic [3:0] one_hot_index_index_1;
+    logic [3:0] one_hot_index_index_2;
+    logic [3:0] one_hot_index_index_3;
+    logic [3:0] one_hot_index_index_4;
+    logic [3:0] one_hot_index_index_5;
+    logic [3:0] one_hot_index_index_6;
+    logic [3:0] one_hot_index_index_7;
+    logic [3:0] one_hot_index_index_8;
+    logic [3:0] one_hot_index_index_9;
+    logic [3:0] one_hot_index_index_10;
+    logic [3:0] one_hot_index_index_11;
+    logic [3:0] one_hot_index_index_12;
+    logic [3:0] one_hot_index_index_13;
+    logic [3:0] one_hot_index_index_14;
+    logic [3:0] one_hot_index_index_15;
 
     wire [15:0] s_data_id = s_data[15:0];
     wire [63:0] s_data_at = s_data[79:16];
 
-    wire any = |used;
-    wire [7:0] first = base[7:0] & 8'h7f;
-    wire [255:0] turned =
-        ((used >> first) | (used << (9'd128 - {1'b0, first})))
-        & 256'hffffffffffffffffffffffffffffffff;
-    wire [255:0] one_hot_index_grant = turned & (~turned + 256'd1);
-    always_comb begin
-        one_hot_index_index = 8'd0;
-        one_hot_index_index[0] =
-            |(one_hot_index_grant & 256'haaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa);
-        one_hot_index_index[1] =
-            |(one_hot_index_grant & 256'hcccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc);
-        one_hot_index_index[2] =
-            |(one_hot_index_grant & 256'hf0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0);
-        one_hot_index_index[3] =
-            |(one_hot_index_grant & 256'hff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00);
-        one_hot_index_index[4] =
-            |(one_hot_index_grant & 256'hffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000);
-        one_hot_index_index[5] =
-            |(one_hot_index_grant & 256'hffffffff00000000ffffffff00000000ffffffff00000000ffffffff00000000);
-        one_hot_index_index[6] =
-            |(one_hot_index_grant & 256'hffffffffffffffff0000000000000000ffffffffffffffff0000000000000000);
-        one_hot_index_index[7] =
-            |(one_hot_index_grant & 256'hffffffffffffffffffffffffffffffff00000000000000000000000000000000);
-    end
-    wire [63:0] next = base + {56'd0, one_hot_index_index};
     wire [63:0] present = {10'd0, now[63:10]};
-    wire due = any & (next <= present);
-    wire [7:0] next_slot = next[7:0] & 8'h7f;
-    assign wake_at = any ? {next[53:0], 10'd0} : 64'hffffffffffffffff;
-    assign idle = !any & !held_valid;
+    wire resting = step == STEP_REST;
     wire free = m_ready | !held_valid;
     wire yields = departed & s_valid;
-    wire departs = due & free & !relinking & !yields;
-    wire accepts = !relinking & !departs;
-    wire inserts = s_valid & accepts;
+    wire departs = resting & due & free & !yields;
+    wire accepts = resting & !departs;
     assign s_ready = accepts;
-    wire [63:0] start = (any & (next < present)) ? next : present;
     wire partial = |(s_data_at & 64'h3ff);
-    wire [63:0] rounded = {10'd0, s_data[79:26] /* at[63:10] */} + {63'd0, partial};
-    wire [63:0] wanted =
-        (rounded < start) ? start :
-        ((rounded - start) > 64'd127) ? (start + 64'd127) :
-        rounded;
+    wire [63:0] wanted_1 = below ? start : beyond ? end_ : rounded;
+    wire [7:0] chosen = wanted_1[7:0] & 8'h7f;
+    wire enters = step == STEP_INSERT;
     wire [7:0] insert_slot = wanted[7:0] & 8'h7f;
-    wire joins = |((used >> insert_slot) & 256'h1);
-    wire [7:0] looked_at = departs ? next_slot : insert_slot;
-    wire alone = heads_read_data == tails_read_data;
-    assign links_write_enable = inserts & joins;
-    assign heads_write_enable = relinking | (inserts & !joins);
-    assign heads_write_address = relinking ? slot : insert_slot;
-    assign heads_write_data = relinking ? links_read_data : s_data_id;
+    wire [7:0] next_slot = next[7:0] & 8'h7f;
+    wire unlinks = step == STEP_UNLINK;
+    wire [7:0] looked_at = enters ? insert_slot : next_slot;
+    assign links_write_enable = enters & joins;
+    assign heads_write_enable = (unlinks & !alone) | (enters & !joins);
+    assign heads_write_address = unlinks ? slot : insert_slot;
+    assign heads_write_data = unlinks ? links_read_data : id;
     assign m_data = held;
     assign m_valid = held_valid;
+    always_comb begin
+        turned_1 = used;
+        if (slot[0]) begin
+            turned_1 =
+                ({1'b0, turned_1[255:1]} | {turned_1[128:0], 127'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[1]) begin
+            turned_1 =
+                ({2'd0, turned_1[255:2]} | {turned_1[129:0], 126'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[2]) begin
+            turned_1 =
+                ({4'd0, turned_1[255:4]} | {turned_1[131:0], 124'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[3]) begin
+            turned_1 =
+                ({8'd0, turned_1[255:8]} | {turned_1[135:0], 120'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[4]) begin
+            turned_1 =
+                ({16'd0, turned_1[255:16]} | {turned_1[143:0], 112'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[5]) begin
+            turned_1 =
+                ({32'd0, turned_1[255:32]} | {turned_1[159:0], 96'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+        if (slot[6]) begin
+            turned_1 =
+                ({64'd0, turned_1[255:64]} | {turned_1[191:0], 64'd0})
+                & 256'hffffffffffffffffffffffffffffffff;
+        end
+    end
+    wire [15:0] one_hot_index_grant = groups & (~groups + 16'd1);
+    always_comb begin
+        one_hot_index_index = 4'd0;
+        one_hot_index_index[0] = |(one_hot_index_grant & 16'haaaa);
+        one_hot_index_index[1] = |(one_hot_index_grant & 16'hcccc);
+        one_hot_index_index[2] = |(one_hot_index_grant & 16'hf0f0);
+        one_hot_index_index[3] = |(one_hot_index_grant & 16'hff00);
+    end
+    wire [15:0] members_0 = turned[15:0];
+    wire [15:0] one_hot_index_grant_0 = members_0 & (~members_0 + 16'd1);
+    always_comb begin
+        one_hot_index_index_0 = 4'd0;
+        one_hot_index_index_0[0] = |(one_hot_index_grant_0 & 16'haaaa);
+        one_hot_index_index_0[1] = |(one_hot_index_grant_0 & 16'hcccc);
+        one_hot_index_index_0[2] = |(one_hot_index_grant_0 & 16'hf0f0);
+        one_hot_index_index_0[3] = |(one_hot_index_grant_0 & 16'hff00);
+    end
+    wire [15:0] members_1 = turned[31:16];
+    wire [15:0] one_hot_index_grant_1 = members_1 & (~members_1 + 16'd1);
+    always_comb begin
+        one_hot_index_index_1 = 4'd0;
+        one_hot_index_index_1[0] = |(one_hot_index_grant_1 & 16'haaaa);
+        one_hot_index_index_1[1] = |(one_hot_index_grant_1 & 16'hcccc);
+        one_hot_index_index_1[2] = |(one_hot_index_grant_1 & 16'hf0f0);
+        one_hot_index_index_1[3] = |(one_hot_index_grant_1 & 16'hff00);
+    end
+    wire [15:0] members_2 = turned[47:32];
+    wire [15:0] one_hot_index_grant_2 = members_2 & (~members_2 + 16'd1);
+    always_comb begin
+        one_hot_index_index_2 = 4'd0;
+        one_hot_index_index_2[0] = |(one_hot_index_grant_2 & 16'haaaa);
+        one_hot_index_index_2[1] = |(one_hot_index_grant_2 & 16'hcccc);
+        one_hot_index_index_2[2] = |(one_hot_index_grant_2 & 16'hf0f0);
+        one_hot_index_index_2[3] = |(one_hot_index_grant_2 & 16'hff00);
+    end
+    wire [15:0] members_3 = turned[63:48];
+    wire [15:0] one_hot_index_grant_3 = members_3 & (~members_3 + 16'd1);
+    always_comb begin
+        one_hot_index_index_3 = 4'd0;
+        one_hot_index_index_3[0] = |(one_hot_index_grant_3 & 16'haaaa);
+        one_hot_index_index_3[1] = |(one_hot_index_grant_3 & 16'hcccc);
+        one_hot_index_index_3[2] = |(one_hot_index_grant_3 & 16'hf0f0);
+        one_hot_index_index_3[3] = |(one_hot_index_grant_3 & 16'hff00);
+    end
+    wire [15:0] members_4 = turned[79:64];
+    wire [15:0] one_hot_index_grant_4 = members_4 & (~members_4 + 16'd1);
+    always_comb begin
+        one_hot_index_index_4 = 4'd0;
+        one_hot_index_index_4[0] = |(one_hot_index_grant_4 & 16'haaaa);
+        one_hot_index_index_4[1] = |(one_hot_index_grant_4 & 16'hcccc);
+        one_hot_index_index_4[2] = |(one_hot_index_grant_4 & 16'hf0f0);
+        one_hot_index_index_4[3] = |(one_hot_index_grant_4 & 16'hff00);
+    end
+    wire [15:0] members_5 = turned[95:80];
+    wire [15:0] one_hot_index_grant_5 = members_5 & (~members_5 + 16'd1);
+    always_comb begin
+        one_hot_index_index_5 = 4'd0;
+        one_hot_index_index_5[0] = |(one_hot_index_grant_5 & 16'haaaa);
+        one_hot_index_index_5[1] = |(one_hot_index_grant_5 & 16'hcccc);
+        one_hot_index_index_5[2] = |(one_hot_index_grant_5 & 16'hf0f0);
+        one_hot_index_index_5[3] = |(one_hot_index_grant_5 & 16'hff00);
+    end
+    wire [15:0] members_6 = turned[111:96];
+    wire [15:0] one_hot_index_grant_6 = members_6 & (~members_6 + 16'd1);
+    always_comb begin
+        one_hot_index_index_6 = 4'd0;
+        one_hot_index_index_6[0] = |(one_hot_index_grant_6 & 16'haaaa);
+        one_hot_index_index_6[1] = |(one_hot_index_grant_6 & 16'hcccc);
+        one_hot_index_index_6[2] = |(one_hot_index_grant_6 & 16'hf0f0);
+        one_hot_index_index_6[3] = |(one_hot_index_grant_6 & 16'hff00);
+    end
+    wire [15:0] members_7 = turned[127:112];
+    wire [15:0] one_hot_index_grant_7 = members_7 & (~members_7 + 16'd1);
+    always_comb begin
+        one_hot_index_index_7 = 4'd0;
+        one_hot_index_index_7[0] = |(one_hot_index_grant_7 & 16'haaaa);
+        one_hot_index_index_7[1] = |(one_hot_index_grant_7 & 16'hcccc);
+        one_hot_index_index_7[2] = |(one_hot_index_grant_7 & 16'hf0f0);
+        one_hot_index_index_7[3] = |(one_hot_index_grant_7 & 16'hff00);
+    end
+    wire [15:0] members_8 = turned[143:128];
+    wire [15:0] one_hot_index_grant_8 = members_8 & (~members_8 + 16'd1);
+    always_comb begin
+        one_hot_index_index_8 = 4'd0;
+        one_hot_index_index_8[0] = |(one_hot_index_grant_8 & 16'haaaa);
+        one_hot_index_index_8[1] = |(one_hot_index_grant_8 & 16'hcccc);
+        one_hot_index_index_8[2] = |(one_hot_index_grant_8 & 16'hf0f0);
+        one_hot_index_index_8[3] = |(one_hot_index_grant_8 & 16'hff00);
+    end
+    wire [15:0] members_9 = turned[159:144];
+    wire [15:0] one_hot_index_grant_9 = members_9 & (~members_9 + 16'd1);
+    always_comb begin
+        one_hot_index_index_9 = 4'd0;
+        one_hot_index_index_9[0] = |(one_hot_index_grant_9 & 16'haaaa);
+        one_hot_index_index_9[1] = |(one_hot_index_grant_9 & 16'hcccc);
+        one_hot_index_index_9[2] = |(one_hot_index_grant_9 & 16'hf0f0);
+        one_hot_index_index_9[3] = |(one_hot_index_grant_9 & 16'hff00);
+    end
+    wire [15:0] members_10 = turned[175:160];
+    wire [15:0] one_hot_index_grant_10 = members_10 & (~members_10 + 16'd1);
+    always_comb begin
+        one_hot_index_index_10 = 4'd0;
+        one_hot_index_index_10[0] = |(one_hot_index_grant_10 & 16'haaaa);
+        one_hot_index_index_10[1] = |(one_hot_index_grant_10 & 16'hcccc);
+        one_hot_index_index_10[2] = |(one_hot_index_grant_10 & 16'hf0f0);
+        one_hot_index_index_10[3] = |(one_hot_index_grant_10 & 16'hff00);
+    end
+    wire [15:0] members_11 = turned[191:176];
+    wire [15:0] one_hot_index_grant_11 = members_11 & (~members_11 + 16'd1);
+    always_comb begin
+        one_hot_index_index_11 = 4'd0;
+        one_hot_index_index_11[0] = |(one_hot_index_grant_11 & 16'haaaa);
+        one_hot_index_index_11[1] = |(one_hot_index_grant_11 & 16'hcccc);
+        one_hot_index_index_11[2] = |(one_hot_index_grant_11 & 16'hf0f0);
+        one_hot_index_index_11[3] = |(one_hot_index_grant_11 & 16'hff00);
+    end
+    wire [15:0] members_12 = turned[207:192];
+    wire [15:0] one_hot_index_grant_12 = members_12 & (~members_12 + 16'd1);
+    always_comb begin
+        one_hot_index_index_12 = 4'd0;
+        one_hot_index_index_12[0] = |(one_hot_index_grant_12 & 16'haaaa);
+        one_hot_index_index_12[1] = |(one_hot_index_grant_12 & 16'hcccc);
+        one_hot_index_index_12[2] = |(one_hot_index_grant_12 & 16'hf0f0);
+        one_hot_index_index_12[3] = |(one_hot_index_grant_12 & 16'hff00);
+    end
+    wire [15:0] members_13 = turned[223:208];
+    wire [15:0] one_hot_index_grant_13 = members_13 & (~members_13 + 16'd1);
+    always_comb begin
+        one_hot_index_index_13 = 4'd0;
+        one_hot_index_index_13[0] = |(one_hot_index_grant_13 & 16'haaaa);
+        one_hot_index_index_13[1] = |(one_hot_index_grant_13 & 16'hcccc);
+        one_hot_index_index_13[2] = |(one_hot_index_grant_13 & 16'hf0f0);
+        one_hot_index_index_13[3] = |(one_hot_index_grant_13 & 16'hff00);
+    end
+    wire [15:0] members_14 = turned[239:224];
+    wire [15:0] one_hot_index_grant_14 = members_14 & (~members_14 + 16'd1);
+    always_comb begin
+        one_hot_index_index_14 = 4'd0;
+        one_hot_index_index_14[0] = |(one_hot_index_grant_14 & 16'haaaa);
+        one_hot_index_index_14[1] = |(one_hot_index_grant_14 & 16'hcccc);
+        one_hot_index_index_14[2] = |(one_hot_index_grant_14 & 16'hf0f0);
+        one_hot_index_index_14[3] = |(one_hot_index_grant_14 & 16'hff00);
+    end
+    wire [15:0] members_15 = turned[255:240];
+    always_comb begin
+        groups_1 = 16'd0;
+        groups_1[0] = |members_0;
+        groups_1[1] = |members_1;
+        groups_1[2] = |members_2;
+        groups_1[3] = |members_3;
+        groups_1[4] = |members_4;
+        groups_1[5] = |members_5;
+        groups_1[6] = |members_6;
+        groups_1[7] = |members_7;
+        groups_1[8] = |members_8;
+        groups_1[9] = |members_9;
+        groups_1[10] = |members_10;
+        groups_1[11] = |members_11;
+        groups_1[12] = |members_12;
+        groups_1[13] = |members_13;
+        groups_1[14] = |members_14;
+        groups_1[15] = |members_15;
+    end
+    wire [15:0] one_hot_index_grant_15 = members_15 & (~members_15 + 16'd1);
+    always_comb begin
+        one_hot_index_index_15 = 4'd0;
+        one_hot_index_index_15[0] = |(one_hot_index_grant_15 & 16'haaaa);
+        one_hot_index_index_15[1] = |(one_hot_index_grant_15 & 16'hcccc);
+        one_hot_index_index_15[2] = |(one_hot_index_grant_15 & 16'hf0f0);
+        one_hot_index_index_15[3] = |(one_hot_index_grant_15 & 16'hff00);
+    end
+    always_comb begin
+        first = 4'd0;
+        if (one_hot_index_index == 4'd0) begin
+            first = firsts_0;
+        end
+        if (one_hot_index_index == 4'd1) begin
+            first = firsts_1;
+        end
+        if (one_hot_index_index == 4'd2) begin
+            first = firsts_2;
+        end
+        if (one_hot_index_index == 4'd3) begin
+            first = firsts_3;
+        end
+        if (one_hot_index_index == 4'd4) begin
+            first = firsts_4;
+        end
+        if (one_hot_index_index == 4'd5) begin
+            first = firsts_5;
+        end
+        if (one_hot_index_index == 4'd6) begin
+            first = firsts_6;
+        end
+        if (one_hot_index_index == 4'd7) begin
+            first = firsts_7;
+        end
+        if (one_hot_index_index == 4'd8) begin
+            first = firsts_8;
+        end
+        if (one_hot_index_index == 4'd9) begin
+            first = firsts_9;
+        end
+        if (one_hot_index_index == 4'd10) begin
+            first = firsts_10;
+        end
+        if (one_hot_index_index == 4'd11) begin
+            first = firsts_11;
+        end
+        if (one_hot_index_index == 4'd12) begin
+            first = firsts_12;
+        end
+        if (one_hot_index_index == 4'd13) begin
+            first = firsts_13;
+        end
+        if (one_hot_index_index == 4'd14) begin
+            first = firsts_14;
+        end
+        if (one_hot_index_index == 4'd15) begin
+            first = firsts_15;
+        end
+    end
+    assign wake_at = !resting ? 64'd0 : any ? {next[53:0], 10'd0} : 64'hffffffffffffffff;
+    assign idle = resting & !any & !held_valid;
 
     register_file_16x128_2 u_heads (
         .clk(clk),
@@ -113,9 +400,9 @@ module timing_wheel (
     );
     register_file_16x128_2 u_tails (
         .clk(clk),
-        .write_enable(inserts),
+        .write_enable(enters),
         .write_address(insert_slot),
-        .write_data(s_data_id),
+        .write_data(id),
         .read_address(looked_at),
         .read_data(tails_read_data)
     );
@@ -123,33 +410,101 @@ module timing_wheel (
         .clk(clk),
         .write_enable(links_write_enable),
         .write_address(tails_read_data),
-        .write_data(s_data_id),
+        .write_data(id),
         .read_address(heads_read_data),
         .read_data(links_read_data)
     );
 
     always_ff @(posedge clk) begin
+        due <= any & (next <= present);
         if (free) begin
             held_valid <= departs;
         end
-        relinking <= departs & !alone;
-        if (departs) begin
-            held <= heads_read_data;
-            slot <= next_slot;
-            base <= next;
-            departed <= 1'b1;
-            if (alone) begin
-                used <= used & ~(256'd1 << next_slot);
+        if (step == STEP_TURN) begin
+            turned <= turned_1;
+        end
+        firsts_0 <= one_hot_index_index_0;
+        firsts_1 <= one_hot_index_index_1;
+        firsts_2 <= one_hot_index_index_2;
+        firsts_3 <= one_hot_index_index_3;
+        firsts_4 <= one_hot_index_index_4;
+        firsts_5 <= one_hot_index_index_5;
+        firsts_6 <= one_hot_index_index_6;
+        firsts_7 <= one_hot_index_index_7;
+        firsts_8 <= one_hot_index_index_8;
+        firsts_9 <= one_hot_index_index_9;
+        firsts_10 <= one_hot_index_index_10;
+        firsts_11 <= one_hot_index_index_11;
+        firsts_12 <= one_hot_index_index_12;
+        firsts_13 <= one_hot_index_index_13;
+        firsts_14 <= one_hot_index_index_14;
+        firsts_15 <= one_hot_index_index_15;
+        groups <= groups_1;
+        ahead <= {one_hot_index_index, first};
+        case (step)
+            STEP_REST: begin
+                if (departs) begin
+                    held <= heads_read_data;
+                    slot <= next_slot;
+                    alone <= heads_read_data == tails_read_data;
+                    departed <= 1'b1;
+                    step <= STEP_UNLINK;
+                end else if (s_valid) begin
+                    id <= s_data_id;
+                    rounded <= {10'd0, s_data[79:26] /* at[63:10] */} + {63'd0, partial};
+                    start <= (any & (next < present)) ? next : present;
+                    departed <= 1'b0;
+                    step <= STEP_BOUND;
+                end
             end
-        end
-        if (inserts) begin
-            base <= start;
-            departed <= 1'b0;
-            used <= used | (256'd1 << insert_slot);
-        end
+            STEP_BOUND: begin
+                below <= rounded < start;
+                beyond <= (rounded - start) > 64'd127;
+                end_ <= start + 64'd127;
+                step <= STEP_CHOOSE;
+            end
+            STEP_CHOOSE: begin
+                wanted <= wanted_1;
+                joins <= used[chosen];
+                step <= STEP_INSERT;
+            end
+            STEP_INSERT: begin
+                used <= used | (256'd1 << insert_slot);
+                any <= 1'b1;
+                if (!any | (wanted < next)) begin
+                    next <= wanted;
+                end
+                step <= STEP_REST;
+            end
+            STEP_UNLINK: begin
+                if (alone) begin
+                    used <= used & ~(256'd1 << slot);
+                    step <= STEP_TURN;
+                end else begin
+                    step <= STEP_REST;
+                end
+            end
+            STEP_TURN: begin
+                step <= STEP_SCAN;
+            end
+            STEP_SCAN: begin
+                step <= STEP_PICK;
+            end
+            STEP_PICK: begin
+                any <= |groups;
+                step <= STEP_ADVANCE;
+            end
+            default: begin // STEP_ADVANCE
+                next <= next + {56'd0, ahead};
+                due <= 1'b0;
+                step <= STEP_REST;
+            end
+        endcase
         if (rst) begin
+            step <= STEP_REST;
             used <= 256'd0;
-            relinking <= 1'b0;
+            any <= 1'b0;
+            due <= 1'b0;
             departed <= 1'b0;
             held_valid <= 1'b0;
         end
@@ -157,7 +512,7 @@ module timing_wheel (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], wanted[63:8]
+        1'b0, now[9:0]
     };
 
 endmodule
