@@ -167,6 +167,9 @@ pub enum NetError {
     /// The peer did not answer.
     #[error("connection timed out")]
     TimedOut,
+    /// The NIC could not read what was to be sent from the host's memory.
+    #[error("the NIC got no answer from the host's memory")]
+    MemoryUnanswered,
     /// Another listener has the port.
     #[error("address already in use")]
     AddressInUse,

@@ -300,6 +300,7 @@ impl Component for Host {
             ("fast_retransmissions", counts.fast_retransmissions),
             ("bytes_acknowledged", counts.bytes_acknowledged),
             ("bytes_marked", counts.bytes_marked),
+            ("reads_lost", counts.reads_lost),
             ("resets_sent", counts.resets_sent),
             ("resets_received", counts.resets_received),
             ("slow_path_frames", counts.frames_received),

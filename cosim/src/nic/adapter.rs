@@ -18,7 +18,7 @@ use super::mac::{Mac, MacParameters};
 use super::pcie::{LinkParameters, MmioWord, PcieLink, UpBeat};
 use super::ports::{PortBytes, Ports};
 use super::record::Recording;
-use super::report::{Demand, NicReport};
+use super::report::{DESCRIPTOR_TAGS, Demand, NicReport, STATE_TAGS};
 use super::skip::{Gap, Rest, SkipMode};
 use crate::observe::passages::{PassageLog, PassageRecorder};
 use crate::observe::stages::StageMonitor;
@@ -142,10 +142,11 @@ pub struct RtlNic {
 
 impl RtlNic {
     /// The [`Counter`]s of what went wrong.
-    pub const FAULTS: [&str; 4] = [
+    pub const FAULTS: [&str; 5] = [
         "read_timeouts",
         "late_completions",
         "lost_completions",
+        "lost_reads",
         "resets",
     ];
 
@@ -165,7 +166,13 @@ impl RtlNic {
                 .seed
                 .stream(&format!("nic/{}/{purpose}", config.name))
         };
-        let pcie = PcieLink::new(config.pcie.clone(), ports.bus_bytes(), stream("root"))?;
+        let payload_tags = if config.states_in_host {
+            STATE_TAGS
+        } else {
+            DESCRIPTOR_TAGS
+        };
+        let pcie = PcieLink::new(config.pcie.clone(), ports.bus_bytes(), stream("root"))?
+            .giving_up(payload_tags);
         let losses = stream("lost-completions");
         let mut model = Model::new(library, stream("reset").bits())?;
         model.set_clock_period(config.clock.edge(1).ps());
@@ -672,6 +679,7 @@ impl Component for RtlNic {
             Counter::new("read_timeouts", self.pcie.timeouts().0),
             Counter::new("late_completions", self.pcie.timeouts().1),
             Counter::new("lost_completions", self.lost),
+            Counter::new("lost_reads", self.pcie.given_up()),
             Counter::new("resets", self.resets),
             Counter::new("rx_frames", received.frames),
             Counter::new("rx_bytes", received.bytes),

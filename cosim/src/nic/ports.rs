@@ -57,10 +57,11 @@ mod completion {
     pub(super) const TAG: Field = ("tag", 0, 8);
     pub(super) const OFFSET: Field = ("offset", 8, 13);
     pub(super) const DATA: usize = 21;
-    pub(super) fn all(bits: usize) -> [Field; 5] {
+    pub(super) fn all(bits: usize) -> [Field; 6] {
         let data = ("data", DATA, bits);
         let (bytes, last) = (("bytes", DATA + bits, 8), ("last", DATA + bits + 8, 1));
-        [TAG, OFFSET, data, bytes, last]
+        let poisoned = ("poisoned", DATA + bits + 9, 1);
+        [TAG, OFFSET, data, bytes, last, poisoned]
     }
 }
 
@@ -374,9 +375,10 @@ impl Ports {
             put(port, completion::TAG, u64::from(beat.tag));
             put(port, completion::OFFSET, u64::from(beat.offset));
             set_data(port, completion::DATA, &beat.data[..self.bus_bytes()]);
-            let [.., bytes, last] = completion::all(self.bus);
+            let [.., bytes, last, poisoned] = completion::all(self.bus);
             put(port, bytes, u64::from(beat.bytes));
             put(port, last, u64::from(beat.last));
+            put(port, poisoned, u64::from(beat.poisoned));
         }
     }
 

@@ -52,7 +52,7 @@ pub struct Demand {
 }
 
 /// Tags from here on are those of connections' states where these are in host memory.
-const STATE_TAGS: u8 = 64;
+pub(super) const STATE_TAGS: u8 = 64;
 /// Tags from here on are those of descriptor reads.
 pub(super) const DESCRIPTOR_TAGS: u8 = 128;
 

@@ -549,6 +549,7 @@ mod tests {
             opcode: 0,
             status: 0,
             value: 0,
+            read_lost: false,
             phase: true,
         };
         for addr in [0x1_ffe0, 0x2_0000, 0x2_01e0, 0x2_0200] {

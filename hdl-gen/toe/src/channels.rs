@@ -243,6 +243,8 @@ pub struct Outcome {
     pub tx_bump: Bits<32>,
     /// Notification flags (`interface::notice`).
     pub notice_flags: Bits<8>,
+    /// Notification: a read of the flow's payload was never answered.
+    pub read_lost: Bit,
     /// Round-trip sample in timestamp ticks (1.024 µs) plus one; 0 = none.
     pub rtt: Bits<32>,
     /// A delayed acknowledgement begins to wait.
@@ -289,6 +291,8 @@ pub struct Notice {
     pub status: Bits<8>,
     /// Bytes 24..28: slot index, RTT sample or SND.UNA by record type.
     pub value: Bits<32>,
+    /// Bit 0 of byte 28: a read of the flow's payload was never answered.
+    pub read_lost: Bit,
     /// Ticket of the event that caused the record.
     pub ticket: Bits<24>,
 }
@@ -300,6 +304,8 @@ pub struct Header {
     pub ticket: Bits<24>,
     /// Flow id.
     pub flow: Bits<16>,
+    /// Its generation.
+    pub generation: Bits<8>,
     /// The payload is a whole frame: no headers are added, no checksum is touched.
     pub raw: Bit,
     /// Destination MAC address, first octet in bits 47..40.
@@ -396,6 +402,8 @@ pub struct PayloadBeat<const N: usize = BUS_BITS> {
     pub data: Bits<N>,
     /// Last beat of the segment.
     pub last: Bit,
+    /// With `last`: some of the segment could not be read.
+    pub poisoned: Bit,
 }
 
 /// Post to scheduler: can the flow send now?
@@ -451,6 +459,8 @@ pub struct Completion<const N: usize = BUS_BITS> {
     pub bytes: Bits<8>,
     /// This beat completes the request (all its other beats have been delivered).
     pub last: Bit,
+    /// With `last`: the host never answered, and the data are all ones (PCIe 4.0 §2.8).
+    pub poisoned: Bit,
 }
 
 /// One MMIO access of the host.

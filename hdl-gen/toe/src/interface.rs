@@ -280,6 +280,7 @@ pub mod notice {
 /// | 20..22 | bytes acknowledged with ECN echo, low half | frame bytes | – |
 /// | 22, 23 | high half | – | opcode, status |
 /// | 24..28 | RTT sample + 1 in 1.024 µs, 0 = none | slot | SND.UNA |
+/// | 28 | bit 0: a read of payload was never answered | – | – |
 /// | 30 | kind | kind | kind |
 /// | 31 | bit 7: phase | | |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -306,6 +307,9 @@ pub struct Record {
     pub status: u8,
     /// Bytes 24..28.
     pub value: u32,
+    /// Bit 0 of byte 28: payload that was to be sent could not be read, and its segments never
+    /// left; the connection is not to go on.
+    pub read_lost: bool,
     /// Bit 7 of byte 31.
     pub phase: bool,
 }
@@ -346,6 +350,7 @@ impl Record {
         b[22] = self.opcode;
         b[23] = self.status;
         b[24..28].copy_from_slice(&self.value.to_le_bytes());
+        b[28] = u8::from(self.read_lost);
         b[30] = self.kind;
         b[31] = u8::from(self.phase) << 7;
         b
@@ -366,6 +371,7 @@ impl Record {
             opcode: b[22],
             status: b[23],
             value: u32_at(24),
+            read_lost: b[28] & 1 == 1,
             phase: b[31] >> 7 == 1,
         }
     }
@@ -388,6 +394,9 @@ pub enum Opcode {
     /// Set the peer's window and scaling from the staged words (word 0 and word 5), unless
     /// word 0 has [`KEEPS_WINDOW`]; and the rate from word 9, if that has [`SETS_RATE`].
     Set = 5,
+    /// No command: the NIC's own note that a read of the flow's payload was never answered. Nothing
+    /// is changed; the flow's context gets a record with [`Record::read_lost`].
+    ReadLost = 6,
 }
 
 /// In word 0 of [`Opcode::Set`]: the window stays as it is.
@@ -718,6 +727,7 @@ mod tests {
             opcode: 1,
             status: 2,
             value: 77,
+            read_lost: false,
             phase: true,
         };
         assert_eq!(Record::decode(&r.encode()), r);

@@ -18,6 +18,8 @@ pub(super) struct Frame {
     header: Option<(Addresses, Transmission)>,
     payload: Vec<u8>,
     missing: usize,
+    /// Some of the payload could not be read: it is not sent.
+    lost: bool,
 }
 
 impl Frame {
@@ -28,6 +30,7 @@ impl Frame {
             header: Some((addresses, segment)),
             payload: vec![0; length],
             missing: length,
+            lost: false,
         }
     }
 
@@ -37,6 +40,7 @@ impl Frame {
             header: None,
             payload: vec![0; length],
             missing: length,
+            lost: false,
         }
     }
 }
@@ -97,12 +101,20 @@ impl Egress {
         frame.missing = frame.missing.saturating_sub(end - offset);
     }
 
+    /// Payload bytes will never arrive.
+    pub(super) fn lose(&mut self, number: u64) {
+        let index = number.wrapping_sub(self.first) as usize;
+        if let Some(frame) = self.queue.get_mut(index) {
+            frame.lost = true;
+        }
+    }
+
     /// Sends the first frame if it is complete; the time its last bit leaves.
     pub(super) fn pop(&mut self, now: Time) -> Option<(Time, Vec<u8>)> {
-        self.queue.front().filter(|frame| frame.missing == 0)?;
-        let frame = self.queue.pop_front()?;
-        self.first += 1;
-        self.bytes -= frame.payload.len();
+        let mut frame = self.take()?;
+        while frame.lost {
+            frame = self.take()?;
+        }
         let bytes = match frame.header {
             Some((addresses, segment)) => {
                 let ts_val = interface::timestamp(now.ns(), segment.ts_offset);
@@ -111,6 +123,17 @@ impl Egress {
             None => frame::pad(frame.payload),
         };
         Some((self.line.transmit(now, bytes.len()), bytes))
+    }
+
+    /// Takes the first frame from the queue if it waits for nothing.
+    fn take(&mut self) -> Option<Frame> {
+        self.queue
+            .front()
+            .filter(|frame| frame.missing == 0 || frame.lost)?;
+        let frame = self.queue.pop_front()?;
+        self.first += 1;
+        self.bytes -= frame.payload.len();
+        Some(frame)
     }
 
     /// Another segment may be granted at `now`.

@@ -37,7 +37,7 @@ use hallux_toe::interface::{
     self, COUNTERS, Descriptor, Drop, KEEPS_WINDOW, Opcode, OpenWords, Record, RecordKind,
     SLOW_SLOT_BYTES, Status,
 };
-use reads::{Fetch, Reads, Unanswered};
+use reads::{Fetch, Overtime, Reads, Unanswered};
 use registers::Registers;
 use rings::{Context, Request};
 use std::any::Any;
@@ -219,10 +219,25 @@ impl BehaviouralNic {
         self.to_host(now, message, io);
     }
 
-    /// Asks again for what was asked first.
+    /// Asks again for what was asked first, or gives it up: its frame is not sent, and the host is
+    /// told of which connection it was.
     fn ask_again(&mut self, now: Time, io: &mut Io<'_>) -> Result<(), Unanswered> {
-        if let Some(message) = self.reads.again(now)? {
-            self.to_host(now, message, io);
+        match self.reads.overtime(now)? {
+            Some(Overtime::Again(message)) => self.to_host(now, message, io),
+            Some(Overtime::GivenUp(Fetch::Payload { frame, flow, .. })) => {
+                self.egress.lose(frame);
+                if let Some((flow, generation)) = flow {
+                    let command = Command::ReadLost;
+                    let event = Event::Command {
+                        generation,
+                        command,
+                    };
+                    let outcome = self.connections.apply(flow, &event, now.ns());
+                    self.carry_out(now, flow, &outcome, None, io);
+                }
+                self.transmit(now, io);
+            }
+            Some(Overtime::GivenUp(Fetch::Descriptors { .. })) | None => {}
         }
         Ok(())
     }
@@ -314,7 +329,7 @@ impl BehaviouralNic {
                 Some(Fetch::Descriptors { context, count }) => {
                     self.descriptors(now, context, count, &data, io)
                 }
-                Some(Fetch::Payload { frame, offset }) => {
+                Some(Fetch::Payload { frame, offset, .. }) => {
                     self.egress.fill(frame, offset, &data);
                 }
                 None => {}
@@ -413,7 +428,11 @@ impl BehaviouralNic {
                     if context == usize::from(interface::CONTROL_CONTEXT) && length > 0 =>
                 {
                     let frame = self.egress.push(Frame::raw(usize::from(length)));
-                    let purpose = Fetch::Payload { frame, offset: 0 };
+                    let purpose = Fetch::Payload {
+                        frame,
+                        offset: 0,
+                        flow: None,
+                    };
                     self.read(now, address, usize::from(length), purpose, io);
                 }
                 _ => self.count(counter::STALE_EVENTS),
@@ -515,6 +534,7 @@ impl BehaviouralNic {
                 generation,
                 flags: notify.flags,
                 value: notify.rtt,
+                read_lost: notify.read_lost,
                 ..record(RecordKind::Update)
             }
             .with_marked(marked);
@@ -560,7 +580,12 @@ impl BehaviouralNic {
                 (opened.tx_base, head, length - head),
             ] {
                 if bytes > 0 {
-                    self.read(now, address, bytes, Fetch::Payload { frame, offset }, io);
+                    let purpose = Fetch::Payload {
+                        frame,
+                        offset,
+                        flow: Some((flow, generation)),
+                    };
+                    self.read(now, address, bytes, purpose, io);
                 }
             }
         }
@@ -652,6 +677,7 @@ fn record(kind: RecordKind) -> Record {
         opcode: 0,
         status: 0,
         value: 0,
+        read_lost: false,
         phase: false,
     }
 }

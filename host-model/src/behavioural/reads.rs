@@ -1,5 +1,7 @@
 //! Reads of host memory that are not answered yet. One that waits for longer than the completion
-//! timeout is asked again under another number (PCIe 4.0 §2.8), three times.
+//! timeout is asked again under another number (PCIe 4.0 §2.8): one of payload three times, then it
+//! is given up, and its connection with it; one of descriptors fifteen times, since there the whole
+//! context stands still.
 
 use super::BehaviouralConfig;
 use hallux_channel::{Counter, Message, Probability, Random, Time};
@@ -10,8 +12,12 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) enum Fetch {
     /// Descriptors of a context.
     Descriptors { context: usize, count: u32 },
-    /// A piece of a frame in the egress queue.
-    Payload { frame: u64, offset: usize },
+    /// A piece of a frame in the egress queue; of a segment with its flow and generation.
+    Payload {
+        frame: u64,
+        offset: usize,
+        flow: Option<(u16, u8)>,
+    },
 }
 
 /// A read.
@@ -23,8 +29,19 @@ struct Asked {
     times: u32,
 }
 
-/// How often a read is asked again.
+/// How often a read of payload is asked again.
 const RETRIES: u32 = 3;
+/// How often one of descriptors is.
+const VITAL_RETRIES: u32 = 15;
+
+/// What becomes of a read that has waited long enough.
+#[derive(Debug)]
+pub(super) enum Overtime {
+    /// It is asked again.
+    Again(Message),
+    /// It is given up.
+    GivenUp(Fetch),
+}
 
 /// The host does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +69,7 @@ pub(super) struct Reads {
     lost: u64,
     timeouts: u64,
     late: u64,
+    given_up: u64,
 }
 
 impl Reads {
@@ -67,6 +85,7 @@ impl Reads {
             lost: 0,
             timeouts: 0,
             late: 0,
+            given_up: 0,
         }
     }
 
@@ -114,27 +133,32 @@ impl Reads {
         first.map_or(Time::NEVER, |(at, _)| *at + self.timeout)
     }
 
-    /// The request that asks again for what was asked first.
+    /// What becomes of what was asked first.
     ///
     /// # Errors
-    /// It was asked as often as may be.
-    pub(super) fn again(&mut self, now: Time) -> Result<Option<Message>, Unanswered> {
+    /// It was asked as often as may be, and cannot be given up.
+    pub(super) fn overtime(&mut self, now: Time) -> Result<Option<Overtime>, Unanswered> {
         let Some((_, number)) = self.asked.pop_front() else {
             return Ok(None);
         };
-        let mut message = None;
+        let mut overtime = None;
         if let Some(read) = self.open.remove(&number) {
-            if read.times > RETRIES {
-                let Asked {
-                    addr, len, times, ..
-                } = read;
+            let Asked {
+                addr, len, times, ..
+            } = read;
+            let dispensable = matches!(read.purpose, Fetch::Payload { .. });
+            if dispensable && times > RETRIES {
+                self.given_up += 1;
+                overtime = Some(Overtime::GivenUp(read.purpose));
+            } else if times > VITAL_RETRIES {
                 return Err(Unanswered { addr, len, times });
+            } else {
+                self.timeouts += 1;
+                overtime = Some(Overtime::Again(self.send(now, read)));
             }
-            self.timeouts += 1;
-            message = Some(self.send(now, read));
         }
         self.forget_answered();
-        Ok(message)
+        Ok(overtime)
     }
 
     /// What the answer to a read is for; `None` if it is late, or lost as the scenario wants it.
@@ -158,11 +182,12 @@ impl Reads {
     }
 
     /// What went wrong.
-    pub(super) fn counters(&self) -> [Counter; 3] {
+    pub(super) fn counters(&self) -> [Counter; 4] {
         [
             Counter::new("read_timeouts", self.timeouts),
             Counter::new("late_completions", self.late),
             Counter::new("lost_completions", self.lost),
+            Counter::new("lost_reads", self.given_up),
         ]
     }
 }

@@ -145,6 +145,7 @@ impl Context {
                     held.rx_bump = held.rx_bump.wrapping_add(record.rx_bump);
                     held.tx_bump = held.tx_bump.wrapping_add(record.tx_bump);
                     held.flags |= record.flags;
+                    held.read_lost |= record.read_lost;
                     let marked = held.marked().wrapping_add(record.marked());
                     *held = held.with_marked(marked);
                     held.value = record.value;
@@ -211,6 +212,7 @@ mod tests {
             opcode: 0,
             status: 0,
             value: 0,
+            read_lost: false,
             phase: false,
         }
     }

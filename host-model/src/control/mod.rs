@@ -81,6 +81,8 @@ pub struct ControlCounts {
     pub window_probes: u64,
     /// Fast retransmissions that the NIC reported.
     pub fast_retransmissions: u64,
+    /// Connections given up because the NIC could not read what was to be sent.
+    pub reads_lost: u64,
     /// Resets sent.
     pub resets_sent: u64,
     /// Resets taken.

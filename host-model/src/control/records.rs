@@ -3,6 +3,7 @@
 use hallux_channel::Time;
 use hallux_toe::interface::{CONTROL_CONTEXT, Opcode, Record, RecordKind, Status, notice};
 
+use crate::application::NetError;
 use crate::control::ControlPlane;
 use crate::control::connection::{ConnectionId, Phase};
 use crate::control::packet::{Received, Segment, parse};
@@ -112,7 +113,7 @@ impl ControlPlane {
             Opcode::Open => self.flow_opened(now, id, record.status == Status::Ok as u8),
             Opcode::Close => self.flow_closed(now, id, record),
             Opcode::Read => self.state_read(now, id, record),
-            Opcode::Retransmit | Opcode::Set => {}
+            Opcode::Retransmit | Opcode::Set | Opcode::ReadLost => {}
         }
     }
 
@@ -195,6 +196,10 @@ impl ControlPlane {
                 Time::NEVER
             };
             self.set_deadline(id, now + wait);
+        }
+        if record.read_lost {
+            self.counts.reads_lost += 1;
+            return self.fail(id, NetError::MemoryUnanswered);
         }
         self.mark_unsent(id);
         self.settle(now, id);

@@ -102,6 +102,7 @@ fn from_peer(port: u16, seq: u32, ack: Option<u32>) -> Segment {
 fn record(kind: RecordKind) -> Record {
     Record {
         kind: kind as u8,
+        read_lost: false,
         phase: true,
         ..Record::decode(&[0; 32])
     }
@@ -310,6 +311,7 @@ fn happenings() -> impl Strategy<Value = Happening> {
                 opcode,
                 status,
                 value,
+                read_lost: false,
                 phase: true,
             };
             Happening::Record(context, record)

@@ -325,6 +325,7 @@ mod tests {
             assert_eq!(ring.pop(&dma.memory, &mut bus), None);
             let record = Record {
                 value: index,
+                read_lost: false,
                 phase: phase(index, 4),
                 ..Record::decode(&[0; 32])
             };
@@ -347,6 +348,7 @@ mod tests {
         let (mut context, mut dma, mut bus) = context();
         let ring = &mut context.records;
         let record = Record {
+            read_lost: false,
             phase: true,
             ..Record::decode(&[0; 32])
         };

@@ -1,10 +1,23 @@
 //! State commands of the control plane.
 
-use super::{Command, Completion, Outcome, State, flags};
+use super::{Command, Completion, Notification, Outcome, State, flags};
 use hallux_toe::interface::Status;
 
-/// Executes a command; it always completes with a record.
+/// Executes a command; it always completes with a record. The NIC's own note of a lost read
+/// becomes a record for the flow's context instead.
 pub(super) fn command(state: &State, generation: u8, command: &Command) -> (State, Outcome) {
+    if matches!(command, Command::ReadLost) {
+        let told = Notification {
+            read_lost: true,
+            ..Notification::default()
+        };
+        let outcome = Outcome {
+            generation,
+            notify: state.accepts(generation).then_some(told),
+            ..Outcome::default()
+        };
+        return (*state, outcome);
+    }
     let refused = |status| {
         (
             *state,

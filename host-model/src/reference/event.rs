@@ -88,6 +88,8 @@ pub enum Command {
         /// Shift of windows received, 0 to 15.
         send_shift: u8,
     },
+    /// No command of the host: a read of the flow's payload was never answered.
+    ReadLost,
     /// SET that keeps the window: a rate, of which TCP knows nothing.
     Pace,
     /// An opcode that does not exist.
@@ -101,6 +103,7 @@ impl Command {
             Self::Open(_) => Opcode::Open as u8,
             Self::Close => Opcode::Close as u8,
             Self::Read => Opcode::Read as u8,
+            Self::ReadLost => Opcode::ReadLost as u8,
             Self::Retransmit => Opcode::Retransmit as u8,
             Self::Set { .. } | Self::Pace => Opcode::Set as u8,
             Self::Unknown(opcode) => *opcode,
@@ -214,6 +217,8 @@ pub struct Notification {
     pub flags: u8,
     /// Round-trip sample in ticks of 1.024 µs plus one; 0 = none.
     pub rtt: u32,
+    /// A read of the flow's payload was never answered.
+    pub read_lost: bool,
 }
 
 /// The record of a command.

@@ -248,6 +248,7 @@ fn channel_outcome(
         o.tx_bump = narrow(n.tx_bump);
         o.notice_flags = narrow(n.flags);
         o.rtt = narrow(n.rtt);
+        o.read_lost = n.read_lost;
     }
     o.owes = outcome.owes;
     if let Some(ready) = outcome.ready {
@@ -541,7 +542,8 @@ impl Generator {
             },
             14 if self.one_in(2) => Command::Pace,
             14 => Command::Open(self.open()),
-            _ => Command::Unknown(self.below(256).max(6) as u8),
+            15 if self.one_in(2) => Command::ReadLost,
+            _ => Command::Unknown(self.below(256).max(7) as u8),
         };
         let generation = if open {
             self.random.next_u32() as u8

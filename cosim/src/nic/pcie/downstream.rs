@@ -20,6 +20,8 @@ pub struct CompletionBeat {
     pub bytes: u8,
     /// Nothing of the request is missing after this beat.
     pub last: bool,
+    /// With `last`: the request was given up, and its data are all ones.
+    pub poisoned: bool,
 }
 
 /// A read in flight.
@@ -32,6 +34,8 @@ struct Read {
     arrived: u64,
     /// Bytes that have been put into beats.
     cut: u64,
+    /// It was given up.
+    poisoned: bool,
 }
 
 /// One access of the host, at most eight bytes that lie in one 64-bit word.
@@ -102,6 +106,7 @@ impl Downstream {
             data: Bytes::new(),
             arrived: 0,
             cut: 0,
+            poisoned: false,
         });
     }
 
@@ -123,6 +128,21 @@ impl Downstream {
             address += length;
             left -= length;
             ready += spread(&mut self.random, link.completion_spread);
+        }
+    }
+
+    /// Gives the read of `tag` up: the NIC gets all ones in its place (PCIe 4.0 §2.8), from its own
+    /// edge, so that the wire is not in it.
+    pub(super) fn poison(&mut self, now: Time, tag: u8) {
+        let Some(read) = &mut self.reads[usize::from(tag)] else {
+            return;
+        };
+        read.data = vec![0xff; read.length as usize].into();
+        read.poisoned = true;
+        let at = self.beats.back().map_or(now, |(last, ..)| now.max(*last));
+        while read.cut < read.length {
+            self.beats.push_back((at, tag, read.cut));
+            read.cut = (read.cut + self.bus_bytes).min(read.length);
         }
     }
 
@@ -199,6 +219,7 @@ impl Downstream {
             data: [0; MAX_BUS_BYTES],
             bytes: piece.len() as u8,
             last: end == read.length,
+            poisoned: read.poisoned && end == read.length,
         };
         beat.data[..piece.len()].copy_from_slice(piece);
         if beat.last {

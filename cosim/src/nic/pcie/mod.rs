@@ -32,7 +32,7 @@ use bytes::Bytes;
 use downstream::{Access, Downstream};
 use hallux_channel::{InterruptKind, Message, Random, Time};
 use hallux_toe::interface;
-use overdue::Overdue;
+use overdue::{Overdue, Overtime};
 use std::collections::{BTreeMap, VecDeque};
 use traffic::Cost;
 use upstream::{COMPLETION, MSIX, READ, Request, Upstream, WRITE};
@@ -109,10 +109,20 @@ impl PcieLink {
             host_writes: BTreeMap::new(),
             msix_disabled: false,
             unclaimed: 0,
-            overdue: Overdue::new(parameters.tags),
+            overdue: Overdue::new(parameters.tags, 0),
             outgoing: VecDeque::new(),
             parameters,
         })
+    }
+
+    /// A link that gives up reads with tags below `tags`, where a host does not answer: the NIC gets
+    /// a poisoned completion. Without, and of other tags, such a read is an error.
+    #[must_use]
+    pub fn giving_up(self, tags: u8) -> Self {
+        Self {
+            overdue: Overdue::new(self.parameters.tags, tags),
+            ..self
+        }
     }
 
     /// Bytes and packets so far.
@@ -142,6 +152,11 @@ impl PcieLink {
     /// Reads that were not answered in time and asked again, and answers that came after that.
     pub fn timeouts(&self) -> (u64, u64) {
         (self.overdue.timeouts, self.overdue.late)
+    }
+
+    /// Reads that were given up.
+    pub fn given_up(&self) -> u64 {
+        self.overdue.given_up
     }
 
     /// The host owes an answer to a read that was asked before `since`, or more than once.
@@ -231,12 +246,15 @@ impl PcieLink {
     /// answers what is not the NIC's.
     ///
     /// # Errors
-    /// A read was asked as often as the link allows.
+    /// A read that cannot be given up was asked as often as the link allows.
     pub fn edge(&mut self, now: Time) -> Result<(), Error> {
         self.downstream
             .advance(now, &self.parameters, &mut self.traffic);
-        while let Some(read) = self.overdue.again(now, &self.parameters)? {
-            self.upstream.wait(read);
+        while let Some(overtime) = self.overdue.again(now, &self.parameters)? {
+            match overtime {
+                Overtime::Again(read) => self.upstream.wait(read),
+                Overtime::GivenUp(tag) => self.downstream.poison(now, tag),
+            }
         }
         while let Some((end, read)) =
             self.upstream

@@ -18,6 +18,15 @@ struct Tag {
     open: Option<(Request, u32, Time)>,
 }
 
+/// What becomes of a read whose timeout has passed.
+#[derive(Debug)]
+pub(super) enum Overtime {
+    /// It is asked again.
+    Again(Request),
+    /// It is given up: the tag is free, and its answer is late if it still comes.
+    GivenUp(u8),
+}
+
 /// All reads by their tags.
 #[derive(Debug)]
 pub(super) struct Overdue {
@@ -25,18 +34,24 @@ pub(super) struct Overdue {
     /// When reads were asked, the oldest first, with their numbers; answered ones may be among
     /// them, the first is not.
     asked: VecDeque<(Time, u64)>,
+    /// Tags below are of reads that can be given up.
+    dispensable: u8,
     /// Open reads that were asked more than once.
     retrying: usize,
     /// Reads that were asked again.
     pub(super) timeouts: u64,
     /// Answers to reads that had been given up.
     pub(super) late: u64,
+    /// Reads that were given up.
+    pub(super) given_up: u64,
 }
 
 impl Overdue {
-    /// No read is open.
-    pub(super) fn new(tags: u16) -> Self {
+    /// No read is open. Those with tags below `dispensable` can be given up.
+    pub(super) fn new(tags: u16, dispensable: u8) -> Self {
         Self {
+            dispensable,
+            given_up: 0,
             tags: vec![Tag::default(); usize::from(tags)],
             asked: VecDeque::new(),
             retrying: 0,
@@ -113,15 +128,15 @@ impl Overdue {
         self.asked.front().map_or(Time::NEVER, |(at, _)| *at)
     }
 
-    /// The next read whose timeout has passed at `now`, to be asked again.
+    /// The next read whose timeout has passed at `now`, and what becomes of it.
     ///
     /// # Errors
-    /// It was asked as often as the link allows.
+    /// It was asked as often as the link allows, and cannot be given up.
     pub(super) fn again(
         &mut self,
         now: Time,
         link: &LinkParameters,
-    ) -> Result<Option<Request>, Error> {
+    ) -> Result<Option<Overtime>, Error> {
         let Some(&(at, number)) = self.asked.front() else {
             return Ok(None);
         };
@@ -132,7 +147,17 @@ impl Overdue {
         let Some((read, times, first)) = tag.open.clone() else {
             return Ok(None);
         };
-        if times > link.completion_retries {
+        let dispensable = read.tag < self.dispensable;
+        if dispensable && times > link.completion_retries {
+            tag.generation += 1;
+            tag.open = None;
+            self.given_up += 1;
+            self.retrying -= usize::from(times > 1);
+            self.asked.pop_front();
+            self.forget_answered();
+            return Ok(Some(Overtime::GivenUp(read.tag)));
+        }
+        if !dispensable && times > link.vital_retries {
             return Err(Error::Timeout {
                 tag: read.tag,
                 address: read.address,
@@ -146,6 +171,6 @@ impl Overdue {
         self.retrying += usize::from(times == 1);
         self.asked.pop_front();
         self.forget_answered();
-        Ok(Some(read))
+        Ok(Some(Overtime::Again(read)))
     }
 }

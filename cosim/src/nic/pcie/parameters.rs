@@ -40,8 +40,10 @@ pub struct LinkParameters {
     pub upstream_buffer: u64,
     /// A read that is not answered for so long is asked again.
     pub completion_timeout: Time,
-    /// How often; then the link gives up.
+    /// How often a read of payload is asked again; then it is given up, and its connection with it.
     pub completion_retries: u32,
+    /// How often another read is, which more than one connection hangs on; then the link gives up.
+    pub vital_retries: u32,
     /// Probability that the answer to a read is lost on its way to the NIC.
     pub lost_completions: Probability,
 }
@@ -66,6 +68,7 @@ impl Default for LinkParameters {
             upstream_buffer: 2048,
             completion_timeout: Time::from_ms(10),
             completion_retries: 3,
+            vital_retries: 15,
             lost_completions: Probability::ZERO,
         }
     }

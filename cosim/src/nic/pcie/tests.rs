@@ -313,6 +313,7 @@ fn impatient() -> PcieLink {
     let parameters = LinkParameters {
         completion_timeout: ns(1_000),
         completion_retries: 1,
+        vital_retries: 1,
         ..LinkParameters::default()
     };
     PcieLink::new(parameters, BUS_BYTES, Seed(1).stream("root")).unwrap()
@@ -360,6 +361,30 @@ fn an_unanswered_read_is_asked_again_and_the_late_answer_is_known() {
         Err(Error::Completion { .. })
     ));
     assert!(link.next_due().is_never());
+}
+
+#[test]
+fn a_read_of_payload_that_is_never_answered_comes_back_poisoned() {
+    let mut link = impatient().giving_up(64);
+    link.accept(ns(0), &beat(READ, 0xabc0, 72, 9)).unwrap();
+    let first = reads(&mut link);
+    link.edge(link.next_due()).unwrap();
+    let again = reads(&mut link);
+    let due = link.next_due();
+    link.edge(due).unwrap();
+    let whole = link.completion(due).unwrap();
+    assert!(!whole.poisoned && !whole.last && whole.data[..64] == [0xff; 64]);
+    let rest = link.completion(due).unwrap();
+    assert!(rest.poisoned && rest.last);
+    assert_eq!((rest.tag, rest.offset, rest.bytes), (9, 64, 8));
+    assert_eq!((link.given_up(), link.reads_in_flight()), (1, 0));
+    assert_eq!(reads(&mut link), Vec::<u64>::new());
+    // The tag serves again, and what answers come are late.
+    link.accept(due + ns(4), &beat(READ, 0xabc0, 64, 9)).unwrap();
+    for number in [first[0], again[0]] {
+        link.receive(due + ns(8), answer(number)).unwrap();
+    }
+    assert_eq!((link.timeouts(), link.reads_in_flight()), ((1, 2), 1));
 }
 
 #[test]

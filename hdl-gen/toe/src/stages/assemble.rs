@@ -32,6 +32,9 @@
 //! the one's complement sum does not depend on it (RFC 1071 §2 (B)), and no octet needs
 //! to be swapped.
 //!
+//! A segment of whose payload a read was never answered takes its turn and is thrown away, so that no
+//! wrong byte leaves; `m_lost` tells of it.
+//!
 //! IPv4 header: identification 0, DF, TTL 64. TCP: data offset 8 with NOP NOP
 //! timestamps, else 5; an acknowledgement with blocks has NOP NOP SACK behind that. Frames below 60 bytes leave short; the MAC pads them. A raw frame
 //! is its payload, untouched.
@@ -60,6 +63,8 @@ const HEADER_BITS: usize = 8 * (LONG + SACK);
 /// Headers that may be in the pipeline when the queue of finished frames reports full, which
 /// the pipeline learns a cycle later.
 const MARGIN: usize = 6;
+/// Segments without payload that are told of.
+const LOST: usize = 16;
 /// Finished headers that may wait for their turn on the wire.
 const FRAMES: usize = 16;
 
@@ -88,6 +93,30 @@ pub struct Frame {
     pub payload_end: Bits<8>,
     /// It stands for an acknowledgement as well: two events release it.
     pub merged: Bit,
+    /// Some of its payload could not be read: it is not sent.
+    pub poisoned: Bit,
+    /// Its flow.
+    pub flow: Bits<16>,
+    /// Generation of the flow.
+    pub generation: Bits<8>,
+}
+
+/// The sum of a segment's payload.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Sum {
+    /// Its one's complement sum.
+    pub sum: Bits<16>,
+    /// Some of it could not be read.
+    pub poisoned: Bit,
+}
+
+/// A segment that was not sent, because its payload could not be read.
+#[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
+pub struct Lost {
+    /// Its flow.
+    pub flow: Bits<16>,
+    /// Generation of the flow.
+    pub generation: Bits<8>,
 }
 
 /// A header that waits for its turn.
@@ -215,7 +244,9 @@ pub struct Assemble<const N: usize, const K: usize> {
     pub released: Signal<In, Bit>,
     /// Frames to the wire.
     pub m: StreamSource<Beat<N, K>>,
-    /// Nothing is held.
+    /// Segments that were not sent because their payload could not be read.
+    pub m_lost: StreamSource<Lost>,
+    /// Nothing is held but what `m_lost` has to say.
     pub idle: Signal<Out, Bit>,
     /// A header that waits before `egress`.
     held: DFF<Waiting>,
@@ -231,14 +262,17 @@ pub struct Assemble<const N: usize, const K: usize> {
     /// Payload beat being summed: present, last of its segment.
     add_valid: DFF<Bit>,
     add_last: DFF<Bit>,
+    add_poisoned: DFF<Bit>,
     /// Sums of four words each.
     quads: Vec<DFF<Bits<18>>>,
     total_valid: DFF<Bit>,
     total_last: DFF<Bit>,
+    total_poisoned: DFF<Bit>,
     total: DFF<Bits<23>>,
     /// Sum of the segment's earlier beats.
     running: DFF<Bits<16>>,
-    sums: Fifo<Bits<16>>,
+    sums: Fifo<Sum>,
+    lost: Fifo<Lost>,
     built_valid: DFF<Bit>,
     built: DFF<Frame>,
     built_sum: DFF<Bits<16>>,
@@ -273,6 +307,7 @@ impl<const N: usize, const K: usize> Assemble<N, K> {
             quads: (0..N / 64).map(|_| DFF::default()).collect(),
             store: Fifo::new(store_beats),
             // A segment has at least one beat, so there are never more sums than beats.
+            lost: Fifo::new(LOST),
             sums: Fifo::new(store_beats).with_output(FifoOutput::Forward),
             frames: Fifo::new(FRAMES)
                 .with_almost_full(MARGIN)
@@ -293,8 +328,10 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             clk,
             add_valid,
             add_last,
+            add_poisoned,
             total_valid,
             total_last,
+            total_poisoned,
             total,
             running,
             built_valid,
@@ -326,6 +363,8 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         self.sums.rst.next = self.rst.val();
         self.frames.clk.next = self.clk.val();
         self.frames.rst.next = self.rst.val();
+        self.lost.clk.next = self.clk.val();
+        self.lost.rst.next = self.rst.val();
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
 
@@ -337,6 +376,7 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         self.s_payload.ready.next = self.store.s.ready.val();
         self.add_valid.d.next = stored;
         self.add_last.d.next = payload.last;
+        self.add_poisoned.d.next = payload.poisoned;
         for i in 0..self.quads.len() {
             dff_setup!(self, clk, quads[i]);
             let a = bit_cast::<18, 16>(payload.data.get_bits::<16>(64 * i));
@@ -349,6 +389,7 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         }
         self.total_valid.d.next = self.add_valid.q.val();
         self.total_last.d.next = self.add_last.q.val();
+        self.total_poisoned.d.next = self.add_poisoned.q.val();
         let mut total_next = bits::<23>(0);
         for i in 0..self.quads.len() {
             total_next = total_next + bit_cast::<23, 18>(self.quads[i].q.val());
@@ -365,7 +406,10 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             };
         }
         self.sums.s.valid.next = self.total_valid.q.val() & self.total_last.q.val();
-        self.sums.s.data.next = running_next;
+        self.sums.s.data.next = Sum {
+            sum: running_next,
+            poisoned: self.total_poisoned.q.val(),
+        };
         self.sums_fit.clk.next = self.clk.val();
         self.sums_fit.holds.next = self.rst.val()
             | !(self.total_valid.q.val() & self.total_last.q.val())
@@ -484,9 +528,12 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
                 payload_begin: bits::<8>(0),
                 payload_end: bits::<8>(0),
                 merged: waiting.merged,
+                poisoned: has_payload & self.sums.m.data.val().poisoned,
+                flow: header.flow,
+                generation: header.generation,
             };
             self.built_sum.d.next = if has_payload {
-                self.sums.m.data.val()
+                self.sums.m.data.val().sum
             } else {
                 bits::<16>(0)
             };
@@ -635,7 +682,15 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         } else {
             !bits::<K>(0)
         };
-        self.out.s.valid.next = leaves;
+        // A frame without all of its payload takes its turn like any other, but goes nowhere. Of
+        // more than can be told the rest is lost again when it is sent again.
+        self.out.s.valid.next = leaves & !frame.poisoned;
+        self.lost.s.data.next = Lost {
+            flow: frame.flow,
+            generation: frame.generation,
+        };
+        self.lost.s.valid.next = advance & last & frame.poisoned & !frame.raw;
+        StreamSource::<Lost>::link(&mut self.m_lost, &mut self.lost.m);
         self.out.s.data.next = Beat::<N, K> { data, keep, last };
         self.no_gap.clk.next = self.clk.val();
         self.no_gap.holds.next = self.rst.val() | !self.frames.m.valid.val() | payload_ready;

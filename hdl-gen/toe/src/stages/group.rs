@@ -27,7 +27,7 @@ use crate::modules::plan;
 use crate::modules::port::Access;
 use crate::modules::trace::Trace;
 use crate::stages::arbiter::Arbiter;
-use crate::stages::assemble::Assemble;
+use crate::stages::assemble::{Assemble, Lost};
 use crate::stages::coalesce::Coalesce;
 use crate::stages::delayed_ack::DelayedAck;
 use crate::stages::frame_store::FrameStore;
@@ -135,6 +135,10 @@ pub struct Group<const N: usize, const K: usize> {
     delayed_ack: DelayedAck,
     /// A grant was offered and not taken.
     grant_stands: DFF<Bit>,
+    /// The note of a lost read was offered and not taken.
+    loss_stands: DFF<Bit>,
+    /// Lost reads so far.
+    losses: DFF<Bits<21>>,
     payload_read: PayloadRead<N, K>,
     assemble: Assemble<N, K>,
     /// A descriptor that releases bytes has entered `protocol`: of that flow.
@@ -222,6 +226,8 @@ impl<const N: usize, const K: usize> Group<N, K> {
                 Scheduler::new(connections)
             },
             grant_stands: Default::default(),
+            loss_stands: Default::default(),
+            losses: Default::default(),
             delayed_ack: DelayedAck::new(connections, point.delayed_ack_ticks()),
             payload_read: PayloadRead::new(
                 (point.read_tags / point.groups) as usize,
@@ -242,6 +248,19 @@ impl<const N: usize, const K: usize> Group<N, K> {
             _serial: serial,
             _holds: point.pipeline == Pipeline::RunToCompletion,
         }
+    }
+}
+
+/// The event that notes a lost read.
+#[hdl_fn]
+fn lost(segment: Lost, number: Bits<21>) -> Event {
+    Event {
+        kind: bits::<2>(KIND_CMD),
+        ticket: cat::<3, 21, 24>(bits::<3>((KIND_CMD << 1) | 1), number),
+        flow: segment.flow,
+        generation: segment.generation,
+        flags: bits::<8>(Opcode::ReadLost as u64),
+        ..Event::default()
     }
 }
 
@@ -312,9 +331,23 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             self.coalesce[c].m.ready.next = self.arbiter.s_hc.ready.val() & go;
             none_waits = self.coalesce[c].idle.val();
         }
-        self.arbiter.s_cmd.data.next = self.s_cmd.data.val();
-        self.arbiter.s_cmd.valid.next = self.s_cmd.valid.val() & go;
-        self.s_cmd.ready.next = self.arbiter.s_cmd.ready.val() & go;
+        // A command goes before the note of a lost read, unless that is offered already.
+        dff_setup!(self, clk, loss_stands, losses);
+        let loses =
+            self.assemble.m_lost.valid.val() & (!self.s_cmd.valid.val() | self.loss_stands.q.val());
+        self.arbiter.s_cmd.data.next = if loses {
+            lost(self.assemble.m_lost.data.val(), self.losses.q.val())
+        } else {
+            self.s_cmd.data.val()
+        };
+        self.arbiter.s_cmd.valid.next = (loses | self.s_cmd.valid.val()) & go;
+        let commands = self.arbiter.s_cmd.ready.val() & go;
+        self.s_cmd.ready.next = commands & !loses;
+        self.assemble.m_lost.ready.next = commands & loses;
+        self.loss_stands.d.next = loses & go & !commands;
+        if commands & loses {
+            self.losses.d.next = self.losses.q.val() + bits::<21>(1);
+        }
 
         // Protocol and what follows from it.
         let mut free = true;
@@ -484,6 +517,7 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             & none_waits
             & self.scheduler.idle.val()
             & !releases
+            & !self.assemble.m_lost.valid.val()
             & self.delayed_ack.idle.val();
         self.idle.next = at_rest;
 
@@ -590,6 +624,8 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         );
         if self.rst.val() {
             self.grant_stands.d.next = false;
+            self.loss_stands.d.next = false;
+            self.losses.d.next = bits::<21>(0);
             self.released.d.next = false;
         }
     }

@@ -124,6 +124,8 @@ pub struct Bumps {
     pub opaque: Bits<64>,
     /// Latest round-trip sample.
     pub value: Bits<32>,
+    /// In any of them.
+    pub read_lost: Bit,
 }
 
 /// A flow that waits for room, and the context it waits for.
@@ -155,6 +157,7 @@ pub fn record_bytes(notice: Notice, phase: Bit) -> Bits<256> {
     bytes.set_bits(176, notice.opcode);
     bytes.set_bits(184, notice.status);
     bytes.set_bits(192, notice.value);
+    bytes.set_bits(224, bit(notice.read_lost));
     bytes.set_bits(240, notice.kind);
     bytes.set_bits(255, bit(phase));
     bytes
@@ -432,6 +435,7 @@ impl<const N: usize> Logic for Notify<N> {
                 opcode: held.marked.get_bits::<8>(16),
                 status: held.marked.get_bits::<8>(24),
                 value: held.value,
+                read_lost: held.read_lost,
                 ticket: bits::<24>(0),
             };
         }
@@ -467,6 +471,7 @@ impl<const N: usize> Logic for Notify<N> {
             tx_bump: notice.tx_bump + if same { held.tx_bump } else { bits::<32>(0) },
             marked: marked_bytes(notice) + if same { held.marked } else { bits::<32>(0) },
             opaque: notice.opaque,
+            read_lost: notice.read_lost | (same & held.read_lost),
             value: if same & !notice.value.any() {
                 held.value
             } else {

@@ -27,6 +27,9 @@
 //! own at the end, one extra cycle flushes them. The rest is a pipeline that never
 //! stalls: the plan stops while fewer than [`MARGIN`] beats are free in the output FIFO.
 //!
+//! A read that the host never answers comes back poisoned, in its turn like any other. The last
+//! beat of its segment says so, whatever its other reads brought.
+//!
 //! Initiation interval: a segment's first read in one cycle, each further one in two; one beat per cycle delivered, so a
 //! segment of up to a beat per cycle when tags suffice. Latency from the last completion beat
 //! of a read to `m`: 4 cycles; from `s` to `m_up`: 2.
@@ -95,6 +98,8 @@ pub struct Plan {
     pub emit: Bit,
     /// It is the segment's last.
     pub last: Bit,
+    /// With `last`: a read of the segment was never answered.
+    pub poisoned: Bit,
 }
 
 /// Reads payload from host memory.
@@ -129,6 +134,8 @@ pub struct PayloadRead<const N: usize, const K: usize> {
     buffer: Ram<Bits<N>, 14>,
     /// One bit a tag: its data is complete.
     done: DFF<Bits<128>>,
+    /// One bit a tag: it was never answered.
+    lost: DFF<Bits<128>>,
     /// Tag of the oldest read, and the one after it.
     oldest: DFF<Bits<7>>,
     after: DFF<Bits<7>>,
@@ -140,6 +147,8 @@ pub struct PayloadRead<const N: usize, const K: usize> {
     carried: DFF<Bits<7>>,
     /// The carried bytes form a last beat of their own.
     flush: DFF<Bit>,
+    /// An earlier read of the segment was never answered.
+    tainted: DFF<Bit>,
     plan1: DFF<Plan>,
     plan2: DFF<Plan>,
     beat: DFF<Bits<N>>,
@@ -183,7 +192,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
     fn update(&mut self) {
         dff_setup!(
             self, clk, busy, uncut, rest, cut, tag, used, done, oldest, after, complete, planned,
-            carried, flush, plan1, plan2, beat, carry
+            carried, flush, tainted, lost, plan1, plan2, beat, carry
         );
         self.reads.clk.next = self.clk.val();
         self.reads.rst.next = self.rst.val();
@@ -297,6 +306,10 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         if completes {
             done_next = done_next | (bits::<128>(1) << arrived);
         }
+        let mut lost_next = self.lost.q.val();
+        if completes & completion.poisoned {
+            lost_next = lost_next | (bits::<128>(1) << arrived);
+        }
 
         // Plan: one beat of the oldest read a cycle, once the read is complete.
         let piece = self.order.m.data.val();
@@ -315,6 +328,9 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         let fills = !last_of_read | (total >= whole_beat);
         self.buffer.read_address.next =
             (bit_cast::<14, 7>(oldest) << slot_shift) | bit_cast::<14, 8>(self.planned.q.val());
+        // Bytes of a lost read are no bytes of the segment: assembly throws it away.
+        let taints = self.tainted.q.val()
+            | (!flushes & last_of_read & self.lost.q.val().get_bit(oldest.index()));
         self.plan1.d.next = Plan {
             valid: fetch | flushes,
             bytes: if flushes { bits::<8>(0) } else { count },
@@ -322,9 +338,11 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             back: bits::<11>(N as u64) - (bit_cast::<11, 7>(carried) << 3),
             emit: flushes | closes | fills,
             last: flushes | (closes & !spills),
+            poisoned: taints,
         };
         if flushes {
             self.flush.d.next = false;
+            self.tainted.d.next = false;
             self.carried.d.next = bits::<7>(0);
         }
         if fetch {
@@ -338,6 +356,8 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             if last_of_read {
                 self.planned.d.next = bits::<8>(0);
                 done_next = done_next & !(bits::<128>(1) << oldest);
+                lost_next = lost_next & !(bits::<128>(1) << oldest);
+                self.tainted.d.next = taints & !(closes & !spills);
             }
         }
         let retire = fetch & last_of_read;
@@ -355,6 +375,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             self.after.d.next = following(after, last_tag);
         }
         self.done.d.next = done_next;
+        self.lost.d.next = lost_next;
         if issue & !retire {
             self.used.d.next = self.used.q.val() + bits::<8>(1);
         }
@@ -385,6 +406,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         self.out.s.data.next = PayloadBeat::<N> {
             data: front,
             last: plan.last,
+            poisoned: plan.poisoned & plan.last,
         };
         self.beats_fit.clk.next = self.clk.val();
         self.beats_fit.holds.next =
@@ -413,6 +435,8 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             self.planned.d.next = bits::<8>(0);
             self.carried.d.next = bits::<7>(0);
             self.flush.d.next = false;
+            self.tainted.d.next = false;
+            self.lost.d.next = bits::<128>(0);
             self.plan1.d.next.valid = false;
             self.plan2.d.next.valid = false;
             self.carry.d.next = bits::<N>(0);

@@ -167,6 +167,7 @@ fn notice(outcome: Outcome, connection: Connection) -> Notice {
         } else {
             outcome.rtt
         },
+        read_lost: outcome.read_lost,
         ticket: outcome.ticket,
     }
 }
@@ -179,6 +180,7 @@ fn header(outcome: Outcome, connection: Connection, raw: Bit) -> Header {
     Header {
         ticket: outcome.ticket,
         flow: outcome.flow,
+        generation: outcome.generation,
         raw,
         remote_mac: connection.remote_mac,
         local_ip: connection.local_ip,

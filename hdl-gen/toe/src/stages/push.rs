@@ -381,6 +381,7 @@ impl<const N: usize> Logic for Push<N> {
                 bit_cast::<8, 7>(serve.bytes)
             },
             last: !more,
+            poisoned: false,
         };
         if second {
             completion.offset = bits::<13>(width);

@@ -236,6 +236,7 @@ impl<const K: usize> Logic for Planner<K> {
                 opcode: bits::<8>(0),
                 status: bits::<8>(0),
                 value: slot,
+                read_lost: false,
                 ticket: action.ticket,
             };
         }

@@ -334,6 +334,7 @@ pub fn draft(s: Survey) -> Draft {
         } else {
             bits::<8>(0)
         },
+        read_lost: step.read_lost,
         // Round trip: the clock now less the clock that the peer echoes (RFC 7323 §4.1).
         rtt: if step.samples {
             s.clock - event.ts_ecr + bits::<32>(1)
@@ -344,7 +345,7 @@ pub fn draft(s: Survey) -> Draft {
         update: step.answer | (step.offer & ready),
         ready: step.offer & ready,
         done,
-        opcode: if s.decoded.commands {
+        opcode: if done {
             event.flags
         } else {
             bits::<8>(0)

@@ -46,6 +46,8 @@ pub struct Step {
     pub tx_bump: Bits<32>,
     /// Notification flags.
     pub notice_flags: Bits<8>,
+    /// The notification is that of a lost read.
+    pub read_lost: Bit,
     /// Take a round-trip sample.
     pub samples: Bit,
     /// A delayed acknowledgement begins to wait.
@@ -387,6 +389,7 @@ pub fn settle(
 
     let connected = receives | grants | work.decoded.reminds | controls | commands;
     let good = commands & !verdict.status.any();
+    let lost = good & work.decoded.loses;
     let shift = if verdict.opens {
         event.address.get_bits::<4>(20)
     } else {
@@ -425,7 +428,7 @@ pub fn settle(
         },
         place_offset: bit_cast::<14, 8>(event.payload_offset) + verdict.front,
         place_len: extent.length,
-        notify: advances | established | recovers | extent.finished | (arrives & furthest.any()),
+        notify: lost | advances | established | recovers | extent.finished | (arrives & furthest.any()),
         rx_bump: if arrives { furthest } else { bits::<25>(0) },
         tx_bump: if advances {
             relations.acked
@@ -439,6 +442,7 @@ pub fn settle(
                 advances & event.flags.get_bit(6) & flow.ecn,
                 notice::ECN_ECHO as u64,
             ),
+        read_lost: lost,
         samples: advances & work.timed,
         waits: extent.waits,
         offer: (receives & flow.open)
@@ -449,8 +453,8 @@ pub fn settle(
         unit: unit_mask(shift),
         most: widest_window(shift),
         opens: verdict.opens,
-        done: commands,
-        status: if commands {
+        done: commands & !work.decoded.loses,
+        status: if commands & !work.decoded.loses {
             verdict.status
         } else {
             bits::<8>(0)

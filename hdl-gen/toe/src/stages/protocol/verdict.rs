@@ -48,7 +48,7 @@ pub struct Verdict {
     pub sets: Bit,
     /// Command: a retransmission timeout.
     pub times_out: Bit,
-    /// Command: only reads.
+    /// Command: changes nothing.
     pub reads: Bit,
 }
 
@@ -106,7 +106,7 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
     let reads = opcode == bits::<8>(Opcode::Read as u64);
     let retransmits = opcode == bits::<8>(Opcode::Retransmit as u64);
     let sets = opcode == bits::<8>(Opcode::Set as u64);
-    let known = opens | closes | reads | retransmits | sets;
+    let known = opens | closes | reads | retransmits | sets | work.decoded.loses;
     let status = if !work.decoded.exists | !known {
         bits::<8>(Status::Invalid as u64)
     } else if opens & flow.open {
@@ -151,6 +151,6 @@ pub fn judge(live: Live, work: Work, relations: Relations) -> Verdict {
                 .address
                 .get_bit(KEEPS_WINDOW.trailing_zeros() as usize),
         times_out: good & retransmits & !flow.opening,
-        reads: good & reads,
+        reads: good & (reads | work.decoded.loses),
     }
 }

@@ -31,8 +31,10 @@ pub struct Decoded {
     pub reminds: Bit,
     /// A descriptor of the application.
     pub controls: Bit,
-    /// A state command.
+    /// A state command, or the note of a lost read.
     pub commands: Bit,
+    /// That note.
+    pub loses: Bit,
     /// A command that may change constants of the connection: OPEN or SET.
     pub installs: Bit,
     /// The segment carries a FIN.
@@ -86,6 +88,7 @@ pub fn decode(event: Event, exists: Bit) -> Decoded {
         reminds: connected & (event.kind == bits::<2>(KIND_TX)) & event.flags.get_bit(0),
         controls: connected & (event.kind == bits::<2>(KIND_HC)),
         commands,
+        loses: commands & (event.flags == bits::<8>(Opcode::ReadLost as u64)),
         installs: commands
             & ((event.flags == bits::<8>(Opcode::Open as u64))
                 | (event.flags == bits::<8>(Opcode::Set as u64))),
