@@ -218,6 +218,9 @@ fn text(
     let ends = touched.iter().map(|held| held.start - rcv_nxt + held.len);
     let high = ends.fold(end, u32::max);
 
+    // Its FIN counts where nothing of it was cut off and nothing that it touches lies behind.
+    let ends = segment.flags & flags::FIN != 0 && length == rest && high == end;
+
     let rx_pos = next.rx_pos + start;
     let mut placed = length > 0;
     if start == 0 {
@@ -229,10 +232,12 @@ fn text(
         next.rx_avail -= high;
         notification.rx_bump = high;
 
-        let complete = length == rest && high == end;
-        if segment.flags & flags::FIN != 0 && complete {
+        // What was held ends with the FIN that came with it.
+        let filled = next.fin_held && !touched.is_empty() && next.held().next().is_none();
+        if ends || filled {
             next.rcv_nxt = next.rcv_nxt + 1;
             next.rx_fin = true;
+            next.fin_held = false;
             // Nothing can follow the FIN.
             next.held = Default::default();
             notification.flags |= notice::PEER_FINISHED;
@@ -252,9 +257,12 @@ fn text(
                 start: rcv_nxt + low,
                 len: high - low,
             };
+            next.fin_held |= ends;
         } else {
             placed = false;
         }
+    } else if !touched.is_empty() {
+        next.fin_held |= ends;
     }
     placed.then_some(Placement {
         rx_pos,

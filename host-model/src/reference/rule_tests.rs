@@ -351,23 +351,40 @@ fn old_segments_and_probes_are_answered() {
     );
 }
 
-#[test]
-fn a_fin_is_taken_in_order_only_and_acknowledged_again() {
-    let mut s = opened(&open_words());
-    let fin = |seq, len| Received {
+fn fin(seq: i32, len: u16) -> Received {
+    Received {
         flags: flags::ACK | flags::FIN,
         ..segment(seq, len, 0)
-    };
-    assert_eq!(receive(&mut s, fin(50, 50)).notify, None);
-    assert!(!s.rx_fin);
-    let o = receive(&mut s, segment(0, 50, 0));
-    assert_eq!(
-        o.notify.unwrap(),
-        Notification {
-            rx_bump: 100,
-            ..Notification::default()
+    }
+}
+
+#[test]
+fn a_fin_is_taken_when_all_before_it_is_there_and_acknowledged_again() {
+    let mut s = opened(&open_words());
+    // Behind a gap, with bytes before it or alone behind bytes that are held; alone behind a gap
+    // it comes again.
+    assert_eq!(receive(&mut s, fin(100, 0)).notify, None);
+    assert!(!s.fin_held);
+    for held in [&[fin(50, 50)][..], &[segment(50, 50, 0), fin(100, 0)]] {
+        let mut s = s;
+        for segment in held {
+            let o = receive(&mut s, *segment);
+            assert_eq!((o.send.unwrap().ack.0, o.notify), (IRS, None));
         }
-    );
+        assert!(s.fin_held && !s.rx_fin);
+        let o = receive(&mut s, segment(0, 30, 0));
+        assert_eq!(o.notify.unwrap().flags, 0);
+        let o = receive(&mut s, segment(30, 20, 0));
+        let finished = Notification {
+            rx_bump: 70,
+            flags: notice::PEER_FINISHED,
+            ..Notification::default()
+        };
+        assert_eq!(o.notify.unwrap(), finished);
+        assert_eq!(o.send.unwrap().ack.0, IRS + 101);
+        assert!(s.rx_fin && !s.fin_held);
+    }
+    receive(&mut s, segment(0, 50, 0));
     let o = receive(&mut s, fin(50, 50));
     assert_eq!(o.notify.unwrap().flags, notice::PEER_FINISHED);
     assert_eq!(o.send.unwrap().ack.0, IRS + 101);

@@ -53,6 +53,8 @@ pub struct State {
     pub held: [Interval; MAX_INTERVALS],
     /// How many the design point has room for.
     pub intervals: u8,
+    /// The peer's FIN stands behind the last of them.
+    pub fin_held: bool,
 
     /// TS.Recent (RFC 7323 §4.3).
     pub ts_recent: u32,

@@ -304,6 +304,8 @@ pub fn coverage(
             o.place && o.place_offset.to_u64() > u64::from(PAYLOAD_OFFSET),
         );
         count("peer's FIN", !old.rx_fin && new.rx_fin);
+        count("FIN behind a gap", !old.fin_held && new.fin_held);
+        count("its gap filled", old.fin_held && new.rx_fin);
         count(
             "our FIN",
             o.send && (o.flags & bits::<8>(flags::FIN.into())).any(),
@@ -699,7 +701,8 @@ impl Generator {
             _ => self.random.next_u32() as u16,
         };
         let mut octet = flags::ACK;
-        if self.one_in(100) {
+        let behind = interval.len > 0 && seq != next && self.one_in(30);
+        if behind || self.one_in(100) {
             octet |= flags::FIN;
         }
         if self.one_in(6) {

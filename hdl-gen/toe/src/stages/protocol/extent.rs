@@ -20,8 +20,10 @@ pub struct Extent {
     pub meeting: Meeting,
     /// Segment: it begins at RCV.NXT.
     pub in_order: Bit,
-    /// Segment: nothing is missing before its FIN, which is taken.
+    /// Segment: nothing is missing before the FIN, its own or one that came before; it is taken.
     pub finished: Bit,
+    /// Segment: its FIN counts, and nothing that it touches lies behind.
+    pub ends: Bit,
     /// Segment: its acknowledgement may wait.
     pub waits: Bit,
     /// Segment: SEG.SEQ is not after Last.ACK.sent.
@@ -90,6 +92,7 @@ pub fn measure(
         end: verdict.reach,
     };
     let meeting = meet(spans, segment, end, slots);
+    let ends = takes_text & work.decoded.fin & fits & !meeting.extends;
 
     let small = wide(verdict.burst) <= verdict.room;
     let bytes = if verdict.shut | fixes {
@@ -116,7 +119,10 @@ pub fn measure(
         length: bit_cast::<14, 25>(end - verdict.start),
         meeting,
         in_order,
-        finished: takes_text & in_order & work.decoded.fin & fits & !meeting.extends,
+        // What is held ends with the FIN that came with it.
+        finished: (in_order & ends)
+            | (takes_text & in_order & flow.fin_held & meeting.touches & !meeting.others),
+        ends,
         // RFC 5681 §4.2 and RFC 8257 §3.2: not the second segment, nor one that fills a gap, is
         // old in part, ends the stream, or changes the mark.
         waits: takes_text

@@ -44,6 +44,8 @@ pub struct Flow {
     pub free: Bits<25>,
     /// Bytes are held out of order: see [`intervals`](super::intervals).
     pub gaps: Bit,
+    /// The peer's FIN stands behind the last of them.
+    pub fin_held: Bit,
     /// TS.Recent.
     pub ts_recent: Bits<32>,
     /// Duplicate ACKs in a row, 0 to 2.

@@ -111,6 +111,7 @@ fn opened(event: Event, sacks: u64) -> Live {
             rx_avail: ring_bytes(rx_log2),
             free: ring_bytes(tx_log2),
             gaps: false,
+            fin_held: false,
             ts_recent: event.ts_val,
             dupacks: bits::<2>(0),
             recovering: false,
@@ -186,6 +187,8 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
         | (flow.gaps
             & !extent.finished
             & (extent.meeting.others | !(arrives & extent.meeting.touches)));
+    let bare = !extent.length.any() & extent.meeting.touches;
+    let holds_fin = extent.ends & !extent.in_order & (keeps | bare);
     let stamps = verdict.acceptable & work.timed & extent.renews;
     let pays = acknowledges(flow, work, verdict, extent);
     let goes_on = flow.recovering & !(advances & relations.recovers);
@@ -243,6 +246,7 @@ fn moved(live: Live, work: Work, relations: Relations, verdict: Verdict, extent:
             flow.free
         },
         gaps: holds,
+        fin_held: (flow.fin_held & !extent.finished) | holds_fin,
         ts_recent: if stamps { event.ts_val } else { flow.ts_recent },
         dupacks: if advances | extent.rewinds | extent.mends {
             bits::<2>(0)
