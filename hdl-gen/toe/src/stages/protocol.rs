@@ -44,6 +44,8 @@
 //! The rules are those of `docs/data-path.md`; `host-model/src/reference` says the same
 //! as plain Rust. Why the recurrence is cut this way: `docs/decisions/006-the-recurrence.md`.
 
+pub mod announcer;
+pub mod bank;
 pub mod exchange;
 pub mod extent;
 pub mod flow;
@@ -57,16 +59,16 @@ pub mod settled;
 pub mod verdict;
 pub mod work;
 
-use crate::channels::{Event, KIND_CMD, KIND_HC, KIND_RX, KIND_TX, Outcome};
+use crate::channels::{Event, Outcome};
 use crate::contracts;
 use crate::design::{Recovery, SameFlow};
-use crate::interface::notice;
+use announcer::Announcer;
+use bank::Bank;
 use exchange::{Fill, Progress, Stored, advanced, asks, puts};
 use extent::{Extent, measure};
 use flow::{Flow, Live, agrees, expand, wide};
 use hallux_hdl::prelude::*;
-use intervals::{Held, Slots, Spans, spans};
-use outcome::{Draft, Survey, announce, draft, survey};
+use intervals::{Slots, Spans, spans};
 use recurrence::{Shortcut, shortcut, taken};
 use relations::{Relations, relate};
 use reports::{last_block, reports_several, without_last_block};
@@ -75,11 +77,8 @@ use settled::{Settled, settle};
 use verdict::{Verdict, judge};
 use work::{Decoded, Work, decode, prepare};
 
-/// Words of the outcome FIFO.
-const OUTCOMES: usize = 32;
-/// Outcomes that may be under way to the FIFO when its level is read: one in each register,
-/// one held at the entrance, and two to spare.
-const UNDER_WAY: usize = 13;
+/// Intervals of a peer's report that are remembered.
+const REPORTED: usize = 4;
 
 /// The protocol stage; see the module's documentation.
 #[derive(LogicBlock, Default)]
@@ -114,12 +113,11 @@ pub struct Protocol {
     pub count_stale: Signal<Out, Bit>,
 
     states: Ram<Flow, 16>,
-    edges: Ram<Bits<32>, 16>,
-    /// Intervals held out of order, a memory for each slot.
-    slots: Vec<Ram<Held, 16>>,
-    /// What the peer reported to hold out of order, likewise.
-    board: Vec<Ram<Held, 16>>,
-    outcomes: Fifo<Outcome>,
+    /// Intervals held out of order.
+    slots: Vec<Bank>,
+    /// What the peer reported to hold out of order.
+    board: Vec<Bank>,
+    announcer: Announcer,
 
     /// An event taken while the pipeline waited.
     held: DFF<Event>,
@@ -180,42 +178,14 @@ pub struct Protocol {
     written_flow: DFF<Bits<16>>,
     written_valid: DFF<Bit>,
 
-    /// What the slots took one clock ago: a read in that clock missed it.
-    last_slots: DFF<Slots>,
-    last_board: DFF<Slots>,
-    /// They are of the flow that was read.
-    missed_slots: DFF<Bit>,
-    missed_board: DFF<Bit>,
-
-    /// *draft*.
-    surveyed: DFF<Survey>,
-    surveyed_valid: DFF<Bit>,
-
-    /// *announce*, with the advertised edge so far.
-    drafted: DFF<Draft>,
-    drafted_valid: DFF<Bit>,
-    drafted_writes: DFF<Bit>,
-    edge: DFF<Bits<32>>,
-    /// The edge that was written one clock ago.
-    last_edge: DFF<Bits<32>>,
-    last_edge_flow: DFF<Bits<16>>,
-    last_edge_valid: DFF<Bit>,
-
-    outcome: DFF<Outcome>,
-    outcome_valid: DFF<Bit>,
-    stale: DFF<Bit>,
-
     sweeping: DFF<Bit>,
     sweep_flow: DFF<Bits<16>>,
 
-    /// The exchange with the state cache, memory by memory.
+    /// The exchange with the state cache, memory by memory; that of the edges is the announcer's.
     exchange_state: Vec<DFF<Progress>>,
-    exchange_edge: Vec<DFF<Progress>>,
     exchange_slots: Vec<DFF<Progress>>,
     evicted: Vec<DFF<Stored>>,
 
-    /// Every outcome finds room.
-    room: Assert,
     /// The shortcut gives what the exact transition gives.
     exact: Assert,
     /// Contract O6.
@@ -224,6 +194,7 @@ pub struct Protocol {
     whole: Assert,
 
     _connections: usize,
+    _intervals: usize,
     _forwards: bool,
     _forwards_at_once: bool,
 }
@@ -237,20 +208,20 @@ impl Protocol {
         intervals: usize,
         recovery: Recovery,
     ) -> Self {
-        let reported = if recovery == Recovery::Sack { 4 } else { 0 };
         Self {
             states: Ram::new(connections),
-            edges: Ram::new(connections),
-            slots: (0..intervals).map(|_| Ram::new(connections)).collect(),
-            board: (0..reported).map(|_| Ram::new(connections)).collect(),
-            outcomes: Fifo::new(OUTCOMES)
-                .with_output(FifoOutput::Forward)
-                .with_almost_full(UNDER_WAY),
-            room: Assert::new("the outcome FIFO has room for every outcome"),
+            slots: (0..usize::from(intervals > 0))
+                .map(|_| Bank::new(connections, intervals))
+                .collect(),
+            board: (0..usize::from(recovery == Recovery::Sack))
+                .map(|_| Bank::new(connections, REPORTED))
+                .collect(),
+            announcer: Announcer::new(connections, false),
             exact: Assert::new("the shortcut agrees with the exact transition"),
             carried: Carries::new(contracts::STATE_CARRIES, connections),
             whole: Assert::new("the sums of a state are those of its parts"),
             _connections: connections,
+            _intervals: intervals,
             _forwards: same_flow != SameFlow::Lock,
             _forwards_at_once: same_flow == SameFlow::Forward1,
             ..Default::default()
@@ -264,7 +235,7 @@ impl Protocol {
             s_fill: vec![Default::default()],
             victim: vec![Default::default()],
             exchange_state: vec![Default::default()],
-            exchange_edge: vec![Default::default()],
+            announcer: Announcer::new(self._connections, true),
             exchange_slots: vec![Default::default()],
             evicted: vec![Default::default()],
             ..self
@@ -336,33 +307,13 @@ impl Logic for Protocol {
         );
         dff_setup!(self, clk, settled, settled_event, settled_valid);
         dff_setup!(self, clk, written, written_flow, written_valid);
-        dff_setup!(
-            self,
-            clk,
-            last_slots,
-            last_board,
-            missed_slots,
-            missed_board
-        );
-        dff_setup!(self, clk, surveyed, surveyed_valid);
-        dff_setup!(self, clk, drafted, drafted_valid, drafted_writes, edge);
-        dff_setup!(self, clk, last_edge, last_edge_flow, last_edge_valid);
-        dff_setup!(
-            self,
-            clk,
-            outcome,
-            outcome_valid,
-            stale,
-            sweeping,
-            sweep_flow
-        );
+        dff_setup!(self, clk, sweeping, sweep_flow);
         self.states.clk.next = self.clk.val();
-        self.edges.clk.next = self.clk.val();
-        self.outcomes.clk.next = self.clk.val();
-        self.outcomes.rst.next = self.rst.val();
+        self.announcer.clk.next = self.clk.val();
+        self.announcer.rst.next = self.rst.val();
 
         // The exact transition, and the state that it leaves.
-        let intervals = self.slots.len();
+        let intervals = self._intervals;
         let reported = self.board.len();
         let sacks = intervals > 1 || reported > 0;
         let settling = self.settle_work.q.val();
@@ -479,7 +430,7 @@ impl Logic for Protocol {
 
         // Entrance.
         let ready =
-            !self.held_valid.q.val() & !self.outcomes.almost_full.val() & !self.sweeping.q.val();
+            !self.held_valid.q.val() & !self.announcer.full.val() & !self.sweeping.q.val();
         self.s.ready.next = ready;
         let offered = self.held_valid.q.val() | (ready & self.s.valid.val());
         let event = if self.held_valid.q.val() {
@@ -598,55 +549,23 @@ impl Logic for Protocol {
                 slots_read = self.s_fill[x].data.val().slot;
             }
         }
-        let mut stored_slots = Slots::default();
-        for k in 0..intervals {
-            self.slots[k].clk.next = self.clk.val();
-            self.slots[k].read_address.next = slots_read;
-            let held = self.slots[k].read_data.val();
-            if k == 0 {
-                stored_slots.a = held;
-            }
-            if k == 1 {
-                stored_slots.b = held;
-            }
-            if k == 2 {
-                stored_slots.c = held;
-            }
-            if k == 3 {
-                stored_slots.d = held;
-            }
+        let mut slots = Slots::default();
+        for b in 0..self.slots.len() {
+            self.slots[b].clk.next = self.clk.val();
+            self.slots[b].rst.next = self.rst.val();
+            self.slots[b].read.next = slots_read;
+            slots = self.slots[b].answer.val();
         }
-        let slots = if self.missed_slots.q.val() {
-            self.last_slots.q.val()
-        } else {
-            stored_slots
-        };
 
         // What the peer reported, likewise.
-        let mut stored_board = Slots::default();
-        for k in 0..reported {
-            self.board[k].clk.next = self.clk.val();
-            self.board[k].read_address.next = work.decoded.event.flow;
-            let held = self.board[k].read_data.val();
-            if k == 0 {
-                stored_board.a = held;
-            }
-            if k == 1 {
-                stored_board.b = held;
-            }
-            if k == 2 {
-                stored_board.c = held;
-            }
-            if k == 3 {
-                stored_board.d = held;
-            }
+        let mut board = Slots::default();
+        for b in 0..self.board.len() {
+            self.board[b].clk.next = self.clk.val();
+            self.board[b].rst.next = self.rst.val();
+            self.board[b].read.next = work.decoded.event.flow;
+            board = self.board[b].answer.val();
         }
         let judged_flow = self.judge_live.q.val().flow;
-        let board = if self.missed_board.q.val() {
-            self.last_board.q.val()
-        } else {
-            stored_board
-        };
         let board = current(board, judged_flow.sacked);
         let from = if self.judge_work.q.val().decoded.grants {
             judged_flow.high_rxt
@@ -771,7 +690,7 @@ impl Logic for Protocol {
                 takes,
             );
             if progress.asked {
-                self.evicted[x].d.next.slots = stored_slots;
+                self.evicted[x].d.next.slots = slots;
             }
             if takes {
                 writes_slots = true;
@@ -779,161 +698,56 @@ impl Logic for Protocol {
                 slots_data = fill.state.slots;
             }
         }
-        for k in 0..intervals {
-            let held = if k == 0 {
-                slots_data.a
-            } else if k == 1 {
-                slots_data.b
-            } else if k == 2 {
-                slots_data.c
-            } else {
-                slots_data.d
-            };
-            self.slots[k].write_enable.next = writes_slots;
-            self.slots[k].write_address.next = slots_address;
-            self.slots[k].write_data.next = held;
+        for b in 0..self.slots.len() {
+            self.slots[b].write.next = writes_slots;
+            self.slots[b].at.next = slots_address;
+            self.slots[b].data.next = slots_data;
         }
-        let in_hand = writing_flow == work.decoded.event.flow;
-        self.missed_slots.d.next = moves_slots & in_hand;
-        if moves_slots {
-            self.last_slots.d.next = surveyed.slots;
-        }
-        let writes_board = writing & surveyed.moves_board;
-        for k in 0..reported {
-            let held = if k == 0 {
-                surveyed.board.a
-            } else if k == 1 {
-                surveyed.board.b
-            } else if k == 2 {
-                surveyed.board.c
-            } else {
-                surveyed.board.d
-            };
-            self.board[k].write_enable.next = writes_board;
-            self.board[k].write_address.next = writing_flow;
-            self.board[k].write_data.next = held;
-        }
-        self.missed_board.d.next = writes_board & in_hand;
-        if writes_board {
-            self.last_board.d.next = surveyed.board;
+        for b in 0..self.board.len() {
+            self.board[b].write.next = writing & surveyed.moves_board;
+            self.board[b].at.next = writing_flow;
+            self.board[b].data.next = surveyed.board;
         }
         self.written_valid.d.next = writing;
         if writing {
             self.written.d.next = surveyed.live.flow;
             self.written_flow.d.next = writing_flow;
         }
-        let mut edge_read = writing_flow;
-        for x in 0..self.s_fill.len() {
-            if !self.settled_valid.q.val() {
-                edge_read = self.s_fill[x].data.val().slot;
-            }
-        }
-        self.edges.read_address.next = edge_read;
 
-        // Draft.
-        self.surveyed_valid.d.next = self.settled_valid.q.val();
-        if self.settled_valid.q.val() {
-            self.surveyed.d.next = survey(
-                self.settled_event.q.val(),
-                surveyed.step,
-                surveyed.live.flow,
-                surveyed.slots,
-                surveyed.board,
-                self.now.val().get_bits::<32>(10),
-            );
-        }
-
-        // Announce. The edge is that of the event ahead, or of the one before that, whose
-        // writing the read missed, or the memory's.
-        let draft_of = self.surveyed.q.val();
-        let draft_flow = draft_of.decoded.event.flow;
-        let drafted = self.drafted.q.val();
-        let announced = announce(drafted, self.edge.q.val());
-        let moves = self.drafted_valid.q.val() & self.drafted_writes.q.val() & announced.moves;
-        let moved_flow = announced.outcome.flow;
-        self.drafted_valid.d.next = self.surveyed_valid.q.val();
-        if self.surveyed_valid.q.val() {
-            self.drafted.d.next = draft(draft_of);
-            self.drafted_writes.d.next = draft_of.decoded.writes;
-            self.edge.d.next = if moves & (moved_flow == draft_flow) {
-                announced.edge
-            } else if self.last_edge_valid.q.val() & (self.last_edge_flow.q.val() == draft_flow) {
-                self.last_edge.q.val()
-            } else {
-                self.edges.read_data.val()
-            };
-        }
-        let mut edge_write = moves;
-        let mut edge_address = moved_flow;
-        let mut edge_data = announced.edge;
+        // Survey, draft, announce.
+        self.announcer.valid.next = self.settled_valid.q.val();
+        self.announcer.event.next = self.settled_event.q.val();
+        self.announcer.settled.next = surveyed;
+        self.announcer.now.next = self.now.val();
+        StreamSource::<Outcome>::link(&mut self.m, &mut self.announcer.m);
+        self.count_rx.next = self.announcer.count_rx.val();
+        self.count_tx.next = self.announcer.count_tx.val();
+        self.count_hc.next = self.announcer.count_hc.val();
+        self.count_cmd.next = self.announcer.count_cmd.val();
+        self.count_fast_retransmit.next = self.announcer.count_fast_retransmit.val();
+        self.count_stale.next = self.announcer.count_stale.val();
         for x in 0..self.s_fill.len() {
-            dff_setup!(self, clk, exchange_edge[x]);
             let fill = self.s_fill[x].data.val();
             let state = self.exchange_state[x].q.val();
-            let edge = self.exchange_edge[x].q.val();
             let slots = self.exchange_slots[x].q.val();
-            let takes = puts(edge, !moves);
-            self.exchange_edge[x].d.next = advanced(
-                edge,
-                asks(
-                    edge,
-                    self.s_fill[x].valid.val() & !self.settled_valid.q.val(),
-                ),
-                takes,
-            );
-            if edge.asked {
-                self.evicted[x].d.next.edge = self.edges.read_data.val();
-            }
             if state.asked {
                 self.evicted[x].d.next.flow = self.states.read_data.val();
             }
-            if takes {
-                edge_write = true;
-                edge_address = fill.slot;
-                edge_data = fill.state.edge;
-            }
-            let complete = state.put & edge.put & slots.put;
+            self.announcer.offers[x].next = self.s_fill[x].valid.val();
+            self.announcer.slot[x].next = fill.slot;
+            self.announcer.fill[x].next = fill.state.edge;
+            let complete = state.put & self.announcer.put[x].val() & slots.put;
+            self.announcer.exchanged[x].next = complete;
             self.s_fill[x].ready.next = complete;
-            self.victim[x].next = self.evicted[x].q.val();
+            self.victim[x].next = Stored {
+                edge: self.announcer.evicted[x].val(),
+                ..self.evicted[x].q.val()
+            };
             if complete | self.rst.val() {
                 self.exchange_state[x].d.next = Progress::default();
-                self.exchange_edge[x].d.next = Progress::default();
                 self.exchange_slots[x].d.next = Progress::default();
             }
         }
-        self.edges.write_enable.next = edge_write;
-        self.edges.write_address.next = edge_address;
-        self.edges.write_data.next = edge_data;
-        self.last_edge_valid.d.next = moves;
-        if moves {
-            self.last_edge.d.next = announced.edge;
-            self.last_edge_flow.d.next = moved_flow;
-        }
-
-        // The outcome.
-        self.outcome_valid.d.next = self.drafted_valid.q.val() & !drafted.silent;
-        if self.drafted_valid.q.val() {
-            self.outcome.d.next = announced.outcome;
-            self.stale.d.next = drafted.stale;
-        }
-        self.outcomes.s.data.next = self.outcome.q.val();
-        self.outcomes.s.valid.next = self.outcome_valid.q.val();
-        self.room.clk.next = self.clk.val();
-        self.room.holds.next =
-            self.rst.val() | !self.outcome_valid.q.val() | self.outcomes.s.ready.val();
-        self.m.data.next = self.outcomes.m.data.val();
-        self.m.valid.next = self.outcomes.m.valid.val();
-        self.outcomes.m.ready.next = self.m.ready.val();
-
-        let passed = self.outcome.q.val();
-        let counts = self.outcome_valid.q.val();
-        self.count_rx.next = counts & (passed.kind == bits::<2>(KIND_RX));
-        self.count_tx.next = counts & (passed.kind == bits::<2>(KIND_TX));
-        self.count_hc.next = counts & (passed.kind == bits::<2>(KIND_HC));
-        self.count_cmd.next = counts & (passed.kind == bits::<2>(KIND_CMD));
-        self.count_fast_retransmit.next =
-            counts & (passed.notice_flags & bits::<8>(notice::FAST_RETRANSMIT as u64)).any();
-        self.count_stale.next = counts & self.stale.q.val();
 
         // The sweep after reset.
         if self.sweeping.q.val() {
@@ -943,6 +757,13 @@ impl Logic for Protocol {
             }
         }
 
+        let mut banks: Bit = true;
+        for b in 0..self.slots.len() {
+            banks = banks & self.slots[b].idle.val();
+        }
+        for b in 0..self.board.len() {
+            banks = banks & self.board[b].idle.val();
+        }
         self.idle.next = !self.held_valid.q.val()
             & !self.read_valid.q.val()
             & !self.decoded_valid.q.val()
@@ -952,13 +773,8 @@ impl Logic for Protocol {
             & !self.settle_valid.q.val()
             & !self.settled_valid.q.val()
             & !self.written_valid.q.val()
-            & !self.missed_slots.q.val()
-            & !self.missed_board.q.val()
-            & !self.surveyed_valid.q.val()
-            & !self.drafted_valid.q.val()
-            & !self.last_edge_valid.q.val()
-            & !self.outcome_valid.q.val()
-            & !self.outcomes.level.val().any()
+            & banks
+            & self.announcer.idle.val()
             & !self.sweeping.q.val();
 
         if self.rst.val() {
@@ -970,13 +786,7 @@ impl Logic for Protocol {
             self.measure_valid.d.next = false;
             self.settle_valid.d.next = false;
             self.settled_valid.d.next = false;
-            self.missed_slots.d.next = false;
-            self.missed_board.d.next = false;
             self.written_valid.d.next = false;
-            self.surveyed_valid.d.next = false;
-            self.drafted_valid.d.next = false;
-            self.last_edge_valid.d.next = false;
-            self.outcome_valid.d.next = false;
             self.sweeping.d.next = true;
             self.sweep_flow.d.next = bits::<16>(0);
         }
