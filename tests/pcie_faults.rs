@@ -49,6 +49,8 @@ struct Faults {
     prompt_from: Time,
     /// From then on nothing is answered.
     silent_from: Time,
+    /// The first payload that is read after that is never answered.
+    forgets_from: Time,
     /// The NIC is told to stop taking frames, and asked until it says that it has drained; then
     /// it goes on.
     drain_at: Time,
@@ -59,6 +61,7 @@ const NONE: Faults = Faults {
     delay: 0,
     prompt_from: Time::NEVER,
     silent_from: Time::NEVER,
+    forgets_from: Time::NEVER,
     drain_at: Time::NEVER,
 };
 
@@ -72,6 +75,9 @@ struct Fault {
     answers: u64,
     lost: u64,
     late: u64,
+    /// Where the payload lies that is never answered, and the numbers of the reads of it.
+    forgotten: Option<u64>,
+    unanswered: Vec<u64>,
     /// Values of STATUS that the NIC answered while it drained.
     statuses: Vec<u64>,
     next_drain: Time,
@@ -92,6 +98,8 @@ impl Fault {
             answers: 0,
             lost: 0,
             late: 0,
+            forgotten: None,
+            unanswered: Vec::new(),
             statuses: Vec::new(),
             next_drain: faults.drain_at,
             drained: false,
@@ -122,10 +130,23 @@ impl Fault {
             self.statuses.push(u64::from_le_bytes(value));
             return;
         }
-        if port == NIC || !matches!(message, Message::DmaReadCompletion { .. }) {
-            return self.leave(at, 1 - port, message);
+        if let Message::DmaRead { req_id, addr, len } = message {
+            // Descriptors are read in bursts of at most 128 bytes.
+            if at >= self.faults.forgets_from && len > 128 {
+                self.forgotten.get_or_insert(addr);
+            }
+            if self.forgotten == Some(addr) {
+                self.unanswered.push(req_id);
+            }
         }
+        let Message::DmaReadCompletion { req_id, .. } = message else {
+            return self.leave(at, 1 - port, message);
+        };
         self.answers += 1;
+        if self.unanswered.contains(&req_id) {
+            self.lost += 1;
+            return;
+        }
         let each = |every: u64| every > 0 && self.answers.is_multiple_of(every);
         if each(self.faults.lose) || at >= self.faults.silent_from {
             self.lost += 1;
@@ -369,6 +390,69 @@ fn calls_around_a_reset<N: Component + 'static>(
     )
 }
 
+/// A host that never answers the read of one piece of payload: the connection that it belongs to
+/// ends, on either side, and the others know nothing of it.
+fn assert_one_connection_ends<N: Component + 'static>(nic: N) {
+    let peer = client();
+    let (network, report) = (peer.network(), Report::new());
+    let kept = report.clone();
+    peer.run_to_end(async move {
+        network.sleep(Time::from_us(20)).await;
+        rpc::call_all(network, questions(), kept).await;
+    });
+    let faults = Faults {
+        forgets_from: Time::from_us(150),
+        ..NONE
+    };
+    let (simulation, [host, fault, nic], error) = run(nic, faults, server(), peer);
+    assert_eq!(error, None);
+    let report = report.get();
+    assert_eq!(report.failures.len(), 1, "{:?}", report.failures);
+    assert_eq!(report.bytes_mismatched, 0);
+    let others = (CONNECTIONS as u64 - 1) * REQUESTS;
+    let all = CONNECTIONS as u64 * REQUESTS;
+    assert!(
+        (others..all).contains(&report.completed),
+        "{}",
+        report.completed
+    );
+    let fault: &Fault = simulation.component(fault).unwrap();
+    assert!(fault.unanswered.len() >= 4);
+    let host: &Host = simulation.component(host).unwrap();
+    assert_eq!(host.violations(), []);
+    let named = |counters: Vec<Counter>| -> BTreeMap<String, u64> {
+        let named = counters.into_iter();
+        named.map(|c| (c.name.to_string(), c.value)).collect()
+    };
+    let host = named(host.counters());
+    for (counter, expected) in [
+        ("reads_lost", 1),
+        ("connections_broken", 1),
+        ("resets_sent", 1),
+        ("malformed_records", 0),
+    ] {
+        assert_eq!(host[counter], expected, "{counter}");
+    }
+    let nic: &N = simulation.component(nic).unwrap();
+    let nic = named(nic.counters());
+    // It may have been sent again meanwhile, and lost again.
+    assert!(nic["lost_reads"] >= 1, "{nic:?}");
+    assert!(nic["read_timeouts"] >= 3, "{nic:?}");
+}
+
+#[test]
+fn payload_that_is_never_read_ends_its_connection_and_no_other() {
+    assert_one_connection_ends(rtl());
+}
+
+#[test]
+fn payload_that_a_behavioural_nic_never_reads_ends_its_connection_and_no_other() {
+    assert_one_connection_ends(BehaviouralNic::new(BehaviouralConfig {
+        completion_timeout: TIMEOUT,
+        ..BehaviouralConfig::default()
+    }));
+}
+
 #[track_caller]
 fn assert_answered(ended: &Ended) {
     assert_eq!(ended.error, None);
@@ -410,7 +494,7 @@ fn a_host_that_answers_nothing_ends_the_run_with_the_name_of_the_read() {
     let error = ended.error.expect("the host answers nothing");
     for part in [
         "does not answer the read of",
-        "asked 4 times",
+        "asked 16 times",
         "clock cycle",
     ] {
         assert!(error.contains(part), "no {part:?} in {error:?}");

@@ -128,7 +128,8 @@ pub struct Pcie {
     pub root_latency: Duration,
     /// Largest addition to it, drawn evenly for each read.
     pub root_spread: Duration,
-    /// A read that is not answered for so long is asked again, three times at most.
+    /// A read that is not answered for so long is asked again: one of payload three times, then its
+    /// connection is given up; one of descriptors or states fifteen times, then the run ends.
     #[schemars(extend("x-minimum" = "1ns"))]
     pub completion_timeout: Duration,
     /// Probability that the answer to a read of host memory is lost.

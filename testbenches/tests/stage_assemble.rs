@@ -29,6 +29,8 @@ struct Order {
     payload: Vec<u8>,
     flow: u16,
     plain_ack: bool,
+    /// Some of the payload could not be read.
+    poisoned: bool,
 }
 
 /// The Internet checksum (RFC 1071) of `bytes`, taken as big-endian words.
@@ -76,6 +78,7 @@ impl Order {
             },
             flow: 0,
             plain_ack: false,
+            poisoned: false,
         }
     }
 
@@ -142,6 +145,7 @@ struct Wire {
     s: Driver,
     s_payload: Driver,
     m: Monitor,
+    m_lost: Monitor,
     /// Events that were released, and in how many percent of the cycles one may be.
     released: u64,
     pace: u64,
@@ -160,7 +164,7 @@ impl Wire {
             seed,
         ));
         let (s, s_payload) = (bench.driver("s"), bench.driver("s_payload"));
-        let m = bench.monitor("m");
+        let (m, m_lost) = (bench.monitor("m"), bench.monitor("m_lost"));
         bench.poke("mac", STATION);
         bench.poke("now", now);
         bench.reset();
@@ -170,6 +174,7 @@ impl Wire {
             s,
             s_payload,
             m,
+            m_lost,
             released: 0,
             pace: 100,
             dice: Dice::new(seed),
@@ -224,6 +229,7 @@ impl Wire {
                 ecn: order.ecn,
                 length: order.payload.len(),
                 flow: order.flow,
+                generation: order.flow >> 8,
                 plain_ack: order.plain_ack,
             },
         );
@@ -232,7 +238,11 @@ impl Wire {
         for (index, beat) in beats.enumerate() {
             self.bench.send(
                 self.s_payload,
-                fields! { data: beat, last: index + 1 == count },
+                fields! {
+                    data: beat,
+                    last: index + 1 == count,
+                    poisoned: order.poisoned && index + 1 == count,
+                },
             );
         }
     }
@@ -476,4 +486,50 @@ fn behind_others_a_plain_acknowledgement_rides_on_the_next_data_of_its_flow() {
     .map(|order| order.frame(0))
     .into();
     assert_eq!(behind_a_standing_wire(&orders), expected);
+}
+
+#[test]
+fn a_frame_whose_payload_could_not_be_read_is_not_sent_but_told_of() {
+    for (seed, bus) in [(21, 32), (22, 64), (23, 128)] {
+        let mut wire = Wire::on(bus, seed, 0);
+        wire.pace = 60;
+        wire.bench.stall(wire.m, Stalls::random(30));
+        wire.bench.stall(wire.m_lost, Stalls::random(50));
+        let orders: Vec<Order> = (1..120)
+            .map(|n| {
+                let order = Order::random(&mut wire.dice, 1514);
+                Order {
+                    flow: n * 0x101,
+                    poisoned: !order.payload.is_empty() && wire.dice.chance(25),
+                    ..order
+                }
+            })
+            .collect();
+        let (lost, sent): (Vec<&Order>, Vec<&Order>) =
+            orders.iter().partition(|order| order.poisoned);
+        let beats: usize = sent.iter().map(|o| o.frame(0).len().div_ceil(bus)).sum();
+        for order in &orders {
+            wire.order(order);
+        }
+        wire.run_until_received(beats, 60_000);
+        for _ in 0..100 {
+            wire.cycle();
+        }
+        let frames = frames(bus, wire.bench.received(wire.m));
+        assert_eq!(frames, sent.iter().map(|o| o.frame(0)).collect::<Vec<_>>());
+        // A raw frame is of no connection.
+        let told: Vec<(u64, u64)> = wire
+            .bench
+            .received(wire.m_lost)
+            .iter()
+            .map(|lost| (lost.field("flow").u64(), lost.field("generation").u64()))
+            .collect();
+        let connections = lost.iter().filter(|order| !order.raw);
+        let expected: Vec<(u64, u64)> = connections
+            .map(|order| (order.flow.into(), (order.flow >> 8).into()))
+            .collect();
+        assert!(!expected.is_empty());
+        assert_eq!(told, expected);
+        assert_eq!(wire.bench.peek("idle"), true);
+    }
 }

@@ -51,6 +51,10 @@ struct Host {
     lazy: u64,
     most_in_flight: usize,
     cuts: Vec<(u64, u64)>,
+    /// Percentage of reads that are never answered.
+    forgetful: u64,
+    /// Those: address and bytes, in any order.
+    lost: Vec<(u64, u64)>,
 }
 
 impl Host {
@@ -80,6 +84,8 @@ impl Host {
             lazy: 0,
             most_in_flight: 0,
             cuts: vec![],
+            forgetful: 0,
+            lost: vec![],
         }
     }
 
@@ -130,9 +136,20 @@ impl Host {
             // What lies behind the last byte is undefined.
             data.extend(self.dice.bytes((self.bus - count) as usize));
             let last = offset + count == bytes;
+            let poisoned = last && self.dice.chance(self.forgetful);
+            if poisoned {
+                self.lost.push((address, bytes));
+            }
             self.bench.send(
                 self.s_cpl,
-                fields! { tag: tag, offset: offset, data: data.as_slice(), bytes: count, last: last },
+                fields! {
+                    tag: tag,
+                    offset: offset,
+                    data: data.as_slice(),
+                    bytes: count,
+                    last: last,
+                    poisoned: poisoned,
+                },
             );
             self.reads[index].3 += count;
             if last {
@@ -334,4 +351,44 @@ fn segments_arrive_whole_and_in_order_under_stalls() {
             host.most_in_flight
         );
     }
+}
+
+/// Whatever is lost of a segment, and wherever it lies in that, the last beat says so.
+#[test]
+fn a_segment_of_which_a_read_is_never_answered_says_so() {
+    let mut host = Host::new(32, 512, 9);
+    host.forgetful = 20;
+    host.lazy = 30;
+    let mut beats = 0;
+    // No byte is in two of them.
+    let ranges: Vec<Range> = (0..200)
+        .map(|n| Range {
+            address: 0x1_0000 * n + host.dice.below(4096),
+            room: 0x1000,
+            ring: 0x1_0000 * n + 0x8000,
+            length: host.dice.within(1, 1514),
+        })
+        .collect();
+    for range in &ranges {
+        host.request(*range);
+        beats += range.length.div_ceil(64) as usize;
+    }
+    host.run(beats, 100_000);
+    let received = host.bench.received(host.m);
+    let flag = |beat: &Record, name: &str| beat.field(name) == 1;
+    assert!(
+        received
+            .iter()
+            .all(|beat| flag(beat, "last") || !flag(beat, "poisoned"))
+    );
+    let got: Vec<bool> = received
+        .iter()
+        .filter(|beat| flag(beat, "last"))
+        .map(|beat| flag(beat, "poisoned"))
+        .collect();
+    let expected: Vec<bool> = (0..ranges.len() as u64)
+        .map(|n| host.lost.iter().any(|(address, _)| address >> 16 == n))
+        .collect();
+    assert_eq!(got, expected);
+    assert!(expected.contains(&true) && expected.contains(&false));
 }

@@ -380,7 +380,8 @@ fn a_read_of_payload_that_is_never_answered_comes_back_poisoned() {
     assert_eq!((link.given_up(), link.reads_in_flight()), (1, 0));
     assert_eq!(reads(&mut link), Vec::<u64>::new());
     // The tag serves again, and what answers come are late.
-    link.accept(due + ns(4), &beat(READ, 0xabc0, 64, 9)).unwrap();
+    link.accept(due + ns(4), &beat(READ, 0xabc0, 64, 9))
+        .unwrap();
     for number in [first[0], again[0]] {
         link.receive(due + ns(8), answer(number)).unwrap();
     }

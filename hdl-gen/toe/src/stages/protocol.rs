@@ -429,8 +429,7 @@ impl Logic for Protocol {
         }
 
         // Entrance.
-        let ready =
-            !self.held_valid.q.val() & !self.announcer.full.val() & !self.sweeping.q.val();
+        let ready = !self.held_valid.q.val() & !self.announcer.full.val() & !self.sweeping.q.val();
         self.s.ready.next = ready;
         let offered = self.held_valid.q.val() | (ready & self.s.valid.val());
         let event = if self.held_valid.q.val() {
@@ -716,7 +715,7 @@ impl Logic for Protocol {
 
         // Survey, draft, announce.
         self.announcer.valid.next = self.settled_valid.q.val();
-        self.announcer.event.next = self.settled_event.q.val();
+        self.announcer.decoded.next = self.settled_event.q.val();
         self.announcer.settled.next = surveyed;
         self.announcer.now.next = self.now.val();
         StreamSource::<Outcome>::link(&mut self.m, &mut self.announcer.m);

@@ -34,7 +34,7 @@ pub struct Announcer {
     /// An event has settled.
     pub valid: Signal<In, Bit>,
     /// The event.
-    pub event: Signal<In, Decoded>,
+    pub decoded: Signal<In, Decoded>,
     /// Its state and what follows.
     pub settled: Signal<In, Settled>,
     /// Time in ns.
@@ -133,12 +133,12 @@ impl Logic for Announcer {
         self.outcomes.rst.next = self.rst.val();
 
         // Survey.
-        let event = self.event.val();
+        let decoded = self.decoded.val();
         let settled = self.settled.val();
         self.surveyed_valid.d.next = self.valid.val();
         if self.valid.val() {
             self.surveyed.d.next = survey(
-                event,
+                decoded,
                 settled.step,
                 settled.live.flow,
                 settled.slots,
@@ -146,7 +146,7 @@ impl Logic for Announcer {
                 self.now.val().get_bits::<32>(10),
             );
         }
-        let mut edge_read = event.event.flow;
+        let mut edge_read = decoded.event.flow;
         for x in 0..self.offers.len() {
             if !self.valid.val() {
                 edge_read = self.slot[x].val();

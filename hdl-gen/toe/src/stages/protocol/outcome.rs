@@ -345,11 +345,7 @@ pub fn draft(s: Survey) -> Draft {
         update: step.answer | (step.offer & ready),
         ready: step.offer & ready,
         done,
-        opcode: if done {
-            event.flags
-        } else {
-            bits::<8>(0)
-        },
+        opcode: if done { event.flags } else { bits::<8>(0) },
         status: step.status,
         address: if raw { event.address } else { bits::<64>(0) },
     };

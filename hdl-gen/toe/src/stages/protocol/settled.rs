@@ -432,7 +432,12 @@ pub fn settle(
         },
         place_offset: bit_cast::<14, 8>(event.payload_offset) + verdict.front,
         place_len: extent.length,
-        notify: lost | advances | established | recovers | extent.finished | (arrives & furthest.any()),
+        notify: lost
+            | advances
+            | established
+            | recovers
+            | extent.finished
+            | (arrives & furthest.any()),
         rx_bump: if arrives { furthest } else { bits::<25>(0) },
         tx_bump: if advances {
             relations.acked
