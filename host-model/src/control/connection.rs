@@ -8,6 +8,7 @@ use hallux_toe::interface::OpenWords;
 use crate::control::config::HostConfig;
 use crate::control::congestion::Congestion;
 use crate::control::flow_ids::Flow;
+use crate::control::pacing::Pacing;
 use crate::control::packet::{Mac, Options, Segment};
 use crate::control::round_trip::RoundTrip;
 use crate::driver::FlowKey;
@@ -101,6 +102,8 @@ pub struct Connection {
     pub congestion: Congestion,
     /// Round trip and retransmission timeout.
     pub round_trip: RoundTrip,
+    /// Its rate in the NIC.
+    pub pacing: Pacing,
     /// When the first SYN or SYN-ACK was sent, if it was not repeated.
     pub syn_sent: Option<Time>,
     /// SYNs or SYN-ACKs sent.

@@ -2,9 +2,11 @@
 //!
 //! The NIC sends what is released to it as fast as the wire and the peer's window allow, so
 //! releasing no more than the window holds the connection to it: that asks nothing of the NIC but
-//! its congestion records, and works with every design point.
+//! its congestion records, and works with every design point. Where the NIC has a rate wheel, the
+//! window is paced as well: see [`pacing`](super::pacing).
 
 use super::congestion::ALPHA_BITS;
+use hallux_channel::Time;
 
 /// Segments of the first window (RFC 6928).
 const FIRST_SEGMENTS: u32 = 10;
@@ -42,6 +44,20 @@ impl Dctcp {
     /// Bytes that may be on their way.
     pub fn window(&self) -> u32 {
         self.window
+    }
+
+    /// Bits of payload a second that spread the window over a round trip: a quarter more than it
+    /// takes, so that the window holds the connection back and not the pace, and twice as much in
+    /// slow start, where the window doubles meanwhile.
+    pub fn pace(&self, round_trip: Time) -> u64 {
+        const SECOND: u128 = 1_000_000_000_000;
+        let (times, of) = if self.window < self.threshold {
+            (2, 1)
+        } else {
+            (5, 4)
+        };
+        let bits = u128::from(self.window) * 8 * times / of;
+        u64::try_from(bits * SECOND / u128::from(round_trip.ps().max(1))).unwrap_or(u64::MAX)
     }
 
     /// Bytes of a full segment.
@@ -101,6 +117,16 @@ mod tests {
         for _ in 0..window.window() / SEGMENT {
             window.grow(SEGMENT);
         }
+    }
+
+    #[test]
+    fn the_pace_is_a_little_more_than_the_window_in_a_round_trip() {
+        let mut window = Dctcp::new(1250, 1 << 20);
+        let round_trip = Time::from_us(10);
+        assert_eq!(window.pace(round_trip), 2 * 10_000_000_000);
+        window.marked(0);
+        assert_eq!(window.pace(round_trip), 12_500_000_000);
+        assert_eq!(window.pace(Time::ZERO), 12_500_000_000 * 10_000_000);
     }
 
     #[test]

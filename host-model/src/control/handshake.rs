@@ -12,6 +12,7 @@ use crate::application::NetError;
 use crate::control::config::CongestionControl;
 use crate::control::congestion::Congestion;
 use crate::control::connection::{Connection, ConnectionId, PeerSyn, Phase, Role};
+use crate::control::pacing::Pacing;
 use crate::control::packet::{Mac, Options, Segment};
 use crate::control::{ControlPlane, FIRST_EPHEMERAL_PORT, RoundTrip};
 use crate::driver::{Command, FlowKey};
@@ -328,6 +329,7 @@ impl ControlPlane {
             ts_offset: self.random.bits() as u32,
             congestion: Congestion::default(),
             round_trip: RoundTrip::new(self.config.timers.retransmission),
+            pacing: Pacing::default(),
             syn_sent: None,
             syn_attempts: 0,
             deadline: Time::NEVER,

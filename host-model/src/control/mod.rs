@@ -21,6 +21,7 @@ mod dctcp;
 mod flow_ids;
 mod handshake;
 mod listener;
+mod pacing;
 mod packet;
 mod records;
 #[cfg(test)]

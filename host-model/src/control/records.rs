@@ -196,6 +196,7 @@ impl ControlPlane {
                 Time::NEVER
             };
             self.set_deadline(id, now + wait);
+            self.repace(now, id);
         }
         if record.read_lost {
             self.counts.reads_lost += 1;

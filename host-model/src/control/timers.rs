@@ -126,22 +126,11 @@ impl ControlPlane {
     }
 }
 
-impl ControlPlane {
-    /// Gives a connection a rate of `bits_per_second` of payload, 0 for none.
-    pub(crate) fn pace(&mut self, id: ConnectionId, bits_per_second: u64) -> Result<(), NetError> {
-        let paces = self.driver.capabilities().is_some_and(|nic| nic.paces);
-        if !paces {
-            return Err(NetError::Unsupported);
-        }
-        let Some(connection) = self.connections.get(&id) else {
-            return Err(NetError::Closed);
-        };
-        let set = Command {
-            words: Some(rate_words(period(bits_per_second))),
-            ..plain(connection, Opcode::Set)
-        };
-        self.driver.submit(set);
-        Ok(())
+/// The command that gives a connection a rate.
+pub(super) fn set_rate(connection: &Connection, bits_per_second: u64) -> Command {
+    Command {
+        words: Some(rate_words(period(bits_per_second))),
+        ..plain(connection, Opcode::Set)
     }
 }
 
