@@ -80,7 +80,11 @@ fn dctcp_holds_the_queue_down_and_keeps_the_rate() {
 #[test]
 fn dctcp_holds_the_queue_of_rtl_nics_down_and_the_pace_more() {
     let place = place();
-    let small = ["nic.model=\"rtl\"", "app.requests=1", "app.size=\"400000B\""];
+    let small = [
+        "nic.model=\"rtl\"",
+        "app.requests=1",
+        "app.size=\"400000B\"",
+    ];
     let run = |out: &str, further: &[&str]| {
         let assignments: Vec<&str> = small.iter().chain(further).copied().collect();
         let summary = run_of(&place, out, &assignments, CLIENTS * 400_000);

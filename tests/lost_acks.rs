@@ -57,16 +57,16 @@ struct Thief {
 }
 
 impl Thief {
-    fn new(strips: bool) -> Self {
+    fn new(seed: u64, strips: bool) -> Self {
         let probability = |p| Probability::new(p).unwrap();
         Self {
             ports: [
                 PortSpec::new("a", Protocol::Ethernet),
                 PortSpec::new("b", Protocol::Ethernet),
             ],
-            data: probability(0.03),
-            acks: probability(0.8),
-            random: SEED.stream("thief"),
+            data: probability(0.004),
+            acks: probability(0.5),
+            random: Seed(seed).stream("thief"),
             strips,
             ends: BTreeMap::new(),
             lost: 0,
@@ -193,7 +193,11 @@ struct Run {
 }
 
 /// Echoes between two hosts with NICs of `make`.
-fn echoes<N: Component + 'static>(make: impl Fn(&'static str) -> N, strips: bool) -> Run {
+fn echoes<N: Component + 'static>(
+    make: impl Fn(&'static str) -> N,
+    seed: u64,
+    strips: bool,
+) -> Run {
     let host = |name, number, address| {
         Host::new(HostConfig::new(
             name,
@@ -222,7 +226,7 @@ fn echoes<N: Component + 'static>(make: impl Fn(&'static str) -> N, strips: bool
         rpc::call_all(network, questions, kept).await;
     });
     let mut simulation = Simulation::new();
-    let thief = simulation.add(Thief::new(strips)).unwrap();
+    let thief = simulation.add(Thief::new(seed, strips)).unwrap();
     for (host, nic, port) in [(server, "server-nic", "a"), (client, "client-nic", "b")] {
         let host = simulation.add(host).unwrap();
         let nic = simulation.add(make(nic)).unwrap();
@@ -255,15 +259,16 @@ fn echoes<N: Component + 'static>(make: impl Fn(&'static str) -> N, strips: bool
 
 /// With what is repeated, less is sent again that had arrived.
 fn assert_repetitions_help<N: Component + 'static>(make: impl Fn(&'static str) -> N) {
-    let whole = echoes(&make, false);
-    let stripped = echoes(&make, true);
-    println!("all blocks: {whole:?}; first blocks only: {stripped:?}");
-    assert!(whole.repeated > 20 && stripped.repeated > 20);
-    let needless = |run: &Run| run.again.saturating_sub(run.lost);
-    assert!(
-        needless(&whole) * 4 < needless(&stripped) * 3,
-        "{whole:?} {stripped:?}"
-    );
+    let (mut needless, mut needless_stripped) = (0, 0);
+    for seed in 1..=3 {
+        let [whole, stripped] = [false, true].map(|strips| echoes(&make, seed, strips));
+        println!("all blocks: {whole:?}; first blocks only: {stripped:?}");
+        assert!(whole.repeated > 20 && stripped.repeated > 20);
+        needless += whole.again.saturating_sub(whole.lost);
+        needless_stripped += stripped.again.saturating_sub(stripped.lost);
+    }
+    println!("needless: {needless} with all blocks, {needless_stripped} with the first");
+    assert!(needless < needless_stripped);
 }
 
 #[test]

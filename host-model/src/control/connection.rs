@@ -104,6 +104,8 @@ pub struct Connection {
     pub round_trip: RoundTrip,
     /// Its rate in the NIC.
     pub pacing: Pacing,
+    /// The NIC was not answered when it read what was to be sent: other reads may still hang.
+    pub read_lost: bool,
     /// When the first SYN or SYN-ACK was sent, if it was not repeated.
     pub syn_sent: Option<Time>,
     /// SYNs or SYN-ACKs sent.
@@ -125,6 +127,15 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Base and bytes of its rings.
+    pub fn rings(&self) -> [(u64, u64); 2] {
+        let (receive, transmit) = (&self.socket.receive, &self.socket.transmit);
+        [
+            (receive.base(), receive.size().into()),
+            (transmit.base(), transmit.size().into()),
+        ]
+    }
+
     /// Both ends agreed on timestamps.
     pub fn has_timestamps(&self, config: &HostConfig) -> bool {
         config.timestamps && self.peer.options.timestamps.is_some()

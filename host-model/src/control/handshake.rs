@@ -330,6 +330,7 @@ impl ControlPlane {
             congestion: Congestion::default(),
             round_trip: RoundTrip::new(self.config.timers.retransmission),
             pacing: Pacing::default(),
+            read_lost: false,
             syn_sent: None,
             syn_attempts: 0,
             deadline: Time::NEVER,

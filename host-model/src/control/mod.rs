@@ -154,6 +154,9 @@ pub struct ControlPlane {
     listeners: BTreeMap<u16, Listener>,
     splices: Splices,
     timers: BTreeSet<(Time, ConnectionId)>,
+    /// Rings that the NIC may still read, where reads of a connection hung: base and bytes. They
+    /// are nobody's until the NIC is reset.
+    hanging: Vec<(u64, u64)>,
     random: Random,
     next_connection: u64,
     next_port: u16,
@@ -200,6 +203,7 @@ impl ControlPlane {
             listeners: BTreeMap::new(),
             splices: Splices::default(),
             timers: BTreeSet::new(),
+            hanging: Vec::new(),
             random: config
                 .seed
                 .stream(&format!("{}/control-plane", config.name)),

@@ -200,6 +200,9 @@ impl ControlPlane {
         }
         if record.read_lost {
             self.counts.reads_lost += 1;
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.read_lost = true;
+            }
             return self.fail(id, NetError::MemoryUnanswered);
         }
         self.mark_unsent(id);

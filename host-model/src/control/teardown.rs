@@ -186,6 +186,10 @@ impl ControlPlane {
     /// their sequence numbers to the byte any more, so their peers are asked for them, as
     /// keep-alive does (RFC 9293 §3.8.4); what they answer finds no connection and is reset.
     pub(super) fn forget_reset(&mut self) {
+        for (base, bytes) in std::mem::take(&mut self.hanging) {
+            self.driver.dma.iommu.unmap(base);
+            self.driver.dma.release(base, bytes);
+        }
         let broken: Vec<ConnectionId> = self
             .by_key
             .values()
@@ -210,7 +214,7 @@ impl ControlPlane {
     }
 
     /// The NIC does not know the flow: id and key are free, the device loses its right to
-    /// the rings.
+    /// the rings, unless it may still be reading them.
     pub(super) fn forget(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -221,14 +225,14 @@ impl ControlPlane {
             *entry = None;
         }
         self.flows.release(connection.flow);
-        self.driver
-            .dma
-            .iommu
-            .unmap(connection.socket.receive.base());
-        self.driver
-            .dma
-            .iommu
-            .unmap(connection.socket.transmit.base());
+        let rings = connection.rings();
+        if connection.read_lost {
+            self.hanging.extend(rings);
+        } else {
+            for (base, _) in rings {
+                self.driver.dma.iommu.unmap(base);
+            }
+        }
         connection.wake_opener();
         self.set_deadline(id, Time::NEVER);
     }
@@ -239,13 +243,11 @@ impl ControlPlane {
             connection.phase == Phase::Closed && connection.socket.owner == Owner::Nobody
         });
         if unused && let Some(connection) = self.connections.remove(&id) {
-            let (receive, transmit) = (connection.socket.receive, connection.socket.transmit);
-            self.driver
-                .dma
-                .release(receive.base(), receive.size().into());
-            self.driver
-                .dma
-                .release(transmit.base(), transmit.size().into());
+            if !connection.read_lost {
+                for (base, bytes) in connection.rings() {
+                    self.driver.dma.release(base, bytes);
+                }
+            }
             self.timers.remove(&(connection.scheduled, id));
         }
     }
