@@ -75,19 +75,19 @@ fn dctcp_holds_the_queue_down_and_keeps_the_rate() {
 }
 
 /// NICs in gates: without congestion control, with DCTCP's window alone, and with a rate wheel,
-/// where the control plane paces the window too. Bursts of a few segments are all that is left of
-/// the queue.
+/// where the control plane paces the window too. Here the pace is no shorter a queue: that is what
+/// slow start makes of it.
 #[test]
 fn dctcp_holds_the_queue_of_rtl_nics_down_and_the_pace_more() {
     let place = place();
     let small = [
         "nic.model=\"rtl\"",
         "app.requests=1",
-        "app.size=\"400000B\"",
+        "app.size=\"200000B\"",
     ];
     let run = |out: &str, further: &[&str]| {
         let assignments: Vec<&str> = small.iter().chain(further).copied().collect();
-        let summary = run_of(&place, out, &assignments, CLIENTS * 400_000);
+        let summary = run_of(&place, out, &assignments, CLIENTS * 200_000);
         println!("{out}: {:?}", measured(&summary));
         measured(&summary)
     };
