@@ -428,11 +428,12 @@ fn assert_one_connection_ends<N: Component + 'static>(nic: N) {
     for (counter, expected) in [
         ("reads_lost", 1),
         ("connections_broken", 1),
-        ("resets_sent", 1),
         ("malformed_records", 0),
     ] {
         assert_eq!(host[counter], expected, "{counter}");
     }
+    // One at the end of the connection, and one for each segment that was still on its way.
+    assert!(host["resets_sent"] >= 1);
     let nic: &N = simulation.component(nic).unwrap();
     let nic = named(nic.counters());
     // It may have been sent again meanwhile, and lost again.
