@@ -3,37 +3,39 @@
 //
 // in      1  clk
 // in      1  rst
-// in    549  s_data
+// in    557  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
-//         1    [40]        raw
-//        48    [88:41]     remote_mac
-//        32    [120:89]    local_ip
-//        32    [152:121]   remote_ip
-//        16    [168:153]   local_port
-//        16    [184:169]   remote_port
-//        32    [216:185]   seq
-//        32    [248:217]   ack
-//        16    [264:249]   window
-//         8    [272:265]   flags
-//         1    [273]       ts_on
-//        32    [305:274]   ts_offset
-//        32    [337:306]   ts_ecr
-//         2    [339:338]   sack.count
-//        32    [371:340]   sack.first.left
-//        32    [403:372]   sack.first.right
-//        32    [435:404]   sack.second.left
-//        32    [467:436]   sack.second.right
-//        32    [499:468]   sack.third.left
-//        32    [531:500]   sack.third.right
-//         2    [533:532]   ecn
-//        14    [547:534]   length
-//         1    [548]       plain_ack
+//         8    [47:40]     generation
+//         1    [48]        raw
+//        48    [96:49]     remote_mac
+//        32    [128:97]    local_ip
+//        32    [160:129]   remote_ip
+//        16    [176:161]   local_port
+//        16    [192:177]   remote_port
+//        32    [224:193]   seq
+//        32    [256:225]   ack
+//        16    [272:257]   window
+//         8    [280:273]   flags
+//         1    [281]       ts_on
+//        32    [313:282]   ts_offset
+//        32    [345:314]   ts_ecr
+//         2    [347:346]   sack.count
+//        32    [379:348]   sack.first.left
+//        32    [411:380]   sack.first.right
+//        32    [443:412]   sack.second.left
+//        32    [475:444]   sack.second.right
+//        32    [507:476]   sack.third.left
+//        32    [539:508]   sack.third.right
+//         2    [541:540]   ecn
+//        14    [555:542]   length
+//         1    [556]       plain_ack
 // in      1  s_valid
 // out     1  s_ready
-// in    513  s_payload_data
+// in    514  s_payload_data
 //       512    [511:0]     data
 //         1    [512]       last
+//         1    [513]       poisoned
 // in      1  s_payload_valid
 // out     1  s_payload_ready
 // in     48  mac
@@ -45,16 +47,21 @@
 //         1    [576]       last
 // out     1  m_valid
 // in      1  m_ready
+// out    24  m_lost_data
+//        16    [15:0]      flow
+//         8    [23:16]     generation
+// out     1  m_lost_valid
+// in      1  m_lost_ready
 // out     1  idle
 `default_nettype none
 
 module assemble (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [548:0] s_data,
+    input  wire  [556:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    input  wire  [512:0] s_payload_data,
+    input  wire  [513:0] s_payload_data,
     input  wire          s_payload_valid,
     output logic         s_payload_ready,
     input  wire  [47:0]  mac,
@@ -63,13 +70,16 @@ module assemble (
     output logic [576:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
+    output logic [23:0]  m_lost_data,
+    output logic         m_lost_valid,
+    input  wire          m_lost_ready,
     output logic         idle
 );
-    logic [549:0] held;
+    logic [557:0] held;
     logic held_valid;
-    logic [549:0] egress_s_data;
+    logic [557:0] egress_s_data;
     logic egress_s_ready;
-    logic [549:0] egress_m_data;
+    logic [557:0] egress_m_data;
     logic egress_m_valid;
     logic [15:0] egress_level;
     logic egress_almost_full;
@@ -82,13 +92,14 @@ module assemble (
     logic roomy;
     logic [11:0] releases;
     logic store_s_ready;
-    logic [512:0] store_m_data;
+    logic [513:0] store_m_data;
     logic store_m_valid;
     logic store_m_ready;
     logic [15:0] store_level;
     logic store_almost_full;
     logic add_valid;
     logic add_last;
+    logic add_poisoned;
     logic [17:0] quads_0;
     logic [17:0] quads_1;
     logic [17:0] quads_2;
@@ -99,26 +110,35 @@ module assemble (
     logic [17:0] quads_7;
     logic total_valid;
     logic total_last;
+    logic total_poisoned;
     logic [22:0] total;
     logic [15:0] running;
+    logic [16:0] sums_s_data;
     logic sums_s_valid;
     logic sums_s_ready;
-    logic [15:0] sums_m_data;
+    logic [16:0] sums_m_data;
     logic sums_m_valid;
     logic sums_m_ready;
     logic [15:0] sums_level;
     logic sums_almost_full;
+    logic [23:0] lost_s_data;
+    logic lost_s_valid;
+    logic lost_s_ready;
+    logic [23:0] lost_m_data;
+    logic lost_m_valid;
+    logic [15:0] lost_level;
+    logic lost_almost_full;
     logic built_valid;
-    logic [809:0] built;
+    logic [834:0] built;
     logic [15:0] built_sum;
     logic partial_valid;
-    logic [809:0] partial_frame;
+    logic [834:0] partial_frame;
     logic [99:0] partial;
     logic totals_valid;
-    logic [809:0] totals_frame;
+    logic [834:0] totals_frame;
     logic [41:0] totals;
     logic frames_s_ready;
-    logic [809:0] frames_m_data;
+    logic [834:0] frames_m_data;
     logic frames_m_valid;
     logic frames_m_ready;
     logic [15:0] frames_level;
@@ -129,6 +149,7 @@ module assemble (
     logic consuming;
     logic [511:0] previous;
     logic [576:0] out_s_data;
+    logic out_s_valid;
     logic out_s_ready;
     logic [576:0] out_m_data;
     logic out_m_valid;
@@ -144,21 +165,24 @@ module assemble (
     logic [19:0] tcp;
     logic [19:0] options;
     logic [19:0] sack;
-    logic [809:0] finished;
+    logic [834:0] finished;
     logic [511:0] beat_behind_head;
     logic [511:0] beat_behind_head_1;
 
     wire [15:0] s_data_flow = s_data[39:24];
-    wire s_data_raw = s_data[40];
-    wire [13:0] s_data_length = s_data[547:534];
-    wire s_data_plain_ack = s_data[548];
+    wire s_data_raw = s_data[48];
+    wire [13:0] s_data_length = s_data[555:542];
+    wire s_data_plain_ack = s_data[556];
     wire s_payload_data_last = s_payload_data[512];
+    wire s_payload_data_poisoned = s_payload_data[513];
     wire [15:0] held_header_flow = held[39:24];
-    wire [13:0] held_header_length = held[547:534];
-    wire held_header_plain_ack = held[548];
-    wire [548:0] egress_m_data_header = egress_m_data[548:0];
-    wire egress_m_data_merged = egress_m_data[549];
+    wire [13:0] held_header_length = held[555:542];
+    wire held_header_plain_ack = held[556];
+    wire [556:0] egress_m_data_header = egress_m_data[556:0];
+    wire egress_m_data_merged = egress_m_data[557];
     wire [511:0] store_m_data_data = store_m_data[511:0];
+    wire [15:0] sums_m_data_sum = sums_m_data[15:0];
+    wire sums_m_data_poisoned = sums_m_data[16];
     wire [14:0] built_bytes = built[782:768];
     wire partial_frame_raw = partial_frame[752];
     wire partial_frame_long = partial_frame[753];
@@ -179,6 +203,9 @@ module assemble (
     wire [7:0] frames_m_data_payload_begin = frames_m_data[800:793];
     wire [7:0] frames_m_data_payload_end = frames_m_data[808:801];
     wire frames_m_data_merged = frames_m_data[809];
+    wire frames_m_data_poisoned = frames_m_data[810];
+    wire [15:0] frames_m_data_flow = frames_m_data[826:811];
+    wire [7:0] frames_m_data_generation = frames_m_data[834:827];
 
     wire stored = s_payload_valid & store_s_ready;
     assign s_payload_ready = store_s_ready;
@@ -229,6 +256,7 @@ module assemble (
     wire [16:0] fold_once = {1'b0, fold_x[15:0]} + {10'd0, fold_x[22:16]};
     wire [15:0] running_next = fold_once[15:0] + {15'd0, fold_once[16]};
     assign sums_s_valid = total_valid & total_last;
+    assign sums_s_data = {total_poisoned, running_next};
     assign sums_fit_holds = rst | !(total_valid & total_last) | sums_s_ready;
     wire arrives = s_valid & egress_s_ready;
     wire backlog = |egress_level;
@@ -245,14 +273,16 @@ module assemble (
     wire passes = direct | (held_valid & !stays & !joins);
     assign loaded_s_data = direct ? (|s_data_length) : (|held_header_length);
     assign egress_s_data = direct ? {joins, s_data} : held;
-    wire [548:0] header = egress_m_data_header;
-    wire header_raw = header[40];
-    wire [7:0] header_flags = header[272:265];
-    wire header_ts_on = header[273];
-    wire [31:0] header_ts_offset = header[305:274];
-    wire [1:0] header_sack_count = header[339:338];
-    wire [1:0] header_ecn = header[533:532];
-    wire [13:0] header_length = header[547:534];
+    wire [556:0] header = egress_m_data_header;
+    wire [15:0] header_flow = header[39:24];
+    wire [7:0] header_generation = header[47:40];
+    wire header_raw = header[48];
+    wire [7:0] header_flags = header[280:273];
+    wire header_ts_on = header[281];
+    wire [31:0] header_ts_offset = header[313:282];
+    wire [1:0] header_sack_count = header[347:346];
+    wire [1:0] header_ecn = header[541:540];
+    wire [13:0] header_length = header[555:542];
     wire take = roomy & (!loaded_m_data | sums_m_valid);
     wire enter = take & loaded_m_valid;
     assign sums_m_ready = enter & loaded_m_data;
@@ -261,17 +291,17 @@ module assemble (
     wire [15:0] tcp_bytes = payload_bytes + (header_ts_on ? 16'd32 : 16'd20) + {10'd0, words, 2'd0};
     wire [31:0] ts_val = now[41:10] + header_ts_offset;
     wire [15:0] network32_high = {
-        header[48:41] /* remote_mac[7:0] */,
-        header[56:49] /* remote_mac[15:8] */
+        header[56:49] /* remote_mac[7:0] */,
+        header[64:57] /* remote_mac[15:8] */
     };
     wire [15:0] network32_low = {
-        header[64:57] /* remote_mac[23:16] */,
-        header[72:65] /* remote_mac[31:24] */
+        header[72:65] /* remote_mac[23:16] */,
+        header[80:73] /* remote_mac[31:24] */
     };
     wire [31:0] network48_high = {network32_high, network32_low};
     wire [15:0] network48_low = {
-        header[80:73] /* remote_mac[39:32] */,
-        header[88:81] /* remote_mac[47:40] */
+        header[88:81] /* remote_mac[39:32] */,
+        header[96:89] /* remote_mac[47:40] */
     };
     wire [15:0] network32_high_1 = {mac[7:0], mac[15:8]};
     wire [15:0] network32_low_1 = {mac[23:16], mac[31:24]};
@@ -279,148 +309,148 @@ module assemble (
     wire [15:0] network48_low_1 = {mac[39:32], mac[47:40]};
     wire [15:0] network16_x = tcp_bytes + 16'd20;
     wire [15:0] network32_high_2 = {
-        header[96:89] /* local_ip[7:0] */,
-        header[104:97] /* local_ip[15:8] */
+        header[104:97] /* local_ip[7:0] */,
+        header[112:105] /* local_ip[15:8] */
     };
     wire [15:0] network32_low_2 = {
-        header[112:105] /* local_ip[23:16] */,
-        header[120:113] /* local_ip[31:24] */
+        header[120:113] /* local_ip[23:16] */,
+        header[128:121] /* local_ip[31:24] */
     };
     wire [15:0] network32_high_3 = {
-        header[128:121] /* remote_ip[7:0] */,
-        header[136:129] /* remote_ip[15:8] */
+        header[136:129] /* remote_ip[7:0] */,
+        header[144:137] /* remote_ip[15:8] */
     };
     wire [15:0] network32_low_3 = {
-        header[144:137] /* remote_ip[23:16] */,
-        header[152:145] /* remote_ip[31:24] */
+        header[152:145] /* remote_ip[23:16] */,
+        header[160:153] /* remote_ip[31:24] */
     };
     wire [15:0] network32_high_4 = {
-        header[192:185] /* seq[7:0] */,
-        header[200:193] /* seq[15:8] */
+        header[200:193] /* seq[7:0] */,
+        header[208:201] /* seq[15:8] */
     };
     wire [15:0] network32_low_4 = {
-        header[208:201] /* seq[23:16] */,
-        header[216:209] /* seq[31:24] */
+        header[216:209] /* seq[23:16] */,
+        header[224:217] /* seq[31:24] */
     };
     wire [15:0] network32_high_5 = {
-        header[224:217] /* ack[7:0] */,
-        header[232:225] /* ack[15:8] */
+        header[232:225] /* ack[7:0] */,
+        header[240:233] /* ack[15:8] */
     };
     wire [15:0] network32_low_5 = {
-        header[240:233] /* ack[23:16] */,
-        header[248:241] /* ack[31:24] */
+        header[248:241] /* ack[23:16] */,
+        header[256:249] /* ack[31:24] */
     };
     wire [15:0] network32_high_6 = {ts_val[7:0], ts_val[15:8]};
     wire [15:0] network32_low_6 = {ts_val[23:16], ts_val[31:24]};
     wire [15:0] network32_high_7 = {
-        header[313:306] /* ts_ecr[7:0] */,
-        header[321:314] /* ts_ecr[15:8] */
+        header[321:314] /* ts_ecr[7:0] */,
+        header[329:322] /* ts_ecr[15:8] */
     };
     wire [15:0] network32_low_7 = {
-        header[329:322] /* ts_ecr[23:16] */,
-        header[337:330] /* ts_ecr[31:24] */
+        header[337:330] /* ts_ecr[23:16] */,
+        header[345:338] /* ts_ecr[31:24] */
     };
     wire sack_option_one = |header_sack_count;
-    wire sack_option_two = header[339] /* sack.count[1] */;
+    wire sack_option_two = header[347] /* sack.count[1] */;
     wire sack_option_three = header_sack_count == 2'd3;
     wire [15:0] network32_high_8 = {
-        header[347:340] /* sack.first.left[7:0] */,
-        header[355:348] /* sack.first.left[15:8] */
+        header[355:348] /* sack.first.left[7:0] */,
+        header[363:356] /* sack.first.left[15:8] */
     };
     wire [15:0] network32_low_8 = {
-        header[363:356] /* sack.first.left[23:16] */,
-        header[371:364] /* sack.first.left[31:24] */
+        header[371:364] /* sack.first.left[23:16] */,
+        header[379:372] /* sack.first.left[31:24] */
     };
     wire [15:0] network32_high_9 = {
-        header[379:372] /* sack.first.right[7:0] */,
-        header[387:380] /* sack.first.right[15:8] */
+        header[387:380] /* sack.first.right[7:0] */,
+        header[395:388] /* sack.first.right[15:8] */
     };
     wire [15:0] network32_low_9 = {
-        header[395:388] /* sack.first.right[23:16] */,
-        header[403:396] /* sack.first.right[31:24] */
+        header[403:396] /* sack.first.right[23:16] */,
+        header[411:404] /* sack.first.right[31:24] */
     };
     wire [15:0] network32_high_10 = {
-        header[411:404] /* sack.second.left[7:0] */,
-        header[419:412] /* sack.second.left[15:8] */
+        header[419:412] /* sack.second.left[7:0] */,
+        header[427:420] /* sack.second.left[15:8] */
     };
     wire [15:0] network32_low_10 = {
-        header[427:420] /* sack.second.left[23:16] */,
-        header[435:428] /* sack.second.left[31:24] */
+        header[435:428] /* sack.second.left[23:16] */,
+        header[443:436] /* sack.second.left[31:24] */
     };
     wire [15:0] network32_high_11 = {
-        header[443:436] /* sack.second.right[7:0] */,
-        header[451:444] /* sack.second.right[15:8] */
+        header[451:444] /* sack.second.right[7:0] */,
+        header[459:452] /* sack.second.right[15:8] */
     };
     wire [15:0] network32_low_11 = {
-        header[459:452] /* sack.second.right[23:16] */,
-        header[467:460] /* sack.second.right[31:24] */
+        header[467:460] /* sack.second.right[23:16] */,
+        header[475:468] /* sack.second.right[31:24] */
     };
     wire [15:0] network32_high_12 = {
-        header[475:468] /* sack.third.left[7:0] */,
-        header[483:476] /* sack.third.left[15:8] */
+        header[483:476] /* sack.third.left[7:0] */,
+        header[491:484] /* sack.third.left[15:8] */
     };
     wire [15:0] network32_low_12 = {
-        header[491:484] /* sack.third.left[23:16] */,
-        header[499:492] /* sack.third.left[31:24] */
+        header[499:492] /* sack.third.left[23:16] */,
+        header[507:500] /* sack.third.left[31:24] */
     };
     wire [15:0] network32_high_13 = {
-        header[507:500] /* sack.third.right[7:0] */,
-        header[515:508] /* sack.third.right[15:8] */
+        header[515:508] /* sack.third.right[7:0] */,
+        header[523:516] /* sack.third.right[15:8] */
     };
     wire [15:0] network32_low_13 = {
-        header[523:516] /* sack.third.right[23:16] */,
-        header[531:524] /* sack.third.right[31:24] */
+        header[531:524] /* sack.third.right[23:16] */,
+        header[539:532] /* sack.third.right[31:24] */
     };
     wire sack_option_one_1 = |header_sack_count;
-    wire sack_option_two_1 = header[339] /* sack.count[1] */;
+    wire sack_option_two_1 = header[347] /* sack.count[1] */;
     wire sack_option_three_1 = header_sack_count == 2'd3;
     wire [15:0] network32_high_14 = {
-        header[347:340] /* sack.first.left[7:0] */,
-        header[355:348] /* sack.first.left[15:8] */
+        header[355:348] /* sack.first.left[7:0] */,
+        header[363:356] /* sack.first.left[15:8] */
     };
     wire [15:0] network32_low_14 = {
-        header[363:356] /* sack.first.left[23:16] */,
-        header[371:364] /* sack.first.left[31:24] */
+        header[371:364] /* sack.first.left[23:16] */,
+        header[379:372] /* sack.first.left[31:24] */
     };
     wire [15:0] network32_high_15 = {
-        header[379:372] /* sack.first.right[7:0] */,
-        header[387:380] /* sack.first.right[15:8] */
+        header[387:380] /* sack.first.right[7:0] */,
+        header[395:388] /* sack.first.right[15:8] */
     };
     wire [15:0] network32_low_15 = {
-        header[395:388] /* sack.first.right[23:16] */,
-        header[403:396] /* sack.first.right[31:24] */
+        header[403:396] /* sack.first.right[23:16] */,
+        header[411:404] /* sack.first.right[31:24] */
     };
     wire [15:0] network32_high_16 = {
-        header[411:404] /* sack.second.left[7:0] */,
-        header[419:412] /* sack.second.left[15:8] */
+        header[419:412] /* sack.second.left[7:0] */,
+        header[427:420] /* sack.second.left[15:8] */
     };
     wire [15:0] network32_low_16 = {
-        header[427:420] /* sack.second.left[23:16] */,
-        header[435:428] /* sack.second.left[31:24] */
+        header[435:428] /* sack.second.left[23:16] */,
+        header[443:436] /* sack.second.left[31:24] */
     };
     wire [15:0] network32_high_17 = {
-        header[443:436] /* sack.second.right[7:0] */,
-        header[451:444] /* sack.second.right[15:8] */
+        header[451:444] /* sack.second.right[7:0] */,
+        header[459:452] /* sack.second.right[15:8] */
     };
     wire [15:0] network32_low_17 = {
-        header[459:452] /* sack.second.right[23:16] */,
-        header[467:460] /* sack.second.right[31:24] */
+        header[467:460] /* sack.second.right[23:16] */,
+        header[475:468] /* sack.second.right[31:24] */
     };
     wire [15:0] network32_high_18 = {
-        header[475:468] /* sack.third.left[7:0] */,
-        header[483:476] /* sack.third.left[15:8] */
+        header[483:476] /* sack.third.left[7:0] */,
+        header[491:484] /* sack.third.left[15:8] */
     };
     wire [15:0] network32_low_18 = {
-        header[491:484] /* sack.third.left[23:16] */,
-        header[499:492] /* sack.third.left[31:24] */
+        header[499:492] /* sack.third.left[23:16] */,
+        header[507:500] /* sack.third.left[31:24] */
     };
     wire [15:0] network32_high_19 = {
-        header[507:500] /* sack.third.right[7:0] */,
-        header[515:508] /* sack.third.right[15:8] */
+        header[515:508] /* sack.third.right[7:0] */,
+        header[523:516] /* sack.third.right[15:8] */
     };
     wire [15:0] network32_low_19 = {
-        header[523:516] /* sack.third.right[23:16] */,
-        header[531:524] /* sack.third.right[31:24] */
+        header[531:524] /* sack.third.right[23:16] */,
+        header[539:532] /* sack.third.right[31:24] */
     };
     always_comb begin
         sack_option_octets = 224'd0;
@@ -438,17 +468,17 @@ module assemble (
         octets[239:208] = {network32_high_2, network32_low_2};
         octets[271:240] = {network32_high_3, network32_low_3};
         octets[287:272] = {
-            header[160:153] /* local_port[7:0] */,
-            header[168:161] /* local_port[15:8] */
+            header[168:161] /* local_port[7:0] */,
+            header[176:169] /* local_port[15:8] */
         };
         octets[303:288] = {
-            header[176:169] /* remote_port[7:0] */,
-            header[184:177] /* remote_port[15:8] */
+            header[184:177] /* remote_port[7:0] */,
+            header[192:185] /* remote_port[15:8] */
         };
         octets[335:304] = {network32_high_4, network32_low_4};
         octets[367:336] = {network32_high_5, network32_low_5};
         octets[383:376] = header_flags;
-        octets[399:384] = {header[256:249] /* window[7:0] */, header[264:257] /* window[15:8] */};
+        octets[399:384] = {header[264:257] /* window[7:0] */, header[272:265] /* window[15:8] */};
         if (header_ts_on) begin
             octets[375:372] = 4'd8 + words;
             octets[463:432] = 32'ha080101;
@@ -620,6 +650,11 @@ module assemble (
     wire [63:0] keep =
         last ? ~(64'hffffffffffffffff << ((|rest) ? rest : 8'd64)) :
         64'hffffffffffffffff;
+    assign out_s_valid = leaves & !frames_m_data_poisoned;
+    assign lost_s_data = {frames_m_data_generation, frames_m_data_flow};
+    assign lost_s_valid = advance & last & frames_m_data_poisoned & !frames_m_data_raw;
+    assign m_lost_data = lost_m_data;
+    assign m_lost_valid = lost_m_valid;
     assign out_s_data = {last, keep, data};
     assign no_gap_holds = rst | !frames_m_valid | payload_ready;
     assign store_m_ready = advance & consume;
@@ -640,7 +675,7 @@ module assemble (
         & !(|frames_level)
         & !out_m_valid;
 
-    fifo_550x256 u_egress (
+    fifo_558x256 u_egress (
         .clk(clk),
         .rst(rst),
         .s_data(egress_s_data),
@@ -664,7 +699,7 @@ module assemble (
         .level(loaded_level),
         .almost_full(loaded_almost_full)
     );
-    fifo_513x128 u_store (
+    fifo_514x128 u_store (
         .clk(clk),
         .rst(rst),
         .s_data(s_payload_data),
@@ -676,10 +711,10 @@ module assemble (
         .level(store_level),
         .almost_full(store_almost_full)
     );
-    fifo_16x128_forward u_sums (
+    fifo_17x128_forward u_sums (
         .clk(clk),
         .rst(rst),
-        .s_data(running_next),
+        .s_data(sums_s_data),
         .s_valid(sums_s_valid),
         .s_ready(sums_s_ready),
         .m_data(sums_m_data),
@@ -688,7 +723,19 @@ module assemble (
         .level(sums_level),
         .almost_full(sums_almost_full)
     );
-    fifo_810x16_forward_margin_6 u_frames (
+    fifo_24x16 u_lost (
+        .clk(clk),
+        .rst(rst),
+        .s_data(lost_s_data),
+        .s_valid(lost_s_valid),
+        .s_ready(lost_s_ready),
+        .m_data(lost_m_data),
+        .m_valid(lost_m_valid),
+        .m_ready(m_lost_ready),
+        .level(lost_level),
+        .almost_full(lost_almost_full)
+    );
+    fifo_835x16_forward_margin_6 u_frames (
         .clk(clk),
         .rst(rst),
         .s_data(finished),
@@ -704,7 +751,7 @@ module assemble (
         .clk(clk),
         .rst(rst),
         .s_data(out_s_data),
-        .s_valid(leaves),
+        .s_valid(out_s_valid),
         .s_ready(out_s_ready),
         .m_data(out_m_data),
         .m_valid(out_m_valid),
@@ -732,6 +779,7 @@ module assemble (
     always_ff @(posedge clk) begin
         add_valid <= stored;
         add_last <= s_payload_data_last;
+        add_poisoned <= s_payload_data_poisoned;
         if (stored) begin
             quads_0 <= a_0 + b_0 + (c_0 + d_0);
         end
@@ -758,6 +806,7 @@ module assemble (
         end
         total_valid <= add_valid;
         total_last <= add_last;
+        total_poisoned <= add_poisoned;
         if (add_valid) begin
             total <= total_next;
         end
@@ -774,6 +823,9 @@ module assemble (
         built_valid <= enter;
         if (enter) begin
             built <= {
+                header_generation,
+                header_flow,
+                loaded_m_data & sums_m_data_poisoned,
                 egress_m_data_merged,
                 26'd0,
                 header_bytes_1 + {1'b0, header_length},
@@ -782,7 +834,7 @@ module assemble (
                 header_raw,
                 octets
             };
-            built_sum <= loaded_m_data ? sums_m_data : 16'd0;
+            built_sum <= loaded_m_data ? sums_m_data_sum : 16'd0;
         end
         partial_valid <= built_valid;
         if (built_valid) begin
@@ -828,9 +880,10 @@ module assemble (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, now[9:0], now[63:42], egress_m_valid, egress_almost_full, loaded_s_ready,
-        loaded_level, loaded_almost_full, store_m_data[512], store_almost_full, sums_almost_full,
-        frames_m_data[767:754], frames_m_data[782:776], previous[79:0], header[39:0], header[548],
-        payload_beats[14:8], payload_beats_whole[5:0], beats_whole[5:0], beats_whole[14],
+        loaded_level, loaded_almost_full, store_m_data[513:512], store_almost_full,
+        sums_almost_full, lost_s_ready, lost_level, lost_almost_full, frames_m_data[767:754],
+        frames_m_data[782:776], previous[79:0], header[23:0], header[556], payload_beats[14:8],
+        payload_beats_whole[5:0], beats_whole[5:0], beats_whole[14],
         beat_behind_head_whole[751:512]
     };
 

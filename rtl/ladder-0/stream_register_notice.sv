@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    264  s_data
+// in    265  s_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -16,10 +16,11 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_valid
 // out     1  s_ready
-// out   264  m_data
+// out   265  m_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -32,7 +33,8 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // out     1  m_valid
 // in      1  m_ready
 `default_nettype none
@@ -40,16 +42,16 @@
 module stream_register_notice (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [263:0] s_data,
+    input  wire  [264:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [263:0] m_data,
+    output logic [264:0] m_data,
     output logic         m_valid,
     input  wire          m_ready
 );
-    logic [263:0] held;
+    logic [264:0] held;
     logic held_valid;
-    logic [263:0] skid;
+    logic [264:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;

@@ -12,12 +12,13 @@
 //        14    [206:193]   length
 // in      1  s_valid
 // out     1  s_ready
-// in    542  s_cpl_data
+// in    543  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
 // out   352  m_up_data
@@ -30,9 +31,10 @@
 //         1    [351]       last
 // out     1  m_up_valid
 // in      1  m_up_ready
-// out   513  m_data
+// out   514  m_data
 //       512    [511:0]     data
 //         1    [512]       last
+//         1    [513]       poisoned
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -44,13 +46,13 @@ module payload_read (
     input  wire  [206:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    input  wire  [541:0] s_cpl_data,
+    input  wire  [542:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
     output logic [351:0] m_up_data,
     output logic         m_up_valid,
     input  wire          m_up_ready,
-    output logic [512:0] m_data,
+    output logic [513:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
@@ -75,25 +77,28 @@ module payload_read (
     logic [13:0] buffer_read_address;
     logic [511:0] buffer_read_data;
     logic [127:0] done;
+    logic [127:0] lost;
     logic [6:0] oldest;
     logic [6:0] after;
     logic complete;
     logic [7:0] planned;
     logic [6:0] carried;
     logic flush;
-    logic [28:0] plan1;
-    logic [28:0] plan2;
+    logic tainted;
+    logic [29:0] plan1;
+    logic [29:0] plan2;
     logic [511:0] beat;
     logic [511:0] carry;
-    logic [512:0] out_s_data;
+    logic [513:0] out_s_data;
     logic out_s_valid;
     logic out_s_ready;
-    logic [512:0] out_m_data;
+    logic [513:0] out_m_data;
     logic out_m_valid;
     logic [15:0] out_level;
     logic out_almost_full;
     logic beats_fit_holds;
     logic [127:0] done_next;
+    logic [127:0] lost_next;
     logic [511:0] spread_wide;
 
     wire [63:0] s_data_address = s_data[103:40];
@@ -102,6 +107,7 @@ module payload_read (
     wire [13:0] s_data_length = s_data[206:193];
     wire [511:0] s_cpl_data_data = s_cpl_data[532:21];
     wire s_cpl_data_last = s_cpl_data[541];
+    wire s_cpl_data_poisoned = s_cpl_data[542];
     wire [63:0] rest_address = rest[63:0];
     wire [24:0] rest_room = rest[88:64];
     wire [63:0] rest_ring = rest[152:89];
@@ -122,6 +128,7 @@ module payload_read (
     wire [10:0] plan2_back = plan2[26:16];
     wire plan2_emit = plan2[27];
     wire plan2_last = plan2[28];
+    wire plan2_poisoned = plan2[29];
 
     wire [12:0] bytes = cut_length;
     wire finished = cut_last_2;
@@ -253,15 +260,21 @@ module payload_read (
     wire fills = !last_of_read | (total >= 8'd64);
     wire [13:0] buffer_read_address_whole = {7'd0, oldest};
     assign buffer_read_address = {buffer_read_address_whole[10:0], 3'd0} | {6'd0, planned};
+    wire taints = tainted | (!flushes & last_of_read & lost[oldest]);
     wire [10:0] plan1_whole = {4'd0, carried};
     always_comb begin
         done_next = done;
         if (completes) begin
             done_next = done_next | (128'd1 << arrived);
         end
+        lost_next = lost;
+        if (completes & s_cpl_data_poisoned) begin
+            lost_next = lost_next | (128'd1 << arrived);
+        end
         if (fetch) begin
             if (last_of_read) begin
                 done_next = done_next & ~(128'd1 << oldest);
+                lost_next = lost_next & ~(128'd1 << oldest);
             end
         end
     end
@@ -405,7 +418,7 @@ module payload_read (
     wire [511:0] front = carry | (beat << distance);
     wire [511:0] back = beat >> plan2_back;
     assign out_s_valid = plan2_valid & plan2_emit;
-    assign out_s_data = {plan2_last, front};
+    assign out_s_data = {plan2_poisoned & plan2_last, plan2_last, front};
     assign beats_fit_holds = rst | !(plan2_valid & plan2_emit) | out_s_ready;
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
@@ -448,7 +461,7 @@ module payload_read (
         .read_address(buffer_read_address),
         .read_data(buffer_read_data)
     );
-    fifo_513x32_forward_margin_4 u_out (
+    fifo_514x32_forward_margin_4 u_out (
         .clk(clk),
         .rst(rst),
         .s_data(out_s_data),
@@ -494,6 +507,7 @@ module payload_read (
             uncut <= !finished;
         end
         plan1 <= {
+            taints,
             flushes | (closes & !spills),
             flushes | closes | fills,
             11'd512 - {plan1_whole[7:0], 3'd0},
@@ -503,6 +517,7 @@ module payload_read (
         };
         if (flushes) begin
             flush <= 1'b0;
+            tainted <= 1'b0;
             carried <= 7'd0;
         end
         if (fetch) begin
@@ -515,6 +530,7 @@ module payload_read (
             planned <= planned + 8'd1;
             if (last_of_read) begin
                 planned <= 8'd0;
+                tainted <= taints & !(closes & !spills);
             end
         end
         complete <=
@@ -525,6 +541,7 @@ module payload_read (
             after <= (after == 7'd0) ? 7'd0 : (after + 7'd1);
         end
         done <= done_next;
+        lost <= lost_next;
         if (issue & !retire) begin
             used <= used + 8'd1;
         end
@@ -548,6 +565,8 @@ module payload_read (
             planned <= 8'd0;
             carried <= 7'd0;
             flush <= 1'b0;
+            tainted <= 1'b0;
+            lost <= 128'd0;
             plan1[0] /* valid */ <= 1'b0;
             plan2[0] /* valid */ <= 1'b0;
             carry <= 512'd0;

@@ -31,7 +31,7 @@
 //        64    [516:453]   address
 // in      1  s_valid
 // out     1  s_ready
-// out   710  m_data
+// out   711  m_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -63,14 +63,15 @@
 //        32    [553:522]   rx_bump
 //        32    [585:554]   tx_bump
 //         8    [593:586]   notice_flags
-//        32    [625:594]   rtt
-//         1    [626]       owes
-//         1    [627]       update
-//         1    [628]       ready
-//         1    [629]       done
-//         8    [637:630]   opcode
-//         8    [645:638]   status
-//        64    [709:646]   address
+//         1    [594]       read_lost
+//        32    [626:595]   rtt
+//         1    [627]       owes
+//         1    [628]       update
+//         1    [629]       ready
+//         1    [630]       done
+//         8    [638:631]   opcode
+//         8    [646:639]   status
+//        64    [710:647]   address
 // out     1  m_valid
 // in      1  m_ready
 // in     64  now
@@ -89,7 +90,7 @@ module protocol (
     input  wire  [516:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
-    output logic [709:0] m_data,
+    output logic [710:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     input  wire  [63:0]  now,
@@ -101,74 +102,62 @@ module protocol (
     output logic         count_fast_retransmit,
     output logic         count_stale
 );
-    logic [496:0] states_read_data;
-    logic [31:0] edges_read_data;
-    logic [64:0] slots_0_read_data;
-    logic outcomes_s_ready;
-    logic [709:0] outcomes_m_data;
-    logic outcomes_m_valid;
-    logic [15:0] outcomes_level;
-    logic outcomes_almost_full;
+    logic [497:0] states_read_data;
+    logic [259:0] slots_0_answer;
+    logic slots_0_idle;
+    logic [710:0] announcer_m_data;
+    logic announcer_m_valid;
+    logic announcer_full;
+    logic announcer_idle;
+    logic announcer_count_rx;
+    logic announcer_count_tx;
+    logic announcer_count_hc;
+    logic announcer_count_cmd;
+    logic announcer_count_fast_retransmit;
+    logic announcer_count_stale;
     logic [516:0] held;
     logic held_valid;
     logic [516:0] read;
     logic read_valid;
-    logic [560:0] decoded;
+    logic [561:0] decoded;
     logic decoded_valid;
-    logic [496:0] stored;
-    logic [709:0] work;
+    logic [497:0] stored;
+    logic [710:0] work;
     logic work_valid;
-    logic [585:0] live;
-    logic [709:0] judge_work;
+    logic [586:0] live;
+    logic [710:0] judge_work;
     logic judge_valid;
-    logic [585:0] judge_live;
-    logic [591:0] judge_next;
+    logic [586:0] judge_live;
+    logic [592:0] judge_next;
     logic [279:0] relations;
-    logic [709:0] measure_work;
+    logic [710:0] measure_work;
     logic measure_valid;
-    logic [585:0] measure_live;
-    logic [591:0] measure_next;
+    logic [586:0] measure_live;
+    logic [592:0] measure_next;
     logic [279:0] measure_relations;
     logic [259:0] measure_slots;
     logic [259:0] measure_board;
     logic [211:0] measure_view;
     logic [203:0] measure_spans;
     logic [190:0] verdict;
-    logic [709:0] settle_work;
+    logic [710:0] settle_work;
     logic settle_valid;
-    logic [585:0] settle_live;
-    logic [591:0] settle_next;
+    logic [586:0] settle_live;
+    logic [592:0] settle_next;
     logic [279:0] settle_relations;
     logic [259:0] settle_slots;
     logic [259:0] settle_board;
     logic [211:0] settle_view;
     logic [190:0] settle_verdict;
-    logic [287:0] extent;
-    logic [1371:0] settled;
-    logic [560:0] settled_event;
+    logic [288:0] extent;
+    logic [1373:0] settled;
+    logic [561:0] settled_event;
     logic settled_valid;
-    logic [496:0] written;
+    logic [497:0] written;
     logic [15:0] written_flow;
     logic written_valid;
-    logic [259:0] last_slots;
-    logic [259:0] last_board;
-    logic missed_slots;
-    logic missed_board;
-    logic [1823:0] surveyed;
-    logic surveyed_valid;
-    logic [906:0] drafted;
-    logic drafted_valid;
-    logic drafted_writes;
-    logic [31:0] edge_;
-    logic [31:0] last_edge;
-    logic [15:0] last_edge_flow;
-    logic last_edge_valid;
-    logic [709:0] outcome;
-    logic outcome_valid;
-    logic stale;
     logic sweeping;
     logic [15:0] sweep_flow;
-    logic room_holds;
     logic exact_holds;
     logic [127:0] carried_found;
     logic [127:0] carried_after;
@@ -223,7 +212,7 @@ module protocol (
     logic widest_window_inside_28;
     logic widest_window_inside_29;
     logic widest_window_inside_30;
-    logic [1371:0] settled_1;
+    logic [1373:0] settled_1;
     logic [24:0] rest_of_ring_rest;
     logic rest_of_ring_inside_0;
     logic rest_of_ring_inside_1;
@@ -249,14 +238,14 @@ module protocol (
     logic rest_of_ring_inside_21;
     logic rest_of_ring_inside_22;
     logic rest_of_ring_inside_23;
-    logic [585:0] newest;
+    logic [586:0] newest;
     logic blocked;
     logic corrects;
     logic stays;
-    logic [585:0] old;
-    logic [585:0] recent;
+    logic [586:0] old;
+    logic [586:0] recent;
     logic [24:0] ring_bytes_bytes_2;
-    logic [259:0] stored_slots;
+    logic [259:0] slots;
     logic meet_a_free;
     logic meet_b_free;
     logic meet_c_free;
@@ -267,6 +256,7 @@ module protocol (
     logic meet_c_free_1;
     logic meet_d_free_1;
     logic [61:0] measure_meeting;
+    logic measure_ends;
     logic [24:0] rest_of_ring_rest_1;
     logic rest_of_ring_inside_0_1;
     logic rest_of_ring_inside_1_1;
@@ -293,28 +283,9 @@ module protocol (
     logic rest_of_ring_inside_22_1;
     logic rest_of_ring_inside_23_1;
     logic [24:0] ring_bytes_bytes_3;
-    logic [24:0] ring_bytes_bytes_4;
-    logic [24:0] wide_bytes;
-    logic [31:0] survey_half;
-    logic [13:0] fits_half_ring_above;
-    logic fits_half_ring_reaches_0;
-    logic fits_half_ring_reaches_1;
-    logic fits_half_ring_reaches_2;
-    logic fits_half_ring_reaches_3;
-    logic fits_half_ring_reaches_4;
-    logic fits_half_ring_reaches_5;
-    logic fits_half_ring_reaches_6;
-    logic fits_half_ring_reaches_7;
-    logic fits_half_ring_reaches_8;
-    logic fits_half_ring_reaches_9;
-    logic fits_half_ring_reaches_10;
-    logic fits_half_ring_reaches_11;
-    logic fits_half_ring_reaches_12;
-    logic fits_half_ring_reaches_13;
-    logic survey_choice_2;
-    logic [709:0] work_next;
-    logic [287:0] extent_next;
-    logic [1823:0] surveyed_next;
+    logic banks;
+    logic [710:0] work_next;
+    logic [288:0] extent_next;
 
     wire [1:0] read_kind = read[1:0];
     wire [15:0] read_flow = read[41:26];
@@ -333,12 +304,12 @@ module protocol (
     wire [31:0] stored_edge = stored[105:74];
     wire [24:0] stored_tx_avail = stored[130:106];
     wire [24:0] stored_rx_avail = stored[219:195];
-    wire [3:0] stored_send_shift = stored[416:413];
-    wire [13:0] stored_mss = stored[434:421];
-    wire stored_ts_on = stored[435];
-    wire stored_ecn = stored[468];
-    wire [4:0] stored_rx_log2 = stored[491:487];
-    wire [4:0] stored_tx_log2 = stored[496:492];
+    wire [3:0] stored_send_shift = stored[417:414];
+    wire [13:0] stored_mss = stored[435:422];
+    wire stored_ts_on = stored[436];
+    wire stored_ecn = stored[469];
+    wire [4:0] stored_rx_log2 = stored[492:488];
+    wire [4:0] stored_tx_log2 = stored[497:493];
     wire [516:0] work_decoded_event = work[516:0];
     wire [15:0] work_decoded_event_flow = work[41:26];
     wire [13:0] work_decoded_event_payload_len = work[438:425];
@@ -347,22 +318,22 @@ module protocol (
     wire work_decoded_reports = work[520];
     wire work_decoded_grants = work[521];
     wire work_decoded_controls = work[523];
-    wire work_decoded_installs = work[525];
-    wire work_decoded_fin = work[526];
-    wire work_decoded_has_text = work[527];
-    wire [31:0] work_decoded_end = work[559:528];
-    wire work_decoded_plain_bumps = work[560];
-    wire work_timed = work[561];
-    wire work_marked = work[562];
-    wire work_sends_bytes = work[563];
-    wire [31:0] work_edge = work[627:596];
-    wire [31:0] work_limit = work[659:628];
-    wire [24:0] work_rx_delta = work[684:660];
-    wire [24:0] work_tx_delta = work[709:685];
-    wire [496:0] live_flow = live[496:0];
-    wire [31:0] live_room = live[528:497];
-    wire [31:0] live_released = live[560:529];
-    wire [24:0] live_unread = live[585:561];
+    wire work_decoded_installs = work[526];
+    wire work_decoded_fin = work[527];
+    wire work_decoded_has_text = work[528];
+    wire [31:0] work_decoded_end = work[560:529];
+    wire work_decoded_plain_bumps = work[561];
+    wire work_timed = work[562];
+    wire work_marked = work[563];
+    wire work_sends_bytes = work[564];
+    wire [31:0] work_edge = work[628:597];
+    wire [31:0] work_limit = work[660:629];
+    wire [24:0] work_rx_delta = work[685:661];
+    wire [24:0] work_tx_delta = work[710:686];
+    wire [497:0] live_flow = live[497:0];
+    wire [31:0] live_room = live[529:498];
+    wire [31:0] live_released = live[561:530];
+    wire [24:0] live_unread = live[586:562];
     wire [516:0] judge_work_decoded_event = judge_work[516:0];
     wire [15:0] judge_work_decoded_event_flow = judge_work[41:26];
     wire [31:0] judge_work_decoded_event_ack = judge_work[123:92];
@@ -372,21 +343,22 @@ module protocol (
     wire judge_work_decoded_receives = judge_work[519];
     wire judge_work_decoded_grants = judge_work[521];
     wire judge_work_decoded_commands = judge_work[524];
-    wire judge_work_decoded_installs = judge_work[525];
-    wire judge_work_decoded_fin = judge_work[526];
-    wire judge_work_decoded_has_text = judge_work[527];
-    wire [31:0] judge_work_window = judge_work[595:564];
-    wire [496:0] judge_live_flow = judge_live[496:0];
+    wire judge_work_decoded_loses = judge_work[525];
+    wire judge_work_decoded_installs = judge_work[526];
+    wire judge_work_decoded_fin = judge_work[527];
+    wire judge_work_decoded_has_text = judge_work[528];
+    wire [31:0] judge_work_window = judge_work[596:565];
+    wire [497:0] judge_live_flow = judge_live[497:0];
     wire [31:0] judge_live_flow_rcv_nxt = judge_live[194:163];
     wire judge_live_flow_gaps = judge_live[245];
-    wire [24:0] judge_live_unread = judge_live[585:561];
+    wire [24:0] judge_live_unread = judge_live[586:562];
     wire judge_next_follows = judge_next[0];
     wire judge_next_fits = judge_next[1];
     wire judge_next_acknowledges = judge_next[2];
     wire judge_next_reports = judge_next[3];
     wire judge_next_sends = judge_next[4];
     wire judge_next_bumps = judge_next[5];
-    wire [585:0] judge_next_live = judge_next[591:6];
+    wire [586:0] judge_next_live = judge_next[592:6];
     wire [31:0] relations_acked = relations[31:0];
     wire [31:0] relations_ahead = relations[95:64];
     wire [31:0] relations_outstanding = relations[127:96];
@@ -398,19 +370,19 @@ module protocol (
     wire [15:0] measure_work_decoded_event_flow = measure_work[41:26];
     wire measure_work_decoded_writes = measure_work[518];
     wire measure_work_decoded_grants = measure_work[521];
-    wire measure_work_decoded_installs = measure_work[525];
-    wire measure_work_decoded_fin = measure_work[526];
-    wire measure_work_decoded_has_text = measure_work[527];
-    wire measure_work_marked = measure_work[562];
-    wire [31:0] measure_work_edge = measure_work[627:596];
-    wire [496:0] measure_live_flow = measure_live[496:0];
+    wire measure_work_decoded_installs = measure_work[526];
+    wire measure_work_decoded_fin = measure_work[527];
+    wire measure_work_decoded_has_text = measure_work[528];
+    wire measure_work_marked = measure_work[563];
+    wire [31:0] measure_work_edge = measure_work[628:597];
+    wire [497:0] measure_live_flow = measure_live[497:0];
     wire measure_next_follows = measure_next[0];
     wire measure_next_fits = measure_next[1];
     wire measure_next_acknowledges = measure_next[2];
     wire measure_next_reports = measure_next[3];
     wire measure_next_sends = measure_next[4];
     wire measure_next_bumps = measure_next[5];
-    wire [585:0] measure_next_live = measure_next[591:6];
+    wire [586:0] measure_next_live = measure_next[592:6];
     wire [31:0] measure_relations_skipped = measure_relations[63:32];
     wire [31:0] measure_relations_ahead = measure_relations[95:64];
     wire [31:0] measure_relations_outstanding = measure_relations[127:96];
@@ -470,7 +442,7 @@ module protocol (
     wire verdict_sets = verdict[188];
     wire verdict_times_out = verdict[189];
     wire [516:0] settle_work_decoded_event = settle_work[516:0];
-    wire [560:0] settle_work_decoded = settle_work[560:0];
+    wire [561:0] settle_work_decoded = settle_work[561:0];
     wire [23:0] settle_work_decoded_event_ticket = settle_work[25:2];
     wire [15:0] settle_work_decoded_event_flow = settle_work[41:26];
     wire settle_work_decoded_writes = settle_work[518];
@@ -479,13 +451,14 @@ module protocol (
     wire settle_work_decoded_reminds = settle_work[522];
     wire settle_work_decoded_controls = settle_work[523];
     wire settle_work_decoded_commands = settle_work[524];
-    wire settle_work_decoded_installs = settle_work[525];
-    wire settle_work_decoded_has_text = settle_work[527];
-    wire settle_work_timed = settle_work[561];
-    wire settle_work_marked = settle_work[562];
-    wire [31:0] settle_work_window = settle_work[595:564];
-    wire [31:0] settle_work_limit = settle_work[659:628];
-    wire [496:0] settle_live_flow = settle_live[496:0];
+    wire settle_work_decoded_loses = settle_work[525];
+    wire settle_work_decoded_installs = settle_work[526];
+    wire settle_work_decoded_has_text = settle_work[528];
+    wire settle_work_timed = settle_work[562];
+    wire settle_work_marked = settle_work[563];
+    wire [31:0] settle_work_window = settle_work[596:565];
+    wire [31:0] settle_work_limit = settle_work[660:629];
+    wire [497:0] settle_live_flow = settle_live[497:0];
     wire [7:0] settle_live_flow_generation = settle_live[9:2];
     wire [31:0] settle_live_flow_snd_una = settle_live[41:10];
     wire [31:0] settle_live_flow_snd_nxt = settle_live[73:42];
@@ -493,16 +466,16 @@ module protocol (
     wire [24:0] settle_live_flow_tx_avail = settle_live[130:106];
     wire [31:0] settle_live_flow_rcv_nxt = settle_live[194:163];
     wire [24:0] settle_live_flow_rx_avail = settle_live[219:195];
-    wire [31:0] settle_live_room = settle_live[528:497];
-    wire [31:0] settle_live_released = settle_live[560:529];
-    wire [24:0] settle_live_unread = settle_live[585:561];
+    wire [31:0] settle_live_room = settle_live[529:498];
+    wire [31:0] settle_live_released = settle_live[561:530];
+    wire [24:0] settle_live_unread = settle_live[586:562];
     wire settle_next_follows = settle_next[0];
     wire settle_next_fits = settle_next[1];
     wire settle_next_acknowledges = settle_next[2];
     wire settle_next_reports = settle_next[3];
     wire settle_next_sends = settle_next[4];
     wire settle_next_bumps = settle_next[5];
-    wire [585:0] settle_next_live = settle_next[591:6];
+    wire [586:0] settle_next_live = settle_next[592:6];
     wire [31:0] settle_relations_acked = settle_relations[31:0];
     wire [31:0] settle_relations_outstanding = settle_relations[127:96];
     wire [31:0] settle_relations_snd_wnd = settle_relations[191:160];
@@ -550,116 +523,44 @@ module protocol (
     wire [24:0] extent_meeting_high = extent[76:52];
     wire extent_in_order = extent[77];
     wire extent_finished = extent[78];
-    wire extent_waits = extent[79];
-    wire extent_renews = extent[80];
-    wire extent_jumps = extent[81];
-    wire extent_updates = extent[82];
-    wire extent_rewinds = extent[83];
-    wire extent_mends = extent[84];
-    wire extent_reports = extent[85];
-    wire extent_reported_a_touches = extent[86];
-    wire extent_reported_a_free = extent[87];
-    wire extent_reported_b_touches = extent[88];
-    wire extent_reported_b_free = extent[89];
-    wire extent_reported_c_touches = extent[90];
-    wire extent_reported_c_free = extent[91];
-    wire extent_reported_d_touches = extent[92];
-    wire extent_reported_d_free = extent[93];
-    wire [24:0] extent_reported_low = extent[122:98];
-    wire [24:0] extent_reported_high = extent[147:123];
-    wire extent_remain = extent[148];
-    wire extent_hole_fills = extent[149];
-    wire extent_hole_skips = extent[150];
-    wire [31:0] extent_hole_to = extent[182:151];
-    wire [13:0] extent_hole_bytes = extent[196:183];
-    wire [24:0] extent_bytes = extent[221:197];
-    wire extent_all = extent[222];
-    wire extent_probes = extent[223];
-    wire [31:0] extent_edge = extent[255:224];
-    wire [31:0] extent_room = extent[287:256];
-    wire [496:0] settled_live_flow = settled[496:0];
-    wire [585:0] settled_live = settled[585:0];
-    wire [31:0] settled_live_flow_snd_una = settled[41:10];
-    wire [31:0] settled_live_flow_snd_nxt = settled[73:42];
-    wire [31:0] settled_live_flow_edge = settled[105:74];
-    wire [24:0] settled_live_flow_rx_avail = settled[219:195];
-    wire settled_live_flow_recovering = settled[280];
-    wire [31:0] settled_live_flow_recover = settled[312:281];
-    wire settled_live_flow_mends = settled[313];
-    wire [31:0] settled_live_flow_high_rxt = settled[345:314];
-    wire [31:0] settled_live_flow_iss = settled[380:349];
-    wire [31:0] settled_live_flow_irs = settled[412:381];
-    wire [13:0] settled_live_flow_mss = settled[434:421];
-    wire [31:0] settled_live_flow_ts_offset = settled[467:436];
-    wire [4:0] settled_live_flow_rx_log2 = settled[491:487];
-    wire [263:0] settled_step = settled[849:586];
-    wire [31:0] settled_step_seq = settled[629:598];
-    wire [31:0] settled_step_place_seq = settled[684:653];
-    wire [24:0] settled_step_unit = settled[807:783];
-    wire [31:0] settled_step_most = settled[839:808];
-    wire settled_slots_a_valid = settled[850];
-    wire [64:0] settled_slots_a = settled[914:850];
-    wire [259:0] settled_slots = settled[1109:850];
-    wire settled_slots_b_valid = settled[915];
-    wire [64:0] settled_slots_b = settled[979:915];
-    wire settled_slots_c_valid = settled[980];
-    wire [64:0] settled_slots_c = settled[1044:980];
-    wire settled_slots_d_valid = settled[1045];
-    wire [64:0] settled_slots_d = settled[1109:1045];
-    wire settled_moves_slots = settled[1110];
-    wire settled_board_a_valid = settled[1111];
-    wire [259:0] settled_board = settled[1370:1111];
-    wire [31:0] settled_board_a_start = settled[1143:1112];
-    wire settled_board_b_valid = settled[1176];
-    wire [31:0] settled_board_b_start = settled[1208:1177];
-    wire settled_board_c_valid = settled[1241];
-    wire [31:0] settled_board_c_start = settled[1273:1242];
-    wire settled_board_d_valid = settled[1306];
-    wire [31:0] settled_board_d_start = settled[1338:1307];
-    wire settled_moves_board = settled[1371];
+    wire extent_ends = extent[79];
+    wire extent_waits = extent[80];
+    wire extent_renews = extent[81];
+    wire extent_jumps = extent[82];
+    wire extent_updates = extent[83];
+    wire extent_rewinds = extent[84];
+    wire extent_mends = extent[85];
+    wire extent_reports = extent[86];
+    wire extent_reported_a_touches = extent[87];
+    wire extent_reported_a_free = extent[88];
+    wire extent_reported_b_touches = extent[89];
+    wire extent_reported_b_free = extent[90];
+    wire extent_reported_c_touches = extent[91];
+    wire extent_reported_c_free = extent[92];
+    wire extent_reported_d_touches = extent[93];
+    wire extent_reported_d_free = extent[94];
+    wire [24:0] extent_reported_low = extent[123:99];
+    wire [24:0] extent_reported_high = extent[148:124];
+    wire extent_remain = extent[149];
+    wire extent_hole_fills = extent[150];
+    wire extent_hole_skips = extent[151];
+    wire [31:0] extent_hole_to = extent[183:152];
+    wire [13:0] extent_hole_bytes = extent[197:184];
+    wire [24:0] extent_bytes = extent[222:198];
+    wire extent_all = extent[223];
+    wire extent_probes = extent[224];
+    wire [31:0] extent_edge = extent[256:225];
+    wire [31:0] extent_room = extent[288:257];
+    wire [497:0] settled_live_flow = settled[497:0];
+    wire [586:0] settled_live = settled[586:0];
+    wire [259:0] settled_slots = settled[1111:852];
+    wire settled_moves_slots = settled[1112];
     wire [15:0] settled_event_event_flow = settled_event[41:26];
     wire settled_event_writes = settled_event[518];
-    wire settled_event_installs = settled_event[525];
-    wire [516:0] surveyed_decoded_event = surveyed[516:0];
-    wire [15:0] surveyed_decoded_event_flow = surveyed[41:26];
-    wire surveyed_decoded_writes = surveyed[518];
-    wire surveyed_decoded_receives = surveyed[519];
-    wire surveyed_decoded_commands = surveyed[524];
-    wire [263:0] surveyed_step = surveyed[824:561];
-    wire [496:0] surveyed_flow = surveyed[1321:825];
-    wire [24:0] surveyed_free = surveyed[1346:1322];
-    wire [24:0] surveyed_whole_4 = surveyed[1371:1347];
-    wire [31:0] surveyed_most = surveyed[1403:1372];
-    wire surveyed_widest = surveyed[1404];
-    wire [31:0] surveyed_worth = surveyed[1436:1405];
-    wire [31:0] surveyed_in_flight = surveyed[1468:1437];
-    wire [31:0] surveyed_outstanding = surveyed[1500:1469];
-    wire [31:0] surveyed_snd_wnd = surveyed[1532:1501];
-    wire [31:0] surveyed_rx_pos = surveyed[1564:1533];
-    wire [31:0] surveyed_tx_pos = surveyed[1596:1565];
-    wire [31:0] surveyed_clock = surveyed[1628:1597];
-    wire [1:0] surveyed_sack_count = surveyed[1630:1629];
-    wire [63:0] surveyed_sack_first = surveyed[1694:1631];
-    wire [63:0] surveyed_sack_second = surveyed[1758:1695];
-    wire [63:0] surveyed_sack_third = surveyed[1822:1759];
-    wire surveyed_mends = surveyed[1823];
-    wire [709:0] drafted_outcome = drafted[709:0];
-    wire drafted_silent = drafted[710];
-    wire drafted_stale = drafted[711];
-    wire drafted_send_if_opened = drafted[712];
-    wire drafted_opens = drafted[713];
-    wire [31:0] drafted_whole = drafted[745:714];
-    wire drafted_widest = drafted[746];
-    wire [31:0] drafted_down_edge = drafted[778:747];
-    wire [31:0] drafted_down_reach = drafted[810:779];
-    wire [31:0] drafted_up_edge = drafted[842:811];
-    wire [31:0] drafted_up_reach = drafted[874:843];
-    wire [31:0] drafted_enough = drafted[906:875];
-    wire [1:0] outcome_kind = outcome[1:0];
-    wire [7:0] outcome_notice_flags = outcome[593:586];
+    wire settled_event_installs = settled_event[526];
     wire settled_1_live_flow_open = settled_1[0];
-    wire [496:0] settled_1_live_flow = settled_1[496:0];
-    wire [585:0] settled_1_live = settled_1[585:0];
+    wire [497:0] settled_1_live_flow = settled_1[497:0];
+    wire [586:0] settled_1_live = settled_1[586:0];
     wire [7:0] settled_1_live_flow_generation = settled_1[9:2];
     wire [31:0] settled_1_live_flow_snd_una = settled_1[41:10];
     wire [31:0] settled_1_live_flow_snd_nxt = settled_1[73:42];
@@ -668,13 +569,25 @@ module protocol (
     wire [31:0] settled_1_live_flow_rcv_nxt = settled_1[194:163];
     wire [24:0] settled_1_live_flow_rx_avail = settled_1[219:195];
     wire [24:0] settled_1_live_flow_free = settled_1[244:220];
-    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[491:487];
-    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[496:492];
-    wire [31:0] settled_1_live_room = settled_1[528:497];
-    wire [31:0] settled_1_live_released = settled_1[560:529];
-    wire [24:0] settled_1_live_unread = settled_1[585:561];
+    wire [4:0] settled_1_live_flow_rx_log2 = settled_1[492:488];
+    wire [4:0] settled_1_live_flow_tx_log2 = settled_1[497:493];
+    wire [31:0] settled_1_live_room = settled_1[529:498];
+    wire [31:0] settled_1_live_released = settled_1[561:530];
+    wire [24:0] settled_1_live_unread = settled_1[586:562];
+    wire slots_a_valid = slots[0];
+    wire [31:0] slots_a_start = slots[32:1];
+    wire [31:0] slots_a_end = slots[64:33];
+    wire slots_b_valid = slots[65];
+    wire [31:0] slots_b_start = slots[97:66];
+    wire [31:0] slots_b_end = slots[129:98];
+    wire slots_c_valid = slots[130];
+    wire [31:0] slots_c_start = slots[162:131];
+    wire [31:0] slots_c_end = slots[194:163];
+    wire slots_d_valid = slots[195];
+    wire [31:0] slots_d_start = slots[227:196];
+    wire [31:0] slots_d_end = slots[259:228];
 
-    wire [496:0] settle_flow = settle_live_flow;
+    wire [497:0] settle_flow = settle_live_flow;
     wire settle_flow_open = settle_flow[0];
     wire settle_flow_opening = settle_flow[1];
     wire [7:0] settle_flow_generation = settle_flow[9:2];
@@ -682,14 +595,14 @@ module protocol (
     wire [31:0] settle_flow_snd_nxt = settle_flow[73:42];
     wire [31:0] settle_flow_rcv_nxt = settle_flow[194:163];
     wire settle_flow_gaps = settle_flow[245];
-    wire [31:0] settle_flow_high_rxt = settle_flow[345:314];
-    wire settle_flow_sacked = settle_flow[346];
-    wire settle_flow_tx_fin = settle_flow[347];
-    wire settle_flow_rx_fin = settle_flow[348];
-    wire [3:0] settle_flow_receive_shift = settle_flow[420:417];
-    wire settle_flow_ecn = settle_flow[468];
-    wire settle_flow_owes = settle_flow[471];
-    wire settle_flow_ce = settle_flow[486];
+    wire [31:0] settle_flow_high_rxt = settle_flow[346:315];
+    wire settle_flow_sacked = settle_flow[347];
+    wire settle_flow_tx_fin = settle_flow[348];
+    wire settle_flow_rx_fin = settle_flow[349];
+    wire [3:0] settle_flow_receive_shift = settle_flow[421:418];
+    wire settle_flow_ecn = settle_flow[469];
+    wire settle_flow_owes = settle_flow[472];
+    wire settle_flow_ce = settle_flow[487];
     wire [516:0] settle_event = settle_work_decoded_event;
     wire [7:0] settle_event_generation = settle_event[49:42];
     wire [31:0] settle_event_seq = settle_event[91:60];
@@ -703,7 +616,7 @@ module protocol (
     wire settle_grants = settle_work_decoded_grants;
     wire settle_controls = settle_work_decoded_controls;
     wire settle_commands = settle_work_decoded_commands;
-    wire [496:0] moved_flow = settle_live_flow;
+    wire [497:0] moved_flow = settle_live_flow;
     wire moved_flow_open = moved_flow[0];
     wire moved_flow_opening = moved_flow[1];
     wire [7:0] moved_flow_generation = moved_flow[9:2];
@@ -716,19 +629,20 @@ module protocol (
     wire [24:0] moved_flow_rx_avail = moved_flow[219:195];
     wire [24:0] moved_flow_free = moved_flow[244:220];
     wire moved_flow_gaps = moved_flow[245];
-    wire [31:0] moved_flow_ts_recent = moved_flow[277:246];
-    wire [1:0] moved_flow_dupacks = moved_flow[279:278];
-    wire moved_flow_recovering = moved_flow[280];
-    wire [31:0] moved_flow_recover = moved_flow[312:281];
-    wire moved_flow_mends = moved_flow[313];
-    wire [31:0] moved_flow_high_rxt = moved_flow[345:314];
-    wire moved_flow_sacked = moved_flow[346];
-    wire moved_flow_tx_fin = moved_flow[347];
-    wire moved_flow_rx_fin = moved_flow[348];
-    wire [3:0] moved_flow_send_shift = moved_flow[416:413];
-    wire moved_flow_owes = moved_flow[471];
-    wire [13:0] moved_flow_owed = moved_flow[485:472];
-    wire moved_flow_ce = moved_flow[486];
+    wire moved_flow_fin_held = moved_flow[246];
+    wire [31:0] moved_flow_ts_recent = moved_flow[278:247];
+    wire [1:0] moved_flow_dupacks = moved_flow[280:279];
+    wire moved_flow_recovering = moved_flow[281];
+    wire [31:0] moved_flow_recover = moved_flow[313:282];
+    wire moved_flow_mends = moved_flow[314];
+    wire [31:0] moved_flow_high_rxt = moved_flow[346:315];
+    wire moved_flow_sacked = moved_flow[347];
+    wire moved_flow_tx_fin = moved_flow[348];
+    wire moved_flow_rx_fin = moved_flow[349];
+    wire [3:0] moved_flow_send_shift = moved_flow[417:414];
+    wire moved_flow_owes = moved_flow[472];
+    wire [13:0] moved_flow_owed = moved_flow[486:473];
+    wire moved_flow_ce = moved_flow[487];
     wire [516:0] moved_event = settle_work_decoded_event;
     wire [31:0] moved_event_seq = moved_event[91:60];
     wire [31:0] moved_event_ack = moved_event[123:92];
@@ -750,6 +664,8 @@ module protocol (
     wire moved_holds =
         moved_keeps
         | (moved_flow_gaps & !extent_finished & (extent_meeting_others | !(moved_arrives & extent_meeting_touches)));
+    wire moved_bare = !(|extent_length) & extent_meeting_touches;
+    wire moved_holds_fin = extent_ends & !extent_in_order & (moved_keeps | moved_bare);
     wire moved_stamps = settle_verdict_acceptable & settle_work_timed & extent_renews;
     wire moved_pays =
         (settle_work_decoded_receives & (settle_work_decoded_has_text | !settle_verdict_acceptable) & !extent_waits)
@@ -758,14 +674,14 @@ module protocol (
         | extent_probes;
     wire moved_goes_on = moved_flow_recovering & !(moved_advances & settle_relations_recovers);
     wire [31:0] moved_after_whole = settle_work_limit - settle_live_released;
-    wire [496:0] moved_after = {
-        moved_flow[496:487],
+    wire [497:0] moved_after = {
+        moved_flow[497:488],
         extent_takes_text ? settle_work_marked : moved_flow_ce,
         extent_waits ? moved_event_payload_len : moved_pays ? 14'd0 : moved_flow_owed,
         extent_waits | (moved_flow_owes & !moved_pays),
-        moved_flow[470:417],
+        moved_flow[471:418],
         settle_verdict_sets ? moved_event[472:469] /* address[19:16] */ : moved_flow_send_shift,
-        moved_flow[412:349],
+        moved_flow[413:350],
         moved_flow_rx_fin | extent_finished,
         moved_flow_tx_fin | (moved_bumps & moved_event[52] /* flags[0] */ & (|settle_verdict_released)),
         extent_rewinds ? 1'b0 : moved_advances ? (extent_reports | (moved_flow_sacked & extent_remain)) : (extent_reports | moved_flow_sacked),
@@ -775,6 +691,7 @@ module protocol (
         moved_goes_on | extent_rewinds | extent_mends,
         (moved_advances | extent_rewinds | extent_mends) ? 2'd0 : (settle_verdict_takes_ack & settle_verdict_duplicate) ? (moved_flow_dupacks + 2'd1) : moved_flow_dupacks,
         moved_stamps ? moved_event_ts_val : moved_flow_ts_recent,
+        (moved_flow_fin_held & !extent_finished) | moved_holds_fin,
         moved_holds,
         moved_advances ? moved_after_whole[24:0] : moved_bumps ? (moved_flow_free - settle_verdict_released) : moved_flow_free,
         moved_arrives ? (moved_flow_rx_avail - moved_furthest) : moved_bumps ? (moved_flow_rx_avail + settle_verdict_consumed) : moved_flow_rx_avail,
@@ -788,15 +705,15 @@ module protocol (
         moved_flow_opening & !settle_verdict_acceptable,
         moved_flow_open
     };
-    wire [585:0] settle_stays = {
+    wire [586:0] settle_stays = {
         moved_arrives ? (settle_live_unread + moved_furthest) : moved_bumps ? (settle_live_unread - settle_verdict_consumed) : settle_live_unread,
         moved_bumps ? (settle_live_released + {7'd0, settle_verdict_released}) : settle_live_released,
         extent_rewinds ? settle_relations_snd_wnd : extent_jumps ? settle_work_window : (extent_updates | settle_verdict_sets) ? extent_room : moved_sends ? (settle_live_room - {7'd0, extent_bytes}) : settle_live_room,
         moved_after
     };
-    wire [585:0] settle_closed = {
-        settle_stays[585:497],
-        settle_stays[496:1] /* flow[496:1] */,
+    wire [586:0] settle_closed = {
+        settle_stays[586:498],
+        settle_stays[497:1] /* flow[497:1] */,
         1'b0
     };
     wire [63:0] opened_options = settle_event_address;
@@ -1003,8 +920,8 @@ module protocol (
         };
         ring_bytes_bytes_1 = {opened_tx_log2 == 5'd24, ring_bytes_bytes_1[23:0]};
     end
-    wire [585:0] settle_next_1 =
-        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, 16'd0, opened_sack, opened_options[27], opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 71'd0, settle_event_ts_val, 1'b0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
+    wire [586:0] settle_next_1 =
+        settle_verdict_opens ? {25'd0, settle_event_ack, settle_event_window, opened_tx_log2, opened_rx_log2, 16'd0, opened_sack, opened_options[27], opened_options[25], settle_event_ts_ecr, opened_options[24], opened_options[13:0], opened_options[23:20], opened_options[19:16], settle_event_seq, settle_event_ack, 71'd0, settle_event_ts_val, 2'd0, ring_bytes_bytes_1, ring_bytes_bytes, settle_event_seq, settle_event_seq - 32'd1, 25'd0, settle_event_ack + settle_event_window, settle_event_ack, settle_event_ack, settle_event_generation, opened_options[26], 1'b1} :
         settle_verdict_closes ? settle_closed :
         settle_stays;
     wire settle_advances = settle_verdict_takes_ack & settle_verdict_fresh;
@@ -1030,7 +947,7 @@ module protocol (
     wire settle_fin = extent_all & settle_flow_tx_fin;
     wire [13:0] settle_length =
         settle_again ? extent_hole_bytes :
-        (extent[210:197] /* bytes[13:0] */ - {13'd0, settle_fin});
+        (extent[211:198] /* bytes[13:0] */ - {13'd0, settle_fin});
     wire settle_push = extent_all & (|settle_length);
     wire settle_recovers = settle_receives & (extent_rewinds | extent_mends);
     wire settle_connected =
@@ -1040,6 +957,7 @@ module protocol (
         | settle_controls
         | settle_commands;
     wire settle_good = settle_commands & !(|settle_verdict_status);
+    wire settle_lost = settle_good & settle_work_decoded_loses;
     wire [3:0] settle_shift =
         settle_verdict_opens ? settle_event[476:473] /* address[23:20] */ :
         settle_flow_receive_shift;
@@ -1729,9 +1647,9 @@ module protocol (
             widest_window_bytes[29:0]
         };
     end
-    wire [263:0] settle_step = {
-        settle_commands ? settle_verdict_status : 8'd0,
-        settle_commands,
+    wire [264:0] settle_step = {
+        (settle_commands & !settle_work_decoded_loses) ? settle_verdict_status : 8'd0,
+        settle_commands & !settle_work_decoded_loses,
         settle_verdict_opens,
         widest_window_bytes,
         unit_mask_mask,
@@ -1739,10 +1657,11 @@ module protocol (
         (settle_receives & settle_flow_open) | (settle_grants & settle_flow_open) | (settle_controls & settle_bumps) | (settle_good & !settle_verdict_reads & !settle_verdict_closes),
         extent_waits,
         settle_advances & settle_work_timed,
+        settle_lost,
         (extent_finished ? 8'd1 : 8'd0) | (settle_established ? 8'd2 : 8'd0) | (settle_recovers ? 8'd4 : 8'd0) | ((settle_advances & settle_event[58] /* flags[6] */ & settle_flow_ecn) ? 8'd8 : 8'd0),
         settle_advances ? settle_relations_acked : 32'd0,
         settle_arrives ? settle_furthest : 25'd0,
-        settle_advances | settle_established | settle_recovers | extent_finished | (settle_arrives & (|settle_furthest)),
+        settle_lost | settle_advances | settle_established | settle_recovers | extent_finished | (settle_arrives & (|settle_furthest)),
         extent_length,
         {6'd0, settle_event_payload_offset} + settle_verdict_front,
         settle_relations[95] /* ahead[31] */ ? settle_flow_rcv_nxt : settle_event_seq,
@@ -1824,20 +1743,20 @@ module protocol (
             settle_step,
             settle_next_1
         };
-        settled_1[585:0] /* live */ = {
-            settled_1[585:497] /* live[585:497] */,
-            settled_1[496:347] /* live.flow[496:347] */,
+        settled_1[586:0] /* live */ = {
+            settled_1[586:498] /* live[586:498] */,
+            settled_1[497:348] /* live.flow[497:348] */,
             34'd0,
-            settled_1[312:0] /* live.flow[312:0] */
+            settled_1[313:0] /* live.flow[313:0] */
         };
-        settled_1[585:0] /* live */ = {
-            settled_1[585:497] /* live[585:497] */,
-            settled_1[496:471] /* live.flow[496:471] */,
+        settled_1[586:0] /* live */ = {
+            settled_1[586:498] /* live[586:498] */,
+            settled_1[497:472] /* live.flow[497:472] */,
             1'b0,
-            settled_1[469:0] /* live.flow[469:0] */
+            settled_1[470:0] /* live.flow[470:0] */
         };
     end
-    wire [496:0] shortcut_flow = live_flow;
+    wire [497:0] shortcut_flow = live_flow;
     wire shortcut_flow_open = shortcut_flow[0];
     wire shortcut_flow_opening = shortcut_flow[1];
     wire [7:0] shortcut_flow_generation = shortcut_flow[9:2];
@@ -1849,16 +1768,15 @@ module protocol (
     wire [31:0] shortcut_flow_rcv_nxt = shortcut_flow[194:163];
     wire [24:0] shortcut_flow_rx_avail = shortcut_flow[219:195];
     wire [24:0] shortcut_flow_free = shortcut_flow[244:220];
-    wire shortcut_flow_gaps = shortcut_flow[245];
-    wire [31:0] shortcut_flow_ts_recent = shortcut_flow[277:246];
-    wire [1:0] shortcut_flow_dupacks = shortcut_flow[279:278];
-    wire shortcut_flow_recovering = shortcut_flow[280];
-    wire shortcut_flow_tx_fin = shortcut_flow[347];
-    wire [13:0] shortcut_flow_mss = shortcut_flow[434:421];
-    wire shortcut_flow_delays = shortcut_flow[469];
-    wire shortcut_flow_owes = shortcut_flow[471];
-    wire [13:0] shortcut_flow_owed = shortcut_flow[485:472];
-    wire shortcut_flow_ce = shortcut_flow[486];
+    wire [31:0] shortcut_flow_ts_recent = shortcut_flow[278:247];
+    wire [1:0] shortcut_flow_dupacks = shortcut_flow[280:279];
+    wire shortcut_flow_recovering = shortcut_flow[281];
+    wire shortcut_flow_tx_fin = shortcut_flow[348];
+    wire [13:0] shortcut_flow_mss = shortcut_flow[435:422];
+    wire shortcut_flow_delays = shortcut_flow[470];
+    wire shortcut_flow_owes = shortcut_flow[472];
+    wire [13:0] shortcut_flow_owed = shortcut_flow[486:473];
+    wire shortcut_flow_ce = shortcut_flow[487];
     wire [516:0] shortcut_event = work_decoded_event;
     wire [7:0] shortcut_event_generation = shortcut_event[49:42];
     wire [31:0] shortcut_event_seq = shortcut_event[91:60];
@@ -1875,7 +1793,7 @@ module protocol (
     wire shortcut_sends =
         !shortcut_flow_recovering
         & !shortcut_flow_tx_fin
-        & !live[528] /* room[31] */
+        & !live[529] /* room[31] */
         & (shortcut_whole ? shortcut_window_takes_mss : shortcut_window_takes_all);
     wire shortcut_bumps =
         work_decoded_plain_bumps
@@ -1894,15 +1812,15 @@ module protocol (
     wire [31:0] shortcut_updates_whole = shortcut_event_seq - shortcut_flow_snd_wl1;
     wire shortcut_updates = shortcut_receives & !(shortcut_repeated & shortcut_updates_whole[31]);
     wire [31:0] shortcut_after_whole = work_limit - live_released;
-    wire [496:0] shortcut_after = {
-        shortcut_flow[496:487],
+    wire [497:0] shortcut_after = {
+        shortcut_flow[497:488],
         shortcut_arrives ? work_marked : shortcut_flow_ce,
         ((shortcut_arrives & !shortcut_waits) | shortcut_pays) ? 14'd0 : shortcut_arrives ? shortcut_event_payload_len : shortcut_flow_owed,
         shortcut_arrives ? shortcut_waits : (shortcut_flow_owes & !shortcut_pays),
-        shortcut_flow[470:280],
+        shortcut_flow[471:281],
         (shortcut_receives & !shortcut_repeated) ? 2'd0 : shortcut_flow_dupacks,
         (shortcut_receives & work_timed & !shortcut_flow_owes) ? shortcut_event_ts_val : shortcut_flow_ts_recent,
-        shortcut_flow_gaps,
+        shortcut_flow[246:245],
         shortcut_receives ? shortcut_after_whole[24:0] : shortcut_controls ? (shortcut_flow_free - work_tx_delta) : shortcut_flow_free,
         shortcut_flow_rx_avail + work_rx_delta,
         shortcut_receives ? work_decoded_end : shortcut_flow_rcv_nxt,
@@ -1913,26 +1831,26 @@ module protocol (
         shortcut_receives ? shortcut_event_ack : shortcut_flow_snd_una,
         shortcut_flow[9:0]
     };
-    wire [496:0] follows_flow = live_flow;
+    wire [497:0] follows_flow = live_flow;
     wire [31:0] follows_flow_rcv_nxt = follows_flow[194:163];
-    wire [31:0] follows_flow_ts_recent = follows_flow[277:246];
+    wire [31:0] follows_flow_ts_recent = follows_flow[278:247];
     wire [516:0] follows_event = work_decoded_event;
     wire [31:0] follows_event_seq = follows_event[91:60];
     wire [31:0] follows_event_ts_val = follows_event[187:156];
     wire follows_in_order = follows_event_seq == follows_flow_rcv_nxt;
     wire [31:0] follows_old_stamp_whole = follows_event_ts_val - follows_flow_ts_recent;
     wire follows_old_stamp = work_timed & follows_old_stamp_whole[31];
-    wire [496:0] fits_flow = live_flow;
+    wire [497:0] fits_flow = live_flow;
     wire fits_flow_gaps = fits_flow[245];
-    wire fits_flow_rx_fin = fits_flow[348];
+    wire fits_flow_rx_fin = fits_flow[349];
     wire fits_wide_enough =
         (|fits_flow[219:209] /* rx_avail[24:14] */)
         | (work_decoded_event_payload_len <= fits_flow[208:195] /* rx_avail[13:0] */);
-    wire [496:0] acknowledges_flow = live_flow;
+    wire [497:0] acknowledges_flow = live_flow;
     wire [31:0] acknowledges_flow_snd_una = acknowledges_flow[41:10];
     wire [31:0] acknowledges_flow_snd_nxt = acknowledges_flow[73:42];
-    wire acknowledges_flow_recovering = acknowledges_flow[280];
-    wire acknowledges_flow_sacked = acknowledges_flow[346];
+    wire acknowledges_flow_recovering = acknowledges_flow[281];
+    wire acknowledges_flow_sacked = acknowledges_flow[347];
     wire [516:0] acknowledges_event = work_decoded_event;
     wire [31:0] acknowledges_event_ack = acknowledges_event[123:92];
     wire acknowledges_repeated = acknowledges_event_ack == acknowledges_flow_snd_una;
@@ -1943,7 +1861,7 @@ module protocol (
         & !acknowledges_flow_sacked
         & !acknowledges_fresh_whole[31]
         & !acknowledges_fresh_whole_1[31];
-    wire [591:0] quick = {
+    wire [592:0] quick = {
         live_unread - work_rx_delta,
         shortcut_controls ? (live_released + {7'd0, work_tx_delta}) : live_released,
         shortcut_updates ? (work_edge - shortcut_flow_snd_nxt) : (shortcut_grants & shortcut_whole) ? (live_room - {7'd0, shortcut_mss}) : shortcut_grants ? (live_room - {7'd0, shortcut_flow_tx_avail}) : live_room,
@@ -1955,7 +1873,7 @@ module protocol (
         (fits_wide_enough & !fits_flow_gaps & !fits_flow_rx_fin) | !work_decoded_has_text,
         shortcut_plain & shortcut_receives & (follows_in_order & !follows_old_stamp & !work_decoded_fin)
     };
-    wire [585:0] quick_live = quick[591:6];
+    wire [586:0] quick_live = quick[592:6];
     wire [15:0] flow = decoded_event_flow;
     wire in_relate = work_valid & work_decoded_writes & (work_decoded_event_flow == flow);
     wire in_judge =
@@ -2541,19 +2459,19 @@ module protocol (
         newest = corrected ? settled_1_live : recent;
         newest = in_relate ? quick_live : corrected ? settled_1_live : recent;
         newest = {
-            newest[585:497],
-            newest[496:347] /* flow[496:347] */,
+            newest[586:498],
+            newest[497:348] /* flow[497:348] */,
             34'd0,
-            newest[312:0] /* flow[312:0] */
+            newest[313:0] /* flow[313:0] */
         };
         newest = {
-            newest[585:497],
-            newest[496:471] /* flow[496:471] */,
+            newest[586:498],
+            newest[497:472] /* flow[497:472] */,
             1'b0,
-            newest[469:0] /* flow[469:0] */
+            newest[470:0] /* flow[470:0] */
         };
     end
-    wire ready = !held_valid & !outcomes_almost_full & !sweeping;
+    wire ready = !held_valid & !announcer_full & !sweeping;
     assign s_ready = ready;
     wire offered = held_valid | (ready & s_valid);
     wire [516:0] event_ = held_valid ? held : s_data;
@@ -2585,7 +2503,7 @@ module protocol (
     wire [24:0] prepare_mss = {11'd0, stored_mss};
     always_comb begin
         ring_bytes_bytes_2 = 25'd0;
-        work_next = 710'd0;
+        work_next = 711'd0;
         if (!blocked) begin
             if (decoded_valid) begin
                 ring_bytes_bytes_2 = 25'd0;
@@ -2720,18 +2638,18 @@ module protocol (
             end
         end
     end
-    wire [496:0] relate_flow = live_flow;
+    wire [497:0] relate_flow = live_flow;
     wire [7:0] relate_flow_generation = relate_flow[9:2];
     wire [31:0] relate_flow_snd_una = relate_flow[41:10];
     wire [31:0] relate_flow_snd_nxt = relate_flow[73:42];
     wire [31:0] relate_flow_edge = relate_flow[105:74];
     wire [31:0] relate_flow_snd_wl1 = relate_flow[162:131];
     wire [31:0] relate_flow_rcv_nxt = relate_flow[194:163];
-    wire [31:0] relate_flow_ts_recent = relate_flow[277:246];
-    wire relate_flow_recovering = relate_flow[280];
-    wire [31:0] relate_flow_recover = relate_flow[312:281];
-    wire [31:0] relate_flow_high_rxt = relate_flow[345:314];
-    wire relate_flow_sack = relate_flow[470];
+    wire [31:0] relate_flow_ts_recent = relate_flow[278:247];
+    wire relate_flow_recovering = relate_flow[281];
+    wire [31:0] relate_flow_recover = relate_flow[313:282];
+    wire [31:0] relate_flow_high_rxt = relate_flow[346:315];
+    wire relate_flow_sack = relate_flow[471];
     wire [516:0] relate_event = work_decoded_event;
     wire [7:0] relate_event_generation = relate_event[49:42];
     wire [31:0] relate_event_seq = relate_event[91:60];
@@ -2756,31 +2674,17 @@ module protocol (
     wire [31:0] relations_whole_5 = relate_event_ts_val - relate_flow_ts_recent;
     wire [15:0] slots_read = work_decoded_event_flow;
     always_comb begin
-        stored_slots = 260'd0;
-        stored_slots[64:0] /* a */ = slots_0_read_data;
+        slots = 260'd0;
+        slots = slots_0_answer;
     end
-    wire [259:0] slots = missed_slots ? last_slots : stored_slots;
-    wire slots_a_valid = slots[0];
-    wire [31:0] slots_a_start = slots[32:1];
-    wire [31:0] slots_a_end = slots[64:33];
-    wire slots_b_valid = slots[65];
-    wire [31:0] slots_b_start = slots[97:66];
-    wire [31:0] slots_b_end = slots[129:98];
-    wire slots_c_valid = slots[130];
-    wire [31:0] slots_c_start = slots[162:131];
-    wire [31:0] slots_c_end = slots[194:163];
-    wire slots_d_valid = slots[195];
-    wire [31:0] slots_d_start = slots[227:196];
-    wire [31:0] slots_d_end = slots[259:228];
-    wire [259:0] stored_board = 260'd0;
-    wire [496:0] judged_flow = judge_live_flow;
-    wire [31:0] judged_flow_high_rxt = judged_flow[345:314];
-    wire judged_flow_sacked = judged_flow[346];
-    wire [259:0] board = missed_board ? last_board : stored_board;
+    wire [259:0] board = 260'd0;
     wire board_a_valid = board[0];
     wire board_b_valid = board[65];
     wire board_c_valid = board[130];
     wire board_d_valid = board[195];
+    wire [497:0] judged_flow = judge_live_flow;
+    wire [31:0] judged_flow_high_rxt = judged_flow[346:315];
+    wire judged_flow_sacked = judged_flow[347];
     wire [259:0] board_1 = {
         board[259:196] /* d[64:1] */,
         board_d_valid & judged_flow_sacked,
@@ -2826,15 +2730,15 @@ module protocol (
     wire [31:0] measure_spans_whole_5 = slots_b_start - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_6 = slots_a_end - judge_live_flow_rcv_nxt;
     wire [31:0] measure_spans_whole_7 = slots_a_start - judge_live_flow_rcv_nxt;
-    wire [496:0] judge_flow = judge_live_flow;
+    wire [497:0] judge_flow = judge_live_flow;
     wire judge_flow_open = judge_flow[0];
     wire judge_flow_opening = judge_flow[1];
     wire [24:0] judge_flow_tx_avail = judge_flow[130:106];
     wire [24:0] judge_flow_rx_avail = judge_flow[219:195];
     wire [24:0] judge_flow_free = judge_flow[244:220];
-    wire judge_flow_recovering = judge_flow[280];
-    wire judge_flow_tx_fin = judge_flow[347];
-    wire [13:0] judge_flow_mss = judge_flow[434:421];
+    wire judge_flow_recovering = judge_flow[281];
+    wire judge_flow_tx_fin = judge_flow[348];
+    wire [13:0] judge_flow_mss = judge_flow[435:422];
     wire [516:0] judge_event = judge_work_decoded_event;
     wire [7:0] judge_event_flags = judge_event[59:52];
     wire [31:0] judge_event_seq = judge_event[91:60];
@@ -2870,7 +2774,13 @@ module protocol (
     wire judge_reads = judge_opcode == 8'd3;
     wire judge_retransmits = judge_opcode == 8'd4;
     wire judge_sets = judge_opcode == 8'd5;
-    wire judge_known = judge_opens | judge_closes | judge_reads | judge_retransmits | judge_sets;
+    wire judge_known =
+        judge_opens
+        | judge_closes
+        | judge_reads
+        | judge_retransmits
+        | judge_sets
+        | judge_work_decoded_loses;
     wire [7:0] judge_status =
         (!judge_work_decoded_exists | !judge_known) ? 8'd3 :
         (judge_opens & judge_flow_open) ? 8'd1 :
@@ -2881,19 +2791,20 @@ module protocol (
     wire [31:0] least_b_1 = {7'd0, judge_flow_free};
     wire [31:0] verdict_whole = (judge_event_ack < least_b_1) ? judge_event_ack : least_b_1;
     wire [31:0] verdict_whole_1 = (judge_event_seq < least_b) ? judge_event_seq : least_b;
-    wire [496:0] measure_flow = measure_live_flow;
+    wire [497:0] measure_flow = measure_live_flow;
     wire [31:0] measure_flow_snd_nxt = measure_flow[73:42];
     wire [24:0] measure_flow_rx_avail = measure_flow[219:195];
     wire measure_flow_gaps = measure_flow[245];
-    wire [1:0] measure_flow_dupacks = measure_flow[279:278];
-    wire measure_flow_mends = measure_flow[313];
-    wire measure_flow_sacked = measure_flow[346];
-    wire measure_flow_rx_fin = measure_flow[348];
-    wire [13:0] measure_flow_mss = measure_flow[434:421];
-    wire measure_flow_delays = measure_flow[469];
-    wire measure_flow_owes = measure_flow[471];
-    wire [13:0] measure_flow_owed = measure_flow[485:472];
-    wire measure_flow_ce = measure_flow[486];
+    wire measure_flow_fin_held = measure_flow[246];
+    wire [1:0] measure_flow_dupacks = measure_flow[280:279];
+    wire measure_flow_mends = measure_flow[314];
+    wire measure_flow_sacked = measure_flow[347];
+    wire measure_flow_rx_fin = measure_flow[349];
+    wire [13:0] measure_flow_mss = measure_flow[435:422];
+    wire measure_flow_delays = measure_flow[470];
+    wire measure_flow_owes = measure_flow[472];
+    wire [13:0] measure_flow_owed = measure_flow[486:473];
+    wire measure_flow_ce = measure_flow[487];
     wire [203:0] measure_remains = {
         measure_view_d_end,
         measure_view_d_start,
@@ -3078,7 +2989,8 @@ module protocol (
         meet_c_free_1 = 1'b0;
         meet_d_free_1 = 1'b0;
         measure_meeting = 62'd0;
-        extent_next = 288'd0;
+        measure_ends = 1'b0;
+        extent_next = 289'd0;
         if (measure_valid) begin
             meet_a_free = 1'b0;
             meet_b_free = 1'b0;
@@ -3125,6 +3037,11 @@ module protocol (
                 meet_a_free_1,
                 meet_a_1
             };
+            measure_ends =
+                measure_takes_text
+                & measure_work_decoded_fin
+                & measure_fits
+                & !measure_meeting[10] /* extends */;
             extent_next = {
                 measure_edge - measure_flow_snd_nxt,
                 measure_edge,
@@ -3141,7 +3058,8 @@ module protocol (
                 verdict_takes_ack & verdict_fresh & (|measure_relations_skipped) & !measure_relations[63] /* skipped[31] */,
                 measure_unacknowledged[31] | !(|measure_unacknowledged),
                 measure_takes_text & measure_fits & !(|measure_relations_ahead) & !measure_flow_gaps & !measure_work_decoded_fin & measure_flow_delays & !measure_flow_owes & (measure_flow_ce == measure_work_marked),
-                measure_takes_text & measure_in_order & measure_work_decoded_fin & measure_fits & !measure_meeting[10] /* extends */,
+                measure_ends,
+                (measure_in_order & measure_ends) | (measure_takes_text & measure_in_order & measure_flow_fin_held & measure_meeting[8] /* touches */ & !measure_meeting[9] /* others */),
                 measure_in_order,
                 measure_meeting,
                 extent_whole[13:0],
@@ -3912,15 +3830,15 @@ module protocol (
             rest_of_ring_rest_1[23:0]
         };
     end
-    wire [585:0] agrees_right = {
+    wire [586:0] agrees_right = {
         rest_of_ring_rest_1,
         settled_1_live_flow_snd_nxt + {7'd0, settled_1_live_flow_tx_avail},
         settled_1_live_flow_edge - settled_1_live_flow_snd_nxt,
         settled_1_live_flow
     };
-    wire [31:0] agrees_right_room = agrees_right[528:497];
-    wire [31:0] agrees_right_released = agrees_right[560:529];
-    wire [24:0] agrees_right_unread = agrees_right[585:561];
+    wire [31:0] agrees_right_room = agrees_right[529:498];
+    wire [31:0] agrees_right_released = agrees_right[561:530];
+    wire [24:0] agrees_right_unread = agrees_right[586:562];
     always_comb begin
         ring_bytes_bytes_3 = 25'd0;
         ring_bytes_bytes_3 = {ring_bytes_bytes_3[24:1], settled_1_live_flow_tx_log2 == 5'd0};
@@ -4049,849 +3967,23 @@ module protocol (
         | ((settled_1_live_room == agrees_right_room) & (settled_1_live_released == agrees_right_released) & ({7'd0, settled_1_live_flow_free} == (agrees_limit - settled_1_live_released)) & (settled_1_live_unread == agrees_right_unread));
     wire write_enable = writing | sweeping;
     wire [15:0] write_address = sweeping ? sweep_flow : writing_flow;
-    wire [496:0] write_data = sweeping ? 497'd0 : settled_live_flow;
+    wire [497:0] write_data = sweeping ? 498'd0 : settled_live_flow;
     wire moves_slots = writing & settled_moves_slots;
     wire writes_slots = moves_slots;
     wire [15:0] slots_address = writing_flow;
     wire [259:0] slots_data = settled_slots;
-    wire [64:0] slots_data_a = slots_data[64:0];
-    wire [64:0] held_0_1 = slots_data_a;
-    wire in_hand = writing_flow == work_decoded_event_flow;
-    wire writes_board = writing & settled_moves_board;
-    wire [15:0] edge_read = writing_flow;
-    wire [24:0] survey_mask = settled_step_unit;
-    wire [25:0] survey_less = {1'b0, settled_live_flow_rx_avail} - {1'b0, survey_mask};
-    wire [24:0] survey_free = survey_less[25] ? 25'd0 : survey_less[24:0];
-    wire [31:0] survey_most = settled_step_most;
-    wire [31:0] survey_choice_1_whole = settled_live_flow_snd_nxt - settled_live_flow_recover;
-    wire [31:0] survey_snd_max =
-        (settled_live_flow_recovering & survey_choice_1_whole[31]) ? settled_live_flow_recover :
-        settled_live_flow_snd_nxt;
-    wire reports_a = settled_slots_a_valid;
-    wire reports_b = settled_slots_b_valid;
-    wire reports_c = settled_slots_c_valid;
-    wire reports_d = settled_slots_d_valid;
-    wire reports_two =
-        (reports_a & reports_b)
-        | (reports_c & reports_d)
-        | ((reports_a | reports_b) & (reports_c | reports_d));
-    wire reports_three =
-        (reports_a & reports_b & (reports_c | reports_d))
-        | (reports_c & reports_d & (reports_a | reports_b));
-    wire [64:0] reports_late = settled_slots_c_valid ? settled_slots_c : settled_slots_d;
-    wire [64:0] reports_second =
-        (reports_a & reports_b) ? settled_slots_b :
-        (reports_a | reports_b) ? reports_late :
-        settled_slots_d;
-    wire [31:0] reports_second_start = reports_second[32:1];
-    wire [31:0] reports_second_end = reports_second[64:33];
-    wire [64:0] block_held =
-        (reports_a | reports_b) ? (settled_slots_a_valid ? settled_slots_a : settled_slots_b) :
-        reports_late;
-    wire [31:0] block_held_start = block_held[32:1];
-    wire [31:0] block_held_end = block_held[64:33];
-    wire [64:0] block_held_1 = (reports_a & reports_b) ? reports_late : settled_slots_d;
-    wire [31:0] block_held_1_start = block_held_1[32:1];
-    wire [31:0] block_held_1_end = block_held_1[64:33];
-    wire [31:0] surveyed_whole = settled_live_flow_high_rxt - settled_board_a_start;
-    wire [31:0] surveyed_whole_1 = settled_live_flow_high_rxt - settled_board_b_start;
-    wire [31:0] surveyed_whole_2 = settled_live_flow_high_rxt - settled_board_c_start;
-    wire [31:0] surveyed_whole_3 = settled_live_flow_high_rxt - settled_board_d_start;
+    assign m_data = announcer_m_data;
+    assign m_valid = announcer_m_valid;
+    assign count_rx = announcer_count_rx;
+    assign count_tx = announcer_count_tx;
+    assign count_hc = announcer_count_hc;
+    assign count_cmd = announcer_count_cmd;
+    assign count_fast_retransmit = announcer_count_fast_retransmit;
+    assign count_stale = announcer_count_stale;
     always_comb begin
-        ring_bytes_bytes_4 = 25'd0;
-        wide_bytes = 25'd0;
-        survey_half = 32'd0;
-        fits_half_ring_above = 14'd0;
-        fits_half_ring_reaches_0 = 1'b0;
-        fits_half_ring_reaches_1 = 1'b0;
-        fits_half_ring_reaches_2 = 1'b0;
-        fits_half_ring_reaches_3 = 1'b0;
-        fits_half_ring_reaches_4 = 1'b0;
-        fits_half_ring_reaches_5 = 1'b0;
-        fits_half_ring_reaches_6 = 1'b0;
-        fits_half_ring_reaches_7 = 1'b0;
-        fits_half_ring_reaches_8 = 1'b0;
-        fits_half_ring_reaches_9 = 1'b0;
-        fits_half_ring_reaches_10 = 1'b0;
-        fits_half_ring_reaches_11 = 1'b0;
-        fits_half_ring_reaches_12 = 1'b0;
-        fits_half_ring_reaches_13 = 1'b0;
-        survey_choice_2 = 1'b0;
-        surveyed_next = 1824'd0;
-        if (settled_valid) begin
-            ring_bytes_bytes_4 = 25'd0;
-            ring_bytes_bytes_4 = {ring_bytes_bytes_4[24:1], settled_live_flow_rx_log2 == 5'd0};
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:2],
-                settled_live_flow_rx_log2 == 5'd1,
-                ring_bytes_bytes_4[0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:3],
-                settled_live_flow_rx_log2 == 5'd2,
-                ring_bytes_bytes_4[1:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:4],
-                settled_live_flow_rx_log2 == 5'd3,
-                ring_bytes_bytes_4[2:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:5],
-                settled_live_flow_rx_log2 == 5'd4,
-                ring_bytes_bytes_4[3:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:6],
-                settled_live_flow_rx_log2 == 5'd5,
-                ring_bytes_bytes_4[4:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:7],
-                settled_live_flow_rx_log2 == 5'd6,
-                ring_bytes_bytes_4[5:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:8],
-                settled_live_flow_rx_log2 == 5'd7,
-                ring_bytes_bytes_4[6:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:9],
-                settled_live_flow_rx_log2 == 5'd8,
-                ring_bytes_bytes_4[7:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:10],
-                settled_live_flow_rx_log2 == 5'd9,
-                ring_bytes_bytes_4[8:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:11],
-                settled_live_flow_rx_log2 == 5'd10,
-                ring_bytes_bytes_4[9:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:12],
-                settled_live_flow_rx_log2 == 5'd11,
-                ring_bytes_bytes_4[10:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:13],
-                settled_live_flow_rx_log2 == 5'd12,
-                ring_bytes_bytes_4[11:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:14],
-                settled_live_flow_rx_log2 == 5'd13,
-                ring_bytes_bytes_4[12:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:15],
-                settled_live_flow_rx_log2 == 5'd14,
-                ring_bytes_bytes_4[13:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:16],
-                settled_live_flow_rx_log2 == 5'd15,
-                ring_bytes_bytes_4[14:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:17],
-                settled_live_flow_rx_log2 == 5'd16,
-                ring_bytes_bytes_4[15:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:18],
-                settled_live_flow_rx_log2 == 5'd17,
-                ring_bytes_bytes_4[16:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:19],
-                settled_live_flow_rx_log2 == 5'd18,
-                ring_bytes_bytes_4[17:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:20],
-                settled_live_flow_rx_log2 == 5'd19,
-                ring_bytes_bytes_4[18:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:21],
-                settled_live_flow_rx_log2 == 5'd20,
-                ring_bytes_bytes_4[19:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:22],
-                settled_live_flow_rx_log2 == 5'd21,
-                ring_bytes_bytes_4[20:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24:23],
-                settled_live_flow_rx_log2 == 5'd22,
-                ring_bytes_bytes_4[21:0]
-            };
-            ring_bytes_bytes_4 = {
-                ring_bytes_bytes_4[24],
-                settled_live_flow_rx_log2 == 5'd23,
-                ring_bytes_bytes_4[22:0]
-            };
-            ring_bytes_bytes_4 = {settled_live_flow_rx_log2 == 5'd24, ring_bytes_bytes_4[23:0]};
-            wide_bytes = {1'b0, ring_bytes_bytes_4[24:1]};
-            survey_half = {7'd0, wide_bytes};
-            fits_half_ring_above = 14'd0;
-            fits_half_ring_reaches_0 = 1'b0;
-            fits_half_ring_reaches_0 =
-                fits_half_ring_reaches_0
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_0 =
-                fits_half_ring_reaches_0
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:1],
-                fits_half_ring_reaches_0 & settled[421] /* live.flow.mss[0] */
-            };
-            fits_half_ring_reaches_1 = 1'b0;
-            fits_half_ring_reaches_1 =
-                fits_half_ring_reaches_1
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_1 =
-                fits_half_ring_reaches_1
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_1 =
-                fits_half_ring_reaches_1
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:2],
-                fits_half_ring_reaches_1 & settled[422] /* live.flow.mss[1] */,
-                fits_half_ring_above[0]
-            };
-            fits_half_ring_reaches_2 = 1'b0;
-            fits_half_ring_reaches_2 =
-                fits_half_ring_reaches_2
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_2 =
-                fits_half_ring_reaches_2
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_2 =
-                fits_half_ring_reaches_2
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_2 =
-                fits_half_ring_reaches_2
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:3],
-                fits_half_ring_reaches_2 & settled[423] /* live.flow.mss[2] */,
-                fits_half_ring_above[1:0]
-            };
-            fits_half_ring_reaches_3 = 1'b0;
-            fits_half_ring_reaches_3 =
-                fits_half_ring_reaches_3
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_3 =
-                fits_half_ring_reaches_3
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_3 =
-                fits_half_ring_reaches_3
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_3 =
-                fits_half_ring_reaches_3
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_3 =
-                fits_half_ring_reaches_3
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:4],
-                fits_half_ring_reaches_3 & settled[424] /* live.flow.mss[3] */,
-                fits_half_ring_above[2:0]
-            };
-            fits_half_ring_reaches_4 = 1'b0;
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_4 =
-                fits_half_ring_reaches_4
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:5],
-                fits_half_ring_reaches_4 & settled[425] /* live.flow.mss[4] */,
-                fits_half_ring_above[3:0]
-            };
-            fits_half_ring_reaches_5 = 1'b0;
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_5 =
-                fits_half_ring_reaches_5
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:6],
-                fits_half_ring_reaches_5 & settled[426] /* live.flow.mss[5] */,
-                fits_half_ring_above[4:0]
-            };
-            fits_half_ring_reaches_6 = 1'b0;
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_6 =
-                fits_half_ring_reaches_6
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:7],
-                fits_half_ring_reaches_6 & settled[427] /* live.flow.mss[6] */,
-                fits_half_ring_above[5:0]
-            };
-            fits_half_ring_reaches_7 = 1'b0;
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_7 =
-                fits_half_ring_reaches_7
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:8],
-                fits_half_ring_reaches_7 & settled[428] /* live.flow.mss[7] */,
-                fits_half_ring_above[6:0]
-            };
-            fits_half_ring_reaches_8 = 1'b0;
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_8 =
-                fits_half_ring_reaches_8
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:9],
-                fits_half_ring_reaches_8 & settled[429] /* live.flow.mss[8] */,
-                fits_half_ring_above[7:0]
-            };
-            fits_half_ring_reaches_9 = 1'b0;
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_reaches_9 =
-                fits_half_ring_reaches_9
-                | (settled_live_flow_rx_log2 == 5'd10);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:10],
-                fits_half_ring_reaches_9 & settled[430] /* live.flow.mss[9] */,
-                fits_half_ring_above[8:0]
-            };
-            fits_half_ring_reaches_10 = 1'b0;
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd10);
-            fits_half_ring_reaches_10 =
-                fits_half_ring_reaches_10
-                | (settled_live_flow_rx_log2 == 5'd11);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:11],
-                fits_half_ring_reaches_10 & settled[431] /* live.flow.mss[10] */,
-                fits_half_ring_above[9:0]
-            };
-            fits_half_ring_reaches_11 = 1'b0;
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd10);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd11);
-            fits_half_ring_reaches_11 =
-                fits_half_ring_reaches_11
-                | (settled_live_flow_rx_log2 == 5'd12);
-            fits_half_ring_above = {
-                fits_half_ring_above[13:12],
-                fits_half_ring_reaches_11 & settled[432] /* live.flow.mss[11] */,
-                fits_half_ring_above[10:0]
-            };
-            fits_half_ring_reaches_12 = 1'b0;
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd10);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd11);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd12);
-            fits_half_ring_reaches_12 =
-                fits_half_ring_reaches_12
-                | (settled_live_flow_rx_log2 == 5'd13);
-            fits_half_ring_above = {
-                fits_half_ring_above[13],
-                fits_half_ring_reaches_12 & settled[433] /* live.flow.mss[12] */,
-                fits_half_ring_above[11:0]
-            };
-            fits_half_ring_reaches_13 = 1'b0;
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd0);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd1);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd2);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd3);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd4);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd5);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd6);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd7);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd8);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd9);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd10);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd11);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd12);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd13);
-            fits_half_ring_reaches_13 =
-                fits_half_ring_reaches_13
-                | (settled_live_flow_rx_log2 == 5'd14);
-            fits_half_ring_above = {
-                fits_half_ring_reaches_13 & settled[434] /* live.flow.mss[13] */,
-                fits_half_ring_above[12:0]
-            };
-            survey_choice_2 = !(|fits_half_ring_above);
-            surveyed_next = {
-                settled_live_flow_mends & ((settled_board_a_valid & surveyed_whole[31]) | (settled_board_b_valid & surveyed_whole_1[31]) | (settled_board_c_valid & surveyed_whole_2[31]) | (settled_board_d_valid & surveyed_whole_3[31])),
-                block_held_1_end,
-                block_held_1_start,
-                reports_second_end,
-                reports_second_start,
-                block_held_end,
-                block_held_start,
-                reports_three ? 2'd3 : reports_two ? 2'd2 : {1'b0, reports_a | reports_b | reports_c | reports_d},
-                now[41:10] + settled_live_flow_ts_offset,
-                settled_step_seq - settled_live_flow_iss,
-                settled_step_place_seq - settled_live_flow_irs,
-                settled_live_flow_edge - settled_live_flow_snd_una,
-                survey_snd_max - settled_live_flow_snd_una,
-                settled_live_flow_snd_nxt - settled_live_flow_snd_una,
-                survey_choice_2 ? {18'd0, settled_live_flow_mss} : survey_half,
-                {7'd0, settled_live_flow_rx_avail} >= (survey_most | {7'd0, survey_mask}),
-                survey_most,
-                survey_free & ~survey_mask,
-                survey_free,
-                settled_live_flow,
-                settled_step,
-                settled_event
-            };
-        end
+        banks = 1'b1;
+        banks = banks & slots_0_idle;
     end
-    wire [15:0] draft_flow = surveyed_decoded_event_flow;
-    wire [31:0] announce_retracts_whole = drafted_whole - edge_;
-    wire announce_retracts = announce_retracts_whole[31];
-    wire [31:0] announce_opened_whole = drafted_up_reach - edge_;
-    wire [31:0] announce_opened_whole_1 = drafted_down_reach - edge_;
-    wire announce_opened =
-        announce_retracts ? !announce_opened_whole[31] :
-        !announce_opened_whole_1[31];
-    wire [31:0] announce_updates_whole = edge_ - drafted_enough;
-    wire announce_updates = drafted_send_if_opened & announce_opened & announce_updates_whole[31];
-    wire [31:0] announce_further_whole = edge_ - drafted_up_edge;
-    wire [31:0] announce_further_whole_1 = edge_ - drafted_down_edge;
-    wire announce_further =
-        announce_retracts ? announce_further_whole[31] :
-        announce_further_whole_1[31];
-    wire [31:0] announce_edge =
-        (announce_retracts & !drafted_opens) ? drafted_up_edge :
-        drafted_down_edge;
-    wire [709:0] announce_full = drafted_outcome;
-    wire [1:0] announce_full_kind = announce_full[1:0];
-    wire [1:0] announce_full_class = announce_full[51:50];
-    wire announce_full_send = announce_full[52];
-    wire [31:0] announce_full_seq = announce_full[84:53];
-    wire [31:0] announce_full_ack = announce_full[116:85];
-    wire [15:0] announce_full_window = announce_full[132:117];
-    wire [7:0] announce_full_flags = announce_full[140:133];
-    wire announce_full_ts_on = announce_full[141];
-    wire [31:0] announce_full_ts_offset = announce_full[173:142];
-    wire [31:0] announce_full_ts_ecr = announce_full[205:174];
-    wire [193:0] announce_full_sack = announce_full[399:206];
-    wire announce_full_done = announce_full[629];
-    wire [15:0] announce_window =
-        announce_full_window
-        + {15'd0, announce_retracts & !drafted_widest};
-    wire announce_raw = (announce_full_kind == 2'd2) & (announce_full_class == 2'd1);
-    wire announce_sends = (announce_full_send & !announce_raw) | announce_updates;
-    wire [709:0] announce_outcome = {
-        announce_full[709:400],
-        announce_sends ? announce_full_sack : 194'd0,
-        announce_sends ? announce_full_ts_ecr : 32'd0,
-        announce_sends ? announce_full_ts_offset : 32'd0,
-        announce_sends & announce_full_ts_on,
-        announce_sends ? announce_full_flags : 8'd0,
-        announce_sends ? announce_window : 16'd0,
-        (announce_sends | announce_full_done) ? announce_full_ack : 32'd0,
-        announce_sends ? announce_full_seq : 32'd0,
-        announce_full_send | announce_updates,
-        announce_full[51:0]
-    };
-    wire [742:0] announced = {
-        drafted_opens | (announce_sends & announce_further),
-        announce_edge,
-        announce_outcome
-    };
-    wire [709:0] announced_outcome = announced[709:0];
-    wire [15:0] announced_outcome_flow = announced[41:26];
-    wire [31:0] announced_edge = announced[741:710];
-    wire announced_moves = announced[742];
-    wire moves = drafted_valid & drafted_writes & announced_moves;
-    wire [15:0] moved_flow_1 = announced_outcome_flow;
-    wire [496:0] draft_flow_1 = surveyed_flow;
-    wire draft_flow_1_opening = draft_flow_1[1];
-    wire [31:0] draft_flow_1_snd_una = draft_flow_1[41:10];
-    wire [24:0] draft_flow_1_tx_avail = draft_flow_1[130:106];
-    wire [31:0] draft_flow_1_rcv_nxt = draft_flow_1[194:163];
-    wire draft_flow_1_gaps = draft_flow_1[245];
-    wire [31:0] draft_flow_1_ts_recent = draft_flow_1[277:246];
-    wire [3:0] draft_flow_1_receive_shift = draft_flow_1[420:417];
-    wire draft_flow_1_ts_on = draft_flow_1[435];
-    wire [31:0] draft_flow_1_ts_offset = draft_flow_1[467:436];
-    wire draft_flow_1_sack = draft_flow_1[470];
-    wire [263:0] draft_step = surveyed_step;
-    wire draft_step_stale = draft_step[0];
-    wire [7:0] draft_step_generation = draft_step[8:1];
-    wire draft_step_send = draft_step[9];
-    wire draft_step_send_if_opened = draft_step[10];
-    wire draft_step_sequenced = draft_step[11];
-    wire [31:0] draft_step_seq = draft_step[43:12];
-    wire [7:0] draft_step_flags = draft_step[51:44];
-    wire [13:0] draft_step_length = draft_step[65:52];
-    wire draft_step_place = draft_step[66];
-    wire [13:0] draft_step_place_offset = draft_step[112:99];
-    wire [13:0] draft_step_place_len = draft_step[126:113];
-    wire draft_step_notify = draft_step[127];
-    wire [24:0] draft_step_rx_bump = draft_step[152:128];
-    wire [31:0] draft_step_tx_bump = draft_step[184:153];
-    wire [7:0] draft_step_notice_flags = draft_step[192:185];
-    wire draft_step_samples = draft_step[193];
-    wire draft_step_waits = draft_step[194];
-    wire draft_step_offer = draft_step[195];
-    wire draft_step_answer = draft_step[196];
-    wire draft_step_opens = draft_step[254];
-    wire draft_step_done = draft_step[255];
-    wire [7:0] draft_step_status = draft_step[263:256];
-    wire [516:0] draft_event = surveyed_decoded_event;
-    wire [1:0] draft_event_kind = draft_event[1:0];
-    wire [23:0] draft_event_ticket = draft_event[25:2];
-    wire [15:0] draft_event_flow = draft_event[41:26];
-    wire [1:0] draft_event_class = draft_event[51:50];
-    wire [7:0] draft_event_flags = draft_event[59:52];
-    wire [31:0] draft_event_ts_ecr = draft_event[219:188];
-    wire draft_event_report = draft_event[415];
-    wire [13:0] draft_event_frame_len = draft_event[452:439];
-    wire [63:0] draft_event_address = draft_event[516:453];
-    wire draft_done = draft_step_done;
-    wire draft_good = draft_done & !(|draft_step_status);
-    wire draft_raw = (draft_event_kind == 2'd2) & (draft_event_class == 2'd1);
-    wire draft_ready =
-        surveyed_mends
-        | (!draft_flow_1_opening & (|draft_flow_1_tx_avail) & (surveyed_in_flight < surveyed_snd_wnd));
-    wire [24:0] draft_units = surveyed_free >> draft_flow_1_receive_shift;
-    wire [31:0] least_a = {7'd0, surveyed_free};
-    wire [31:0] draft_down_bytes =
-        draft_step_opens ? ((least_a < 32'hffff) ? least_a : 32'hffff) :
-        surveyed_widest ? surveyed_most :
-        {7'd0, surveyed_whole_4};
-    wire [31:0] draft_up_bytes = surveyed_widest ? surveyed_most : {7'd0, surveyed_free};
-    wire [31:0] draft_base = draft_flow_1_rcv_nxt - surveyed_worth;
-    wire [1:0] draft_reported =
-        (draft_flow_1_sack & draft_flow_1_gaps & !(|draft_step_length) & !draft_raw) ? surveyed_sack_count :
-        2'd0;
-    wire [31:0] draft_seq =
-        draft_step_sequenced ? draft_step_seq :
-        (draft_flow_1_snd_una + ((surveyed_outstanding < surveyed_snd_wnd) ? surveyed_outstanding : surveyed_snd_wnd));
-    wire [31:0] draft_place_or_report =
-        draft_step_place ? surveyed_rx_pos :
-        draft_good ? draft_flow_1_snd_una :
-        32'd0;
-    wire [31:0] draft_rx_bump =
-        draft_step_notify ? {7'd0, draft_step_rx_bump} :
-        draft_good ? surveyed_in_flight :
-        32'd0;
-    wire [31:0] draft_tx_bump =
-        draft_step_notify ? draft_step_tx_bump :
-        draft_good ? {7'd0, draft_flow_1_tx_avail} :
-        32'd0;
-    wire [709:0] draft_outcome = {
-        draft_raw ? draft_event_address : 64'd0,
-        draft_step_status,
-        surveyed_decoded_commands ? draft_event_flags : 8'd0,
-        draft_done,
-        draft_step_offer & draft_ready,
-        draft_step_answer | (draft_step_offer & draft_ready),
-        draft_step_waits,
-        draft_step_samples ? ((surveyed_clock - draft_event_ts_ecr) + 32'd1) : 32'd0,
-        draft_step_notify ? draft_step_notice_flags : 8'd0,
-        draft_tx_bump,
-        draft_rx_bump,
-        draft_step_notify,
-        draft_raw ? 14'd0 : draft_event_frame_len,
-        draft_step_place ? draft_step_place_len : 14'd0,
-        draft_step_place ? draft_step_place_offset : 14'd0,
-        draft_place_or_report,
-        draft_step_place,
-        (|draft_step_length) ? surveyed_tx_pos : 32'd0,
-        draft_raw ? draft_event_frame_len : draft_step_length,
-        (draft_reported == 2'd3) ? surveyed_sack_third : 64'd0,
-        draft_reported[1] ? surveyed_sack_second : 64'd0,
-        (|draft_reported) ? surveyed_sack_first : 64'd0,
-        draft_reported,
-        draft_flow_1_ts_recent,
-        draft_flow_1_ts_offset,
-        draft_flow_1_ts_on,
-        draft_step_flags,
-        surveyed_widest ? 16'hffff : draft_units[15:0],
-        (draft_done & !draft_good) ? 32'd0 : draft_flow_1_rcv_nxt,
-        draft_seq,
-        draft_step_send | draft_raw,
-        (surveyed_decoded_receives & draft_step_stale) ? 2'd2 : draft_event_class,
-        draft_step_generation,
-        draft_event_flow,
-        draft_event_ticket,
-        draft_event_kind
-    };
-    wire edge_write = moves;
-    wire [15:0] edge_address = moved_flow_1;
-    wire [31:0] edge_data = announced_edge;
-    assign room_holds = rst | !outcome_valid | outcomes_s_ready;
-    assign m_data = outcomes_m_data;
-    assign m_valid = outcomes_m_valid;
-    assign count_rx = outcome_valid & (outcome_kind == 2'd0);
-    assign count_tx = outcome_valid & (outcome_kind == 2'd1);
-    assign count_hc = outcome_valid & (outcome_kind == 2'd2);
-    assign count_cmd = outcome_valid & (outcome_kind == 2'd3);
-    assign count_fast_retransmit = outcome_valid & (|(outcome_notice_flags & 8'h4));
-    assign count_stale = outcome_valid & stale;
     assign idle =
         !held_valid
         & !read_valid
@@ -4902,16 +3994,11 @@ module protocol (
         & !settle_valid
         & !settled_valid
         & !written_valid
-        & !missed_slots
-        & !missed_board
-        & !surveyed_valid
-        & !drafted_valid
-        & !last_edge_valid
-        & !outcome_valid
-        & !(|outcomes_level)
+        & banks
+        & announcer_idle
         & !sweeping;
 
-    ram_497x256 u_states (
+    ram_498x256 u_states (
         .clk(clk),
         .write_enable(write_enable),
         .write_address(write_address),
@@ -4919,39 +4006,34 @@ module protocol (
         .read_address(read_address),
         .read_data(states_read_data)
     );
-    ram_32x256 u_edges (
-        .clk(clk),
-        .write_enable(edge_write),
-        .write_address(edge_address),
-        .write_data(edge_data),
-        .read_address(edge_read),
-        .read_data(edges_read_data)
-    );
-    ram_65x256 u_slots_0 (
-        .clk(clk),
-        .write_enable(writes_slots),
-        .write_address(slots_address),
-        .write_data(held_0_1),
-        .read_address(slots_read),
-        .read_data(slots_0_read_data)
-    );
-    fifo_710x32_forward_margin_13 u_outcomes (
+    bank u_slots_0 (
         .clk(clk),
         .rst(rst),
-        .s_data(outcome),
-        .s_valid(outcome_valid),
-        .s_ready(outcomes_s_ready),
-        .m_data(outcomes_m_data),
-        .m_valid(outcomes_m_valid),
-        .m_ready(m_ready),
-        .level(outcomes_level),
-        .almost_full(outcomes_almost_full)
+        .read(slots_read),
+        .answer(slots_0_answer),
+        .write(writes_slots),
+        .at(slots_address),
+        .data(slots_data),
+        .idle(slots_0_idle)
     );
-    assertion #(
-        .MESSAGE("the outcome FIFO has room for every outcome")
-    ) u_room (
+    announcer u_announcer (
         .clk(clk),
-        .holds(room_holds)
+        .rst(rst),
+        .valid(settled_valid),
+        .decoded(settled_event),
+        .settled(settled),
+        .now(now),
+        .m_data(announcer_m_data),
+        .m_valid(announcer_m_valid),
+        .m_ready(m_ready),
+        .full(announcer_full),
+        .idle(announcer_idle),
+        .count_rx(announcer_count_rx),
+        .count_tx(announcer_count_tx),
+        .count_hc(announcer_count_hc),
+        .count_cmd(announcer_count_cmd),
+        .count_fast_retransmit(announcer_count_fast_retransmit),
+        .count_stale(announcer_count_stale)
     );
     assertion #(
         .MESSAGE("the shortcut agrees with the exact transition")
@@ -5010,6 +4092,7 @@ module protocol (
                     (|read_payload_len) | decode_fin,
                     decode_fin,
                     decode_commands & ((read_flags == 8'd1) | (read_flags == 8'd5)),
+                    decode_commands & (read_flags == 8'd6),
                     decode_commands,
                     decode_connected & (read_kind == 2'd2),
                     decode_connected & (read_kind == 2'd1) & read[52] /* flags[0] */,
@@ -5021,7 +4104,7 @@ module protocol (
                     read
                 };
                 stored <=
-                    !exists ? 497'd0 :
+                    !exists ? 498'd0 :
                     (writing & (writing_flow == read_flow)) ? settled_live_flow :
                     (written_valid & (written_flow == read_flow)) ? written :
                     states_read_data;
@@ -5107,7 +4190,7 @@ module protocol (
                 slots_a_valid & judge_live_flow_gaps
             };
             verdict <= {
-                judge_good & judge_reads,
+                judge_good & (judge_reads | judge_work_decoded_loses),
                 judge_good & judge_retransmits & !judge_flow_opening,
                 judge_good & judge_sets & !judge_event[481] /* address[28] */,
                 judge_good & judge_closes,
@@ -5146,54 +4229,10 @@ module protocol (
             settled <= settled_1;
             settled_event <= settle_work_decoded;
         end
-        missed_slots <= moves_slots & in_hand;
-        if (moves_slots) begin
-            last_slots <= settled_slots;
-        end
-        missed_board <= writes_board & in_hand;
-        if (writes_board) begin
-            last_board <= settled_board;
-        end
         written_valid <= writing;
         if (writing) begin
             written <= settled_live_flow;
             written_flow <= writing_flow;
-        end
-        surveyed_valid <= settled_valid;
-        if (settled_valid) begin
-            surveyed <= surveyed_next;
-        end
-        drafted_valid <= surveyed_valid;
-        if (surveyed_valid) begin
-            drafted <= {
-                draft_flow_1_rcv_nxt + {surveyed[1435:1405] /* worth[30:0] */, 1'b0},
-                draft_base + draft_up_bytes,
-                draft_flow_1_rcv_nxt + draft_up_bytes,
-                draft_base + draft_down_bytes,
-                draft_flow_1_rcv_nxt + draft_down_bytes,
-                surveyed_widest,
-                draft_flow_1_rcv_nxt + {7'd0, surveyed_whole_4},
-                draft_step_opens,
-                draft_step_send_if_opened,
-                draft_step_stale,
-                draft_event_report,
-                draft_outcome
-            };
-            drafted_writes <= surveyed_decoded_writes;
-            edge_ <=
-                (moves & (moved_flow_1 == draft_flow)) ? announced_edge :
-                (last_edge_valid & (last_edge_flow == draft_flow)) ? last_edge :
-                edges_read_data;
-        end
-        last_edge_valid <= moves;
-        if (moves) begin
-            last_edge <= announced_edge;
-            last_edge_flow <= moved_flow_1;
-        end
-        outcome_valid <= drafted_valid & !drafted_silent;
-        if (drafted_valid) begin
-            outcome <= announced_outcome;
-            stale <= drafted_stale;
         end
         if (sweeping) begin
             sweep_flow <= sweep_flow + 16'd1;
@@ -5210,13 +4249,7 @@ module protocol (
             measure_valid <= 1'b0;
             settle_valid <= 1'b0;
             settled_valid <= 1'b0;
-            missed_slots <= 1'b0;
-            missed_board <= 1'b0;
             written_valid <= 1'b0;
-            surveyed_valid <= 1'b0;
-            drafted_valid <= 1'b0;
-            last_edge_valid <= 1'b0;
-            outcome_valid <= 1'b0;
             sweeping <= 1'b1;
             sweep_flow <= 16'd0;
         end
@@ -5224,56 +4257,46 @@ module protocol (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, now[9:0], now[63:42], settle_work[563], settle_work[627:596], settle_work[709:660],
-        settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
-        settle_relations[277:227], settle_view[0], settle_view[53:2], settle_view[106:55],
-        settle_view[159:108], settle_view[211:161], settle_verdict[3], settle_verdict[127:19],
-        settle_verdict[189], extent[25], extent[97:94], surveyed[517], surveyed[523:520],
-        surveyed[560:525], settle_flow[162:74], settle_flow[244:195], settle_flow[313:246],
-        settle_flow[416:349], settle_flow[467:421], settle_flow[470:469], settle_flow[485:472],
-        settle_flow[496:487], settle_event[41:0], settle_event[57:50], settle_event[59],
+        1'b0, settle_work[564], settle_work[628:597], settle_work[710:661], settle_relations[94:57],
+        settle_relations[159:153], settle_relations[225:192], settle_relations[277:227],
+        settle_view[0], settle_view[53:2], settle_view[106:55], settle_view[159:108],
+        settle_view[211:161], settle_verdict[3], settle_verdict[127:19], settle_verdict[189],
+        extent[25], extent[98:95], settle_flow[162:74], settle_flow[244:195], settle_flow[314:246],
+        settle_flow[417:350], settle_flow[468:422], settle_flow[471:470], settle_flow[486:473],
+        settle_flow[497:488], settle_event[41:0], settle_event[57:50], settle_event[59],
         settle_event[416:220], settle_event[452:425], moved_event[51:0], moved_event[59:53],
         moved_event[155:124], moved_event[424:188], moved_event[468:439], moved_event[516:473],
         opened_options[15:14], opened_options[31:28], opened_options[39:37], opened_options[63:45],
         follow_takers[0], shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
         shortcut_event[424:188], shortcut_event[516:439], follows_flow[162:0],
-        follows_flow[245:195], follows_flow[496:278], follows_event[59:0], follows_event[155:92],
-        follows_event[516:188], fits_flow[194:0], fits_flow[244:220], fits_flow[347:246],
-        fits_flow[496:349], acknowledges_flow[9:0], acknowledges_flow[279:74],
-        acknowledges_flow[345:281], acknowledges_flow[496:347], acknowledges_event[91:0],
+        follows_flow[246:195], follows_flow[497:279], follows_event[59:0], follows_event[155:92],
+        follows_event[516:188], fits_flow[194:0], fits_flow[244:220], fits_flow[348:246],
+        fits_flow[497:350], acknowledges_flow[9:0], acknowledges_flow[280:74],
+        acknowledges_flow[346:282], acknowledges_flow[497:348], acknowledges_event[91:0],
         acknowledges_event[516:124], prepare_event[59:0], prepare_event[91:85],
         prepare_event[219:156], prepare_event[415:221], prepare_event[424:417],
-        prepare_event[516:439], relate_flow[1:0], relate_flow[130:106], relate_flow[245:195],
-        relate_flow[279:278], relate_flow[313], relate_flow[469:346], relate_flow[496:471],
+        prepare_event[516:439], relate_flow[1:0], relate_flow[130:106], relate_flow[246:195],
+        relate_flow[280:279], relate_flow[314], relate_flow[470:347], relate_flow[497:472],
         relate_event[41:0], relate_event[59:50], relate_event[222:188], relate_event[516:287],
-        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[313:0], judged_flow[496:347],
+        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[314:0], judged_flow[497:348],
         sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
         sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
-        judge_flow[105:2], judge_flow[194:131], judge_flow[279:245], judge_flow[346:281],
-        judge_flow[420:348], judge_flow[496:435], judge_event[51:0], judge_event[424:124],
+        judge_flow[105:2], judge_flow[194:131], judge_flow[280:245], judge_flow[347:282],
+        judge_flow[421:349], judge_flow[497:436], judge_event[51:0], judge_event[424:124],
         judge_event[480:439], judge_event[516:482], measure_flow[41:0], measure_flow[194:74],
-        measure_flow[244:220], measure_flow[277:246], measure_flow[312:280], measure_flow[345:314],
-        measure_flow[347], measure_flow[420:349], measure_flow[468:435], measure_flow[470],
-        measure_flow[496:487], measure_block[0], search_spans[50:26], search_spans[101:77],
+        measure_flow[244:220], measure_flow[278:247], measure_flow[313:281], measure_flow[346:315],
+        measure_flow[348], measure_flow[421:350], measure_flow[469:436], measure_flow[471],
+        measure_flow[497:488], measure_block[0], search_spans[50:26], search_spans[101:77],
         search_spans[152:128], search_spans[203:179], search_bytes[24:14], measure_segment[0],
-        agrees_right[496:0], slots_data[259:65], reports_second[0], block_held[0], block_held_1[0],
-        draft_flow_1[0], draft_flow_1[9:2], draft_flow_1[105:42], draft_flow_1[162:131],
-        draft_flow_1[244:195], draft_flow_1[416:278], draft_flow_1[434:421], draft_flow_1[469:468],
-        draft_flow_1[496:471], draft_step[98:67], draft_step[253:197], draft_event[49:42],
-        draft_event[187:60], draft_event[414:220], draft_event[438:416], draft_units[24:16],
-        moved_after_whole[31:25], shortcut_updates_whole[30:0], shortcut_after_whole[31:25],
-        follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        agrees_right[497:0], moved_after_whole[31:25], shortcut_updates_whole[30:0],
+        shortcut_after_whole[31:25], follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
         acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
         relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[30:0],
         relations_whole_4[30:0], relations_whole_5[30:0], measure_spans_whole[31:25],
         measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
         measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
         measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
-        verdict_whole_1[31:25], extent_whole[24:14], survey_choice_1_whole[30:0],
-        surveyed_whole[30:0], surveyed_whole_1[30:0], surveyed_whole_2[30:0],
-        surveyed_whole_3[30:0], announce_retracts_whole[30:0], announce_opened_whole[30:0],
-        announce_opened_whole_1[30:0], announce_updates_whole[30:0], announce_further_whole[30:0],
-        announce_further_whole_1[30:0]
+        verdict_whole_1[31:25], extent_whole[24:14]
     };
 
 endmodule

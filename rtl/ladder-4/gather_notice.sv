@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    264  s_0_data
+// in    265  s_0_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -16,10 +16,11 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_0_valid
 // out     1  s_0_ready
-// in    264  s_1_data
+// in    265  s_1_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -32,10 +33,11 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_1_valid
 // out     1  s_1_ready
-// in    264  s_2_data
+// in    265  s_2_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -48,10 +50,11 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_2_valid
 // out     1  s_2_ready
-// in    264  s_3_data
+// in    265  s_3_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -64,14 +67,15 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_3_valid
 // out     1  s_3_ready
 // in      1  last_0
 // in      1  last_1
 // in      1  last_2
 // in      1  last_3
-// out   264  m_data
+// out   265  m_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -84,7 +88,8 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // out     1  m_valid
 // in      1  m_ready
 // out     1  idle
@@ -93,34 +98,34 @@
 module gather_notice (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [263:0] s_0_data,
+    input  wire  [264:0] s_0_data,
     input  wire          s_0_valid,
     output logic         s_0_ready,
-    input  wire  [263:0] s_1_data,
+    input  wire  [264:0] s_1_data,
     input  wire          s_1_valid,
     output logic         s_1_ready,
-    input  wire  [263:0] s_2_data,
+    input  wire  [264:0] s_2_data,
     input  wire          s_2_valid,
     output logic         s_2_ready,
-    input  wire  [263:0] s_3_data,
+    input  wire  [264:0] s_3_data,
     input  wire          s_3_valid,
     output logic         s_3_ready,
     input  wire          last_0,
     input  wire          last_1,
     input  wire          last_2,
     input  wire          last_3,
-    output logic [263:0] m_data,
+    output logic [264:0] m_data,
     output logic         m_valid,
     input  wire          m_ready,
     output logic         idle
 );
     logic out_s_ready;
-    logic [263:0] out_m_data;
+    logic [264:0] out_m_data;
     logic out_m_valid;
     logic held;
     logic [3:0] owner;
     logic [3:0] pick;
-    logic [263:0] word;
+    logic [264:0] word;
     logic valid;
     logic ends;
 

@@ -34,12 +34,13 @@
 //         1    [607]       last
 // out     1  up_valid
 // in      1  up_ready
-// in    542  dma_cpl_data
+// in    543  dma_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  dma_cpl_valid
 // out     1  dma_cpl_ready
 // in     64  now
@@ -224,7 +225,7 @@ module nic (
     output logic [607:0] up_data,
     output logic         up_valid,
     input  wire          up_ready,
-    input  wire  [541:0] dma_cpl_data,
+    input  wire  [542:0] dma_cpl_data,
     input  wire          dma_cpl_valid,
     output logic         dma_cpl_ready,
     input  wire  [63:0]  now,
@@ -307,7 +308,7 @@ module nic (
     logic group_0_m_write_valid;
     logic [351:0] group_0_m_read_data;
     logic group_0_m_read_valid;
-    logic [263:0] group_0_m_notice_data;
+    logic [264:0] group_0_m_notice_data;
     logic group_0_m_notice_valid;
     logic [576:0] group_0_m_data;
     logic group_0_m_valid;
@@ -337,7 +338,7 @@ module nic (
     logic group_1_m_write_valid;
     logic [351:0] group_1_m_read_data;
     logic group_1_m_read_valid;
-    logic [263:0] group_1_m_notice_data;
+    logic [264:0] group_1_m_notice_data;
     logic group_1_m_notice_valid;
     logic [576:0] group_1_m_data;
     logic group_1_m_valid;
@@ -367,7 +368,7 @@ module nic (
     logic group_2_m_write_valid;
     logic [351:0] group_2_m_read_data;
     logic group_2_m_read_valid;
-    logic [263:0] group_2_m_notice_data;
+    logic [264:0] group_2_m_notice_data;
     logic group_2_m_notice_valid;
     logic [576:0] group_2_m_data;
     logic group_2_m_valid;
@@ -397,7 +398,7 @@ module nic (
     logic group_3_m_write_valid;
     logic [351:0] group_3_m_read_data;
     logic group_3_m_read_valid;
-    logic [263:0] group_3_m_notice_data;
+    logic [264:0] group_3_m_notice_data;
     logic group_3_m_notice_valid;
     logic [576:0] group_3_m_data;
     logic group_3_m_valid;
@@ -450,7 +451,7 @@ module nic (
     logic notices_0_s_1_ready;
     logic notices_0_s_2_ready;
     logic notices_0_s_3_ready;
-    logic [263:0] notices_0_m_data;
+    logic [264:0] notices_0_m_data;
     logic notices_0_m_valid;
     logic notices_0_idle;
     logic frames_0_s_0_ready;
@@ -531,25 +532,25 @@ module nic (
     logic descriptor_taken;
     logic command_taken;
     logic slice_taken;
-    logic [541:0] own_0;
+    logic [542:0] own_0;
     logic ours_0;
-    logic [541:0] own_1;
+    logic [542:0] own_1;
     logic ours_1;
-    logic [541:0] own_2;
+    logic [542:0] own_2;
     logic ours_2;
-    logic [541:0] own_3;
+    logic [542:0] own_3;
     logic ours_3;
-    logic [263:0] notice;
+    logic [264:0] notice;
     logic notice_valid;
     logic frame_ends;
     logic [351:0] read_0_0;
-    logic [263:0] record_0_0;
+    logic [264:0] record_0_0;
     logic [351:0] read_0_1;
-    logic [263:0] record_0_1;
+    logic [264:0] record_0_1;
     logic [351:0] read_0_2;
-    logic [263:0] record_0_2;
+    logic [264:0] record_0_2;
     logic [351:0] read_0_3;
-    logic [263:0] record_0_3;
+    logic [264:0] record_0_3;
     logic [6:0] counted;
     logic [19:0] pulses;
     logic [63:0] wake_at_1;
@@ -648,11 +649,11 @@ module nic (
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
     wire [1:0] ordered_summary_class = ordered[25:24];
     wire [15:0] notice_flow = notice[159:144];
-    wire [23:0] notice_ticket = notice[263:240];
+    wire [23:0] notice_ticket = notice[264:241];
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire [541:0] completion = dma_cpl_data;
+    wire [542:0] completion = dma_cpl_data;
     wire [7:0] completion_tag = completion[7:0];
     wire completes = dma_cpl_valid;
     wire for_fetch = completion[7] /* tag[7] */;
@@ -1717,7 +1718,7 @@ module nic (
         1'b0, parse_s_ready, group_0_s_cpl_ready, group_1_s_cpl_ready, group_1_drop_valid,
         group_1_at_arbiter, group_2_s_cpl_ready, group_2_drop_valid, group_2_at_arbiter,
         group_3_s_cpl_ready, group_3_drop_valid, group_3_at_arbiter, notify_interrupts,
-        fetch_s_cpl_ready, fetch_skipped, notice[143:0], notice[239:160]
+        fetch_s_cpl_ready, fetch_skipped, notice[143:0], notice[240:160]
     };
 
 endmodule

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    264  s_data
+// in    265  s_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -16,7 +16,8 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // in      1  s_valid
 // out     1  s_ready
 // in     77  s_context_data
@@ -43,7 +44,7 @@
 module notify (
     input  wire          clk,
     input  wire          rst,
-    input  wire  [263:0] s_data,
+    input  wire  [264:0] s_data,
     input  wire          s_valid,
     output logic         s_ready,
     input  wire  [76:0]  s_context_data,
@@ -68,7 +69,7 @@ module notify (
     logic [3:0] state;
     logic [16:0] clear;
     logic [76:0] write;
-    logic [263:0] notice;
+    logic [264:0] notice;
     logic update;
     logic [232:0] work;
     logic [31:0] used;
@@ -82,9 +83,9 @@ module notify (
     logic [232:0] contexts_read_data;
     logic bumps_write_enable;
     logic [15:0] bumps_write_address;
-    logic [216:0] bumps_write_data;
+    logic [217:0] bumps_write_data;
     logic [15:0] bumps_read_address;
-    logic [216:0] bumps_read_data;
+    logic [217:0] bumps_read_data;
     logic waiting_s_ready;
     logic [23:0] waiting_m_data;
     logic waiting_m_valid;
@@ -132,7 +133,7 @@ module notify (
     logic ring_mask_above_15;
     logic ring_mask_above_16;
     logic exceeds_low;
-    logic [263:0] fresh;
+    logic [264:0] fresh;
     logic [255:0] record_bytes_bytes;
     logic exceeds_low_1;
     logic exceeds_low_2;
@@ -153,7 +154,8 @@ module notify (
     wire [7:0] notice_opcode = notice[199:192];
     wire [7:0] notice_status = notice[207:200];
     wire [31:0] notice_value = notice[239:208];
-    wire [23:0] notice_ticket = notice[263:240];
+    wire notice_read_lost = notice[240];
+    wire [23:0] notice_ticket = notice[264:241];
     wire [63:0] work_base = work[63:0];
     wire [17:0] work_size = work[81:64];
     wire [31:0] work_head = work[113:82];
@@ -178,6 +180,7 @@ module notify (
     wire [31:0] bumps_read_data_marked = bumps_read_data[120:89];
     wire [63:0] bumps_read_data_opaque = bumps_read_data[184:121];
     wire [31:0] bumps_read_data_value = bumps_read_data[216:185];
+    wire bumps_read_data_read_lost = bumps_read_data[217];
     wire [15:0] waiting_m_data_flow = waiting_m_data[15:0];
     wire [7:0] waiting_m_data_ring = waiting_m_data[23:16];
     wire posting_write = posting[0];
@@ -195,6 +198,7 @@ module notify (
     wire [7:0] fresh_opcode = fresh[199:192];
     wire [7:0] fresh_status = fresh[207:200];
     wire [31:0] fresh_value = fresh[239:208];
+    wire fresh_read_lost = fresh[240];
 
     wire select = (state == STATE_SELECT) & !pair_almost_full;
     wire visiting = (|visit) & waiting_m_valid;
@@ -412,6 +416,7 @@ module notify (
         if (resumes) begin
             fresh = {
                 24'd0,
+                bumps_read_data_read_lost,
                 bumps_read_data_value,
                 bumps_read_data[120:113] /* marked[31:24] */,
                 bumps_read_data[112:105] /* marked[23:16] */,
@@ -442,6 +447,7 @@ module notify (
         record_bytes_bytes[183:176] = fresh_opcode;
         record_bytes_bytes[191:184] = fresh_status;
         record_bytes_bytes[223:192] = fresh_value;
+        record_bytes_bytes[224] = fresh_read_lost;
         record_bytes_bytes[247:240] = fresh_kind;
         record_bytes_bytes[255] = contexts_read_data_phase;
     end
@@ -451,6 +457,7 @@ module notify (
     wire enqueue = (adds_up & !bumps_read_data_waiting) | returns;
     wire bumps_write = adds | (resumes & !returns);
     assign bumps_write_data = {
+        notice_read_lost | (same & bumps_read_data_read_lost),
         (same & !(|notice_value)) ? bumps_read_data_value : notice_value,
         notice_opaque,
         {notice_status, notice_opcode, notice_length} + (same ? bumps_read_data_marked : 32'd0),
@@ -544,7 +551,7 @@ module notify (
         .read_address(contexts_read_address),
         .read_data(contexts_read_data)
     );
-    ram_217x1024 u_bumps (
+    ram_218x1024 u_bumps (
         .clk(clk),
         .write_enable(bumps_write_enable),
         .write_address(bumps_write_address),
@@ -732,7 +739,7 @@ module notify (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, write[7:5], work[232:213], waiting_s_ready, waiting_level, waiting_almost_full,
-        fresh[7:0], fresh[263:240], mask_whole[17], work_whole[63:59], advanced_mask_whole[17]
+        fresh[7:0], fresh[264:241], mask_whole[17], work_whole[63:59], advanced_mask_whole[17]
     };
 
 endmodule

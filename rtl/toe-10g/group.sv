@@ -109,12 +109,13 @@
 //        64    [370:307]   connection.opaque
 // in      1  s_connection_valid
 // out     1  s_connection_ready
-// in    286  s_cpl_data
+// in    287  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       256    [276:21]    data
 //         8    [284:277]   bytes
 //         1    [285]       last
+//         1    [286]       poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
 // in      1  hold
@@ -143,7 +144,7 @@
 //         1    [351]       last
 // out     1  m_read_valid
 // in      1  m_read_ready
-// out   264  m_notice_data
+// out   265  m_notice_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -156,7 +157,8 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // out     1  m_notice_valid
 // in      1  m_notice_ready
 // out   289  m_data
@@ -225,7 +227,7 @@ module group (
     input  wire  [370:0] s_connection_data,
     input  wire          s_connection_valid,
     output logic         s_connection_ready,
-    input  wire  [285:0] s_cpl_data,
+    input  wire  [286:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
     input  wire          hold,
@@ -240,7 +242,7 @@ module group (
     output logic [351:0] m_read_data,
     output logic         m_read_valid,
     input  wire          m_read_ready,
-    output logic [263:0] m_notice_data,
+    output logic [264:0] m_notice_data,
     output logic         m_notice_valid,
     input  wire          m_notice_ready,
     output logic [288:0] m_data,
@@ -265,13 +267,14 @@ module group (
     logic arbiter_s_tx_ready;
     logic arbiter_s_hc_valid;
     logic arbiter_s_hc_ready;
+    logic [516:0] arbiter_s_cmd_data;
     logic arbiter_s_cmd_valid;
     logic arbiter_s_cmd_ready;
     logic [516:0] arbiter_m_data;
     logic arbiter_m_valid;
     logic arbiter_idle;
     logic protocol_s_ready;
-    logic [709:0] protocol_m_data;
+    logic [710:0] protocol_m_data;
     logic protocol_m_valid;
     logic protocol_idle;
     logic protocol_count_rx;
@@ -282,7 +285,7 @@ module group (
     logic protocol_count_stale;
     logic post_s_ready;
     logic post_s_connection_ready;
-    logic [1052:0] post_m_action_data;
+    logic [1061:0] post_m_action_data;
     logic post_m_action_valid;
     logic [206:0] post_m_read_data;
     logic post_m_read_valid;
@@ -294,9 +297,9 @@ module group (
     logic payload_write_s_beats_ready;
     logic [351:0] payload_write_m_up_data;
     logic payload_write_m_up_valid;
-    logic [263:0] payload_write_m_notice_data;
+    logic [264:0] payload_write_m_notice_data;
     logic payload_write_m_notice_valid;
-    logic [548:0] payload_write_m_header_data;
+    logic [556:0] payload_write_m_header_data;
     logic payload_write_m_header_valid;
     logic payload_write_released;
     logic payload_write_drop_valid;
@@ -316,18 +319,23 @@ module group (
     logic delayed_ack_idle;
     logic [63:0] delayed_ack_wake_at;
     logic grant_stands;
+    logic loss_stands;
+    logic [20:0] losses;
     logic payload_read_s_ready;
     logic payload_read_s_cpl_valid;
     logic payload_read_s_cpl_ready;
     logic [351:0] payload_read_m_up_data;
     logic payload_read_m_up_valid;
-    logic [256:0] payload_read_m_data;
+    logic [257:0] payload_read_m_data;
     logic payload_read_m_valid;
     logic payload_read_idle;
     logic assemble_s_ready;
     logic assemble_s_payload_ready;
     logic [288:0] assemble_m_data;
     logic assemble_m_valid;
+    logic [23:0] assemble_m_lost_data;
+    logic assemble_m_lost_valid;
+    logic assemble_m_lost_ready;
     logic assemble_idle;
     logic released;
     logic [15:0] released_flow;
@@ -353,10 +361,12 @@ module group (
     wire post_m_update_data_ready = post_m_update_data[16];
     wire [23:0] payload_write_m_header_data_ticket = payload_write_m_header_data[23:0];
     wire [15:0] payload_write_m_header_data_flow = payload_write_m_header_data[39:24];
-    wire payload_write_m_header_data_raw = payload_write_m_header_data[40];
-    wire [31:0] payload_write_m_header_data_ack = payload_write_m_header_data[248:217];
+    wire payload_write_m_header_data_raw = payload_write_m_header_data[48];
+    wire [31:0] payload_write_m_header_data_ack = payload_write_m_header_data[256:225];
     wire [23:0] scheduler_m_data_ticket = scheduler_m_data[23:0];
     wire [15:0] scheduler_m_data_flow = scheduler_m_data[39:24];
+    wire [15:0] assemble_m_lost_data_flow = assemble_m_lost_data[15:0];
+    wire [7:0] assemble_m_lost_data_generation = assemble_m_lost_data[23:16];
 
     wire go = 1'b1;
     assign s_ready = arbiter_s_rx_ready;
@@ -368,8 +378,14 @@ module group (
     wire none_waits = 1'b1;
     assign arbiter_s_hc_valid = s_hc_valid & go;
     assign s_hc_ready = arbiter_s_hc_ready & go;
-    assign arbiter_s_cmd_valid = s_cmd_valid & go;
-    assign s_cmd_ready = arbiter_s_cmd_ready & go;
+    wire loses = assemble_m_lost_valid & (!s_cmd_valid | loss_stands);
+    assign arbiter_s_cmd_data =
+        loses ? {467'd24, assemble_m_lost_data_generation, assemble_m_lost_data_flow, 3'd7, losses, 2'd3} :
+        s_cmd_data;
+    assign arbiter_s_cmd_valid = (loses | s_cmd_valid) & go;
+    wire commands = arbiter_s_cmd_ready & go;
+    assign s_cmd_ready = commands & !loses;
+    assign assemble_m_lost_ready = commands & loses;
     wire free = 1'b1;
     wire takes = protocol_s_ready & free;
     wire [516:0] work = arbiter_m_data;
@@ -380,7 +396,7 @@ module group (
     wire [31:0] work_ack = work[123:92];
     wire waiting = arbiter_m_valid;
     wire [516:0] placed = work;
-    wire [709:0] outcome = protocol_m_data;
+    wire [710:0] outcome = protocol_m_data;
     wire [1:0] outcome_kind = outcome[1:0];
     wire [23:0] outcome_ticket = outcome[25:2];
     wire [15:0] outcome_flow = outcome[41:26];
@@ -389,9 +405,9 @@ module group (
     wire [13:0] outcome_length = outcome[413:400];
     wire outcome_notify = outcome[521];
     wire [7:0] outcome_notice_flags = outcome[593:586];
-    wire outcome_owes = outcome[626];
-    wire outcome_done = outcome[629];
-    wire [7:0] outcome_opcode = outcome[637:630];
+    wire outcome_owes = outcome[627];
+    wire outcome_done = outcome[630];
+    wire [7:0] outcome_opcode = outcome[638:631];
     wire settled_states = 1'b1;
     wire event_ = waiting & free;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
@@ -444,6 +460,7 @@ module group (
         & none_waits
         & scheduler_idle
         & !released
+        & !assemble_m_lost_valid
         & delayed_ack_idle;
     assign idle = at_rest;
     assign turns_enter = s_valid & arbiter_s_rx_ready;
@@ -516,7 +533,7 @@ module group (
         .s_hc_data(s_hc_data),
         .s_hc_valid(arbiter_s_hc_valid),
         .s_hc_ready(arbiter_s_hc_ready),
-        .s_cmd_data(s_cmd_data),
+        .s_cmd_data(arbiter_s_cmd_data),
         .s_cmd_valid(arbiter_s_cmd_valid),
         .s_cmd_ready(arbiter_s_cmd_ready),
         .m_data(arbiter_m_data),
@@ -644,6 +661,9 @@ module group (
         .m_data(assemble_m_data),
         .m_valid(assemble_m_valid),
         .m_ready(m_ready),
+        .m_lost_data(assemble_m_lost_data),
+        .m_lost_valid(assemble_m_lost_valid),
+        .m_lost_ready(assemble_m_lost_ready),
         .idle(assemble_idle)
     );
     assertion #(
@@ -695,12 +715,18 @@ module group (
 
     always_ff @(posedge clk) begin
         grant_stands <= scheduler_m_valid & go & !reminds & !grants;
+        loss_stands <= loses & go & !commands;
+        if (commands & loses) begin
+            losses <= losses + 21'd1;
+        end
         released <= releases;
         if (releases) begin
             released_flow <= work_flow;
         end
         if (rst) begin
             grant_stands <= 1'b0;
+            loss_stands <= 1'b0;
+            losses <= 21'd0;
             released <= 1'b0;
         end
     end

@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in   1053  s_data
+// in   1062  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -28,33 +28,35 @@
 //         8    [438:431]   notice.opcode
 //         8    [446:439]   notice.status
 //        32    [478:447]   notice.value
-//        24    [502:479]   notice.ticket
-//         1    [503]       send
-//        24    [527:504]   header.ticket
-//        16    [543:528]   header.flow
-//         1    [544]       header.raw
-//        48    [592:545]   header.remote_mac
-//        32    [624:593]   header.local_ip
-//        32    [656:625]   header.remote_ip
-//        16    [672:657]   header.local_port
-//        16    [688:673]   header.remote_port
-//        32    [720:689]   header.seq
-//        32    [752:721]   header.ack
-//        16    [768:753]   header.window
-//         8    [776:769]   header.flags
-//         1    [777]       header.ts_on
-//        32    [809:778]   header.ts_offset
-//        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.sack.count
-//        32    [875:844]   header.sack.first.left
-//        32    [907:876]   header.sack.first.right
-//        32    [939:908]   header.sack.second.left
-//        32    [971:940]   header.sack.second.right
-//        32    [1003:972]  header.sack.third.left
-//        32    [1035:1004] header.sack.third.right
-//         2    [1037:1036] header.ecn
-//        14    [1051:1038] header.length
-//         1    [1052]      header.plain_ack
+//         1    [479]       notice.read_lost
+//        24    [503:480]   notice.ticket
+//         1    [504]       send
+//        24    [528:505]   header.ticket
+//        16    [544:529]   header.flow
+//         8    [552:545]   header.generation
+//         1    [553]       header.raw
+//        48    [601:554]   header.remote_mac
+//        32    [633:602]   header.local_ip
+//        32    [665:634]   header.remote_ip
+//        16    [681:666]   header.local_port
+//        16    [697:682]   header.remote_port
+//        32    [729:698]   header.seq
+//        32    [761:730]   header.ack
+//        16    [777:762]   header.window
+//         8    [785:778]   header.flags
+//         1    [786]       header.ts_on
+//        32    [818:787]   header.ts_offset
+//        32    [850:819]   header.ts_ecr
+//         2    [852:851]   header.sack.count
+//        32    [884:853]   header.sack.first.left
+//        32    [916:885]   header.sack.first.right
+//        32    [948:917]   header.sack.second.left
+//        32    [980:949]   header.sack.second.right
+//        32    [1012:981]  header.sack.third.left
+//        32    [1044:1013] header.sack.third.right
+//         2    [1046:1045] header.ecn
+//        14    [1060:1047] header.length
+//         1    [1061]      header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in     64  slow_base
@@ -74,7 +76,7 @@
 //         1    [102]       last
 // out     1  m_chunk_valid
 // in      1  m_chunk_ready
-// out   267  m_tail_data
+// out   268  m_tail_data
 //         1    [0]         notify
 //         8    [8:1]       notice.context
 //         8    [16:9]      notice.kind
@@ -88,37 +90,39 @@
 //         8    [200:193]   notice.opcode
 //         8    [208:201]   notice.status
 //        32    [240:209]   notice.value
-//        24    [264:241]   notice.ticket
-//         1    [265]       send
-//         1    [266]       bare
+//         1    [241]       notice.read_lost
+//        24    [265:242]   notice.ticket
+//         1    [266]       send
+//         1    [267]       bare
 // out     1  m_tail_valid
 // in      1  m_tail_ready
-// out   549  m_header_data
+// out   557  m_header_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
-//         1    [40]        raw
-//        48    [88:41]     remote_mac
-//        32    [120:89]    local_ip
-//        32    [152:121]   remote_ip
-//        16    [168:153]   local_port
-//        16    [184:169]   remote_port
-//        32    [216:185]   seq
-//        32    [248:217]   ack
-//        16    [264:249]   window
-//         8    [272:265]   flags
-//         1    [273]       ts_on
-//        32    [305:274]   ts_offset
-//        32    [337:306]   ts_ecr
-//         2    [339:338]   sack.count
-//        32    [371:340]   sack.first.left
-//        32    [403:372]   sack.first.right
-//        32    [435:404]   sack.second.left
-//        32    [467:436]   sack.second.right
-//        32    [499:468]   sack.third.left
-//        32    [531:500]   sack.third.right
-//         2    [533:532]   ecn
-//        14    [547:534]   length
-//         1    [548]       plain_ack
+//         8    [47:40]     generation
+//         1    [48]        raw
+//        48    [96:49]     remote_mac
+//        32    [128:97]    local_ip
+//        32    [160:129]   remote_ip
+//        16    [176:161]   local_port
+//        16    [192:177]   remote_port
+//        32    [224:193]   seq
+//        32    [256:225]   ack
+//        16    [272:257]   window
+//         8    [280:273]   flags
+//         1    [281]       ts_on
+//        32    [313:282]   ts_offset
+//        32    [345:314]   ts_ecr
+//         2    [347:346]   sack.count
+//        32    [379:348]   sack.first.left
+//        32    [411:380]   sack.first.right
+//        32    [443:412]   sack.second.left
+//        32    [475:444]   sack.second.right
+//        32    [507:476]   sack.third.left
+//        32    [539:508]   sack.third.right
+//         2    [541:540]   ecn
+//        14    [555:542]   length
+//         1    [556]       plain_ack
 // out     1  m_header_valid
 // in      1  m_header_ready
 // out     1  slow_full
@@ -129,7 +133,7 @@
 module planner (
     input  wire           clk,
     input  wire           rst,
-    input  wire  [1052:0] s_data,
+    input  wire  [1061:0] s_data,
     input  wire           s_valid,
     output logic          s_ready,
     input  wire  [63:0]   slow_base,
@@ -139,10 +143,10 @@ module planner (
     output logic [102:0]  m_chunk_data,
     output logic          m_chunk_valid,
     input  wire           m_chunk_ready,
-    output logic [266:0]  m_tail_data,
+    output logic [267:0]  m_tail_data,
     output logic          m_tail_valid,
     input  wire           m_tail_ready,
-    output logic [548:0]  m_header_data,
+    output logic [556:0]  m_header_data,
     output logic          m_header_valid,
     input  wire           m_header_ready,
     output logic          slow_full,
@@ -192,7 +196,7 @@ module planner (
     logic ring_mask_above_29;
     logic ring_mask_above_30;
     logic ring_mask_above_31;
-    logic [266:0] tail;
+    logic [267:0] tail;
 
     wire [23:0] s_data_ticket = s_data[23:0];
     wire s_data_frame = s_data[40];
@@ -204,9 +208,9 @@ module planner (
     wire [24:0] s_data_room = s_data[173:149];
     wire [63:0] s_data_ring = s_data[237:174];
     wire s_data_notify = s_data[238];
-    wire [263:0] s_data_notice = s_data[502:239];
-    wire s_data_send = s_data[503];
-    wire [548:0] s_data_header = s_data[1052:504];
+    wire [264:0] s_data_notice = s_data[503:239];
+    wire s_data_send = s_data[504];
+    wire [556:0] s_data_header = s_data[1061:505];
     wire plan_write = plan[0];
     wire [10:0] plan_offset = plan[11:1];
     wire [13:0] plan_left = plan[25:12];
@@ -524,7 +528,14 @@ module planner (
         tail = {!s_data_frame, s_data_send, s_data_notice, s_data_notify};
         if (s_data_slow) begin
             tail[0] /* notify */ = record;
-            tail[264:1] /* notice */ = {s_data_ticket, slot_1, 18'd0, s_data_frame_len, 176'd512};
+            tail[265:1] /* notice */ = {
+                s_data_ticket,
+                1'b0,
+                slot_1,
+                18'd0,
+                s_data_frame_len,
+                176'd512
+            };
         end
     end
     assign m_tail_data = tail;

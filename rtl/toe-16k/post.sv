@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in    710  s_data
+// in    711  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -35,14 +35,15 @@
 //        32    [553:522]   rx_bump
 //        32    [585:554]   tx_bump
 //         8    [593:586]   notice_flags
-//        32    [625:594]   rtt
-//         1    [626]       owes
-//         1    [627]       update
-//         1    [628]       ready
-//         1    [629]       done
-//         8    [637:630]   opcode
-//         8    [645:638]   status
-//        64    [709:646]   address
+//         1    [594]       read_lost
+//        32    [626:595]   rtt
+//         1    [627]       owes
+//         1    [628]       update
+//         1    [629]       ready
+//         1    [630]       done
+//         8    [638:631]   opcode
+//         8    [646:639]   status
+//        64    [710:647]   address
 // in      1  s_valid
 // out     1  s_ready
 // in    371  s_connection_data
@@ -61,7 +62,7 @@
 //        64    [370:307]   connection.opaque
 // in      1  s_connection_valid
 // out     1  s_connection_ready
-// out  1053  m_action_data
+// out  1062  m_action_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -86,33 +87,35 @@
 //         8    [438:431]   notice.opcode
 //         8    [446:439]   notice.status
 //        32    [478:447]   notice.value
-//        24    [502:479]   notice.ticket
-//         1    [503]       send
-//        24    [527:504]   header.ticket
-//        16    [543:528]   header.flow
-//         1    [544]       header.raw
-//        48    [592:545]   header.remote_mac
-//        32    [624:593]   header.local_ip
-//        32    [656:625]   header.remote_ip
-//        16    [672:657]   header.local_port
-//        16    [688:673]   header.remote_port
-//        32    [720:689]   header.seq
-//        32    [752:721]   header.ack
-//        16    [768:753]   header.window
-//         8    [776:769]   header.flags
-//         1    [777]       header.ts_on
-//        32    [809:778]   header.ts_offset
-//        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.sack.count
-//        32    [875:844]   header.sack.first.left
-//        32    [907:876]   header.sack.first.right
-//        32    [939:908]   header.sack.second.left
-//        32    [971:940]   header.sack.second.right
-//        32    [1003:972]  header.sack.third.left
-//        32    [1035:1004] header.sack.third.right
-//         2    [1037:1036] header.ecn
-//        14    [1051:1038] header.length
-//         1    [1052]      header.plain_ack
+//         1    [479]       notice.read_lost
+//        24    [503:480]   notice.ticket
+//         1    [504]       send
+//        24    [528:505]   header.ticket
+//        16    [544:529]   header.flow
+//         8    [552:545]   header.generation
+//         1    [553]       header.raw
+//        48    [601:554]   header.remote_mac
+//        32    [633:602]   header.local_ip
+//        32    [665:634]   header.remote_ip
+//        16    [681:666]   header.local_port
+//        16    [697:682]   header.remote_port
+//        32    [729:698]   header.seq
+//        32    [761:730]   header.ack
+//        16    [777:762]   header.window
+//         8    [785:778]   header.flags
+//         1    [786]       header.ts_on
+//        32    [818:787]   header.ts_offset
+//        32    [850:819]   header.ts_ecr
+//         2    [852:851]   header.sack.count
+//        32    [884:853]   header.sack.first.left
+//        32    [916:885]   header.sack.first.right
+//        32    [948:917]   header.sack.second.left
+//        32    [980:949]   header.sack.second.right
+//        32    [1012:981]  header.sack.third.left
+//        32    [1044:1013] header.sack.third.right
+//         2    [1046:1045] header.ecn
+//        14    [1060:1047] header.length
+//         1    [1061]      header.plain_ack
 // out     1  m_action_valid
 // in      1  m_action_ready
 // out   207  m_read_data
@@ -135,13 +138,13 @@
 module post (
     input  wire           clk,
     input  wire           rst,
-    input  wire  [709:0]  s_data,
+    input  wire  [710:0]  s_data,
     input  wire           s_valid,
     output logic          s_ready,
     input  wire  [370:0]  s_connection_data,
     input  wire           s_connection_valid,
     output logic          s_connection_ready,
-    output logic [1052:0] m_action_data,
+    output logic [1061:0] m_action_data,
     output logic          m_action_valid,
     input  wire           m_action_ready,
     output logic [206:0]  m_read_data,
@@ -154,12 +157,12 @@ module post (
 );
     logic [404:0] connections_write_data;
     logic [404:0] connections_read_data;
-    logic [709:0] outcome;
+    logic [710:0] outcome;
     logic outcome_valid;
-    logic [1052:0] actions_s_data;
+    logic [1061:0] actions_s_data;
     logic actions_s_valid;
     logic actions_s_ready;
-    logic [1052:0] actions_m_data;
+    logic [1061:0] actions_m_data;
     logic actions_m_valid;
     logic [15:0] actions_level;
     logic actions_almost_full;
@@ -262,13 +265,14 @@ module post (
     wire [31:0] outcome_rx_bump = outcome[553:522];
     wire [31:0] outcome_tx_bump = outcome[585:554];
     wire [7:0] outcome_notice_flags = outcome[593:586];
-    wire [31:0] outcome_rtt = outcome[625:594];
-    wire outcome_update = outcome[627];
-    wire outcome_ready = outcome[628];
-    wire outcome_done = outcome[629];
-    wire [7:0] outcome_opcode = outcome[637:630];
-    wire [7:0] outcome_status = outcome[645:638];
-    wire [63:0] outcome_address = outcome[709:646];
+    wire outcome_read_lost = outcome[594];
+    wire [31:0] outcome_rtt = outcome[626:595];
+    wire outcome_update = outcome[628];
+    wire outcome_ready = outcome[629];
+    wire outcome_done = outcome[630];
+    wire [7:0] outcome_opcode = outcome[638:631];
+    wire [7:0] outcome_status = outcome[646:639];
+    wire [63:0] outcome_address = outcome[710:647];
 
     assign s_connection_ready = 1'b1;
     wire [354:0] opened = s_connection_data_connection;
@@ -745,10 +749,12 @@ module post (
         connection_local_ip,
         connection_remote_mac,
         raw,
+        outcome_generation,
         outcome_flow,
         outcome_ticket,
         outcome_send,
         outcome_ticket,
+        outcome_read_lost,
         outcome_done ? outcome_rx_pos : outcome_rtt,
         outcome_status | notice_marked[31:24],
         outcome_opcode | notice_marked[23:16],
@@ -809,7 +815,7 @@ module post (
         .read_address(s_data_flow),
         .read_data(connections_read_data)
     );
-    fifo_1053x16_forward_margin_3 u_actions (
+    fifo_1062x16_forward_margin_3 u_actions (
         .clk(clk),
         .rst(rst),
         .s_data(actions_s_data),
@@ -864,7 +870,7 @@ module post (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, outcome[445:439], outcome[626], connection[18:9]
+        1'b0, outcome[445:439], outcome[627], connection[18:9]
     };
 
 endmodule

@@ -9,12 +9,13 @@
 //        64    [76:13]     value
 // in      1  s_context_valid
 // out     1  s_context_ready
-// in   1054  s_cpl_data
+// in   1055  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //      1024    [1044:21]   data
 //         8    [1052:1045] bytes
 //         1    [1053]      last
+//         1    [1054]      poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
 // out   352  m_up_data
@@ -65,7 +66,7 @@ module fetch (
     input  wire  [76:0]   s_context_data,
     input  wire           s_context_valid,
     output logic          s_context_ready,
-    input  wire  [1053:0] s_cpl_data,
+    input  wire  [1054:0] s_cpl_data,
     input  wire           s_cpl_valid,
     output logic          s_cpl_ready,
     output logic [351:0]  m_up_data,
@@ -1694,7 +1695,7 @@ module fetch (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_cpl_data[6:4], s_cpl_data[14:8], s_cpl_data[20:17], s_cpl_data[1052:1045],
-        write[7:5], work[324:229], burst[43:11], bursts_level, bursts_almost_full,
+        s_cpl_data[1054], write[7:5], work[324:229], burst[43:11], bursts_level, bursts_almost_full,
         reads_almost_full, counts_almost_full, descriptor[127:96], descriptor[255:208],
         frame_len[15:14], request[114], reads_s_data_whole[12:8], work_whole[4:3],
         settled_whole[63:59]

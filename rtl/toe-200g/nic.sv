@@ -34,12 +34,13 @@
 //         1    [1119]      last
 // out     1  up_valid
 // in      1  up_ready
-// in   1054  dma_cpl_data
+// in   1055  dma_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //      1024    [1044:21]   data
 //         8    [1052:1045] bytes
 //         1    [1053]      last
+//         1    [1054]      poisoned
 // in      1  dma_cpl_valid
 // out     1  dma_cpl_ready
 // in     64  now
@@ -164,7 +165,7 @@ module nic (
     output logic [1119:0] up_data,
     output logic          up_valid,
     input  wire           up_ready,
-    input  wire  [1053:0] dma_cpl_data,
+    input  wire  [1054:0] dma_cpl_data,
     input  wire           dma_cpl_valid,
     output logic          dma_cpl_ready,
     input  wire  [63:0]   now,
@@ -231,7 +232,7 @@ module nic (
     logic group_0_m_write_valid;
     logic [351:0] group_0_m_read_data;
     logic group_0_m_read_valid;
-    logic [263:0] group_0_m_notice_data;
+    logic [264:0] group_0_m_notice_data;
     logic group_0_m_notice_valid;
     logic [1152:0] group_0_m_data;
     logic group_0_m_valid;
@@ -261,7 +262,7 @@ module nic (
     logic group_1_m_write_valid;
     logic [351:0] group_1_m_read_data;
     logic group_1_m_read_valid;
-    logic [263:0] group_1_m_notice_data;
+    logic [264:0] group_1_m_notice_data;
     logic group_1_m_notice_valid;
     logic [1152:0] group_1_m_data;
     logic group_1_m_valid;
@@ -300,7 +301,7 @@ module nic (
     logic reads_0_idle;
     logic notices_0_s_0_ready;
     logic notices_0_s_1_ready;
-    logic [263:0] notices_0_m_data;
+    logic [264:0] notices_0_m_data;
     logic notices_0_m_valid;
     logic notices_0_idle;
     logic frames_0_s_0_ready;
@@ -376,17 +377,17 @@ module nic (
     logic descriptor_taken;
     logic command_taken;
     logic slice_taken;
-    logic [1053:0] own_0;
+    logic [1054:0] own_0;
     logic ours_0;
-    logic [1053:0] own_1;
+    logic [1054:0] own_1;
     logic ours_1;
-    logic [263:0] notice;
+    logic [264:0] notice;
     logic notice_valid;
     logic frame_ends;
     logic [351:0] read_0_0;
-    logic [263:0] record_0_0;
+    logic [264:0] record_0_0;
     logic [351:0] read_0_1;
-    logic [263:0] record_0_1;
+    logic [264:0] record_0_1;
     logic [6:0] counted;
     logic [19:0] pulses;
     logic [63:0] wake_at_1;
@@ -442,11 +443,11 @@ module nic (
     wire [23:0] registers_m_cmd_data_ticket = registers_m_cmd_data[25:2];
     wire [15:0] registers_m_cmd_data_flow = registers_m_cmd_data[41:26];
     wire [15:0] notice_flow = notice[159:144];
-    wire [23:0] notice_ticket = notice[263:240];
+    wire [23:0] notice_ticket = notice[264:241];
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire [1053:0] completion = dma_cpl_data;
+    wire [1054:0] completion = dma_cpl_data;
     wire [7:0] completion_tag = completion[7:0];
     wire completes = dma_cpl_valid;
     wire for_fetch = completion[7] /* tag[7] */;
@@ -1172,7 +1173,7 @@ module nic (
     wire unused_ok = &{
         1'b0, parse_s_ready, group_0_s_cpl_ready, group_1_s_cpl_ready, group_1_drop_valid,
         group_1_at_arbiter, notify_interrupts, fetch_s_cpl_ready, fetch_skipped, notice[143:0],
-        notice[239:160]
+        notice[240:160]
     };
 
 endmodule

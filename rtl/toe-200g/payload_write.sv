@@ -3,7 +3,7 @@
 //
 // in      1  clk
 // in      1  rst
-// in   1053  s_data
+// in   1062  s_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
 //         1    [40]        frame
@@ -28,33 +28,35 @@
 //         8    [438:431]   notice.opcode
 //         8    [446:439]   notice.status
 //        32    [478:447]   notice.value
-//        24    [502:479]   notice.ticket
-//         1    [503]       send
-//        24    [527:504]   header.ticket
-//        16    [543:528]   header.flow
-//         1    [544]       header.raw
-//        48    [592:545]   header.remote_mac
-//        32    [624:593]   header.local_ip
-//        32    [656:625]   header.remote_ip
-//        16    [672:657]   header.local_port
-//        16    [688:673]   header.remote_port
-//        32    [720:689]   header.seq
-//        32    [752:721]   header.ack
-//        16    [768:753]   header.window
-//         8    [776:769]   header.flags
-//         1    [777]       header.ts_on
-//        32    [809:778]   header.ts_offset
-//        32    [841:810]   header.ts_ecr
-//         2    [843:842]   header.sack.count
-//        32    [875:844]   header.sack.first.left
-//        32    [907:876]   header.sack.first.right
-//        32    [939:908]   header.sack.second.left
-//        32    [971:940]   header.sack.second.right
-//        32    [1003:972]  header.sack.third.left
-//        32    [1035:1004] header.sack.third.right
-//         2    [1037:1036] header.ecn
-//        14    [1051:1038] header.length
-//         1    [1052]      header.plain_ack
+//         1    [479]       notice.read_lost
+//        24    [503:480]   notice.ticket
+//         1    [504]       send
+//        24    [528:505]   header.ticket
+//        16    [544:529]   header.flow
+//         8    [552:545]   header.generation
+//         1    [553]       header.raw
+//        48    [601:554]   header.remote_mac
+//        32    [633:602]   header.local_ip
+//        32    [665:634]   header.remote_ip
+//        16    [681:666]   header.local_port
+//        16    [697:682]   header.remote_port
+//        32    [729:698]   header.seq
+//        32    [761:730]   header.ack
+//        16    [777:762]   header.window
+//         8    [785:778]   header.flags
+//         1    [786]       header.ts_on
+//        32    [818:787]   header.ts_offset
+//        32    [850:819]   header.ts_ecr
+//         2    [852:851]   header.sack.count
+//        32    [884:853]   header.sack.first.left
+//        32    [916:885]   header.sack.first.right
+//        32    [948:917]   header.sack.second.left
+//        32    [980:949]   header.sack.second.right
+//        32    [1012:981]  header.sack.third.left
+//        32    [1044:1013] header.sack.third.right
+//         2    [1046:1045] header.ecn
+//        14    [1060:1047] header.length
+//         1    [1061]      header.plain_ack
 // in      1  s_valid
 // out     1  s_ready
 // in   1153  s_beats_data
@@ -76,7 +78,7 @@
 //         1    [1119]      last
 // out     1  m_up_valid
 // in      1  m_up_ready
-// out   264  m_notice_data
+// out   265  m_notice_data
 //         8    [7:0]       context
 //         8    [15:8]      kind
 //        32    [47:16]     rx_bump
@@ -89,35 +91,37 @@
 //         8    [199:192]   opcode
 //         8    [207:200]   status
 //        32    [239:208]   value
-//        24    [263:240]   ticket
+//         1    [240]       read_lost
+//        24    [264:241]   ticket
 // out     1  m_notice_valid
 // in      1  m_notice_ready
-// out   549  m_header_data
+// out   557  m_header_data
 //        24    [23:0]      ticket
 //        16    [39:24]     flow
-//         1    [40]        raw
-//        48    [88:41]     remote_mac
-//        32    [120:89]    local_ip
-//        32    [152:121]   remote_ip
-//        16    [168:153]   local_port
-//        16    [184:169]   remote_port
-//        32    [216:185]   seq
-//        32    [248:217]   ack
-//        16    [264:249]   window
-//         8    [272:265]   flags
-//         1    [273]       ts_on
-//        32    [305:274]   ts_offset
-//        32    [337:306]   ts_ecr
-//         2    [339:338]   sack.count
-//        32    [371:340]   sack.first.left
-//        32    [403:372]   sack.first.right
-//        32    [435:404]   sack.second.left
-//        32    [467:436]   sack.second.right
-//        32    [499:468]   sack.third.left
-//        32    [531:500]   sack.third.right
-//         2    [533:532]   ecn
-//        14    [547:534]   length
-//         1    [548]       plain_ack
+//         8    [47:40]     generation
+//         1    [48]        raw
+//        48    [96:49]     remote_mac
+//        32    [128:97]    local_ip
+//        32    [160:129]   remote_ip
+//        16    [176:161]   local_port
+//        16    [192:177]   remote_port
+//        32    [224:193]   seq
+//        32    [256:225]   ack
+//        16    [272:257]   window
+//         8    [280:273]   flags
+//         1    [281]       ts_on
+//        32    [313:282]   ts_offset
+//        32    [345:314]   ts_ecr
+//         2    [347:346]   sack.count
+//        32    [379:348]   sack.first.left
+//        32    [411:380]   sack.first.right
+//        32    [443:412]   sack.second.left
+//        32    [475:444]   sack.second.right
+//        32    [507:476]   sack.third.left
+//        32    [539:508]   sack.third.right
+//         2    [541:540]   ecn
+//        14    [555:542]   length
+//         1    [556]       plain_ack
 // out     1  m_header_valid
 // in      1  m_header_ready
 // out     1  released
@@ -130,7 +134,7 @@
 module payload_write (
     input  wire           clk,
     input  wire           rst,
-    input  wire  [1052:0] s_data,
+    input  wire  [1061:0] s_data,
     input  wire           s_valid,
     output logic          s_ready,
     input  wire  [1152:0] s_beats_data,
@@ -142,10 +146,10 @@ module payload_write (
     output logic [1119:0] m_up_data,
     output logic          m_up_valid,
     input  wire           m_up_ready,
-    output logic [263:0]  m_notice_data,
+    output logic [264:0]  m_notice_data,
     output logic          m_notice_valid,
     input  wire           m_notice_ready,
-    output logic [548:0]  m_header_data,
+    output logic [556:0]  m_header_data,
     output logic          m_header_valid,
     input  wire           m_header_ready,
     output logic          released,
@@ -158,9 +162,9 @@ module payload_write (
     logic planner_record_left;
     logic [102:0] planner_m_chunk_data;
     logic planner_m_chunk_valid;
-    logic [266:0] planner_m_tail_data;
+    logic [267:0] planner_m_tail_data;
     logic planner_m_tail_valid;
-    logic [548:0] planner_m_header_data;
+    logic [556:0] planner_m_header_data;
     logic planner_m_header_valid;
     logic planner_slow_full;
     logic planner_placed;
@@ -179,7 +183,7 @@ module payload_write (
     logic engine_overrun;
     logic engine_idle;
     logic tails_s_ready;
-    logic [266:0] tails_m_data;
+    logic [267:0] tails_m_data;
     logic tails_m_valid;
     logic [15:0] tails_level;
     logic tails_almost_full;
@@ -194,7 +198,7 @@ module payload_write (
     logic [10:0] coming_offset;
     logic notices_s_valid;
     logic notices_s_ready;
-    logic [263:0] notices_m_data;
+    logic [264:0] notices_m_data;
     logic notices_m_valid;
     logic in_frame_holds;
     logic records_follow_enter;
@@ -212,14 +216,14 @@ module payload_write (
     wire s_data_slow = s_data[56];
     wire [13:0] s_data_place_len = s_data[84:71];
     wire s_data_notify = s_data[238];
-    wire s_data_send = s_data[503];
+    wire s_data_send = s_data[504];
     wire [7:0] m_notice_data_kind = m_notice_data[15:8];
     wire [12:0] engine_m_up_data_bytes = engine_m_up_data[78:66];
     wire engine_m_up_data_last = engine_m_up_data[1119];
     wire tails_m_data_notify = tails_m_data[0];
-    wire [263:0] tails_m_data_notice = tails_m_data[264:1];
-    wire tails_m_data_send = tails_m_data[265];
-    wire tails_m_data_bare = tails_m_data[266];
+    wire [264:0] tails_m_data_notice = tails_m_data[265:1];
+    wire tails_m_data_send = tails_m_data[266];
+    wire tails_m_data_bare = tails_m_data[267];
 
     assign s_ready = planner_s_ready;
     assign drop_valid = planner_slow_full;
@@ -336,7 +340,7 @@ module payload_write (
         .overrun(engine_overrun),
         .idle(engine_idle)
     );
-    fifo_267x16_forward u_tails (
+    fifo_268x16_forward u_tails (
         .clk(clk),
         .rst(rst),
         .s_data(planner_m_tail_data),

@@ -9,12 +9,13 @@
 //        64    [76:13]     value
 // in      1  s_context_valid
 // out     1  s_context_ready
-// in    542  s_cpl_data
+// in    543  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
 // out   352  m_up_data
@@ -65,7 +66,7 @@ module fetch (
     input  wire  [76:0]  s_context_data,
     input  wire          s_context_valid,
     output logic         s_context_ready,
-    input  wire  [541:0] s_cpl_data,
+    input  wire  [542:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
     output logic [351:0] m_up_data,
@@ -1331,12 +1332,12 @@ module fetch (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_cpl_data[6:4], s_cpl_data[13:8], s_cpl_data[20:16], s_cpl_data[540:533], write[7:5],
-        work[324:229], burst[43:11], buffer_read_data[515:514], buffer_read_data[519:518],
-        bursts_level, bursts_almost_full, reads_almost_full, counts_almost_full, descriptor[127:96],
-        descriptor[255:208], frame_len[15:14], request[114], reads_s_data_whole[12:8],
-        work_whole[4:3], settled_whole[63:59], buffer_write_address_whole[5],
-        buffer_read_address_whole[5]
+        1'b0, s_cpl_data[6:4], s_cpl_data[13:8], s_cpl_data[20:16], s_cpl_data[540:533],
+        s_cpl_data[542], write[7:5], work[324:229], burst[43:11], buffer_read_data[515:514],
+        buffer_read_data[519:518], bursts_level, bursts_almost_full, reads_almost_full,
+        counts_almost_full, descriptor[127:96], descriptor[255:208], frame_len[15:14], request[114],
+        reads_s_data_whole[12:8], work_whole[4:3], settled_whole[63:59],
+        buffer_write_address_whole[5], buffer_read_address_whole[5]
     };
 
 endmodule

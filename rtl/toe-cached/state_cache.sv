@@ -67,7 +67,7 @@
 // out    16  flow
 // in      1  outcome
 // out    16  outcome_flow
-// out   805  m_fill_data
+// out   806  m_fill_data
 //        16    [15:0]      slot
 //         1    [16]        state.flow.open
 //         1    [17]        state.flow.opening
@@ -81,46 +81,47 @@
 //        25    [235:211]   state.flow.rx_avail
 //        25    [260:236]   state.flow.free
 //         1    [261]       state.flow.gaps
-//        32    [293:262]   state.flow.ts_recent
-//         2    [295:294]   state.flow.dupacks
-//         1    [296]       state.flow.recovering
-//        32    [328:297]   state.flow.recover
-//         1    [329]       state.flow.mends
-//        32    [361:330]   state.flow.high_rxt
-//         1    [362]       state.flow.sacked
-//         1    [363]       state.flow.tx_fin
-//         1    [364]       state.flow.rx_fin
-//        32    [396:365]   state.flow.iss
-//        32    [428:397]   state.flow.irs
-//         4    [432:429]   state.flow.send_shift
-//         4    [436:433]   state.flow.receive_shift
-//        14    [450:437]   state.flow.mss
-//         1    [451]       state.flow.ts_on
-//        32    [483:452]   state.flow.ts_offset
-//         1    [484]       state.flow.ecn
-//         1    [485]       state.flow.delays
-//         1    [486]       state.flow.sack
-//         1    [487]       state.flow.owes
-//        14    [501:488]   state.flow.owed
-//         1    [502]       state.flow.ce
-//         5    [507:503]   state.flow.rx_log2
-//         5    [512:508]   state.flow.tx_log2
-//        32    [544:513]   state.edge
-//         1    [545]       state.slots.a.valid
-//        32    [577:546]   state.slots.a.start
-//        32    [609:578]   state.slots.a.end
-//         1    [610]       state.slots.b.valid
-//        32    [642:611]   state.slots.b.start
-//        32    [674:643]   state.slots.b.end
-//         1    [675]       state.slots.c.valid
-//        32    [707:676]   state.slots.c.start
-//        32    [739:708]   state.slots.c.end
-//         1    [740]       state.slots.d.valid
-//        32    [772:741]   state.slots.d.start
-//        32    [804:773]   state.slots.d.end
+//         1    [262]       state.flow.fin_held
+//        32    [294:263]   state.flow.ts_recent
+//         2    [296:295]   state.flow.dupacks
+//         1    [297]       state.flow.recovering
+//        32    [329:298]   state.flow.recover
+//         1    [330]       state.flow.mends
+//        32    [362:331]   state.flow.high_rxt
+//         1    [363]       state.flow.sacked
+//         1    [364]       state.flow.tx_fin
+//         1    [365]       state.flow.rx_fin
+//        32    [397:366]   state.flow.iss
+//        32    [429:398]   state.flow.irs
+//         4    [433:430]   state.flow.send_shift
+//         4    [437:434]   state.flow.receive_shift
+//        14    [451:438]   state.flow.mss
+//         1    [452]       state.flow.ts_on
+//        32    [484:453]   state.flow.ts_offset
+//         1    [485]       state.flow.ecn
+//         1    [486]       state.flow.delays
+//         1    [487]       state.flow.sack
+//         1    [488]       state.flow.owes
+//        14    [502:489]   state.flow.owed
+//         1    [503]       state.flow.ce
+//         5    [508:504]   state.flow.rx_log2
+//         5    [513:509]   state.flow.tx_log2
+//        32    [545:514]   state.edge
+//         1    [546]       state.slots.a.valid
+//        32    [578:547]   state.slots.a.start
+//        32    [610:579]   state.slots.a.end
+//         1    [611]       state.slots.b.valid
+//        32    [643:612]   state.slots.b.start
+//        32    [675:644]   state.slots.b.end
+//         1    [676]       state.slots.c.valid
+//        32    [708:677]   state.slots.c.start
+//        32    [740:709]   state.slots.c.end
+//         1    [741]       state.slots.d.valid
+//        32    [773:742]   state.slots.d.start
+//        32    [805:774]   state.slots.d.end
 // out     1  m_fill_valid
 // in      1  m_fill_ready
-// in    789  victim
+// in    790  victim
 //         1    [0]         flow.open
 //         1    [1]         flow.opening
 //         8    [9:2]       flow.generation
@@ -133,49 +134,51 @@
 //        25    [219:195]   flow.rx_avail
 //        25    [244:220]   flow.free
 //         1    [245]       flow.gaps
-//        32    [277:246]   flow.ts_recent
-//         2    [279:278]   flow.dupacks
-//         1    [280]       flow.recovering
-//        32    [312:281]   flow.recover
-//         1    [313]       flow.mends
-//        32    [345:314]   flow.high_rxt
-//         1    [346]       flow.sacked
-//         1    [347]       flow.tx_fin
-//         1    [348]       flow.rx_fin
-//        32    [380:349]   flow.iss
-//        32    [412:381]   flow.irs
-//         4    [416:413]   flow.send_shift
-//         4    [420:417]   flow.receive_shift
-//        14    [434:421]   flow.mss
-//         1    [435]       flow.ts_on
-//        32    [467:436]   flow.ts_offset
-//         1    [468]       flow.ecn
-//         1    [469]       flow.delays
-//         1    [470]       flow.sack
-//         1    [471]       flow.owes
-//        14    [485:472]   flow.owed
-//         1    [486]       flow.ce
-//         5    [491:487]   flow.rx_log2
-//         5    [496:492]   flow.tx_log2
-//        32    [528:497]   edge
-//         1    [529]       slots.a.valid
-//        32    [561:530]   slots.a.start
-//        32    [593:562]   slots.a.end
-//         1    [594]       slots.b.valid
-//        32    [626:595]   slots.b.start
-//        32    [658:627]   slots.b.end
-//         1    [659]       slots.c.valid
-//        32    [691:660]   slots.c.start
-//        32    [723:692]   slots.c.end
-//         1    [724]       slots.d.valid
-//        32    [756:725]   slots.d.start
-//        32    [788:757]   slots.d.end
-// in    542  s_cpl_data
+//         1    [246]       flow.fin_held
+//        32    [278:247]   flow.ts_recent
+//         2    [280:279]   flow.dupacks
+//         1    [281]       flow.recovering
+//        32    [313:282]   flow.recover
+//         1    [314]       flow.mends
+//        32    [346:315]   flow.high_rxt
+//         1    [347]       flow.sacked
+//         1    [348]       flow.tx_fin
+//         1    [349]       flow.rx_fin
+//        32    [381:350]   flow.iss
+//        32    [413:382]   flow.irs
+//         4    [417:414]   flow.send_shift
+//         4    [421:418]   flow.receive_shift
+//        14    [435:422]   flow.mss
+//         1    [436]       flow.ts_on
+//        32    [468:437]   flow.ts_offset
+//         1    [469]       flow.ecn
+//         1    [470]       flow.delays
+//         1    [471]       flow.sack
+//         1    [472]       flow.owes
+//        14    [486:473]   flow.owed
+//         1    [487]       flow.ce
+//         5    [492:488]   flow.rx_log2
+//         5    [497:493]   flow.tx_log2
+//        32    [529:498]   edge
+//         1    [530]       slots.a.valid
+//        32    [562:531]   slots.a.start
+//        32    [594:563]   slots.a.end
+//         1    [595]       slots.b.valid
+//        32    [627:596]   slots.b.start
+//        32    [659:628]   slots.b.end
+//         1    [660]       slots.c.valid
+//        32    [692:661]   slots.c.start
+//        32    [724:693]   slots.c.end
+//         1    [725]       slots.d.valid
+//        32    [757:726]   slots.d.start
+//        32    [789:758]   slots.d.end
+// in    543  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
 // out   608  m_up_data
@@ -209,11 +212,11 @@ module state_cache (
     output logic [15:0]  flow,
     input  wire          outcome,
     output logic [15:0]  outcome_flow,
-    output logic [804:0] m_fill_data,
+    output logic [805:0] m_fill_data,
     output logic         m_fill_valid,
     input  wire          m_fill_ready,
-    input  wire  [788:0] victim,
-    input  wire  [541:0] s_cpl_data,
+    input  wire  [789:0] victim,
+    input  wire  [542:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
     output logic [607:0] m_up_data,
@@ -1342,7 +1345,7 @@ module state_cache (
     end
     wire offers = loaded_valid & !writing_valid;
     assign m_fill_valid = offers;
-    assign m_fill_data = {state[788:0], loaded_slot};
+    assign m_fill_data = {state[789:0], loaded_slot};
     wire installs = offers & m_fill_ready;
     assign filled_s_data = {loaded_slot, loaded_tag};
     wire ends = beat == 3'd1;
@@ -1994,7 +1997,7 @@ module state_cache (
             loaded_valid <= 1'b0;
             writing <= loaded;
             writing_valid <= loaded_replaces;
-            written <= {235'd0, victim};
+            written <= {234'd0, victim};
         end
         if (writing_valid & out_s_ready) begin
             beat <= ends ? 3'd0 : (beat + 3'd1);
@@ -2285,13 +2288,13 @@ module state_cache (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, s_cpl_data[5], s_cpl_data[13:8], s_cpl_data[540:533], queue_almost_full,
-        places_0_s_ready, places_0_m_data[15:6], places_0_free, filled_s_ready, filled_level,
-        filled_almost_full, order_almost_full, fills_level, fills_almost_full, reads_level,
-        reads_almost_full, writing[15:0], writing[21], flows_almost_full, oldest_group[0],
-        queue_s_data_whole[15:8], fills_s_data_whole[15:8], reads_s_data_whole[63:57],
-        here_whole[8:0], here_whole_1[8:0], buffer_write_address_whole[6],
-        buffer_read_address_whole[6], out_s_data_whole[63:57]
+        1'b0, s_cpl_data[5], s_cpl_data[13:8], s_cpl_data[540:533], s_cpl_data[542],
+        queue_almost_full, places_0_s_ready, places_0_m_data[15:6], places_0_free, filled_s_ready,
+        filled_level, filled_almost_full, order_almost_full, fills_level, fills_almost_full,
+        reads_level, reads_almost_full, writing[15:0], writing[21], flows_almost_full,
+        oldest_group[0], queue_s_data_whole[15:8], fills_s_data_whole[15:8],
+        reads_s_data_whole[63:57], here_whole[8:0], here_whole_1[8:0],
+        buffer_write_address_whole[6], buffer_read_address_whole[6], out_s_data_whole[63:57]
     };
 
 endmodule

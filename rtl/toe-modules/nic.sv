@@ -34,12 +34,13 @@
 //         1    [351]       last
 // out     1  up_valid
 // in      1  up_ready
-// in    286  dma_cpl_data
+// in    287  dma_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       256    [276:21]    data
 //         8    [284:277]   bytes
 //         1    [285]       last
+//         1    [286]       poisoned
 // in      1  dma_cpl_valid
 // out     1  dma_cpl_ready
 // in     64  now
@@ -134,7 +135,7 @@ module nic (
     output logic [351:0] up_data,
     output logic         up_valid,
     input  wire          up_ready,
-    input  wire  [285:0] dma_cpl_data,
+    input  wire  [286:0] dma_cpl_data,
     input  wire          dma_cpl_valid,
     output logic         dma_cpl_ready,
     input  wire  [63:0]  now,
@@ -195,7 +196,7 @@ module nic (
     logic group_0_m_write_valid;
     logic [351:0] group_0_m_read_data;
     logic group_0_m_read_valid;
-    logic [263:0] group_0_m_notice_data;
+    logic [264:0] group_0_m_notice_data;
     logic group_0_m_notice_valid;
     logic [288:0] group_0_m_data;
     logic group_0_m_valid;
@@ -212,7 +213,7 @@ module nic (
     logic [41:0] group_0_at_scheduler;
     logic [41:0] group_0_at_payload_read;
     logic [41:0] group_0_at_assemble;
-    logic [263:0] notify_s_data;
+    logic [264:0] notify_s_data;
     logic notify_s_ready;
     logic notify_s_context_ready;
     logic [351:0] notify_m_up_data;
@@ -388,7 +389,7 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire [285:0] completion = dma_cpl_data;
+    wire [286:0] completion = dma_cpl_data;
     wire completes = dma_cpl_valid;
     wire for_fetch = completion[7] /* tag[7] */;
     always_comb begin
@@ -456,14 +457,14 @@ module nic (
         end
     end
     assign fetch_s_cpl_valid = completes & for_fetch;
-    wire [285:0] own_0 = completion;
+    wire [286:0] own_0 = completion;
     wire ours_0 = 1'b1;
     assign group_0_s_cpl_valid = completes & !for_fetch & ours_0;
-    wire [263:0] notice = group_0_m_notice_data;
+    wire [264:0] notice = group_0_m_notice_data;
     wire [7:0] notice_kind = notice[15:8];
     wire [15:0] notice_flow = notice[159:144];
     wire [7:0] notice_flags = notice[175:168];
-    wire [23:0] notice_ticket = notice[263:240];
+    wire [23:0] notice_ticket = notice[264:241];
     wire notice_valid = group_0_m_notice_valid;
     always_comb begin
         notify_s_data = notice;

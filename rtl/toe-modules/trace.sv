@@ -4,7 +4,7 @@
 // in      1  clk
 // in      1  rst
 // in      1  s_valid
-// in    710  s_data
+// in    711  s_data
 //         2    [1:0]       kind
 //        24    [25:2]      ticket
 //        16    [41:26]     flow
@@ -36,14 +36,15 @@
 //        32    [553:522]   rx_bump
 //        32    [585:554]   tx_bump
 //         8    [593:586]   notice_flags
-//        32    [625:594]   rtt
-//         1    [626]       owes
-//         1    [627]       update
-//         1    [628]       ready
-//         1    [629]       done
-//         8    [637:630]   opcode
-//         8    [645:638]   status
-//        64    [709:646]   address
+//         1    [594]       read_lost
+//        32    [626:595]   rtt
+//         1    [627]       owes
+//         1    [628]       update
+//         1    [629]       ready
+//         1    [630]       done
+//         8    [638:631]   opcode
+//         8    [646:639]   status
+//        64    [710:647]   address
 // in     16  group
 // in     74  access
 //         1    [0]         write
@@ -57,7 +58,7 @@ module trace (
     input  wire          clk,
     input  wire          rst,
     input  wire          s_valid,
-    input  wire  [709:0] s_data,
+    input  wire  [710:0] s_data,
     input  wire  [15:0]  group,
     input  wire  [73:0]  access,
     output logic [63:0]  answer,
@@ -84,9 +85,9 @@ module trace (
     wire [13:0] s_data_place_len = s_data[506:493];
     wire [31:0] s_data_rx_bump = s_data[553:522];
     wire [7:0] s_data_notice_flags = s_data[593:586];
-    wire [31:0] s_data_rtt = s_data[625:594];
-    wire [7:0] s_data_opcode = s_data[637:630];
-    wire [7:0] s_data_status = s_data[645:638];
+    wire [31:0] s_data_rtt = s_data[626:595];
+    wire [7:0] s_data_opcode = s_data[638:631];
+    wire [7:0] s_data_status = s_data[646:639];
     wire access_write = access[0];
     wire [8:0] access_word = access[9:1];
     wire [15:0] step_flow = step[15:0];
@@ -207,7 +208,8 @@ module trace (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, s_data[25:2], s_data[49:42], s_data[399:53], s_data[445:414], s_data[492:447],
-        s_data[521:507], s_data[585:554], s_data[629:626], s_data[709:646], access[73:26]
+        s_data[521:507], s_data[585:554], s_data[594], s_data[630:627], s_data[710:647],
+        access[73:26]
     };
 
 endmodule

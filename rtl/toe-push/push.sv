@@ -69,20 +69,22 @@
 //         1    [351]       last
 // out     1  m_read_valid
 // in      1  m_read_ready
-// in    542  s_cpl_data
+// in    543  s_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  s_cpl_valid
 // out     1  s_cpl_ready
-// out   542  m_cpl_data
+// out   543  m_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // out     1  m_cpl_valid
 // in      1  m_cpl_ready
 // in      1  forget
@@ -107,10 +109,10 @@ module push (
     output logic [351:0] m_read_data,
     output logic         m_read_valid,
     input  wire          m_read_ready,
-    input  wire  [541:0] s_cpl_data,
+    input  wire  [542:0] s_cpl_data,
     input  wire          s_cpl_valid,
     output logic         s_cpl_ready,
-    output logic [541:0] m_cpl_data,
+    output logic [542:0] m_cpl_data,
     output logic         m_cpl_valid,
     input  wire          m_cpl_ready,
     input  wire          forget,
@@ -226,7 +228,7 @@ module push (
     logic keeps;
     logic hit;
     logic [2:0] found;
-    logic [541:0] completion;
+    logic [542:0] completion;
     logic broken;
 
     wire [2:0] s_data_bar = s_data[2:0];
@@ -387,6 +389,7 @@ module push (
     assign m_cpl_valid = s_cpl_valid | serves_m_valid;
     always_comb begin
         completion = {
+            1'b0,
             !more,
             more ? 8'd64 : {1'b0, serves_m_data_bytes},
             payload,

@@ -34,12 +34,13 @@
 //         1    [607]       last
 // out     1  up_valid
 // in      1  up_ready
-// in    542  dma_cpl_data
+// in    543  dma_cpl_data
 //         8    [7:0]       tag
 //        13    [20:8]      offset
 //       512    [532:21]    data
 //         8    [540:533]   bytes
 //         1    [541]       last
+//         1    [542]       poisoned
 // in      1  dma_cpl_valid
 // out     1  dma_cpl_ready
 // in     64  now
@@ -134,7 +135,7 @@ module nic (
     output logic [607:0] up_data,
     output logic         up_valid,
     input  wire          up_ready,
-    input  wire  [541:0] dma_cpl_data,
+    input  wire  [542:0] dma_cpl_data,
     input  wire          dma_cpl_valid,
     output logic         dma_cpl_ready,
     input  wire  [63:0]  now,
@@ -195,7 +196,7 @@ module nic (
     logic group_0_m_write_valid;
     logic [351:0] group_0_m_read_data;
     logic group_0_m_read_valid;
-    logic [263:0] group_0_m_notice_data;
+    logic [264:0] group_0_m_notice_data;
     logic group_0_m_notice_valid;
     logic [576:0] group_0_m_data;
     logic group_0_m_valid;
@@ -315,7 +316,7 @@ module nic (
 
     assign eth_rx_ready = 1'b1;
     assign dma_cpl_ready = 1'b1;
-    wire [541:0] completion = dma_cpl_data;
+    wire [542:0] completion = dma_cpl_data;
     wire completes = dma_cpl_valid;
     wire for_fetch = completion[7] /* tag[7] */;
     always_comb begin
@@ -375,12 +376,12 @@ module nic (
         end
     end
     assign fetch_s_cpl_valid = completes & for_fetch;
-    wire [541:0] own_0 = completion;
+    wire [542:0] own_0 = completion;
     wire ours_0 = 1'b1;
     assign group_0_s_cpl_valid = completes & !for_fetch & ours_0;
-    wire [263:0] notice = group_0_m_notice_data;
+    wire [264:0] notice = group_0_m_notice_data;
     wire [15:0] notice_flow = notice[159:144];
-    wire [23:0] notice_ticket = notice[263:240];
+    wire [23:0] notice_ticket = notice[264:241];
     wire notice_valid = group_0_m_notice_valid;
     wire frame_ends = group_0_m_valid & group_0_m_data_last;
     assign eth_tx_data = tx_register_m_data;
@@ -768,7 +769,7 @@ module nic (
     // Bits that this module has no use for.
     wire unused_ok = &{
         1'b0, parse_s_ready, group_0_s_cpl_ready, notify_interrupts, fetch_s_cpl_ready,
-        fetch_skipped, notice[143:0], notice[239:160]
+        fetch_skipped, notice[143:0], notice[240:160]
     };
 
 endmodule
