@@ -83,12 +83,14 @@ impl Model {
                 opcode: bits(o.opcode.to_u64() | marked >> 16 & 0xff),
                 status: bits(o.status.to_u64() | marked >> 24),
                 value: if o.done { o.rx_pos } else { o.rtt },
+                read_lost: o.read_lost,
                 ticket: o.ticket,
             };
             let marked = c.ecn && !raw && o.length.any();
             let header = Header {
                 ticket: o.ticket,
                 flow: o.flow,
+                generation: o.generation,
                 raw,
                 remote_mac: c.remote_mac,
                 local_ip: c.local_ip,
