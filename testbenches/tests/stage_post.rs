@@ -294,9 +294,9 @@ fn outcomes_become_actions_reads_and_updates() {
         lines.extend(records.map(|record| format!("{name}: {}", shown(record))));
     }
     insta::assert_snapshot!(lines.join("\n"), @r"
-    action: flow=3 frame=1 frame_len=0xa6 place=1 place_offset=0x42 place_len=0x64 address=0x11ff0 room=0x10 ring=0x10000 notify=1 notice.context=5 notice.kind=1 notice.rx_bump=0x64 notice.opaque=0x55 notice.flow=3 notice.generation=7 send=1 header.flow=3 header.seq=0x3e8 header.ack=0x13ec
-    action: flow=3 address=0x10000 room=0x2000 ring=0x10000 notice.context=5 notice.kind=1 notice.opaque=0x55 notice.flow=3 notice.generation=7 send=1 header.flow=3 header.ecn=2 header.length=0x5a8
-    action: flow=3 frame=1 frame_len=0x3c address=0x10000 room=0x2000 ring=0x10000 notice.context=5 notice.kind=1 notice.opaque=0x55 notice.flow=3 notice.generation=7 header.flow=3
+    action: flow=3 frame=1 frame_len=0xa6 place=1 place_offset=0x42 place_len=0x64 address=0x11ff0 room=0x10 ring=0x10000 notify=1 notice.context=5 notice.kind=1 notice.rx_bump=0x64 notice.opaque=0x55 notice.flow=3 notice.generation=7 send=1 header.flow=3 header.generation=7 header.seq=0x3e8 header.ack=0x13ec
+    action: flow=3 address=0x10000 room=0x2000 ring=0x10000 notice.context=5 notice.kind=1 notice.opaque=0x55 notice.flow=3 notice.generation=7 send=1 header.flow=3 header.generation=7 header.ecn=2 header.length=0x5a8
+    action: flow=3 frame=1 frame_len=0x3c address=0x10000 room=0x2000 ring=0x10000 notice.context=5 notice.kind=1 notice.opaque=0x55 notice.flow=3 notice.generation=7 header.flow=3 header.generation=7
     read: flow=3 address=0x23fff room=1 ring=0x20000 length=0x5a8
     update: flow=3 ready=1
     ");
