@@ -24,7 +24,7 @@ module loopback (
     output wire [607:0] up_data,
     output wire         up_valid,
     input  wire         up_ready,
-    input  wire [541:0] dma_cpl_data,
+    input  wire [542:0] dma_cpl_data,
     input  wire         dma_cpl_valid,
     output wire         dma_cpl_ready,
     input  wire [63:0]  now,
