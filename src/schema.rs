@@ -221,7 +221,7 @@ mod tests {
                 Kind::Design,
                 vec![
                     design(16),
-                    design(16384),
+                    design(65536),
                     design(16) + "reorder_depth = 256\n",
                 ],
             ),

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each module is flattened and mapped by itself with everything below it, so that its
-//! paths run through the primitives inside; those inside a module that is to be split are mapped
-//! by themselves too, and put together afterwards. `docs/synthesis.md` has the delay model and
+//! paths run through the primitives inside. What is directly inside a module that is to be split is
+//! mapped by itself too, once however often it is there, and put together afterwards. `docs/synthesis.md` has the delay model and
 //! how far it is from real place and route.
 //!
 //! # Example
@@ -48,6 +48,7 @@ use hallux_toe::units::{Frequency, UnitError};
 use hallux_verilator::{BuildError, Cache, CacheError, Environment, read_sources};
 use hierarchy::Hierarchy;
 use mapping::Mapped;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::num::NonZero;
@@ -236,7 +237,16 @@ pub fn estimate_in(
         progress,
     )?;
     let jobs = options.jobs.map_or_else(processors, NonZero::get);
-    let reports = in_parallel(jobs, &modules, |module| job.report(module), progress)?;
+    // Parts before the modules they are put into, and every one once.
+    let alone = job.mapped_alone(&modules);
+    in_parallel(
+        jobs,
+        &alone,
+        |module| Ok(job.map_alone(module).map(drop)?),
+        progress,
+    )?;
+    let reports = modules.iter().map(|module| job.report(module));
+    let reports = reports.collect::<Result<_, _>>()?;
     Ok(Report {
         schema: report::SCHEMA,
         design: manifest.design.clone(),
@@ -318,28 +328,61 @@ impl<'a> Job<'a> {
         })
     }
 
-    fn map(&self, module: &Module) -> Result<Mapped, MappingError> {
+    /// The modules that are mapped by themselves inside `module`: those directly inside it, if it is
+    /// to be split.
+    fn parts(&self, module: &Module) -> Vec<&'a Module> {
+        let split = self.split.iter().find(|split| split.name == module.name);
+        let inside = split.map(|split| self.hierarchy.inside(split));
+        inside.into_iter().flatten().collect()
+    }
+
+    /// `modules` and all parts inside them, each once, parts first.
+    fn mapped_alone(&self, modules: &[&'a Module]) -> Vec<&'a Module> {
+        let mut found: Vec<&Module> = vec![];
+        for module in modules {
+            let inner = self.mapped_alone(&self.parts(module));
+            for module in inner.into_iter().chain([*module]) {
+                if !found.iter().any(|known| known.name == module.name) {
+                    found.push(module);
+                }
+            }
+        }
+        found
+    }
+
+    /// Maps `module` without its parts.
+    fn map_alone(&self, module: &Module) -> Result<Mapped, MappingError> {
         let below = self.hierarchy.below(&module.name);
         let sources: Vec<&(String, String)> = self
             .sources
             .iter()
             .filter(|(file, _)| below.iter().any(|module| module.file == *file))
             .collect();
-        let parts = self
-            .split
-            .iter()
-            .filter(|split| below.iter().any(|module| module.name == split.name))
-            .flat_map(|split| self.hierarchy.inside(split))
-            .map(|part| part.name.as_str())
-            .collect();
+        let parts = self.parts(module);
         mapping::map(
             &self.yosys,
             &self.cache,
             self.options.family.technology(),
             &module.name,
-            &parts,
+            &parts.iter().map(|part| part.name.as_str()).collect(),
             &sources,
         )
+    }
+
+    /// `module` with its parts put in.
+    fn map(&self, module: &Module) -> Result<Mapped, MappingError> {
+        let mut mapped = self.map_alone(module)?;
+        let mut netlists = BTreeMap::new();
+        for part in self.parts(module) {
+            if netlists.contains_key(&part.name) {
+                continue;
+            }
+            let part_mapped = self.map(part)?;
+            mapped.small_memories.extend(part_mapped.small_memories);
+            netlists.insert(part.name.clone(), part_mapped.netlist);
+        }
+        mapped.netlist = mapped.netlist.with_parts(&netlists);
+        Ok(mapped)
     }
 
     fn report(&self, module: &Module) -> Result<ModuleReport, SynthError> {

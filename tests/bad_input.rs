@@ -248,7 +248,7 @@ fn impossible_designs_are_refused() {
         "name = \"toe\"\nclock = \"250MHz\"\nconnections = 1000\n",
     );
     let impossible =
-        ["design.toml:3:1: `connections` must be a power of two from 16 to 16384, not 1000"];
+        ["design.toml:3:1: `connections` must be a power of two from 16 to 65536, not 1000"];
     refused(&place, &[], &impossible);
     place
         .hallux(&["gen", "design.toml", "--out", "rtl"])

@@ -10,6 +10,7 @@ use hallux::synth::{
 };
 use hallux_hdl::manifest::{Instance, MANIFEST_SCHEMA, Manifest, Memory, Module};
 use hallux_verilator::{Cache, Environment, OwnCopyError};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::OnceLock;
 use tempfile::TempDir;
@@ -80,12 +81,21 @@ impl Design {
     }
 
     fn estimate_as(&self, options: &Options) -> Result<Report, SynthError> {
+        self.estimate_telling(options, &mut |_| {})
+    }
+
+    fn estimate_telling(
+        &self,
+        options: &Options,
+        progress: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Report, SynthError> {
+        let environment = environment();
         estimate_in(
-            &environment(),
+            &environment,
             &self.manifest,
             &self.sources,
             options,
-            &mut |_| {},
+            progress,
         )
     }
 
@@ -217,7 +227,7 @@ endmodule
 ";
 
 /// Two gates that one table could hold take one each when the inner one is mapped by itself; the
-/// path still runs through both.
+/// path still runs through both. A part that is there twice is mapped once and counted twice.
 #[test]
 fn a_module_that_is_split_is_mapped_in_parts_and_walked_as_one() {
     if !has_tool("yosys") {
@@ -254,6 +264,37 @@ endmodule
         assert_eq!(levels(&[]), (1, 1));
         assert_eq!(levels(&["outer"]), (2, 2));
     }
+    let half = "module half(input logic clk, input logic [2:0] s, output logic m);
+    logic [2:0] held;
+    always_ff @(posedge clk) begin
+        held <= s;
+        m <= ^held;
+    end
+endmodule
+";
+    let pair = "module pair(input logic clk, input logic [2:0] s, output logic m);
+    logic between;
+    half u_first(.clk(clk), .s(s), .m(between));
+    half u_second(.clk(clk), .s({between, s[1:0]}), .m(m));
+endmodule
+";
+    let design = Design::new(&[("pair", pair), ("half", half)])
+        .instance("u_first", "half")
+        .instance("u_second", "half");
+    let mut lines = vec![];
+    let report = design.estimate_telling(
+        &Options {
+            modules: vec!["pair".into()],
+            split: vec!["pair".into()],
+            jobs: NonZero::new(1),
+            ..Options::default()
+        },
+        &mut |line| lines.push(line.to_string()),
+    );
+    let pair = &report.unwrap().modules[0];
+    assert_eq!((pair.area.luts, pair.area.flip_flops), (2, 8));
+    assert_eq!(pair.critical().unwrap().start, "u_first.held[0]");
+    assert_eq!(lines, ["1 of 2: half", "2 of 2: pair"]);
     let unknown = Options {
         split: vec!["inn".into()],
         ..Options::default()

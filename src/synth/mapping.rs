@@ -89,8 +89,8 @@ pub(super) struct Mapped {
     pub directory: PathBuf,
 }
 
-/// Maps `module`, whose text and that of all modules below it is in `sources`; the modules
-/// `parts` of it by themselves before they are put together.
+/// Maps `module`, whose text and that of all modules below it is in `sources`; but for the modules
+/// `parts` of it, which are left as cells of their names.
 pub(super) fn map(
     yosys: &Yosys,
     cache: &Cache,
@@ -103,7 +103,7 @@ pub(super) fn map(
     let mut key = Key::default();
     key.add(SCRIPT_VERSION).add(yosys.banner()).add(&mapping);
     for part in parts {
-        key.add(part);
+        key.add(&format!("without {part}"));
     }
     for (name, text) in sources {
         key.add(name).add(text);
@@ -145,24 +145,22 @@ fn script(
     sources: &[&(String, String)],
 ) -> String {
     let files: String = sources.iter().map(|(name, _)| format!(" {name}")).collect();
-    let (mut keep, mut join) = (String::new(), String::new());
+    let mut leave = String::new();
     if !parts.is_empty() {
         let names: String = parts.iter().map(|part| format!(" {part}")).collect();
-        keep = format!("setattr -mod -set keep_hierarchy 1{names}\n");
-        join = format!("setattr -mod -unset keep_hierarchy{names}\nflatten\nopt_clean\n");
+        leave = format!("blackbox{names}\n");
     }
     // The last step is left out: it holds block RAM against a declaration that in yosys
     // 0.23 is narrower than the cell, and cuts off half of its wires.
     format!(
         "read_verilog -sv{files}\n\
          hierarchy -check -top {module}\n\
-         {keep}\
+         {leave}\
          {mapping} -run :map_ffram\n\
          select -write {LATCHES} t:$dlatch t:$adlatch t:$dlatchsr t:$sr %u %u %u %co1:+[Q] w:* %i\n\
          select -write {MEMORIES} t:$mem_v2\n\
          select -assert-none t:$mem_v2 r:SIZE>={LARGEST_REGISTER_FILE} %i\n\
          {mapping} -run map_ffram:check\n\
-         {join}\
          blackbox =A:whitebox\n\
          write_json {NETLIST}\n"
     )

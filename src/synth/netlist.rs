@@ -1,4 +1,4 @@
-//! A mapped netlist, as yosys' `write_json` leaves it.
+//! A mapped netlist, as yosys' `write_json` leaves it, and how several become one.
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -160,6 +160,24 @@ impl Netlist {
         netlist
     }
 
+    /// The same netlist with every cell that is one of `parts`, by name of the module, replaced by
+    /// the cells of that part.
+    pub fn with_parts(self, parts: &BTreeMap<String, Netlist>) -> Self {
+        if parts.is_empty() {
+            return self;
+        }
+        let mut joined = Joined::new(self.nets(), self.names);
+        let (instances, cells): (Vec<Cell>, Vec<Cell>) = self
+            .cells
+            .into_iter()
+            .partition(|cell| parts.contains_key(&cell.kind));
+        joined.cells = cells;
+        for instance in &instances {
+            joined.add(instance, &parts[&instance.kind]);
+        }
+        joined.finish(self.module, self.ports)
+    }
+
     /// The name a person knows net `net` by, if it has one.
     pub fn name(&self, net: Net) -> Option<&str> {
         self.names.get(net as usize)?.as_deref()
@@ -179,6 +197,112 @@ impl Netlist {
             .iter()
             .flat_map(|cell| cell.pins.values().map(|bits| of(bits)));
         ports.chain(cells).max().unwrap_or(0)
+    }
+}
+
+/// A netlist that parts are put into.
+struct Joined {
+    cells: Vec<Cell>,
+    names: Vec<Option<String>>,
+    /// What each net is joined with: a net of a smaller number, a constant, or itself.
+    same: Vec<Bit>,
+}
+
+impl Joined {
+    fn new(nets: usize, mut names: Vec<Option<String>>) -> Self {
+        names.resize(nets, None);
+        Self {
+            cells: vec![],
+            names,
+            same: (0..nets as Net).map(Bit::Net).collect(),
+        }
+    }
+
+    /// Puts in the cells of `part` where `instance` stands.
+    fn add(&mut self, instance: &Cell, part: &Netlist) {
+        let base = self.same.len() as Net;
+        let nets = part.nets() as Net;
+        self.same.extend((base..base + nets).map(Bit::Net));
+        let moved = |bit: Bit| match bit {
+            Bit::Net(net) => Bit::Net(base + net),
+            constant => constant,
+        };
+        let inside = |name: &str| format!("{}.{name}", instance.name);
+        self.names
+            .extend((0..nets).map(|net| part.name(net).map(inside)));
+        for cell in &part.cells {
+            let mut cell = cell.clone();
+            cell.name = inside(&cell.name);
+            for bit in cell.pins.values_mut().flatten() {
+                *bit = moved(*bit);
+            }
+            self.cells.push(cell);
+        }
+        for port in &part.ports {
+            // A pin that is not connected has no bits.
+            for (bit, outer) in port.bits.iter().zip(instance.pin(&port.name)) {
+                self.join(moved(*bit), *outer);
+            }
+        }
+    }
+
+    /// What `bit` is in the end.
+    fn resolve(&self, mut bit: Bit) -> Bit {
+        while let Bit::Net(net) = bit {
+            match self.same[net as usize] {
+                Bit::Net(same) if same == net => break,
+                same => bit = same,
+            }
+        }
+        bit
+    }
+
+    fn join(&mut self, a: Bit, b: Bit) {
+        match (self.resolve(a), self.resolve(b)) {
+            (Bit::Net(a), Bit::Net(b)) => self.same[a.max(b) as usize] = Bit::Net(a.min(b)),
+            (Bit::Net(net), constant) | (constant, Bit::Net(net)) => {
+                self.same[net as usize] = constant;
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(mut self, module: String, mut ports: Vec<NetlistPort>) -> Netlist {
+        for net in 0..self.same.len() {
+            let resolved = self.resolve(Bit::Net(net as Net));
+            self.same[net] = resolved;
+        }
+        let same = &self.same;
+        let resolve = |bit: &mut Bit| {
+            if let Bit::Net(net) = *bit {
+                *bit = same[net as usize];
+            }
+        };
+        let pins = self
+            .cells
+            .iter_mut()
+            .flat_map(|cell| cell.pins.values_mut());
+        pins.flatten().for_each(resolve);
+        ports
+            .iter_mut()
+            .flat_map(|port| &mut port.bits)
+            .for_each(resolve);
+        // Names of nets that are others by now go to those, where they have none.
+        for net in 0..self.same.len() {
+            if let Bit::Net(same) = self.same[net]
+                && same as usize != net
+                && self.names[same as usize].is_none()
+            {
+                self.names[same as usize] = self.names[net].take();
+            }
+        }
+        self.cells.sort_by(|a, b| a.name.cmp(&b.name));
+        Netlist {
+            module,
+            ports,
+            cells: self.cells,
+            names: self.names,
+        }
     }
 }
 
@@ -326,5 +450,63 @@ impl<'de> Deserialize<'de> for Bit {
             }
         }
         deserializer.deserialize_any(BitVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(module: &str, text: &str) -> Netlist {
+        Netlist::read(module, text.as_bytes()).unwrap()
+    }
+
+    /// A part that inverts one bit, hands another through, and ties a third.
+    fn part() -> Netlist {
+        read(
+            "part",
+            r#"{"modules": {"part": {
+                "ports": {
+                    "a": {"direction": "input", "bits": [2, 3]},
+                    "y": {"direction": "output", "bits": [4, 3, "1"]}
+                },
+                "cells": {"turn": {"type": "INV", "connections": {"I": [2], "O": [4]}}},
+                "netnames": {"turned": {"bits": [4]}}
+            }}}"#,
+        )
+    }
+
+    #[test]
+    fn a_part_is_put_in_wherever_it_stands() {
+        let whole = read(
+            "whole",
+            r#"{"modules": {"whole": {
+                "ports": {
+                    "s": {"direction": "input", "bits": [2]},
+                    "m": {"direction": "output", "bits": [7, 8, 6, 5]}
+                },
+                "cells": {
+                    "first": {"type": "part", "connections": {"a": [2, "0"], "y": [3, 4, 5]}},
+                    "second": {"type": "part", "connections": {"a": [3, 4], "y": [7, 8, 6]}}
+                },
+                "netnames": {"m": {"bits": [7, 8, 6, 5]}}
+            }}}"#,
+        );
+        let parts = BTreeMap::from([("part".to_string(), part())]);
+        let whole = whole.with_parts(&parts);
+        let cells: Vec<_> = whole.cells.iter().map(|cell| cell.name.as_str()).collect();
+        assert_eq!(cells, ["first.turn", "second.turn"]);
+        let [first, second] = &whole.cells[..] else {
+            unreachable!()
+        };
+        assert_eq!(first.pin("I"), [Bit::Net(2)]);
+        assert_eq!(first.pin("O"), second.pin("I"));
+        // The second's output, what it hands on of the first's constant, and the two ties.
+        let port = whole.ports.iter().find(|port| port.name == "m").unwrap();
+        assert_eq!(port.bits[0], second.pin("O")[0]);
+        assert_eq!(port.bits[1..], [Bit::Zero, Bit::One, Bit::One]);
+        let named = |cell: &Cell| whole.name(cell.pin("O")[0].net().unwrap());
+        assert_eq!(named(first), Some("first.turned"));
+        assert_eq!(named(second), Some("m[0]"));
     }
 }

@@ -175,3 +175,24 @@ fn a_grant_needs_an_update() {
         }
     }
 }
+
+/// As many flows as flow ids: the queue holds them all, and the last id is not lost.
+#[test]
+fn all_of_65536_flows_can_be_queued() {
+    const ALL: u64 = 1 << 16;
+    let mut bench = bench_of(&Scheduler::new(ALL as usize), "scheduler_65536", 9);
+    let (s, m) = (bench.driver("s"), bench.monitor("m"));
+    bench.reset();
+    bench.run(ALL + 1);
+    assert_eq!(bench.peek("idle"), true);
+    bench.stall(m, Stalls::always());
+    for flow in 0..ALL {
+        update(&mut bench, s, flow, true);
+    }
+    bench.run(ALL + 4);
+    assert_eq!(bench.accepted(s), ALL);
+    bench.stall(m, Stalls::none());
+    bench.run(ALL + 4);
+    assert!(flows(&mut bench, m).into_iter().eq(0..ALL));
+    assert_eq!(bench.peek("idle"), true);
+}

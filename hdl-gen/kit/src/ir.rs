@@ -230,6 +230,21 @@ pub fn significant_bits(value: &BigUint) -> usize {
     (value.bits() as usize).max(1)
 }
 
+/// What an order comparison with the least or the greatest value of the width comes to, where
+/// the other side does not matter.
+fn beyond_the_range(op: Operator, a: &Node, b: &Node) -> Option<bool> {
+    use Operator::{Ge, Gt, Le, Lt};
+    let least = |node: &Node| node.known() == Some(BigUint::ZERO);
+    let greatest = |node: &Node| node.known() == Some((BigUint::from(1u8) << node.width) - 1u8);
+    match op {
+        Ge if least(b) || greatest(a) => Some(true),
+        Le if least(a) || greatest(b) => Some(true),
+        Lt if least(b) || greatest(a) => Some(false),
+        Gt if least(a) || greatest(b) => Some(false),
+        _ => None,
+    }
+}
+
 impl Node {
     /// A node on the heap.
     pub fn new(kind: Kind, width: usize) -> Rc<Self> {
@@ -371,10 +386,14 @@ impl Node {
     /// Zero less a single bit is a choice between all ones and zero, for the reason given at
     /// [`Node::not`]. A comparison of a value with itself is known: Verilator 5.006 finds that
     /// out of wide values so late that the other side of an `&` keeps bits it does not have.
+    /// So is one that no value of the width can fail or meet, which Verilator warns of.
     pub fn binary(op: Operator, a: Rc<Self>, b: Rc<Self>) -> Rc<Self> {
         let width = if op.is_comparison() { 1 } else { a.width };
         if op.is_comparison() && a.is_same(&b, &mut { SAME_NODES }) {
             let holds = matches!(op, Operator::Eq | Operator::Le | Operator::Ge);
+            return Self::constant(u8::from(holds), 1);
+        }
+        if let Some(holds) = beyond_the_range(op, &a, &b) {
             return Self::constant(u8::from(holds), 1);
         }
         if op == Operator::Sub
@@ -473,5 +492,36 @@ impl Node {
             Kind::Concat(parts) => return Self::concat(parts.iter().map(change).collect()),
         };
         Self::new(kind, node.width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparisons_that_every_value_meets_or_fails_are_known() {
+        use Operator::*;
+        let value = Node::new(Kind::Read(Source::Signal(0)), 16);
+        let result =
+            |op, a: &Rc<Node>, b: &Rc<Node>| Node::binary(op, a.clone(), b.clone()).known();
+        let (least, greatest) = (Node::constant(0u8, 16), Node::constant(0xffffu16, 16));
+        let (yes, no) = (Some(BigUint::from(1u8)), Some(BigUint::ZERO));
+        for (op, a, b, known) in [
+            (Le, &value, &greatest, &yes),
+            (Gt, &value, &greatest, &no),
+            (Ge, &value, &least, &yes),
+            (Lt, &value, &least, &no),
+            (Ge, &greatest, &value, &yes),
+            (Lt, &greatest, &value, &no),
+            (Le, &least, &value, &yes),
+            (Gt, &least, &value, &no),
+            (Lt, &value, &greatest, &None),
+            (Gt, &value, &least, &None),
+            (Eq, &value, &greatest, &None),
+            (Le, &value, &Node::constant(0xfffeu16, 16), &None),
+        ] {
+            assert_eq!(result(op, a, b), *known, "{op:?}");
+        }
     }
 }

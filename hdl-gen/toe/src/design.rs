@@ -65,13 +65,13 @@ pub struct DesignPoint {
     #[schemars(extend("x-minimum" = "1Mbps", "x-maximum" = "1000Gbps"))]
     #[serde(default = "default_line_rate")]
     pub line_rate: BitRate,
-    /// Connections on chip, 16 to 16384.
-    #[schemars(extend("enum" = powers_of_two(16, 16384)))]
+    /// Connections, 16 to 65536.
+    #[schemars(extend("enum" = powers_of_two(16, 65536)))]
     #[serde(default = "default_connections")]
     pub connections: u32,
     /// Connections whose TCP state is on chip, the others' being in host memory: a power of
     /// two, 64 to half of all; 0: all of them.
-    #[schemars(extend("enum" = zero_or(powers_of_two(64, 8192))))]
+    #[schemars(extend("enum" = zero_or(powers_of_two(64, 32768))))]
     #[serde(default)]
     pub state_cache: u32,
     /// Ways of the state cache: 1, 2, 4 or 8.
@@ -300,10 +300,10 @@ impl DesignPoint {
             ),
         )?;
         check(
-            (16..=16384).contains(&self.connections) && self.connections.is_power_of_two(),
+            (16..=65536).contains(&self.connections) && self.connections.is_power_of_two(),
             "connections",
             format!(
-                "must be a power of two from 16 to 16384, not {}",
+                "must be a power of two from 16 to 65536, not {}",
                 self.connections
             ),
         )?;

@@ -16,10 +16,11 @@ macro_rules! harness {
             pub ticket: Signal<In, Bits<16>>,
             pub skip: Signal<In, Bit>,
             inner: $inner,
-            /// Next ticket that the test presents, and how it shuffles.
+            /// Tickets that the test shuffles, and the next.
             _tickets: Vec<u16>,
             _issued: u16,
-            _holding: bool,
+            /// Nothing is taken until there is no more room.
+            _filling: bool,
         }
 
         impl $name {
@@ -35,7 +36,7 @@ macro_rules! harness {
                     inner,
                     _tickets: Vec::new(),
                     _issued: 0,
-                    _holding: false,
+                    _filling: true,
                 }
             }
 
@@ -114,6 +115,32 @@ fn fifo_of_a_power_of_two_and_one() {
 #[test]
 fn fifo_of_six() {
     queue(6, 1, "fifo_6");
+}
+
+/// As many words as 16 bits tell apart, so one more than `level` can say.
+#[test]
+fn fifo_of_65536() {
+    lockstep(Lockstep {
+        block: Queue::new(Fifo::new(65_536).with_almost_full(2)),
+        name: "fifo_65536",
+        cycles: 150_000,
+        drive: |block, random, reset| {
+            if block._filling {
+                block._filling = block.s.ready.val() || reset;
+                assert!(block._filling || block.inner.level.val() == bits::<16>(0xffff));
+            } else if !block.m.valid.val() {
+                block._filling = true;
+            }
+            block.rst.next = reset;
+            block.m.ready.next = !block._filling;
+            if !block.s.valid.val() || block.s.ready.val() || reset {
+                block.s.valid.next = block._filling && !reset && random.chance(99);
+                block.s.data.next = random.value();
+            }
+        },
+        clock: |block, level| block.clk.next = level.into(),
+        compare: |block, port| port != "m_data" || block.m.valid.val(),
+    });
 }
 
 #[test]

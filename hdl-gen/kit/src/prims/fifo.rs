@@ -52,7 +52,7 @@ pub struct Fifo<T: Synth> {
     pub s: StreamSink<T>,
     /// Words out.
     pub m: StreamSource<T>,
-    /// Words in the queue, the one on `m` included.
+    /// Words in the queue, the one on `m` included; 65535 also with 65536 of them.
     pub level: Signal<Out, Bits<16>>,
     /// Free words do not exceed the margin.
     pub almost_full: Signal<Out, Bit>,
@@ -68,11 +68,11 @@ impl<T: Synth> Fifo<T> {
     /// A queue of `depth` words.
     ///
     /// # Panics
-    /// If `depth` is not 2 to 65535.
+    /// If `depth` is not 2 to 65536.
     pub fn new(depth: usize) -> Self {
         assert!(
-            (2..=65535).contains(&depth),
-            "a queue holds 2 to 65535 words, not {depth}"
+            (2..=65536).contains(&depth),
+            "a queue holds 2 to 65536 words, not {depth}"
         );
         Self {
             clk: Signal::default(),
@@ -179,7 +179,7 @@ impl<T: Synth> Logic for Fifo<T> {
         }
         let shown = self._output != FifoOutput::Memory && self.m.valid.val();
         let level = self._memory.len() + usize::from(self._between.is_some()) + usize::from(shown);
-        self.level.next = bits(level as u64);
+        self.level.next = bits(level.min(65535) as u64);
         self.s.ready.next = level < self._depth;
         self.almost_full.next = level + self._margin >= self._depth;
     }
@@ -211,9 +211,10 @@ impl<T: Synth> Logic for Fifo<T> {
             0 => "1'b1".to_string(),
             _ => format!("occupied >= {count}'d{threshold}"),
         };
-        let level = match 16 - count {
-            0 => "occupied".to_string(),
-            pad => format!("{{{pad}'d0, occupied}}"),
+        let level = match count {
+            17 => "occupied[16] ? 16'hffff : occupied[15:0]".to_string(),
+            16 => "occupied".to_string(),
+            _ => format!("{{{}'d0, occupied}}", 16 - count),
         };
         let output = self.output_text(count - 1);
         let text = format!(

@@ -90,7 +90,7 @@ pub struct DelayedAck {
 }
 
 impl DelayedAck {
-    /// A timer for flow ids `0..connections`, 2 to 65535; `delay` in 1.024 µs, 1 to 16000.
+    /// A timer for flow ids `0..connections`, 2 to 65536; `delay` in 1.024 µs, 1 to 16000.
     pub fn new(connections: usize, delay: u64) -> Self {
         Self {
             entered: Ram::new(connections),

@@ -231,7 +231,7 @@ impl<const N: usize> Notify<N> {
         Self {
             contexts: Ram::new(contexts.max(2)),
             bumps: Ram::new(flows.max(2)),
-            waiting: Fifo::new(flows.clamp(2, 65_535)),
+            waiting: Fifo::new(flows.max(2)),
             pair: Pair::new(patience),
             postings_fit: Assert::new("a posting finds no place in its queue"),
             record_fits: Assert::new("a frame or command record finds its ring full"),

@@ -141,7 +141,7 @@ pub struct RateWheel {
 }
 
 impl RateWheel {
-    /// For flow ids `0..connections`, 2 to 65535, with wheels of `slots` slots (64, 128 or 256).
+    /// For flow ids `0..connections`, 2 to 65536, with wheels of `slots` slots (64, 128 or 256).
     pub fn new(connections: usize, slots: usize) -> Self {
         let turn = FINE_LOG2 + slots.trailing_zeros();
         Self {

@@ -75,7 +75,7 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler for flow ids `0..connections`, 2 to 65535.
+    /// A scheduler for flow ids `0..connections`, 2 to 65536.
     pub fn new(connections: usize) -> Self {
         Self {
             entered: Ram::new(connections),
