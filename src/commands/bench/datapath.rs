@@ -83,7 +83,8 @@ enum Measure {
     Ladder,
     /// 64-byte segments with each extension module; six models, so only when named.
     Modules,
-    /// Cells of the design points and of the ladder; takes minutes, so only when named.
+    /// Cells and longest paths of every stage of the design points and of the ladder, and of the
+    /// protocol stage in every hazard mode; takes long at the first time, so only when named.
     Area,
 }
 
@@ -143,7 +144,7 @@ const WHOLE: Effort = Effort {
     events: 200_000,
     round_trips: 10_000,
     losses: &[0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.02],
-    connections: &[1, 4, 16, 64, 256, 1024, 4096, 16_384],
+    connections: &[1, 4, 16, 64, 256, 1024, 2048, 4096, 16_384, 65_536],
     rates: &[1_000_000_000, 10_000_000_000, 40_000_000_000],
 };
 
@@ -220,17 +221,23 @@ pub fn execute(arguments: &Arguments) -> Result<ExitCode> {
         output::line(modules::table(&figures.modules));
     }
     if arguments.only.contains(&Measure::Area) {
+        figures.hazards = area::hazards(&points[0], &tell)?;
         for (name, text) in LADDER {
             points.push(embedded(name, text)?);
         }
         for point in &points {
             tell(&format!("area of {}", point.name));
-            figures.areas.push(area::measure(point, &tell)?);
+            let cost = area::measure(point, &tell)?;
+            output::line(cost.table());
+            figures.areas.push(cost);
         }
-        output::line(report::areas(&figures.areas));
+        output::line(area::hazard_table(&figures.hazards));
+        output::line(area::summary(&figures.areas));
     }
     if arguments.json {
         output::line(serde_json::to_string(&figures.with_keys())?);
+    } else if arguments.only.is_empty() {
+        tell("not measured, since they take long: --only recovery,coalescing,modules,area");
     }
     Ok(ExitCode::SUCCESS)
 }

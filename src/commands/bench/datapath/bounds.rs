@@ -64,6 +64,35 @@ pub fn pcie(bytes: u64) -> Bound {
     }
 }
 
+/// What limits echoes of `payload` bytes of one direction, in Gb/s of payload: frames on the wire and
+/// beats on the bus, segments of at most `segment` bytes; bytes over the PCIe link; and events of the
+/// protocol units: each segment of the request, the descriptor, and a grant for each segment of
+/// the answer.
+pub fn echoes(subject: &Subject, payload: u64, segment: u64) -> [Bound; 4] {
+    let (full, rest) = (payload / segment, payload % segment);
+    let segments = full + u64::from(rest > 0);
+    let rate = |of: &dyn Fn(u64) -> f64| {
+        let last = if rest > 0 { 1.0 / of(rest) } else { 0.0 };
+        1.0 / (full as f64 / of(segment) + last)
+    };
+    [
+        Bound {
+            name: "wire",
+            value: rate(&|bytes| wire_frames(subject, bytes).value),
+        },
+        Bound {
+            name: "bus",
+            value: rate(&|bytes| bus_frames(subject, bytes).value),
+        },
+        pcie(payload),
+        protocol(subject, subject.point.groups, (2 * segments + 1) as f64),
+    ]
+    .map(|bound| Bound {
+        value: bound.value * (8 * payload) as f64 * 1e-9,
+        ..bound
+    })
+}
+
 /// How often a second `events` events pass the protocol units of `groups` flow groups.
 pub fn protocol(subject: &Subject, groups: u32, events: f64) -> Bound {
     let share = f64::from(groups) / f64::from(subject.point.groups);

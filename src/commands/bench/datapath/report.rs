@@ -1,6 +1,6 @@
 //! The table and the JSON object of the bench.
 
-use super::area::Cost;
+use super::area::{Cost, Hazard};
 use super::coalescing::Coalesced;
 use super::events;
 use super::latency::Latencies;
@@ -108,6 +108,8 @@ pub struct Figures {
     pub coalescing: Vec<Coalesced>,
     pub modules: Vec<ModuleRate>,
     pub areas: Vec<Cost>,
+    /// The protocol stage of the first design in every hazard mode.
+    pub hazards: Vec<Hazard>,
 }
 
 impl Figures {
@@ -138,6 +140,7 @@ impl Figures {
         }
         if !self.areas.is_empty() {
             top.insert("area".into(), json!(self.areas));
+            top.insert("hazard_modes".into(), json!(self.hazards));
         }
         Value::Object(top)
     }
@@ -155,31 +158,30 @@ pub fn plain(header: &[&str]) -> Table {
 
 /// The ladder for people.
 pub fn ladder(steps: &[Step]) -> String {
-    let mut table = plain(&["64 connections, 2-KB echo", "Gb/s", "p50 ns", "p99.99 ns"]);
+    let header = [
+        "64 connections, 2-KB echo",
+        "Gb/s",
+        "limit",
+        "by",
+        "p50 ns",
+        "p99.99 ns",
+    ];
+    let mut table = plain(&header);
     for step in steps {
         table.add_row([
             step.design.clone(),
             format!("{:.3}", step.goodput_gbps),
+            format!("{:.3}", step.limit_gbps),
+            step.limit.to_owned(),
             step.p50_ns.to_string(),
             step.p9999_ns.to_string(),
         ]);
     }
-    let text = table.to_string();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    lines.join("\n")
+    trimmed(&table)
 }
 
-/// Areas for people.
-pub fn areas(costs: &[Cost]) -> String {
-    let mut table = plain(&["UltraScale+", "LUT", "FF", "RAM36"]);
-    for cost in costs {
-        table.add_row([
-            cost.design.clone(),
-            cost.luts.to_string(),
-            cost.flip_flops.to_string(),
-            cost.ram36.to_string(),
-        ]);
-    }
+/// The table without blanks at the ends of lines.
+pub fn trimmed(table: &Table) -> String {
     let text = table.to_string();
     let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
     lines.join("\n")
@@ -321,12 +323,14 @@ pub fn table(figures: &DesignFigures) -> String {
         if points.is_empty() {
             continue;
         }
-        let mut curve = plain(&[name, "receive Gb/s", "send Gb/s"]);
+        let mut curve = plain(&[name, "receive Gb/s", "send Gb/s", "limit", "by"]);
         for point in points {
             curve.add_row([
                 point.at.to_string(),
                 format!("{:.3}", point.receive_gbps),
                 format!("{:.3}", point.send_gbps),
+                format!("{:.3}", point.limit_gbps),
+                point.limit.to_owned(),
             ]);
         }
         text += &format!("\n{curve}\n");

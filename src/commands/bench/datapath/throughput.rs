@@ -316,6 +316,9 @@ pub fn moderation(subject: &Subject, interval: Time, span: Time) -> Result<Moder
 pub struct Step {
     pub design: String,
     pub goodput_gbps: f64,
+    /// What wire, bus, PCIe and protocol units allow, and which of them allows least.
+    pub limit_gbps: f64,
+    pub limit: &'static str,
     pub p50_ns: u64,
     pub p9999_ns: u64,
 }
@@ -342,9 +345,12 @@ pub fn step(subject: &Subject, span: Time) -> Result<Step> {
         measured.nic.drops
     );
     let latency = &measured.seen.latency;
+    let limit = bounds::binding(&bounds::echoes(subject, SIZE, FULL));
     Ok(Step {
         design: subject.point.name.clone(),
         goodput_gbps: measured.answers.rate() * (8 * SIZE) as f64 * 1e-9,
+        limit_gbps: limit.value,
+        limit: limit.name,
         p50_ns: latency.quantile(5_000).ns(),
         p9999_ns: latency.quantile(9_999).ns(),
     })
@@ -359,6 +365,9 @@ pub struct Point {
     pub receive_gbps: f64,
     /// Gb/s of payload out of the NIC.
     pub send_gbps: f64,
+    /// What is possible in either direction, and what limits it.
+    pub limit_gbps: f64,
+    pub limit: &'static str,
     /// Segments that the generator sent again.
     pub retransmitted: u64,
 }
@@ -385,18 +394,27 @@ pub fn with_loss(subject: &Subject, loss: f64, sack: bool, span: Time) -> Result
         at: loss,
         receive_gbps: to_host(&receive) * 8e-9,
         send_gbps: send.peer_bytes.rate() * 8e-9,
+        // What is lost has to be sent again.
+        limit_gbps: bounds::wire_goodput(subject, FULL) * (1.0 - loss),
+        limit: "wire",
         retransmitted: receive.seen.retransmitted,
     })
 }
 
-/// 2-KB echoes over so many connections.
+/// Times that every connection has its turn while goodput over connections is measured: a window
+/// that ends within a round would count bursts.
+const ROUNDS: u64 = 4;
+
+/// 2-KB echoes over so many connections, for `span` or as many rounds.
 ///
 /// # Errors
 /// As [`rig::run`].
 pub fn with_connections(subject: &Subject, connections: usize, span: Time) -> Result<Point> {
     const SIZE: u64 = 2048;
+    let limit = bounds::binding(&bounds::echoes(subject, SIZE, FULL));
+    let round = (connections as u64 * 8 * SIZE) as f64 / limit.value;
     let load = Load {
-        span,
+        span: span.max(Time::from_ns(round.ceil() as u64) * ROUNDS),
         ring: 8 << 10,
         // All begin at once; it takes a while until the first burst is worked off.
         warm_up: Time::from_us(60) + Time::from_ns(400) * connections as u64,
@@ -411,6 +429,8 @@ pub fn with_connections(subject: &Subject, connections: usize, span: Time) -> Re
         at: connections as f64,
         receive_gbps: to_host(&measured) * 8e-9,
         send_gbps: measured.answers.rate() * (8 * SIZE) as f64 * 1e-9,
+        limit_gbps: limit.value,
+        limit: limit.name,
         retransmitted: measured.seen.retransmitted,
     })
 }
