@@ -57,6 +57,7 @@ fn echoes<N: Component + 'static>(
         until: None,
         warm_up: Time::ZERO,
         think_time: Time::ZERO,
+        resets: 0,
         seed: SEED,
     };
     let kept = report.clone();

@@ -218,6 +218,7 @@ fn echoes<N: Component + 'static>(
         until: None,
         warm_up: Time::ZERO,
         think_time: Time::ZERO,
+        resets: 0,
         seed: SEED,
     };
     client.run_to_end(async move {

@@ -248,6 +248,7 @@ fn questions() -> rpc::ClientConfig {
         until: None,
         warm_up: Time::ZERO,
         think_time: Time::ZERO,
+        resets: 0,
         seed: SEED,
     }
 }

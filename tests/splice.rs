@@ -62,6 +62,8 @@ struct Stream {
     bytes: BTreeMap<u32, u8>,
     /// Sequence number behind its FIN.
     end: Option<u32>,
+    /// It ended with a reset.
+    reset: bool,
     /// Acknowledgement numbers that it carries.
     acks: Vec<u32>,
     segments: u64,
@@ -69,35 +71,46 @@ struct Stream {
 
 type Ends = ([u8; 4], u16, [u8; 4], u16);
 
-/// The TCP streams of the capture.
-fn streams(place: &Place) -> BTreeMap<Ends, Stream> {
+/// The TCP segments of the capture, in order: ends, header and payload.
+fn segments(place: &Place) -> Vec<(Ends, Vec<u8>)> {
     let bytes = fs::read(place.path("out/packets.pcapng")).unwrap();
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
-    let mut streams = BTreeMap::<Ends, Stream>::new();
+    let mut segments = vec![];
     let mut at = 0;
     while at < bytes.len() {
         if word(at) == 6 {
             let kept = word(at + 20);
-            take(&mut streams, &bytes[at + 28..at + 28 + kept]);
+            segments.extend(segment(&bytes[at + 28..at + 28 + kept]));
         }
         at += word(at + 4);
     }
-    streams
+    segments
 }
 
-fn take(streams: &mut BTreeMap<Ends, Stream>, frame: &[u8]) {
+fn segment(frame: &[u8]) -> Option<(Ends, Vec<u8>)> {
     if frame[12..14] != [0x81, 0] || frame[16..18] != [8, 0] || frame[27] != 6 {
-        return;
+        return None;
     }
     let ip = &frame[18..];
     let length = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
     let tcp = &ip[20..length];
     let port = |at: usize| u16::from_be_bytes([tcp[at], tcp[at + 1]]);
-    let number = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().unwrap());
     let address = |at: usize| ip[at..at + 4].try_into().unwrap();
-    let stream = streams
-        .entry((address(12), port(0), address(16), port(2)))
-        .or_default();
+    let ends = (address(12), port(0), address(16), port(2));
+    Some((ends, tcp.to_vec()))
+}
+
+/// The TCP streams of the capture.
+fn streams(place: &Place) -> BTreeMap<Ends, Stream> {
+    let mut streams = BTreeMap::<Ends, Stream>::new();
+    for (ends, tcp) in segments(place) {
+        take(streams.entry(ends).or_default(), &tcp);
+    }
+    streams
+}
+
+fn take(stream: &mut Stream, tcp: &[u8]) {
+    let number = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().unwrap());
     let (seq, flags) = (number(4), tcp[13]);
     stream.segments += 1;
     if flags & 2 != 0 {
@@ -116,9 +129,101 @@ fn take(streams: &mut BTreeMap<Ends, Stream>, frame: &[u8]) {
     if flags & 1 != 0 {
         stream.end = Some(seq.wrapping_add(payload.len() as u32 + 1));
     }
+    stream.reset |= flags & 4 != 0;
     if flags & 16 != 0 {
         stream.acks.push(number(8));
     }
+}
+
+/// What one end of a connection has sent so far, and has been told.
+#[derive(Default)]
+struct Sender {
+    /// Its timestamps.
+    values: Vec<u32>,
+    /// One behind the last sequence number.
+    end: Option<u32>,
+    /// Echoes that it got, and those of them that it had sent.
+    echoes: (u64, u64),
+    /// SACK blocks that it got.
+    blocks: u64,
+}
+
+/// Whether `one` is not later than `other`, as numbers that wrap.
+fn not_later(one: u32, other: u32) -> bool {
+    other.wrapping_sub(one) < 1 << 31
+}
+
+/// Every number in the options of what leaves the proxy is one of the connection on which it leaves:
+/// timestamps go on, echoes are of what the receiver has sent, edges within what
+/// it has sent. Echoes that are exact, of how many; SACK blocks.
+fn check_options(place: &Place) -> (u64, u64, u64) {
+    // Ticks that what the host and what the NIC sends on may be out of order.
+    const APART: u32 = 50;
+    let mut senders = BTreeMap::<Ends, Sender>::new();
+    for (ends, tcp) in segments(place) {
+        let back = (ends.2, ends.3, ends.0, ends.1);
+        let number = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().unwrap());
+        let header = usize::from(tcp[12] >> 4) * 4;
+        let (mut at, mut stamps, mut edges) = (20, None, vec![]);
+        while at < header && tcp[at] != 0 {
+            match tcp[at] {
+                1 => at += 1,
+                kind => {
+                    let length = usize::from(tcp[at + 1]);
+                    if kind == 8 {
+                        stamps = Some((number(at + 2), number(at + 6)));
+                    }
+                    if kind == 5 {
+                        edges.extend((at + 2..at + length).step_by(4).map(number));
+                    }
+                    at += length;
+                }
+            }
+        }
+        let (syn, reset) = (tcp[13] & 2 != 0, tcp[13] & 4 != 0);
+        if let (Some((_, echo)), true) = (stamps, ends.0 == PROXY && !syn) {
+            let receiver = senders.entry(back).or_default();
+            let last = *receiver.values.last().unwrap();
+            assert!(not_later(echo, last), "{ends:?}: {echo} comes after {last}");
+            receiver.echoes.0 += 1;
+            receiver.echoes.1 += u64::from(receiver.values.contains(&echo));
+        }
+        if ends.0 == PROXY && !edges.is_empty() {
+            let receiver = senders.entry(back).or_default();
+            let end = receiver.end.unwrap();
+            for pair in edges.chunks(2) {
+                assert!(not_later(pair[0], pair[1]) && not_later(pair[1], end));
+                assert!(not_later(number(8), pair[0]), "{ends:?}: {edges:?} is old");
+                receiver.blocks += 1;
+            }
+        }
+        let sender = senders.entry(ends).or_default();
+        if let Some((value, _)) = stamps {
+            let last = *sender.values.last().unwrap_or(&value);
+            assert!(
+                not_later(last, value.wrapping_add(APART)),
+                "{ends:?} steps back"
+            );
+            sender.values.push(value);
+        } else {
+            assert!(
+                sender.values.is_empty() || reset,
+                "{ends:?} loses its timestamps"
+            );
+        }
+        let end = number(4).wrapping_add((tcp.len() - header) as u32 + u32::from(tcp[13] & 1));
+        if sender.end.is_none_or(|known| not_later(known, end)) {
+            sender.end = Some(end);
+        }
+    }
+    let all = senders.values();
+    all.fold((0, 0, 0), |sum, sender| {
+        (
+            sum.0 + sender.echoes.1,
+            sum.1 + sender.echoes.0,
+            sum.2 + sender.blocks,
+        )
+    })
 }
 
 const PROXY: [u8; 4] = [10, 0, 0, 1];
@@ -197,6 +302,77 @@ fn two_peers_talk_through_the_nic_and_the_host_ends_what_they_end() {
 }
 
 #[test]
+fn timestamps_and_reports_are_those_of_the_other_connection() {
+    let place = place();
+    // What the host still carries when the NIC begins leaves behind later segments, so that some
+    // are reported even where nothing is lost.
+    run(&place, &[]);
+    let (exact, echoes, _) = check_options(&place);
+    assert!(
+        100 * exact > 97 * echoes && echoes > 200,
+        "{exact} of {echoes}"
+    );
+    for assignments in [
+        &["link.loss=0.03", "stop_quantum=60ms"][..],
+        &[
+            "link.loss=0.03",
+            "seed=5",
+            "stop_quantum=60ms",
+            "host.sack=false",
+        ],
+    ] {
+        let summary = run(&place, assignments);
+        let counters = &summary["counters"]["server"];
+        assert_eq!(counters["connections_spliced"], 2 * CLIENTS * CONNECTIONS);
+        assert_eq!(counters["splices_ended"], CLIENTS * CONNECTIONS);
+        let (exact, echoes, blocks) = check_options(&place);
+        assert!(10 * exact > 9 * echoes, "{exact} of {echoes}");
+        assert_eq!(blocks > 0, !assignments.contains(&"host.sack=false"));
+    }
+}
+
+#[test]
+fn a_reset_passes_and_ends_both_connections() {
+    let place = place();
+    for assignments in [&[][..], &["link.loss=0.02"]] {
+        let app = "app={ kind = \"rpc\", connections = 3, requests = 5, size = \"4KiB\", \
+                   resets = 2 }";
+        let set = [&[app, "stop_quantum=60ms"], assignments].concat();
+        let mut arguments = vec!["run", "scenario.toml", "--out", "out"];
+        for assignment in &set {
+            arguments.extend(["--set", assignment]);
+        }
+        place.hallux(&arguments).succeeds();
+        let summary = place.json("out/summary.json");
+        assert_eq!(summary["bytes_verified"], CLIENTS * 3 * 5 * 4096);
+        let counters = &summary["counters"]["server"];
+        assert_eq!(counters["connections_spliced"], 2 * CLIENTS * 3);
+        let streams = streams(&place);
+        let ended = |filter: &dyn Fn(&Ends) -> bool| {
+            let found = streams.iter().filter(|(ends, _)| filter(ends));
+            let found: Vec<_> = found.map(|(_, s)| (s.reset, s.end.is_some())).collect();
+            let resets = found.iter().filter(|&&(reset, _)| reset).count() as u64;
+            let fins = found.iter().filter(|&&(reset, fin)| !reset && fin).count() as u64;
+            (resets, fins)
+        };
+        let wanted = (CLIENTS * 2, CLIENTS);
+        let sent = ended(&|ends| ends.2 == PROXY && ends.3 == 7);
+        if assignments.is_empty() {
+            // The clients', and what came out to the backend.
+            assert_eq!(sent, wanted);
+            assert_eq!(ended(&|ends| ends.2 == BACKEND), wanted);
+            assert_eq!(counters["resets_received"], wanted.0, "{counters}");
+            assert_eq!(counters["splices_ended"], CLIENTS * 3, "{counters}");
+        } else {
+            // A reset that is lost is not sent again: its pair stays.
+            assert_eq!(ended(&|ends| ends.2 == BACKEND).1, wanted.1);
+        }
+        check_options(&place);
+        assert!(wrong_checksums(&place).is_none_or(|wrong| wrong == 0));
+    }
+}
+
+#[test]
 fn loss_and_reordering_cost_time_only() {
     let place = place();
     for assignments in [
@@ -216,7 +392,7 @@ fn loss_and_reordering_cost_time_only() {
         ],
     ] {
         // Peers take their time to send a last FIN again.
-        let patient = [assignments, &["stop_quantum=20ms"]].concat();
+        let patient = [assignments, &["stop_quantum=60ms"]].concat();
         let summary = run(&place, &patient);
         let counters = &summary["counters"]["server"];
         let pairs = counters["connections_opened_passively"].as_u64().unwrap();

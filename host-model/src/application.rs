@@ -49,6 +49,21 @@ pub trait Network: Clone + Send + Sync + 'static {
         to: SocketAddrV4,
     ) -> impl Future<Output = Result<Self::Stream, NetError>> + Send;
 
+    /// The same, offering to the other end what was agreed on with that of `like`, where the stack can:
+    /// so that the two can be joined ([`Stream::splice`]).
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::connect`].
+    fn connect_like(
+        &self,
+        to: SocketAddrV4,
+        like: &Self::Stream,
+    ) -> impl Future<Output = Result<Self::Stream, NetError>> + Send {
+        let _ = like;
+        self.connect(to)
+    }
+
     /// Simulated time.
     fn now(&self) -> Time;
 
@@ -79,7 +94,7 @@ pub trait Listener: Send + 'static {
 
 /// A connection: a reliable stream of bytes in both directions. Dropping it
 /// without [`Stream::close`] aborts it.
-pub trait Stream: Send + 'static {
+pub trait Stream: Send + Sync + 'static {
     /// Waits for data and puts as much as there is and fits into `buffer`.
     /// Returns the count of bytes; 0 means that the peer has sent all it had
     /// (or that `buffer` is empty).

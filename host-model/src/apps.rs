@@ -7,6 +7,7 @@ pub mod proxy;
 pub mod report;
 pub mod rpc;
 
+use std::future::Future;
 use std::net::SocketAddrV4;
 
 use hallux_channel::Time;
@@ -24,9 +25,18 @@ async fn connect_patiently<N: Network>(
     network: &N,
     to: SocketAddrV4,
 ) -> Result<N::Stream, NetError> {
+    patiently(network, || network.connect(to)).await
+}
+
+/// What `connect` connects, after as many attempts.
+async fn patiently<N, F>(network: &N, connect: impl Fn() -> F) -> Result<N::Stream, NetError>
+where
+    N: Network,
+    F: Future<Output = Result<N::Stream, NetError>>,
+{
     let mut pause = CONNECT_PAUSE;
     for _ in 1..CONNECT_ATTEMPTS {
-        match network.connect(to).await {
+        match connect().await {
             Err(NetError::ConnectionRefused) => {
                 network.sleep(pause).await;
                 pause = pause * 2;
@@ -34,5 +44,5 @@ async fn connect_patiently<N: Network>(
             result => return result,
         }
     }
-    network.connect(to).await
+    connect().await
 }

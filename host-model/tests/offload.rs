@@ -301,6 +301,7 @@ fn the_host_calls_the_peer() {
                 until: None,
                 warm_up: Time::ZERO,
                 think_time: Time::ZERO,
+                resets: 0,
                 seed: SEED,
             };
             host.run_to_end(rpc::call_all(host.network(), config, report.clone()));
@@ -545,6 +546,7 @@ fn two_offloaded_hosts_talk() {
             until: None,
             warm_up: Time::ZERO,
             think_time: Time::ZERO,
+            resets: 0,
             seed: SEED,
         };
         client.run_to_end(rpc::call_all(client.network(), calls, report.clone()));

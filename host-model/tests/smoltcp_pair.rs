@@ -262,6 +262,7 @@ fn rpcs_are_echoed_in_a_closed_loop() {
                 until: None,
                 warm_up: Time::ZERO,
                 think_time: Time::ZERO,
+                resets: 0,
                 seed: Seed(3),
             };
             client.run_to_end(rpc::call_all(

@@ -46,15 +46,18 @@ module bank (
     output logic         idle
 );
     logic [64:0] slots_0_read_data;
+    logic [64:0] slots_1_read_data;
     logic [259:0] last;
     logic missed;
     logic [259:0] stored;
 
     wire [64:0] data_a = data[64:0];
+    wire [64:0] data_b = data[129:65];
 
     always_comb begin
         stored = 260'd0;
         stored[64:0] /* a */ = slots_0_read_data;
+        stored[129:65] /* b */ = slots_1_read_data;
     end
     assign answer = missed ? last : stored;
     assign idle = !missed;
@@ -66,6 +69,14 @@ module bank (
         .write_data(data_a),
         .read_address(read),
         .read_data(slots_0_read_data)
+    );
+    ram_65x64 u_slots_1 (
+        .clk(clk),
+        .write_enable(write),
+        .write_address(at),
+        .write_data(data_b),
+        .read_address(read),
+        .read_data(slots_1_read_data)
     );
 
     always_ff @(posedge clk) begin

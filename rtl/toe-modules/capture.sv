@@ -60,6 +60,8 @@ module capture (
     logic [1:0] inspect_index;
     logic inspect_head_valid;
     logic [210:0] inspect_headers;
+    logic [511:0] inspect_head;
+    logic [63:0] inspect_known;
     logic [64:0] inspect_judged;
     logic inspect_idle;
     logic [105:0] rules_key;
@@ -120,7 +122,7 @@ module capture (
     assign answer = rules_answer | ring_answer;
     assign idle = inspect_idle & rules_idle & ring_idle;
 
-    inspect_256_32_wanted u_inspect (
+    inspect_256_32_wanted_512_64 u_inspect (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
@@ -133,6 +135,8 @@ module capture (
         .index(inspect_index),
         .head_valid(inspect_head_valid),
         .headers(inspect_headers),
+        .head(inspect_head),
+        .known(inspect_known),
         .judged_valid(rules_ruling_valid),
         .judged(inspect_judged),
         .idle(inspect_idle)
@@ -187,8 +191,9 @@ module capture (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, inspect_index, inspect_headers[0], inspect_headers[210:107], rules_ruling[9:0],
-        times_s_ready, times_m_valid, times_level, times_almost_full
+        1'b0, inspect_index, inspect_headers[0], inspect_headers[210:107], inspect_head,
+        inspect_known, rules_ruling[9:0], times_s_ready, times_m_valid, times_level,
+        times_almost_full
     };
 
 endmodule

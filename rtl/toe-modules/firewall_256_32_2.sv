@@ -45,6 +45,8 @@ module firewall_256_32_2 (
     logic [1:0] inspect_index;
     logic inspect_head_valid;
     logic [210:0] inspect_headers;
+    logic [511:0] inspect_head;
+    logic [63:0] inspect_known;
     logic inspect_idle;
     logic [105:0] rules_key;
     logic rules_ruling_valid;
@@ -92,7 +94,7 @@ module firewall_256_32_2 (
     assign answer = rules_answer;
     assign idle = inspect_idle & rules_idle;
 
-    inspect_256_32_bits_2 u_inspect (
+    inspect_256_32_bits_2_512_64 u_inspect (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
@@ -105,6 +107,8 @@ module firewall_256_32_2 (
         .index(inspect_index),
         .head_valid(inspect_head_valid),
         .headers(inspect_headers),
+        .head(inspect_head),
+        .known(inspect_known),
         .judged_valid(rules_ruling_valid),
         .judged(verdict),
         .idle(inspect_idle)
@@ -123,7 +127,8 @@ module firewall_256_32_2 (
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, inspect_index, inspect_headers[0], inspect_headers[210:107], rules_ruling[9:1]
+        1'b0, inspect_index, inspect_headers[0], inspect_headers[210:107], inspect_head,
+        inspect_known, rules_ruling[9:1]
     };
 
 endmodule

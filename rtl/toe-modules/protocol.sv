@@ -162,6 +162,7 @@ module protocol (
     logic [127:0] carried_found;
     logic [127:0] carried_after;
     logic whole_holds;
+    logic opened_sack;
     logic [24:0] ring_bytes_bytes;
     logic [24:0] ring_bytes_bytes_1;
     logic [24:0] unit_mask_mask;
@@ -717,7 +718,10 @@ module protocol (
         1'b0
     };
     wire [63:0] opened_options = settle_event_address;
-    wire opened_sack = 1'b0;
+    always_comb begin
+        opened_sack = 1'b0;
+        opened_sack = opened_options[29];
+    end
     wire [4:0] opened_rx_log2 = opened_options[36:32];
     wire [4:0] opened_tx_log2 = opened_options[44:40];
     always_comb begin
@@ -1749,12 +1753,6 @@ module protocol (
             34'd0,
             settled_1[313:0] /* live.flow[313:0] */
         };
-        settled_1[586:0] /* live */ = {
-            settled_1[586:498] /* live[586:498] */,
-            settled_1[497:472] /* live.flow[497:472] */,
-            1'b0,
-            settled_1[470:0] /* live.flow[470:0] */
-        };
     end
     wire [497:0] shortcut_flow = live_flow;
     wire shortcut_flow_open = shortcut_flow[0];
@@ -2464,12 +2462,6 @@ module protocol (
             34'd0,
             newest[313:0] /* flow[313:0] */
         };
-        newest = {
-            newest[586:498],
-            newest[497:472] /* flow[497:472] */,
-            1'b0,
-            newest[470:0] /* flow[470:0] */
-        };
     end
     wire ready = !held_valid & !announcer_full & !sweeping;
     assign s_ready = ready;
@@ -3021,6 +3013,7 @@ module protocol (
             meet_c_free_1 = 1'b0;
             meet_d_free_1 = 1'b0;
             meet_a_free_1 = meet_a_1 | !measure_spans_a_valid;
+            meet_b_free_1 = meet_b_1 | !measure_spans_b_valid;
             measure_meeting = {
                 meet_extends_1 ? ((meet_a_extends_1 ? measure_spans_a_end : 25'd0) | (meet_b_extends_1 ? measure_spans_b_end : 25'd0) | (meet_c_extends_1 ? measure_spans_c_end : 25'd0) | (meet_d_extends_1 ? measure_spans_d_end : 25'd0)) : measure_end,
                 meet_leads_1 ? ((meet_a_leads_1 ? measure_spans_a_start : 25'd0) | (meet_b_leads_1 ? measure_spans_b_start : 25'd0) | (meet_c_leads_1 ? measure_spans_c_start : 25'd0) | (meet_d_leads_1 ? measure_spans_d_start : 25'd0)) : measure_segment_start,
@@ -4266,12 +4259,12 @@ module protocol (
         settle_flow[497:488], settle_event[41:0], settle_event[57:50], settle_event[59],
         settle_event[416:220], settle_event[452:425], moved_event[51:0], moved_event[59:53],
         moved_event[155:124], moved_event[424:188], moved_event[468:439], moved_event[516:473],
-        opened_options[15:14], opened_options[31:28], opened_options[39:37], opened_options[63:45],
-        follow_takers[0], shortcut_event[41:0], shortcut_event[59:50], shortcut_event[155:124],
-        shortcut_event[424:188], shortcut_event[516:439], follows_flow[162:0],
-        follows_flow[246:195], follows_flow[497:279], follows_event[59:0], follows_event[155:92],
-        follows_event[516:188], fits_flow[194:0], fits_flow[244:220], fits_flow[348:246],
-        fits_flow[497:350], acknowledges_flow[9:0], acknowledges_flow[280:74],
+        opened_options[15:14], opened_options[28], opened_options[31:30], opened_options[39:37],
+        opened_options[63:45], follow_takers[0], shortcut_event[41:0], shortcut_event[59:50],
+        shortcut_event[155:124], shortcut_event[424:188], shortcut_event[516:439],
+        follows_flow[162:0], follows_flow[246:195], follows_flow[497:279], follows_event[59:0],
+        follows_event[155:92], follows_event[516:188], fits_flow[194:0], fits_flow[244:220],
+        fits_flow[348:246], fits_flow[497:350], acknowledges_flow[9:0], acknowledges_flow[280:74],
         acknowledges_flow[346:282], acknowledges_flow[497:348], acknowledges_event[91:0],
         acknowledges_event[516:124], prepare_event[59:0], prepare_event[91:85],
         prepare_event[219:156], prepare_event[415:221], prepare_event[424:417],

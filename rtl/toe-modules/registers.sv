@@ -342,7 +342,7 @@ module registers (
                         answer = 64'h313058554c4c4148;
                     end
                     4'd1: begin
-                        answer = 64'h4001020001;
+                        answer = 64'h4002020001;
                     end
                     4'd2: begin
                         answer = 64'h100001004000010;

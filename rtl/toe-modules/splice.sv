@@ -41,22 +41,31 @@ module splice (
     logic inspect_s_ready;
     logic [290:0] inspect_m_data;
     logic inspect_m_valid;
-    logic [289:0] inspect_judgement;
+    logic [609:0] inspect_judgement;
     logic [1:0] inspect_index;
     logic inspect_head_valid;
     logic [210:0] inspect_headers;
+    logic [767:0] inspect_head;
+    logic [95:0] inspect_known;
+    logic [609:0] inspect_judged;
     logic inspect_idle;
+    logic [3:0] marks_words;
+    logic [128:0] marks_found;
     logic [210:0] asked_0;
     logic [210:0] asked_1;
     logic [210:0] asked_2;
+    logic [210:0] asked_3;
+    logic [210:0] asked_4;
     logic asked_valid_0;
     logic asked_valid_1;
     logic asked_valid_2;
+    logic asked_valid_3;
+    logic asked_valid_4;
     logic [95:0] table_s_data;
     logic table_s_ready;
-    logic [402:0] table_m_data;
+    logic [466:0] table_m_data;
     logic table_m_valid;
-    logic [480:0] table_write_entry;
+    logic [544:0] table_write_entry;
     logic active_0;
     logic active_1;
     logic active_2;
@@ -73,21 +82,27 @@ module splice (
     logic active_13;
     logic active_14;
     logic active_15;
-    logic [383:0] found;
+    logic [447:0] found;
     logic [210:0] found_headers;
     logic [1:0] found_verdict;
     logic found_valid;
-    logic [349:0] moved;
-    logic moved_valid;
-    logic [349:0] summed;
-    logic summed_valid;
-    logic [289:0] done;
-    logic done_valid;
+    logic numbers_s_ready;
+    logic [787:0] numbers_work;
+    logic numbers_moved_valid;
+    logic [415:0] numbers_moved;
+    logic [193:0] ends_s_data;
+    logic ends_s_ready;
+    logic [193:0] ends_m_data;
+    logic ends_m_valid;
+    logic [15:0] ends_level;
+    logic ends_almost_full;
     logic [95:0] staged_key;
-    logic [383:0] staged_value;
+    logic [447:0] staged_value;
     logic [63:0] transmitted;
     logic [63:0] ended;
+    logic [63:0] handed;
     logic table_flows_holds;
+    logic whole;
     logic active;
     logic [288:0] out;
     logic [63:0] answer_1;
@@ -103,34 +118,72 @@ module splice (
     wire [15:0] inspect_judgement_ip_checksum = inspect_judgement[113:98];
     wire [159:0] inspect_judgement_middle = inspect_judgement[273:114];
     wire [15:0] inspect_judgement_tcp_checksum = inspect_judgement[289:274];
-    wire [31:0] asked_0_source_ip = asked_0[42:11];
-    wire [31:0] asked_0_destination_ip = asked_0[74:43];
-    wire [15:0] asked_0_source_port = asked_0[90:75];
-    wire [15:0] asked_0_destination_port = asked_0[106:91];
-    wire asked_2_tagged = asked_2[0];
-    wire asked_2_plain = asked_2[2];
-    wire [7:0] asked_2_protocol = asked_2[10:3];
-    wire [7:0] asked_2_flags = asked_2[178:171];
+    wire [319:0] inspect_judgement_options = inspect_judgement[609:290];
+    wire marks_found_plain = marks_found[0];
+    wire [31:0] asked_2_source_ip = asked_2[42:11];
+    wire [31:0] asked_2_destination_ip = asked_2[74:43];
+    wire [15:0] asked_2_source_port = asked_2[90:75];
+    wire [15:0] asked_2_destination_port = asked_2[106:91];
+    wire asked_4_tagged = asked_4[0];
+    wire asked_4_plain = asked_4[2];
+    wire [7:0] asked_4_protocol = asked_4[10:3];
+    wire [7:0] asked_4_flags = asked_4[178:171];
     wire table_m_data_hit = table_m_data[0];
     wire [1:0] table_m_data_way = table_m_data[2:1];
-    wire [383:0] table_m_data_value = table_m_data[402:19];
-    wire [31:0] found_headers_seq = found_headers[138:107];
-    wire [31:0] found_headers_ack = found_headers[170:139];
-    wire [15:0] found_headers_ip_checksum = found_headers[194:179];
-    wire [15:0] found_headers_tcp_checksum = found_headers[210:195];
-    wire [159:0] moved_rewrite_middle = moved[273:114];
-    wire [19:0] moved_tcp = moved[329:310];
-    wire [19:0] moved_more = moved[349:330];
-    wire [159:0] summed_rewrite_middle = summed[273:114];
-    wire [19:0] summed_tcp = summed[329:310];
-    wire [19:0] summed_more = summed[349:330];
+    wire [447:0] table_m_data_value = table_m_data[466:19];
+    wire [63:0] numbers_moved_numbers = numbers_moved[63:0];
+    wire [15:0] numbers_moved_ip_checksum = numbers_moved[79:64];
+    wire [15:0] numbers_moved_tcp_checksum = numbers_moved[95:80];
+    wire [319:0] numbers_moved_options = numbers_moved[415:96];
+    wire [1:0] ends_m_data_verdict = ends_m_data[1:0];
+    wire [95:0] ends_m_data_addresses = ends_m_data[97:2];
+    wire [95:0] ends_m_data_ends = ends_m_data[193:98];
 
     assign s_ready = inspect_s_ready;
+    wire [3:0] offset = inspect_head[375:372];
+    always_comb begin
+        whole = 1'b0;
+        if (offset == 4'd5) begin
+            whole = inspect_known[53];
+        end
+        if (offset == 4'd6) begin
+            whole = inspect_known[57];
+        end
+        if (offset == 4'd7) begin
+            whole = inspect_known[61];
+        end
+        if (offset == 4'd8) begin
+            whole = inspect_known[65];
+        end
+        if (offset == 4'd9) begin
+            whole = inspect_known[69];
+        end
+        if (offset == 4'd10) begin
+            whole = inspect_known[73];
+        end
+        if (offset == 4'd11) begin
+            whole = inspect_known[77];
+        end
+        if (offset == 4'd12) begin
+            whole = inspect_known[81];
+        end
+        if (offset == 4'd13) begin
+            whole = inspect_known[85];
+        end
+        if (offset == 4'd14) begin
+            whole = inspect_known[89];
+        end
+        if (offset == 4'd15) begin
+            whole = inspect_known[93];
+        end
+    end
+    wire [319:0] options = inspect_head[751:432];
+    assign marks_words = offset - 4'd5;
     assign table_s_data = {
-        asked_0_source_ip,
-        asked_0_destination_ip,
-        asked_0_source_port,
-        asked_0_destination_port
+        asked_2_source_ip,
+        asked_2_destination_ip,
+        asked_2_source_port,
+        asked_2_destination_port
     };
     wire [15:0] place = {table_m_data[16:3] /* bucket[13:0] */, table_m_data_way};
     always_comb begin
@@ -184,12 +237,12 @@ module splice (
             active = active_15;
         end
     end
-    wire tcp = asked_2_plain & !asked_2_tagged & (asked_2_protocol == 8'd6);
-    wire hit = asked_valid_2 & tcp & table_m_data_hit & active;
-    wire ends = hit & (|(asked_2_flags & 8'h7));
-    assign table_flows_holds = rst | (!(asked_valid_2 ^ table_m_valid) & table_s_ready);
-    wire [31:0] seq = found_headers_seq + found[287:256];
-    wire [31:0] ack = found_headers_ack + found[319:288];
+    wire tcp = asked_4_plain & !asked_4_tagged & (asked_4_protocol == 8'd6);
+    wire hit = asked_valid_4 & tcp & table_m_data_hit & active;
+    wire ends = hit & (|(asked_4_flags & 8'h7));
+    assign table_flows_holds = rst | (!(asked_valid_4 ^ table_m_valid) & table_s_ready);
+    wire transmits = found_verdict == 2'd3;
+    assign numbers_work = {found, marks_found, found_headers};
     wire [15:0] network32_high = {found[71:64], found[79:72]};
     wire [15:0] network32_low = {found[87:80], found[95:88]};
     wire [31:0] network48_high = {network32_high, network32_low};
@@ -198,50 +251,51 @@ module splice (
     wire [15:0] network32_low_1 = {found[23:16], found[31:24]};
     wire [31:0] network48_high_1 = {network32_high_1, network32_low_1};
     wire [15:0] network48_low_1 = {found[39:32], found[47:40]};
-    wire [95:0] addresses = {network48_high, network48_low, network48_high_1, network48_low_1};
-    wire [15:0] network32_high_2 = {ack[7:0], ack[15:8]};
-    wire [15:0] network32_low_2 = {ack[23:16], ack[31:24]};
-    wire [15:0] network32_high_3 = {seq[7:0], seq[15:8]};
-    wire [15:0] network32_low_3 = {seq[23:16], seq[31:24]};
-    wire [63:0] numbers = {network32_high_2, network32_low_2, network32_high_3, network32_low_3};
-    wire [31:0] ports = {found[215:208], found[223:216], found[199:192], found[207:200]};
-    wire [15:0] network32_high_4 = {found[167:160], found[175:168]};
-    wire [15:0] network32_low_4 = {found[183:176], found[191:184]};
-    wire [15:0] network32_high_5 = {found[135:128], found[143:136]};
-    wire [15:0] network32_low_5 = {found[151:144], found[159:152]};
-    wire [63:0] ips = {network32_high_4, network32_low_4, network32_high_5, network32_low_5};
-    wire [19:0] ip_change = {4'd0, found[335:320]};
-    wire [19:0] tcp_change = {4'd0, found[351:336]};
-    wire [31:0] halves_word = ~found_headers_seq;
-    wire [31:0] halves_word_1 = ~found_headers_ack;
-    wire [159:0] new_ = moved_rewrite_middle;
-    wire [15:0] network32_high_6 = {new_[103:96], new_[111:104]};
-    wire [15:0] network32_low_6 = {new_[119:112], new_[127:120]};
-    wire [31:0] halves_word_2 = {network32_high_6, network32_low_6};
-    wire [15:0] network32_high_7 = {new_[135:128], new_[143:136]};
-    wire [15:0] network32_low_7 = {new_[151:144], new_[159:152]};
-    wire [31:0] halves_word_3 = {network32_high_7, network32_low_7};
-    wire [16:0] fold_once =
-        {1'b0, summed[305:290] /* ip[15:0] */}
-        + {13'd0, summed[309:306] /* ip[19:16] */};
-    wire [15:0] network16_x = ~(fold_once[15:0] + {15'd0, fold_once[16]});
-    wire [19:0] fold_sum = summed_tcp + summed_more;
-    wire [16:0] fold_once_1 = {1'b0, fold_sum[15:0]} + {13'd0, fold_sum[19:16]};
-    wire [15:0] network16_x_1 = ~(fold_once_1[15:0] + {15'd0, fold_once_1[16]});
-    wire [511:0] image_whole = {496'd0, inspect_judgement_ip_checksum};
-    wire [511:0] image_whole_1 = {352'd0, inspect_judgement_middle};
-    wire [511:0] image_whole_2 = {496'd0, inspect_judgement_tcp_checksum};
-    wire [511:0] image =
-        {416'd0, inspect_judgement_addresses}
-        | {image_whole[319:0], 192'd0}
-        | {image_whole_1[303:0], 208'd0}
-        | {image_whole_2[111:0], 400'd0};
+    wire [15:0] network32_high_2 = {found[167:160], found[175:168]};
+    wire [15:0] network32_low_2 = {found[183:176], found[191:184]};
+    wire [15:0] network32_high_3 = {found[135:128], found[143:136]};
+    wire [15:0] network32_low_3 = {found[151:144], found[159:152]};
+    assign ends_s_data = {
+        found[215:208],
+        found[223:216],
+        found[199:192],
+        found[207:200],
+        network32_high_2,
+        network32_low_2,
+        network32_high_3,
+        network32_low_3,
+        network48_high,
+        network48_low,
+        network48_high_1,
+        network48_low_1,
+        (transmits & !marks_found_plain) ? 2'd2 : found_verdict
+    };
+    assign inspect_judged = {
+        numbers_moved_options,
+        numbers_moved_tcp_checksum,
+        numbers_moved_numbers,
+        ends_m_data_ends,
+        numbers_moved_ip_checksum,
+        ends_m_data_addresses,
+        ends_m_data_verdict
+    };
+    wire [767:0] image_whole = {752'd0, inspect_judgement_ip_checksum};
+    wire [767:0] image_whole_1 = {608'd0, inspect_judgement_middle};
+    wire [767:0] image_whole_2 = {752'd0, inspect_judgement_tcp_checksum};
+    wire [767:0] image_whole_3 = {448'd0, inspect_judgement_options};
+    wire [767:0] image =
+        {672'd0, inspect_judgement_addresses}
+        | {image_whole[575:0], 192'd0}
+        | {image_whole_1[559:0], 208'd0}
+        | {image_whole_2[367:0], 400'd0}
+        | {image_whole_3[335:0], 432'd0};
     wire [1:0] verdict =
         (inspect_m_data_verdict == 2'd0) ? inspect_judgement_verdict :
         inspect_m_data_verdict;
     wire rewrites = (inspect_m_data_verdict == 2'd0) & (inspect_judgement_verdict == 2'd3);
     wire [255:0] part_0 = image[255:0];
     wire [255:0] part_1 = image[511:256];
+    wire [255:0] part_2 = image[767:512];
     always_comb begin
         out = inspect_m_data_beat;
         if (rewrites & (inspect_index == 2'd0)) begin
@@ -251,8 +305,13 @@ module splice (
         end
         if (rewrites & (inspect_index == 2'd1)) begin
             out[255:0] /* data */ =
-                (inspect_m_data_beat_data & 256'hffffffffffffffffffffffff0000ffffffff0000000000000000000000000000)
+                (inspect_m_data_beat_data & 256'hffff0000ffffffff0000000000000000000000000000)
                 | part_1;
+        end
+        if (rewrites & (inspect_index == 2'd2)) begin
+            out[255:0] /* data */ =
+                (inspect_m_data_beat_data & 256'hffff000000000000000000000000000000000000000000000000000000000000)
+                | part_2;
         end
     end
     assign m_data = {verdict, out};
@@ -271,11 +330,14 @@ module splice (
         if (access_word == 9'd5) begin
             answer_1 = ended;
         end
+        if (access_word == 9'd6) begin
+            answer_1 = handed;
+        end
     end
     assign answer = answer_1;
     assign idle = inspect_idle;
 
-    inspect_256_32_rewrite u_inspect (
+    inspect_256_32_rewrite_768_96 u_inspect (
         .clk(clk),
         .rst(rst),
         .s_data(s_data),
@@ -288,15 +350,26 @@ module splice (
         .index(inspect_index),
         .head_valid(inspect_head_valid),
         .headers(inspect_headers),
-        .judged_valid(done_valid),
-        .judged(done),
+        .head(inspect_head),
+        .known(inspect_known),
+        .judged_valid(numbers_moved_valid),
+        .judged(inspect_judged),
         .idle(inspect_idle)
+    );
+    marks u_marks (
+        .clk(clk),
+        .rst(rst),
+        .valid(inspect_head_valid),
+        .bytes(options),
+        .words(marks_words),
+        .fits(whole),
+        .found(marks_found)
     );
     hash_lookup u_table (
         .clk(clk),
         .rst(rst),
         .s_data(table_s_data),
-        .s_valid(asked_valid_0),
+        .s_valid(asked_valid_2),
         .s_ready(table_s_ready),
         .m_data(table_m_data),
         .m_valid(table_m_valid),
@@ -305,6 +378,29 @@ module splice (
         .write_bucket(access[25:10] /* data[15:0] */),
         .write_way(access[27:26] /* data[17:16] */),
         .write_entry(table_write_entry)
+    );
+    splice_numbers u_numbers (
+        .clk(clk),
+        .rst(rst),
+        .s_data(options),
+        .s_valid(inspect_head_valid),
+        .s_ready(numbers_s_ready),
+        .valid(found_valid),
+        .work(numbers_work),
+        .moved_valid(numbers_moved_valid),
+        .moved(numbers_moved)
+    );
+    fifo_194x8_forward u_ends (
+        .clk(clk),
+        .rst(rst),
+        .s_data(ends_s_data),
+        .s_valid(found_valid),
+        .s_ready(ends_s_ready),
+        .m_data(ends_m_data),
+        .m_valid(ends_m_valid),
+        .m_ready(numbers_moved_valid),
+        .level(ends_level),
+        .almost_full(ends_almost_full)
     );
     assertion #(
         .MESSAGE("the table answers in the clock in which it is asked for")
@@ -326,51 +422,28 @@ module splice (
         if (asked_valid_1) begin
             asked_2 <= asked_1;
         end
-        found_valid <= asked_valid_2;
+        asked_valid_3 <= asked_valid_2;
         if (asked_valid_2) begin
+            asked_3 <= asked_2;
+        end
+        asked_valid_4 <= asked_valid_3;
+        if (asked_valid_3) begin
+            asked_4 <= asked_3;
+        end
+        found_valid <= asked_valid_4;
+        if (asked_valid_4) begin
             found <= table_m_data_value;
-            found_headers <= asked_2;
+            found_headers <= asked_4;
             found_verdict <= ends ? 2'd2 : hit ? 2'd3 : 2'd0;
         end
         if (ends) begin
             ended <= ended + 64'd1;
         end
-        if (hit & !ends) begin
+        if (found_valid & transmits & marks_found_plain) begin
             transmitted <= transmitted + 64'd1;
         end
-        moved_valid <= found_valid;
-        if (found_valid) begin
-            moved <= {
-                {4'd0, halves_word[15:0]} + {4'd0, halves_word[31:16]} + ({4'd0, halves_word_1[15:0]} + {4'd0, halves_word_1[31:16]}),
-                {4'd0, ~found_headers_tcp_checksum} + tcp_change,
-                {4'd0, ~found_headers_ip_checksum} + ip_change,
-                16'd0,
-                numbers,
-                ports,
-                ips,
-                16'd0,
-                addresses,
-                found_verdict
-            };
-        end
-        summed_valid <= moved_valid;
-        if (moved_valid) begin
-            summed <= {
-                {4'd0, halves_word_2[15:0]} + {4'd0, halves_word_2[31:16]} + ({4'd0, halves_word_3[15:0]} + {4'd0, halves_word_3[31:16]}),
-                moved_tcp + moved_more,
-                moved[309:0]
-            };
-        end
-        done_valid <= summed_valid;
-        if (summed_valid) begin
-            done <= {
-                network16_x_1[7:0],
-                network16_x_1[15:8],
-                summed_rewrite_middle,
-                network16_x[7:0],
-                network16_x[15:8],
-                summed[97:0] /* rewrite[97:0] */
-            };
+        if (found_valid & transmits & !marks_found_plain) begin
+            handed <= handed + 64'd1;
         end
         if (access_write) begin
             if (access_word == 9'd1) begin
@@ -396,6 +469,9 @@ module splice (
             end
             if (access_word == 9'd13) begin
                 staged_value[383:320] <= access_data;
+            end
+            if (access_word == 9'd14) begin
+                staged_value[447:384] <= access_data;
             end
         end
         if (ends & (place == 16'd0)) begin
@@ -546,20 +622,24 @@ module splice (
             asked_valid_0 <= 1'b0;
             asked_valid_1 <= 1'b0;
             asked_valid_2 <= 1'b0;
+            asked_valid_3 <= 1'b0;
+            asked_valid_4 <= 1'b0;
             found_valid <= 1'b0;
-            moved_valid <= 1'b0;
-            summed_valid <= 1'b0;
-            done_valid <= 1'b0;
             transmitted <= 64'd0;
             ended <= 64'd0;
+            handed <= 64'd0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, table_m_data[18:17], found[63:48], found[127:112], found[255:224], found[383:352],
-        found_headers[106:0], found_headers[178:171], summed[113:98], summed[289:274], new_[95:0],
-        image_whole[511:320], image_whole_1[511:304], image_whole_2[511:112]
+        1'b0, inspect_head[371:0], inspect_head[431:376], inspect_head[767:752],
+        inspect_known[52:0], inspect_known[56:54], inspect_known[60:58], inspect_known[64:62],
+        inspect_known[68:66], inspect_known[72:70], inspect_known[76:74], inspect_known[80:78],
+        inspect_known[84:82], inspect_known[88:86], inspect_known[92:90], inspect_known[95:94],
+        table_m_data[18:17], numbers_s_ready, ends_s_ready, ends_m_valid, ends_level,
+        ends_almost_full, image_whole[767:576], image_whole_1[767:560], image_whole_2[767:368],
+        image_whole_3[767:336]
     };
 
 endmodule

@@ -56,6 +56,8 @@ pub enum App {
         port: u16,
         /// From an answer to the next request of the connection.
         think_time: Duration,
+        /// Connections of each client that end with a reset.
+        resets: u32,
     },
 }
 
@@ -85,6 +87,9 @@ pub(super) struct AppKeys {
     size: Option<OneOrMore<ByteCount>>,
     /// rpc: from an answer to the next request of the connection; 0s if not given.
     think_time: Option<Duration>,
+    /// rpc: connections of each client that end with a reset behind their last answer, not in
+    /// order; 0 if not given.
+    resets: Option<u32>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -114,6 +119,7 @@ impl TryFrom<AppKeys> for App {
                 refuse(keys.requests.is_some(), "requests", known)?;
                 refuse(keys.size.is_some(), "size", known)?;
                 refuse(keys.think_time.is_some(), "think_time", known)?;
+                refuse(keys.resets.is_some(), "resets", known)?;
                 Ok(Self::Http {
                     root: need(keys.root, "root")?,
                     connections: keys.connections.unwrap_or(4),
@@ -122,7 +128,8 @@ impl TryFrom<AppKeys> for App {
                 })
             }
             AppKind::Rpc => {
-                let known = "`kind`, `connections`, `port`, `requests`, `size`, `think_time`";
+                let known = "`kind`, `connections`, `port`, `requests`, `size`, `think_time`, \
+                             `resets`";
                 refuse(keys.root.is_some(), "root", known)?;
                 refuse(keys.rounds.is_some(), "rounds", known)?;
                 Ok(Self::Rpc {
@@ -131,6 +138,7 @@ impl TryFrom<AppKeys> for App {
                     size: need(keys.size, "size")?,
                     port: keys.port.unwrap_or(7),
                     think_time: keys.think_time.unwrap_or(Duration(0)),
+                    resets: keys.resets.unwrap_or(0),
                 })
             }
         }

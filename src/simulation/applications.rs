@@ -95,6 +95,7 @@ pub(super) fn spawn_client<N: Network>(
             size,
             port,
             think_time,
+            resets,
         } => {
             let report = Report::new();
             let sizes: Vec<usize> = size.as_slice().iter().map(|size| size.0 as usize).collect();
@@ -110,6 +111,7 @@ pub(super) fn spawn_client<N: Network>(
                 until: None,
                 warm_up: Time::ZERO,
                 think_time: Time::from_ps(think_time.0),
+                resets: *resets as usize,
                 seed,
             };
             let work = rpc::call_all(network.clone(), config, report.clone());

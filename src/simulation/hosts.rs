@@ -273,11 +273,6 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.trace = number(Kind::Trace).map(|(module, _)| TraceModule { module });
     config.trace_interval = Time::from_ps(settings.host.trace_interval.0);
     config.classifies = number(Kind::Classify).is_some();
-    if settings.splices() && own.name == SERVER {
-        // No splice translates their numbers.
-        config.timestamps = false;
-        config.sack = false;
-    }
     config.timers.retransmission.min = Time::from_ps(settings.host.rto_min.0);
     config.cpu = match settings.host.cpu {
         CpuProfileName::Free => CpuProfile::free(),

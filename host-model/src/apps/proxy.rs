@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::application::{Listener, NetError, Network, Stream, Unspliced};
-use crate::apps::connect_patiently;
+use crate::apps::patiently;
 use crate::apps::report::Report;
 
 /// What the proxy does.
@@ -77,7 +77,8 @@ async fn forward<N: Network>(
     config: &ProxyConfig,
     report: &Report<ProxyReport>,
 ) -> Result<(), NetError> {
-    let server = connect_patiently(network, config.backend).await?;
+    let connect = || network.connect_like(config.backend, &client);
+    let server = patiently(network, connect).await?;
     if !config.splice {
         return copy(client, server, report).await;
     }

@@ -76,6 +76,8 @@ pub struct ClientConfig {
     pub warm_up: Time,
     /// Pause between an answer and the next request of a connection.
     pub think_time: Time,
+    /// Connections that end with a reset behind their last answer, not in order.
+    pub resets: usize,
     /// The scenario's seed.
     pub seed: Seed,
 }
@@ -121,7 +123,8 @@ pub async fn call_all<N: Network>(network: N, config: ClientConfig, report: Repo
             let random = config.seed.stream(&format!("rpc/connection-{number}"));
             let (network, config, report) = (network.clone(), config.clone(), report.clone());
             network.clone().spawn(async move {
-                if let Err(error) = call(&network, &config, random, &report).await {
+                let resets = number < config.resets;
+                if let Err(error) = call(&network, &config, resets, random, &report).await {
                     let failure = format!("connection {number}: {error}");
                     report.with(|report| report.failures.push(failure));
                 }
@@ -137,6 +140,7 @@ pub async fn call_all<N: Network>(network: N, config: ClientConfig, report: Repo
 async fn call<N: Network>(
     network: &N,
     config: &ClientConfig,
+    resets: bool,
     mut random: Random,
     report: &Report<ClientReport>,
 ) -> Result<(), NetError> {
@@ -188,7 +192,9 @@ async fn call<N: Network>(
             network.sleep(config.think_time).await;
         }
     }
-    stream.close().await;
+    if !resets {
+        stream.close().await;
+    }
     Ok(())
 }
 

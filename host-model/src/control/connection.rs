@@ -21,7 +21,7 @@ pub struct ConnectionId(pub(crate) u64);
 /// The octets that IPv4 and TCP headers take without options.
 const HEADERS: u16 = 40;
 /// The octets of the timestamps option, padding included.
-const TIMESTAMPS: u16 = 12;
+pub(super) const TIMESTAMPS: u16 = 12;
 /// MSS of a peer that names none (RFC 9293 §3.7.1).
 const DEFAULT_MSS: u16 = 536;
 
@@ -77,6 +77,29 @@ pub struct PeerSyn {
     pub options: Options,
 }
 
+/// What a connection may offer or accept, of what the host does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// Timestamps.
+    pub timestamps: bool,
+    /// Window scaling.
+    pub window_scaling: bool,
+    /// SACK.
+    pub sack: bool,
+    /// ECN.
+    pub ecn: bool,
+}
+
+impl Offers {
+    /// Everything.
+    pub const ALL: Self = Self {
+        timestamps: true,
+        window_scaling: true,
+        sack: true,
+        ecn: true,
+    };
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -92,6 +115,8 @@ pub struct Connection {
     pub phase: Phase,
     /// Station address of the next hop.
     pub remote_mac: Mac,
+    /// What it offers or accepts.
+    pub offers: Offers,
     /// What the peer's SYN said.
     pub peer: PeerSyn,
     /// Initial send sequence number.
@@ -138,19 +163,29 @@ impl Connection {
 
     /// Both ends agreed on timestamps.
     pub fn has_timestamps(&self, config: &HostConfig) -> bool {
-        config.timestamps && self.peer.options.timestamps.is_some()
+        config.timestamps && self.offers.timestamps && self.peer.options.timestamps.is_some()
     }
 
     /// Both ends agreed on SACK.
     pub fn has_sack(&self, config: &HostConfig) -> bool {
-        config.sack && self.peer.options.sack_permitted
+        config.sack && self.offers.sack && self.peer.options.sack_permitted
+    }
+
+    /// What both ends agreed on: another connection that offers just this is like it.
+    pub fn agreed(&self, config: &HostConfig) -> Offers {
+        Offers {
+            timestamps: self.has_timestamps(config),
+            window_scaling: self.offers.window_scaling && self.peer.options.window_scale.is_some(),
+            sack: self.has_sack(config),
+            ecn: self.has_ecn(config),
+        }
     }
 
     /// Both ends agreed on ECN. A host that sent a SYN without the offer does not mark its data,
     /// whatever the answer says (RFC 3168 §6.1.1).
     pub fn has_ecn(&self, config: &HostConfig) -> bool {
         let offered = self.role == Role::Passive || self.syn_attempts <= 1;
-        config.ecn && self.peer.ecn && offered
+        config.ecn && self.offers.ecn && self.peer.ecn && offered
     }
 
     /// ECE and CWR of our SYN or SYN-ACK. Only the first SYN offers ECN: a repeated one may
@@ -158,7 +193,7 @@ impl Connection {
     pub fn syn_ecn(&self, config: &HostConfig) -> (bool, bool) {
         match self.role {
             Role::Active => {
-                let offers = config.ecn && self.syn_attempts == 0;
+                let offers = config.ecn && self.offers.ecn && self.syn_attempts == 0;
                 (offers, offers)
             }
             Role::Passive => (self.has_ecn(config), false),
@@ -168,7 +203,9 @@ impl Connection {
     /// Shifts of windows received and sent; zero unless both ends offered scaling.
     pub fn window_shifts(&self, config: &HostConfig) -> (u8, u8) {
         match self.peer.options.window_scale {
-            Some(shift) if config.window_scaling => (shift, config.window_shift()),
+            Some(shift) if config.window_scaling && self.offers.window_scaling => {
+                (shift, config.window_shift())
+            }
             _ => (0, 0),
         }
     }
@@ -176,15 +213,17 @@ impl Connection {
     /// The options of our SYN or SYN-ACK. A SYN-ACK offers only what the SYN offered.
     pub fn syn_options(&self, config: &HostConfig, ts_val: u32) -> Options {
         let offered = |option: bool| self.role == Role::Active || option;
-        let peer = &self.peer.options;
+        let (own, peer) = (&self.offers, &self.peer.options);
         let echo = peer.timestamps.map_or(0, |(value, _)| value);
         Options {
             mss: Some(Self::own_mss(config)),
-            window_scale: (config.window_scaling && offered(peer.window_scale.is_some()))
-                .then(|| config.window_shift()),
-            timestamps: (config.timestamps && offered(peer.timestamps.is_some()))
+            window_scale: (config.window_scaling
+                && own.window_scaling
+                && offered(peer.window_scale.is_some()))
+            .then(|| config.window_shift()),
+            timestamps: (config.timestamps && own.timestamps && offered(peer.timestamps.is_some()))
                 .then_some((ts_val, echo)),
-            sack_permitted: config.sack && offered(peer.sack_permitted),
+            sack_permitted: config.sack && own.sack && offered(peer.sack_permitted),
         }
     }
 

@@ -11,7 +11,7 @@ use hallux_toe::interface::{Opcode, timestamp};
 use crate::application::NetError;
 use crate::control::config::CongestionControl;
 use crate::control::congestion::Congestion;
-use crate::control::connection::{Connection, ConnectionId, PeerSyn, Phase, Role};
+use crate::control::connection::{Connection, ConnectionId, Offers, PeerSyn, Phase, Role};
 use crate::control::pacing::Pacing;
 use crate::control::packet::{Mac, Options, Segment};
 use crate::control::{ControlPlane, FIRST_EPHEMERAL_PORT, RoundTrip};
@@ -27,6 +27,31 @@ impl ControlPlane {
     /// [`NetError::HostUnreachable`] without a route, [`NetError::InvalidInput`] for
     /// port 0, [`NetError::OutOfResources`] without a free port, flow or ring.
     pub fn connect(&mut self, now: Time, to: SocketAddrV4) -> Result<ConnectionId, NetError> {
+        self.connect_with(now, to, Offers::ALL)
+    }
+
+    /// The same, offering just what both ends of connection `like` agreed on.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::connect`].
+    pub fn connect_like(
+        &mut self,
+        now: Time,
+        to: SocketAddrV4,
+        like: ConnectionId,
+    ) -> Result<ConnectionId, NetError> {
+        let like = self.connections.get(&like);
+        let agreed = like.map(|like| like.agreed(&self.config));
+        self.connect_with(now, to, agreed.unwrap_or(Offers::ALL))
+    }
+
+    fn connect_with(
+        &mut self,
+        now: Time,
+        to: SocketAddrV4,
+        offers: Offers,
+    ) -> Result<ConnectionId, NetError> {
         if to.port() == 0 {
             return Err(NetError::InvalidInput);
         }
@@ -36,6 +61,9 @@ impl ControlPlane {
             .ok_or(NetError::HostUnreachable)?;
         let key = self.free_key(to).ok_or(NetError::OutOfResources)?;
         let id = self.create(key, Role::Active, [0; 6])?;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.offers = offers;
+        }
         match self.arp.lookup(hop) {
             Some(mac) => self.send_first_syn(now, id, mac),
             None => {
@@ -324,6 +352,7 @@ impl ControlPlane {
             role,
             phase: Phase::Resolving,
             remote_mac: mac,
+            offers: Offers::ALL,
             peer: PeerSyn::default(),
             iss: self.random.bits() as u32,
             ts_offset: self.random.bits() as u32,

@@ -41,7 +41,7 @@ use hallux_toe::interface::COUNTERS;
 pub use arp::AddressTable;
 pub use config::{ConfigError, CongestionControl, HostConfig, LARGEST_RING, SMALLEST_RING, Timers};
 pub use congestion::{ALPHA_BITS, Congestion};
-pub use connection::{Connection, ConnectionId, Phase, Role};
+pub use connection::{Connection, ConnectionId, Offers, Phase, Role};
 pub use dctcp::Dctcp;
 pub use flow_ids::{Flow, FlowIds};
 pub use listener::Listener;

@@ -17,16 +17,20 @@
 //! it, and a table without a place costs speed only. What the NIC had acknowledged to one end
 //! is owed to the other: it is sent, and sent again, until it is acknowledged, and until then
 //! both directions stay here, where acknowledgement numbers that go back are seen.
+//!
+//! The first segment of an end shows its clock. From then on its timestamps are moved so that they
+//! continue those that this host sent in its name, and echoes are moved back by as much; before
+//! both clocks are known the NIC carries nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallux_channel::Time;
-use hallux_toe::interface::Record;
 use hallux_toe::interface::modules::{SpliceEntry, Tuple};
+use hallux_toe::interface::{Record, timestamp};
 
 use crate::control::ControlPlane;
-use crate::control::connection::{Connection, ConnectionId, Phase};
-use crate::control::packet::Segment;
+use crate::control::connection::{Connection, ConnectionId, Phase, TIMESTAMPS};
+use crate::control::packet::{Options, Segment};
 use crate::driver::{FlowKey, SplicePlace};
 use crate::sockets::Owner;
 
@@ -50,8 +54,8 @@ pub enum SpliceError {
         /// Of both connections.
         bytes: u32,
     },
-    /// Options carry numbers of one connection.
-    #[error("timestamps or SACK are negotiated, which no splice translates; do not offer them")]
+    /// One of them has timestamps or SACK, the other has not.
+    #[error("timestamps or SACK are negotiated on one connection only")]
     Options,
     /// The ends scale their windows differently.
     #[error("windows are shifted by {from} on one connection and {to} on the other")]
@@ -109,16 +113,52 @@ impl Rest {
     }
 }
 
+/// Timestamps of one direction, as the receiving end sees them.
+#[derive(Debug)]
+struct Stamps {
+    /// Offset of those that this host sent it.
+    offset: u32,
+    /// The last TSval that it got.
+    value: u32,
+    /// The last TSval that it sent, which is what is echoed to it.
+    echo: u32,
+    /// The clock of the sending end is known: [`SpliceEntry::ts_value`] holds.
+    known: bool,
+}
+
+impl Stamps {
+    /// TSval of a segment that this host sends now.
+    fn now(&mut self, now: Time) -> u32 {
+        if !self.known {
+            self.value = timestamp(now.ns(), self.offset);
+        }
+        self.value
+    }
+}
+
+/// The later of two numbers that wrap.
+fn later(one: u32, other: u32) -> u32 {
+    if other.wrapping_sub(one) < 1 << 31 {
+        other
+    } else {
+        one
+    }
+}
+
 /// One direction: from the peer of one connection to that of the other.
 #[derive(Debug)]
 struct Way {
     entry: SpliceEntry,
     /// Its place in the NIC, if the NIC carries it.
     place: Option<SplicePlace>,
+    /// The NIC has carried it, so that `ack` says nothing any more.
+    carried: bool,
     /// The acknowledgement number that the receiving end got last: no later one is smaller.
     ack: u32,
     /// The window that it got last, as it stands in the header.
     window: u16,
+    /// If timestamps are negotiated.
+    stamps: Option<Stamps>,
     rest: Rest,
     /// Sequence number behind FIN at the receiving end.
     finished: Option<u32>,
@@ -143,6 +183,35 @@ struct Pair {
 impl Pair {
     fn has_ended(&self) -> bool {
         self.broken || self.ways.iter().all(|way| way.finish_acknowledged)
+    }
+
+    /// Timestamps of both directions can be moved, or there are none.
+    fn knows_clocks(&self) -> bool {
+        let mut stamps = self.ways.iter().flat_map(|way| &way.stamps);
+        stamps.all(|stamps| stamps.known)
+    }
+
+    /// Learns from the timestamps of a segment; TSecr to leave with instead of the one
+    /// that the entry makes of it, as long as the clock of the receiving end is not known.
+    fn learn_clock(&mut self, now: Time, side: usize, segment: &Segment) -> Option<u32> {
+        let [one, other] = &mut self.ways;
+        let (way, back) = match side {
+            0 => (one, other),
+            _ => (other, one),
+        };
+        let (stamps, of_back) = (way.stamps.as_mut()?, back.stamps.as_mut()?);
+        if let Some((value, _)) = segment.options.timestamps {
+            if !stamps.known {
+                let difference = stamps.now(now).wrapping_sub(value);
+                way.entry.ts_value = difference;
+                back.entry.ts_echo = difference.wrapping_neg();
+                stamps.known = true;
+            }
+            let moved = value.wrapping_add(way.entry.ts_value);
+            stamps.value = later(stamps.value, moved);
+            of_back.echo = later(of_back.echo, value);
+        }
+        (!of_back.known).then_some(stamps.echo)
     }
 }
 
@@ -242,10 +311,8 @@ impl ControlPlane {
         if bytes > 0 {
             return Err(SpliceError::Outstanding { bytes });
         }
-        if both
-            .iter()
-            .any(|c| c.has_timestamps(config) || c.has_sack(config))
-        {
+        let options = both.map(|c| (c.has_timestamps(config), c.has_sack(config)));
+        if options[0] != options[1] {
             return Err(SpliceError::Options);
         }
         if both[0].has_ecn(config) != both[1].has_ecn(config) {
@@ -290,13 +357,24 @@ impl ControlPlane {
             source_mac: self.config.mac,
             seq: other.known_snd_una().wrapping_sub(read(one)),
             ack: read(other).wrapping_sub(one.known_snd_una()),
+            // Of segments that are still to come.
+            ts_value: 0,
+            ts_echo: 0,
         };
+        let stamps = other.peer.options.timestamps.map(|(echo, _)| Stamps {
+            offset: other.ts_offset,
+            value: 0,
+            echo,
+            known: false,
+        });
         let (shift, _) = one.window_shifts(&self.config);
         Way {
             entry,
             place: None,
+            carried: false,
             ack: other.known_rcv_nxt(),
             window: one.peer.window >> shift,
+            stamps: stamps.filter(|_| other.has_timestamps(&self.config)),
             rest: Rest {
                 begin: other.known_snd_una(),
                 ..Rest::default()
@@ -343,10 +421,10 @@ impl ControlPlane {
         pair.joined = true;
         let held = std::mem::take(&mut pair.held);
         for side in 0..2 {
-            self.send_rest(number, side);
+            self.send_rest(now, number, side);
         }
         for (side, segment, frame) in held {
-            self.carry(number, side, &segment, &frame);
+            self.carry(now, number, side, &segment, &frame);
         }
         self.settle_pair(now, number);
     }
@@ -387,7 +465,7 @@ impl ControlPlane {
             return;
         };
         if pair.joined {
-            self.carry(number, side, segment, frame);
+            self.carry(now, number, side, segment, frame);
             self.settle_pair(now, number);
         } else if pair.held.len() < HELD {
             pair.held.push((side, *segment, frame.to_vec()));
@@ -397,7 +475,7 @@ impl ControlPlane {
     }
 
     /// Sends a segment on, as the module would, and learns from it.
-    fn carry(&mut self, number: u64, side: usize, segment: &Segment, frame: &[u8]) {
+    fn carry(&mut self, now: Time, number: u64, side: usize, segment: &Segment, frame: &[u8]) {
         let Some(pair) = self.splices.pairs.get_mut(&number) else {
             return;
         };
@@ -435,36 +513,45 @@ impl ControlPlane {
         }
         if let Some(ack) = segment.ack {
             let ack = ack.wrapping_add(way.entry.ack);
-            if ack.wrapping_sub(way.ack) < 1 << 31 {
+            if way.carried || ack.wrapping_sub(way.ack) < 1 << 31 {
                 way.ack = ack;
                 way.window = segment.window;
             }
         }
-        match rewritten(frame, &way.entry, segment.ack.map(|_| way.ack)) {
+        let instead = Instead {
+            ack: segment.ack.map(|_| way.ack),
+            echo: pair.learn_clock(now, side, segment),
+        };
+        match rewritten(frame, &pair.ways[side].entry, instead) {
             Some(frame) => {
                 self.driver.send_frame(frame);
                 self.counts.spliced_segments += 1;
             }
             None => self.counts.frames_ignored += 1,
         }
-        self.send_rest(number, 1 - side);
+        self.send_rest(now, number, 1 - side);
     }
 
     /// Sends what may leave of the rest of a direction.
-    fn send_rest(&mut self, number: u64, side: usize) {
-        let segment_size = usize::from(Connection::own_mss(&self.config));
+    fn send_rest(&mut self, now: Time, number: u64, side: usize) {
         let Some(pair) = self.splices.pairs.get_mut(&number) else {
             return;
         };
         let key = pair.keys[1 - side];
         let way = &mut pair.ways[side];
         let rest = &mut way.rest;
+        let options = if way.stamps.is_some() { TIMESTAMPS } else { 0 };
+        let segment_size = usize::from(Connection::own_mss(&self.config) - options);
         while rest.sent < rest.length().min(REST_SEGMENTS * segment_size) {
             let from = rest.sent.min(rest.bytes.len());
             let to = rest.bytes.len().min(from + segment_size);
             let segment = Segment {
                 fin: rest.fin && to == rest.bytes.len(),
                 window: way.window,
+                options: Options {
+                    timestamps: way.stamps.as_mut().map(|s| (s.now(now), s.echo)),
+                    ..Options::default()
+                },
                 ..Segment::bare(
                     way.entry.destination_mac,
                     key,
@@ -493,9 +580,11 @@ impl ControlPlane {
             let bounds = timers.retransmission;
             (bounds.initial * (1 << timeouts.unwrap_or(0).min(16))).min(bounds.max)
         } else {
+            let clocks = pair.knows_clocks();
             for way in &mut pair.ways {
-                if way.place.is_none() && way.finished.is_none() {
+                if clocks && way.place.is_none() && way.finished.is_none() {
                     way.place = self.driver.insert_splice(&way.entry);
+                    way.carried |= way.place.is_some();
                 }
             }
             Time::NEVER
@@ -537,8 +626,8 @@ impl ControlPlane {
                 self.break_pair(number);
             } else {
                 self.counts.timeouts += 1;
-                self.send_rest(number, 0);
-                self.send_rest(number, 1);
+                self.send_rest(now, number, 0);
+                self.send_rest(now, number, 1);
             }
             self.settle_pair(now, number);
         }
@@ -566,12 +655,28 @@ impl ControlPlane {
     }
 }
 
-/// The frame as it leaves for the other end, with this acknowledgement number; `None` if it is
-/// not plain TCP over IPv4.
-fn rewritten(frame: &[u8], entry: &SpliceEntry, ack: Option<u32>) -> Option<Vec<u8>> {
-    const IP_CHECKSUM: usize = 24;
-    const TCP_CHECKSUM: usize = 50;
-    let plain = frame.len() >= 54 && frame[12..15] == [8, 0, 0x45] && frame[23] == 6;
+/// Numbers that a segment leaves with, where they are not those that the entry makes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Instead {
+    ack: Option<u32>,
+    echo: Option<u32>,
+}
+
+/// Offsets in a frame without VLAN tag and IP options.
+const IP_CHECKSUM: usize = 24;
+const TCP: usize = 34;
+const TCP_CHECKSUM: usize = 50;
+const TCP_OPTIONS: usize = 54;
+
+/// Kinds of options (RFC 9293 §3.2, RFC 2018 §3, RFC 7323 §3.2).
+const EOL: u8 = 0;
+const NOP: u8 = 1;
+const SACK: u8 = 5;
+const STAMPS: u8 = 8;
+
+/// The frame as it leaves for the other end; `None` if it is not plain TCP over IPv4.
+fn rewritten(frame: &[u8], entry: &SpliceEntry, instead: Instead) -> Option<Vec<u8>> {
+    let plain = frame.len() >= TCP_OPTIONS && frame[12..15] == [8, 0, 0x45] && frame[23] == 6;
     if !plain {
         return None;
     }
@@ -581,30 +686,92 @@ fn rewritten(frame: &[u8], entry: &SpliceEntry, ack: Option<u32>) -> Option<Vec<
     let to = &entry.to;
     let addresses = [to.source_ip.to_be_bytes(), to.destination_ip.to_be_bytes()].concat();
     put(&mut out, 26, &addresses, &[IP_CHECKSUM, TCP_CHECKSUM]);
-    put(&mut out, 34, &to.source_port.to_be_bytes(), &[TCP_CHECKSUM]);
     put(
         &mut out,
-        36,
+        TCP,
+        &to.source_port.to_be_bytes(),
+        &[TCP_CHECKSUM],
+    );
+    put(
+        &mut out,
+        TCP + 2,
         &to.destination_port.to_be_bytes(),
         &[TCP_CHECKSUM],
     );
-    let seq = u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]]);
-    let seq = seq.wrapping_add(entry.seq).to_be_bytes();
-    put(&mut out, 38, &seq, &[TCP_CHECKSUM]);
-    if let Some(ack) = ack {
-        put(&mut out, 42, &ack.to_be_bytes(), &[TCP_CHECKSUM]);
+    add(&mut out, TCP + 4, entry.seq);
+    if let Some(ack) = instead.ack {
+        put(&mut out, TCP + 8, &ack.to_be_bytes(), &[TCP_CHECKSUM]);
     }
+    rewrite_options(&mut out, entry, instead);
     Some(out)
 }
 
-/// Replaces bytes from an even offset on, and updates checksums by what has changed (RFC 1624
+/// Moves the numbers in the options, as far as these can be understood.
+fn rewrite_options(frame: &mut [u8], entry: &SpliceEntry, instead: Instead) {
+    let end = TCP + 4 * usize::from(frame[TCP + 12] >> 4);
+    let end = end.min(frame.len());
+    let mut at = TCP_OPTIONS;
+    while at < end && frame[at] != EOL {
+        if frame[at] == NOP {
+            at += 1;
+            continue;
+        }
+        let length = frame.get(at + 1).map_or(0, |&length| length.into());
+        if length < 2 || at + length > end {
+            return;
+        }
+        match (frame[at], length) {
+            (STAMPS, 10) => {
+                add(frame, at + 2, entry.ts_value);
+                let echo = word(frame, at + 6).wrapping_add(entry.ts_echo);
+                let echo = instead.echo.unwrap_or(echo);
+                put(frame, at + 6, &echo.to_be_bytes(), &[TCP_CHECKSUM]);
+            }
+            (SACK, 10 | 18 | 26 | 34) => {
+                let edges = (at + 2..at + length).step_by(4);
+                // What this host has acknowledged already need not be reported: it would look like
+                // something that came twice (RFC 2883).
+                let stale = instead.ack.is_some_and(|ack| {
+                    let moved = |at| word(frame, at).wrapping_add(entry.ack);
+                    let mut moved = edges.clone().map(moved);
+                    moved.any(|edge| edge.wrapping_sub(ack) >= 1 << 31)
+                });
+                if stale {
+                    put(frame, at, &[NOP; 34][..length], &[TCP_CHECKSUM]);
+                } else {
+                    edges.for_each(|at| add(frame, at, entry.ack));
+                }
+            }
+            _ => {}
+        }
+        at += length;
+    }
+}
+
+/// Four octets of a frame.
+fn word(frame: &[u8], at: usize) -> u32 {
+    let octets = frame[at..at + 4].iter();
+    octets.fold(0, |word, &octet| word << 8 | u32::from(octet))
+}
+
+/// Adds to a number of a TCP header.
+fn add(frame: &mut [u8], at: usize, difference: u32) {
+    let sum = word(frame, at).wrapping_add(difference);
+    put(frame, at, &sum.to_be_bytes(), &[TCP_CHECKSUM]);
+}
+
+/// Replaces an even number of bytes, and updates checksums by what has changed (RFC 1624
 /// equation 3).
 fn put(frame: &mut [u8], at: usize, bytes: &[u8], checksums: &[usize]) {
-    for (at, new) in (at..).step_by(2).zip(bytes.chunks_exact(2)) {
-        let word = |frame: &[u8], at: usize| u32::from(frame[at]) << 8 | u32::from(frame[at + 1]);
-        let (old, new_word) = (word(frame, at), word(new, 0));
+    let half = |frame: &[u8], at: usize| u32::from(frame[at]) << 8 | u32::from(frame[at + 1]);
+    // From an odd offset on, the words of the checksum begin a byte before.
+    let from = at & !1;
+    let mut new = frame[from..(at + bytes.len()).next_multiple_of(2)].to_vec();
+    new[at - from..][..bytes.len()].copy_from_slice(bytes);
+    for (at, new) in (from..).step_by(2).zip(new.chunks_exact(2)) {
+        let (old, new_half) = (half(frame, at), half(new, 0));
         for &checksum in checksums {
-            let sum = (!word(frame, checksum) & 0xffff) + (!old & 0xffff) + new_word;
+            let sum = (!half(frame, checksum) & 0xffff) + (!old & 0xffff) + new_half;
             let sum = (sum & 0xffff) + (sum >> 16);
             let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
             frame[checksum..checksum + 2].copy_from_slice(&sum.to_be_bytes());

@@ -3,12 +3,13 @@
 use std::net::Ipv4Addr;
 use std::task::Waker;
 
+use etherparse::PacketBuilder;
 use hallux_channel::{Message, Seed};
 use hallux_toe::interface::modules::{module_register, splice};
 use hallux_toe::interface::{ID_MAGIC, Opcode, RecordKind, VERSION, notice, register};
 
 use super::*;
-use crate::control::packet::{Options, Received, parse};
+use crate::control::packet::{Mac, Received, parse};
 use crate::control::{HostConfig, Work};
 use crate::driver::SpliceModule;
 
@@ -33,6 +34,15 @@ fn entry() -> SpliceEntry {
         source_mac: MAC,
         seq: 0xffff_0000,
         ack: 7,
+        ts_value: 0x8000_0001,
+        ts_echo: 0x7fff_ffff,
+    }
+}
+
+fn ack(ack: u32) -> Instead {
+    Instead {
+        ack: Some(ack),
+        echo: None,
     }
 }
 
@@ -53,7 +63,7 @@ fn a_segment_that_is_sent_on_is_right_for_the_other_end() {
     for length in [0, 1, 2, 77] {
         let payload = vec![0xa5; length];
         let frame = segment.build_with(PEER, &payload);
-        let out = rewritten(&frame, &entry, Some(10)).unwrap();
+        let out = rewritten(&frame, &entry, ack(10)).unwrap();
         // The same segment, made for the other end by other means.
         let key = FlowKey {
             remote_ip: entry.to.destination_ip,
@@ -70,8 +80,74 @@ fn a_segment_that_is_sent_on_is_right_for_the_other_end() {
         assert!(matches!(parse(&out), Received::Tcp(seen) if seen.payload == length as u32));
     }
     let tagged = [&[0; 12][..], &[0x81, 0], &[0; 60]].concat();
-    assert_eq!(rewritten(&tagged, &entry, None), None);
+    assert_eq!(rewritten(&tagged, &entry, Instead::default()), None);
     assert_eq!(Options::default(), segment.options);
+}
+
+/// A segment of `entry()`'s connection, or as it leaves, with these options.
+fn with_options(of: &Tuple, macs: [Mac; 2], numbers: (u32, u32), options: &[u8]) -> Vec<u8> {
+    let builder = PacketBuilder::ethernet2(macs[0], macs[1])
+        .ipv4(
+            of.source_ip.to_be_bytes(),
+            of.destination_ip.to_be_bytes(),
+            64,
+        )
+        .tcp(of.source_port, of.destination_port, numbers.0, 1000)
+        .ack(numbers.1)
+        .options_raw(options)
+        .unwrap();
+    let mut frame = vec![];
+    builder.write(&mut frame, &[1, 2, 3]).unwrap();
+    frame
+}
+
+#[test]
+fn numbers_in_options_are_moved_wherever_they_stand() {
+    let entry = entry();
+    let word = |word: u32| word.to_be_bytes();
+    // Timestamps and blocks as they come and as they leave.
+    let stamps = |value, echo| [&[8, 10][..], &word(value), &word(echo)].concat();
+    let block = |left, right| [&[5, 10][..], &word(left), &word(right)].concat();
+    let before = (stamps(0x8000_0000, 2), block(0xffff_ffff, 5));
+    let after = (stamps(1, 0x8000_0001), block(6, 12));
+    for nops in 0..8 {
+        for between in 0..4 {
+            let nops = vec![1; nops];
+            let options = |(stamps, block): &(Vec<u8>, Vec<u8>)| {
+                [&nops[..], block, &vec![1; between], stamps, &[253, 3, 9]].concat()
+            };
+            let macs = [PEER, MAC];
+            let frame = with_options(&entry.from, macs, (7, 3), &options(&before));
+            let macs = [entry.source_mac, entry.destination_mac];
+            let wanted = with_options(&entry.to, macs, (0xffff_0007, 4), &options(&after));
+            assert_eq!(rewritten(&frame, &entry, ack(4)).unwrap(), wanted);
+            // What we have acknowledged already is not reported.
+            let mut stale = after.clone();
+            stale.1 = vec![1; 10];
+            let wanted = with_options(&entry.to, macs, (0xffff_0007, 9), &options(&stale));
+            assert_eq!(rewritten(&frame, &entry, ack(9)).unwrap(), wanted);
+            // An echo of what the other end has not sent is another.
+            let other = (stamps(1, 77), after.1.clone());
+            let wanted = with_options(&entry.to, macs, (0xffff_0007, 4), &options(&other));
+            let instead = Instead {
+                echo: Some(77),
+                ..ack(4)
+            };
+            assert_eq!(rewritten(&frame, &entry, instead).unwrap(), wanted);
+        }
+    }
+    // What cannot be understood ends what is moved, and goes along.
+    for strange in [
+        &[8, 10, 1, 1][..],
+        &[5, 0, 1, 1],
+        &[1, 1, 1, 8],
+        &[0, 8, 10, 1],
+    ] {
+        let frame = with_options(&entry.from, [PEER, MAC], (7, 3), strange);
+        let macs = [entry.source_mac, entry.destination_mac];
+        let wanted = with_options(&entry.to, macs, (0xffff_0007, 4), strange);
+        assert_eq!(rewritten(&frame, &entry, ack(4)).unwrap(), wanted);
+    }
 }
 
 #[test]
@@ -114,6 +190,11 @@ const MODULE: u8 = 3;
 impl Rig {
     /// Two connections of one peer to our port 80, established, without options.
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// The same, with these TSvals in their SYNs.
+    fn with(stamps: Option<[u32; 2]>) -> Self {
         let them = Ipv4Addr::new(10, 0, 0, 2);
         let config = HostConfig {
             neighbours: vec![(them, PEER)],
@@ -142,6 +223,7 @@ impl Rig {
                 syn: true,
                 options: Options {
                     mss: Some(1460),
+                    timestamps: stamps.map(|stamps| (stamps[usize::from(flow)], 0)),
                     ..Options::default()
                 },
                 ..from_peer(flow, 100, None)
@@ -348,6 +430,82 @@ fn fins_pass_and_the_pair_is_forgotten_when_both_are_acknowledged() {
 }
 
 #[test]
+fn timestamps_continue_what_this_host_sent() {
+    let mut rig = Rig::with(Some([1000, 0xffff_ff00]));
+    let connection = |rig: &Rig, flow: usize| {
+        let connection = &rig.control.connections[&rig.ids[flow]];
+        (connection.first_seq(), connection.ts_offset)
+    };
+    let ours = [0, 1].map(|flow| connection(&rig, flow));
+    rig.receive(0, &[7; 100]);
+    rig.control.splice(rig.ids).unwrap();
+    let at = Time::from_us(5000);
+    let own = |at: Time, flow: usize| timestamp(at.ns(), ours[flow].1);
+    for (flow, ack) in [(0, 201), (1, 101)] {
+        rig.control.handle(at, 0, done(Opcode::Close, flow, ack));
+    }
+    let stamps = |sent: &[Segment]| sent[0].options.timestamps.unwrap();
+    // The rest goes with our own clock.
+    let (sent, entries) = rig.sent();
+    assert_eq!(stamps(&sent), (own(at, 1), 0xffff_ff00));
+    assert_eq!((sent.len(), entries.len()), (1, 0));
+    // The first segment of the other end continues it on the other connection; it echoes us.
+    let stamped = |segment, timestamps| Segment {
+        options: Options {
+            timestamps: Some(timestamps),
+            ..Options::default()
+        },
+        ..segment
+    };
+    let later = Time::from_us(9000);
+    let all = from_peer(1, 101, Some(ours[1].0.wrapping_add(100)));
+    rig.frame(later, stamped(all, (50, own(at, 1))));
+    let (sent, entries) = rig.sent();
+    assert_eq!(
+        stamps(&sent),
+        (own(later, 0), 1000),
+        "what this end sent last"
+    );
+    assert!(entries.is_empty(), "one clock is not known");
+    // And the first of this end: an echo of what has just been sent, moved back.
+    let segment = from_peer(0, 201, Some(ours[0].0));
+    rig.frame(later, stamped(segment, (2000, own(later, 0))));
+    let (sent, entries) = rig.sent();
+    assert_eq!(stamps(&sent), (own(later, 1), 50));
+    assert_eq!(entries, [true, true]);
+    let ways = &rig.control.splices.pairs[&0].ways;
+    for (way, back, value) in [(0, 1, 2000), (1, 0, 50)] {
+        let difference = own(later, 1 - way).wrapping_sub(value);
+        assert_eq!(ways[way].entry.ts_value, difference);
+        assert_eq!(ways[back].entry.ts_echo, difference.wrapping_neg());
+    }
+    // What comes here all the same, for its options, leaves as the module lets it leave.
+    let segment = from_peer(0, 201, Some(ours[0].0));
+    rig.frame(at, stamped(segment, (2010, own(later, 0).wrapping_add(3))));
+    assert_eq!(stamps(&rig.sent().0), (own(later, 1).wrapping_add(10), 53));
+}
+
+#[test]
+fn acknowledgements_that_come_by_the_host_later_are_not_held_to_the_first() {
+    let mut rig = Rig::new();
+    let first = rig.ids.map(|id| rig.control.connections[&id].first_seq());
+    rig.control.splice(rig.ids).unwrap();
+    for flow in 0..2 {
+        rig.control
+            .handle(Time::ZERO, 0, done(Opcode::Close, flow, 101));
+    }
+    rig.sent();
+    // The NIC has carried 3 GiB since.
+    let far = 3 << 30;
+    let fin = Segment {
+        fin: true,
+        ..from_peer(0, 101, Some(first[0].wrapping_add(far)))
+    };
+    rig.frame(Time::ZERO, fin);
+    assert_eq!(rig.sent().0[0].ack, Some(101u32.wrapping_add(far)));
+}
+
+#[test]
 fn a_reset_passes_and_ends_both_directions() {
     let mut rig = Rig::new();
     rig.control.splice(rig.ids).unwrap();
@@ -405,7 +563,10 @@ fn connections_that_do_not_fit_are_refused() {
     );
     let refused = change(&mut rig, &|c| c.peer.options.window_scale = Some(3));
     assert_eq!(refused, Err(SpliceError::WindowShift { from: 3, to: 0 }));
-    let refused = change(&mut rig, &|c| c.peer.options.timestamps = Some((1, 2)));
+    let refused = change(&mut rig, &|c| {
+        c.peer.options.window_scale = None;
+        c.peer.options.timestamps = Some((1, 2));
+    });
     assert_eq!(refused, Err(SpliceError::Options));
     let id = rig.ids[0];
     let control = &mut rig.control;

@@ -88,6 +88,30 @@ impl ToeNetwork {
         .await;
     }
 
+    /// Waits until a connection that was opened is established.
+    async fn opened(&self, id: ConnectionId) -> Result<ToeStream, NetError> {
+        // Dropped before the connection is established, the stream aborts it.
+        let stream = self.stream(id);
+        poll_fn(|context| {
+            let mut control = self.shared.lock();
+            let Some(connection) = control.connections.get_mut(&id) else {
+                return Poll::Ready(Err(NetError::Closed));
+            };
+            if let Some(error) = connection.socket.error {
+                return Poll::Ready(Err(error));
+            }
+            match connection.phase {
+                Phase::Resolving | Phase::SynSent | Phase::Opening | Phase::SynReceived => {
+                    connection.opener = Some(context.waker().clone());
+                    Poll::Pending
+                }
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await?;
+        Ok(stream)
+    }
+
     fn stream(&self, id: ConnectionId) -> ToeStream {
         let key = self
             .shared
@@ -129,26 +153,19 @@ impl Network for ToeNetwork {
         self.handle.charge(Cost::SocketCall).await;
         self.ready().await;
         let id = self.shared.lock().connect(self.handle.now(), to)?;
-        // Dropped before the connection is established, the stream aborts it.
-        let stream = self.stream(id);
-        poll_fn(|context| {
-            let mut control = self.shared.lock();
-            let Some(connection) = control.connections.get_mut(&id) else {
-                return Poll::Ready(Err(NetError::Closed));
-            };
-            if let Some(error) = connection.socket.error {
-                return Poll::Ready(Err(error));
-            }
-            match connection.phase {
-                Phase::Resolving | Phase::SynSent | Phase::Opening | Phase::SynReceived => {
-                    connection.opener = Some(context.waker().clone());
-                    Poll::Pending
-                }
-                _ => Poll::Ready(Ok(())),
-            }
-        })
-        .await?;
-        Ok(stream)
+        self.opened(id).await
+    }
+
+    async fn connect_like(
+        &self,
+        to: SocketAddrV4,
+        like: &ToeStream,
+    ) -> Result<ToeStream, NetError> {
+        self.handle.charge(Cost::SocketCall).await;
+        self.ready().await;
+        let now = self.handle.now();
+        let id = self.shared.lock().connect_like(now, to, like.id)?;
+        self.opened(id).await
     }
 
     fn now(&self) -> Time {

@@ -291,11 +291,13 @@ pub mod splice {
     pub const TRANSMITTED: u64 = 0x20;
     /// Entries taken out by SYN, FIN or RST. Read only.
     pub const ENDED: u64 = 0x28;
+    /// Segments that went to the control plane because of their options. Read only.
+    pub const HANDED: u64 = 0x30;
     /// Staging, value: the first of [`VALUE_WORDS`] words
     /// ([`SpliceEntry::words`](super::SpliceEntry::words)).
     pub const VALUE: u64 = 0x40;
     /// Words of a value.
-    pub const VALUE_WORDS: usize = 6;
+    pub const VALUE_WORDS: usize = 7;
     /// Writing puts the staged entry into bucket 15..0, way 17..16; bit 18: it is in use.
     pub const COMMIT: u64 = 0x80;
 }
@@ -353,8 +355,12 @@ pub struct SpliceEntry {
     pub source_mac: [u8; 6],
     /// Added to sequence numbers.
     pub seq: u32,
-    /// Added to acknowledgement numbers.
+    /// Added to acknowledgement numbers, and to the edges of SACK blocks.
     pub ack: u32,
+    /// Added to TSval.
+    pub ts_value: u32,
+    /// Added to TSecr.
+    pub ts_echo: u32,
 }
 
 impl SpliceEntry {
@@ -378,7 +384,8 @@ impl SpliceEntry {
     /// | 2 | 31..0 source address, 63..32 destination address |
     /// | 3 | 15..0 source port, 31..16 destination port |
     /// | 4 | 31..0 added to SEG.SEQ, 63..32 to SEG.ACK |
-    /// | 5 | 15..0 and 31..16: change of the sums of IP header and segment (RFC 1624) |
+    /// | 5 | changes of sums (RFC 1624), without carries: 15..0 of the IP header, 31..16 of the segment, 47..32 by timestamps, 63..48 by each SACK block |
+    /// | 6 | 31..0 added to TSval, 63..32 to TSecr |
     pub fn words(&self) -> [u64; splice::VALUE_WORDS] {
         let mac = |mac: [u8; 6]| mac.iter().fold(0, |m, &b| m << 8 | u64::from(b));
         let halves = |word: u32| [word >> 16, word & 0xffff];
@@ -395,17 +402,28 @@ impl SpliceEntry {
         };
         let (old, new) = (addresses(&self.from), addresses(&self.to));
         let ip = change(&old, &new);
+        // A number becomes larger by its difference.
+        let added = |differences: [u32; 2]| change(&[], &differences.map(halves).concat());
         let tcp = change(
             &[&old[..], &ports(&self.from)].concat(),
-            &[&new[..], &ports(&self.to)].concat(),
+            &[
+                &new[..],
+                &ports(&self.to),
+                &halves(self.seq),
+                &halves(self.ack),
+            ]
+            .concat(),
         );
+        let stamps = added([self.ts_value, self.ts_echo]);
+        let block = added([self.ack, self.ack]);
         [
             mac(self.destination_mac),
             mac(self.source_mac),
             u64::from(self.to.source_ip) | u64::from(self.to.destination_ip) << 32,
             u64::from(self.to.source_port) | u64::from(self.to.destination_port) << 16,
             u64::from(self.seq) | u64::from(self.ack) << 32,
-            ip | tcp << 16,
+            ip | tcp << 16 | stamps << 32 | block << 48,
+            u64::from(self.ts_value) | u64::from(self.ts_echo) << 32,
         ]
     }
 

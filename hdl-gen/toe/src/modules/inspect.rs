@@ -11,7 +11,8 @@
 //!
 //! The module behind `headers` judges each frame, in order and in the same number of clocks;
 //! a frame leaves when its judgement is there. Initiation interval 1. Latency 2 clocks and
-//! those of the module, from the beat with which the first 64 bytes of the frame are complete.
+//! those of the module, from the beat with which the head of the frame is complete: its first
+//! 64 bytes, or as many as the module wants to see.
 
 use super::port::Passing;
 use crate::stages::octets::{network16, network32};
@@ -19,8 +20,9 @@ use hallux_hdl::prelude::*;
 
 /// Beats that wait for their judgement; more than a module needs for it.
 const BEATS: usize = 32;
-/// Bytes of a frame that are looked at.
-pub const HEAD_BYTES: usize = 64;
+/// Bits and bytes of a frame that are looked at where nothing else is said.
+const HEAD_BITS: usize = 512;
+const HEAD_BYTES: usize = 64;
 /// Offset of the IPv4 header in an untagged frame.
 const IP: usize = 14;
 /// Offset of the TCP header behind an IPv4 header without options.
@@ -92,9 +94,15 @@ pub fn headers(bytes: Bits<512>, known: Bits<64>) -> Headers {
     }
 }
 
-/// See the [module](self); `J` is a judgement.
+/// See the [module](self); `J` is a judgement, the head has `H` bits, which are `B` bytes.
 #[derive(LogicBlock)]
-pub struct Inspect<const N: usize, const K: usize, J: Flat> {
+pub struct Inspect<
+    const N: usize,
+    const K: usize,
+    J: Flat,
+    const H: usize = HEAD_BITS,
+    const B: usize = HEAD_BYTES,
+> {
     /// Clock.
     pub clk: Signal<In, Clock>,
     /// Synchronous reset.
@@ -111,6 +119,10 @@ pub struct Inspect<const N: usize, const K: usize, J: Flat> {
     pub head_valid: Signal<Out, Bit>,
     /// Headers of a frame.
     pub headers: Signal<Out, Headers>,
+    /// Its first bytes, from which they were read; without meaning where the frame has none.
+    pub head: Signal<Out, Bits<H>>,
+    /// Which of them the frame has.
+    pub known: Signal<Out, Bits<B>>,
     /// A judgement: one for each `head_valid`, in the same order.
     pub judged_valid: Signal<In, Bit>,
     /// It.
@@ -119,17 +131,19 @@ pub struct Inspect<const N: usize, const K: usize, J: Flat> {
     pub idle: Signal<Out, Bit>,
     beats: Fifo<Passing<N, K>>,
     verdicts: Fifo<J>,
-    head: DFF<Bits<512>>,
-    known: DFF<Bits<64>>,
+    bytes: DFF<Bits<H>>,
+    kept: DFF<Bits<B>>,
     complete: DFF<Bit>,
-    /// Beats of the frame that have come, at most 2.
+    /// Beats of the head that have come.
     came: DFF<Bits<2>>,
     /// Beats of the frame that have left, at most 3.
     left: DFF<Bits<2>>,
     has_room: Assert,
 }
 
-impl<const N: usize, const K: usize, J: Flat> Inspect<N, K, J> {
+impl<const N: usize, const K: usize, J: Flat, const H: usize, const B: usize>
+    Inspect<N, K, J, H, B>
+{
     /// Without a frame.
     pub fn new() -> Self {
         Self {
@@ -148,6 +162,8 @@ impl<const N: usize, const K: usize, J: Flat> Inspect<N, K, J> {
             verdicts: Fifo::new(BEATS).with_output(FifoOutput::Forward),
             head: Default::default(),
             known: Default::default(),
+            bytes: Default::default(),
+            kept: Default::default(),
             complete: Default::default(),
             came: Default::default(),
             left: Default::default(),
@@ -156,16 +172,20 @@ impl<const N: usize, const K: usize, J: Flat> Inspect<N, K, J> {
     }
 }
 
-impl<const N: usize, const K: usize, J: Flat> Default for Inspect<N, K, J> {
+impl<const N: usize, const K: usize, J: Flat, const H: usize, const B: usize> Default
+    for Inspect<N, K, J, H, B>
+{
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize, const K: usize, J: Flat> Logic for Inspect<N, K, J> {
+impl<const N: usize, const K: usize, J: Flat, const H: usize, const B: usize> Logic
+    for Inspect<N, K, J, H, B>
+{
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, head, known, complete, came, left);
+        dff_setup!(self, clk, bytes, kept, complete, came, left);
         self.beats.clk.next = self.clk.val();
         self.beats.rst.next = self.rst.val();
         self.verdicts.clk.next = self.clk.val();
@@ -176,7 +196,7 @@ impl<const N: usize, const K: usize, J: Flat> Logic for Inspect<N, K, J> {
         let beat = self.s.data.val().beat;
         let taken = self.s.valid.val() & self.beats.s.ready.val();
         let came = self.came.q.val();
-        let heads = HEAD_BYTES.div_ceil(K) as u64;
+        let heads = B.div_ceil(K) as u64;
         let of_head = came < bits::<2>(heads);
         let completes = of_head & (beat.last | (came == bits::<2>(heads - 1)));
         self.complete.d.next = taken & completes;
@@ -191,15 +211,24 @@ impl<const N: usize, const K: usize, J: Flat> Logic for Inspect<N, K, J> {
         }
         if taken & of_head {
             if came == bits::<2>(0) {
-                self.head.d.next = bit_cast::<512, N>(beat.data);
-                self.known.d.next = bit_cast::<64, K>(beat.keep);
-            } else {
-                self.head.d.next = self.head.q.val() | (bit_cast::<512, N>(beat.data) << N as u64);
-                self.known.d.next = self.known.q.val() | (bit_cast::<64, K>(beat.keep) << K as u64);
+                self.bytes.d.next = bit_cast::<H, N>(beat.data);
+                self.kept.d.next = bit_cast::<B, K>(beat.keep);
+            }
+            for i in 1..B.div_ceil(K) {
+                if came == bits::<2>(i as u64) {
+                    let data = bit_cast::<H, N>(beat.data) << (i * N) as u64;
+                    let keep = bit_cast::<B, K>(beat.keep) << (i * K) as u64;
+                    self.bytes.d.next = self.bytes.q.val() | data;
+                    self.kept.d.next = self.kept.q.val() | keep;
+                }
             }
         }
+        let bytes = self.bytes.q.val();
+        let kept = self.kept.q.val();
         self.head_valid.next = self.complete.q.val();
-        self.headers.next = headers(self.head.q.val(), self.known.q.val());
+        self.headers.next = headers(bytes.get_bits::<512>(0), kept.get_bits::<64>(0));
+        self.head.next = bytes;
+        self.known.next = kept;
 
         self.verdicts.s.data.next = self.judged.val();
         self.verdicts.s.valid.next = self.judged_valid.val();

@@ -1,33 +1,38 @@
 //! Splice: turns the segments of one connection into those of another and sends them on.
 //!
 //! ```text
-//!          ┌─────────┐ image of bytes 0..64
+//!          ┌─────────┐ image of bytes 0..94
 //!  s ─────►│ inspect ├──────────────┬──────────────► m  (transmit, redirect, pass)
 //!          └──┬───▲──┘              │
-//!   headers   │   └──────────┐ judgement
-//!          ┌──▼──┐  ┌────────┴┐  ┌──┴──┐
-//!          │table├─►│ add     ├─►│ sum │
-//!          └──▲──┘  └─────────┘  └─────┘
-//!          access
+//!   headers   │   └─────────────────┐ judgement
+//!          ┌──▼──┐               ┌──┴──────┐
+//!          │table├──────┬───────►│ numbers │
+//!          └──▲──┘   ┌──┴──┐     └─────────┘
+//!          access    │marks│ where options have numbers
+//!                    └─────┘
 //! ```
 //!
 //! For a proxy that has made up its mind: the host writes an entry for each direction, and
 //! from then on the payload never reaches it. A TCP segment whose addresses and ports are in
-//! the table leaves by the wire with other MAC and IP addresses, other ports, and sequence
-//! and acknowledgement numbers that are moved by the differences of the two connections.
-//! Both checksums are updated by what has changed (RFC 1624 equation 3), so damaged segments
-//! stay damaged. TCP options are left alone: splice connections without SACK and timestamps,
-//! or with none of their numbers moved.
+//! the table leaves by the wire with other MAC and IP addresses, other ports, and numbers that
+//! are moved by the differences of the two connections: sequence and acknowledgement number,
+//! timestamps, and the edges of SACK blocks, wherever in the options they stand
+//! ([`marks`](super::marks), [`splice_numbers`](super::splice_numbers)). Both checksums are
+//! updated by what has changed (RFC 1624 equation 3), so damaged segments stay damaged.
 //!
 //! A segment with SYN, FIN or RST takes its entry out of the table and goes to the control
-//! plane as it came; so does what follows on this connection, since it is in no table. Frames
-//! with a VLAN tag, IP options or fragments are not spliced: put `vlan` in front.
+//! plane as it came; so does what follows on this connection, since it is in no table. A
+//! segment with other options than timestamps and SACK, with one of them twice, or with options that do not fit goes
+//! there too, and its entry stays. Frames with a VLAN tag, IP options or fragments are not
+//! spliced: put `vlan` in front.
 //!
-//! Initiation interval 1, latency 9.
+//! Initiation interval 1, latency 12.
 
-use super::inspect::{HEAD_BYTES, Headers, Inspect};
+use super::inspect::{Headers, Inspect};
+use super::marks::{MARKS_LATENCY, Marks, OPTION_BYTES};
 use super::plan::{Declaration, Order};
 use super::port::{Access, PASS, Passing, REDIRECT, TRANSMIT, first_verdict};
+use super::splice_numbers::{SpliceNumbers, SpliceWork, VALUE_BITS};
 use crate::interface::modules::{Slot, splice};
 use crate::stages::octets::{network16, network32, network48};
 use hallux_hdl::prelude::*;
@@ -35,7 +40,7 @@ use hallux_hdl::prelude::*;
 /// What the module needs and does.
 pub const DECLARATION: Declaration = Declaration {
     slots: &[Slot::Ingress],
-    latency: 9,
+    latency: 12,
     interval: 1,
     order: Order::Kept,
     verdicts: &[REDIRECT, TRANSMIT],
@@ -43,12 +48,21 @@ pub const DECLARATION: Declaration = Declaration {
 
 /// Bits of a key: addresses and ports.
 const KEY_BITS: usize = 96;
-/// Bits of an entry's value: six words.
-const VALUE_BITS: usize = 64 * splice::VALUE_WORDS;
 /// TCP flags that end a splice: FIN, SYN, RST.
 const ENDS: u64 = 0b111;
-/// Clocks that headers wait for the table.
-const LOOKUP: usize = 3;
+/// Bits and bytes of a frame that are looked at: up to the longest options, in words of 32 bytes.
+const HEAD_BITS: usize = 768;
+const HEAD_BYTES: usize = 96;
+/// Offset of the TCP header behind an IPv4 header without options.
+const TCP: usize = 34;
+/// Offset of the TCP options.
+const OPTIONS: usize = 54;
+/// Clocks that headers wait for the table, and for the marks.
+const LOOKUP: usize = MARKS_LATENCY - 1;
+/// Of those, clocks before the table is asked, which answers in two.
+const ASK: usize = LOOKUP - 3;
+/// Segments on their way from their entry to their numbers.
+const SEGMENTS: usize = 8;
 
 /// What becomes of a frame.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
@@ -63,32 +77,19 @@ pub struct Rewrite {
     pub middle: Bits<160>,
     /// Bytes 50..52: TCP checksum.
     pub tcp_checksum: Bits<16>,
+    /// Bytes 54..94: options, and what follows them.
+    pub options: Bits<320>,
 }
 
-/// A rewrite whose checksums are still sums.
+/// Of that, what the entry alone says.
 #[derive(Copy, Clone, Default, Debug, PartialEq, LogicStruct)]
-pub struct Sums {
-    /// The rest.
-    pub rewrite: Rewrite,
-    /// Sum of the IP header, not folded.
-    pub ip: Bits<20>,
-    /// Half of the sum of the segment, not folded.
-    pub tcp: Bits<20>,
-    /// The other half.
-    pub more: Bits<20>,
-}
-
-/// Folds a one's-complement sum (RFC 1071 §4.1).
-#[hdl_fn]
-fn fold(sum: Bits<20>) -> Bits<16> {
-    let once = bit_cast::<17, 16>(sum.get_bits::<16>(0)) + bit_cast::<17, 4>(sum.get_bits::<4>(16));
-    once.get_bits::<16>(0) + bit_cast::<16, 1>(once.get_bits::<1>(16))
-}
-
-/// The sum of the two halves of a word.
-#[hdl_fn]
-fn halves(word: Bits<32>) -> Bits<20> {
-    bit_cast::<20, 16>(word.get_bits::<16>(0)) + bit_cast::<20, 16>(word.get_bits::<16>(16))
+pub struct Ends {
+    /// Verdict.
+    pub verdict: Bits<2>,
+    /// Bytes 0..12.
+    pub addresses: Bits<96>,
+    /// Bytes 26..38: IP addresses and ports.
+    pub ends: Bits<96>,
 }
 
 /// See the [module](self).
@@ -108,7 +109,8 @@ pub struct Splice<const N: usize, const K: usize> {
     pub answer: Signal<Out, Bits<64>>,
     /// Nothing is held.
     pub idle: Signal<Out, Bit>,
-    inspect: Inspect<N, K, Rewrite>,
+    inspect: Inspect<N, K, Rewrite, HEAD_BITS, HEAD_BYTES>,
+    marks: Marks,
     /// Headers beside the lookup of their key.
     asked: [DFF<Headers>; LOOKUP],
     asked_valid: [DFF<Bit>; LOOKUP],
@@ -120,17 +122,14 @@ pub struct Splice<const N: usize, const K: usize> {
     found_headers: DFF<Headers>,
     found_verdict: DFF<Bits<2>>,
     found_valid: DFF<Bit>,
-    // Behind the adders.
-    moved: DFF<Sums>,
-    moved_valid: DFF<Bit>,
-    summed: DFF<Sums>,
-    summed_valid: DFF<Bit>,
-    done: DFF<Rewrite>,
-    done_valid: DFF<Bit>,
+    numbers: SpliceNumbers,
+    /// The other half of a rewrite, beside the numbers.
+    ends: Fifo<Ends>,
     staged_key: DFF<Bits<KEY_BITS>>,
     staged_value: DFF<Bits<VALUE_BITS>>,
     transmitted: DFF<Bits<64>>,
     ended: DFF<Bits<64>>,
+    handed: DFF<Bits<64>>,
     table_flows: Assert,
     _places: usize,
 }
@@ -147,6 +146,7 @@ impl<const N: usize, const K: usize> Splice<N, K> {
             answer: Default::default(),
             idle: Default::default(),
             inspect: Inspect::new(),
+            marks: Default::default(),
             asked: Default::default(),
             asked_valid: Default::default(),
             table: HashLookup::new(places / WAYS),
@@ -155,16 +155,13 @@ impl<const N: usize, const K: usize> Splice<N, K> {
             found_headers: Default::default(),
             found_verdict: Default::default(),
             found_valid: Default::default(),
-            moved: Default::default(),
-            moved_valid: Default::default(),
-            summed: Default::default(),
-            summed_valid: Default::default(),
-            done: Default::default(),
-            done_valid: Default::default(),
+            numbers: Default::default(),
+            ends: Fifo::new(SEGMENTS).with_output(FifoOutput::Forward),
             staged_key: Default::default(),
             staged_value: Default::default(),
             transmitted: Default::default(),
             ended: Default::default(),
+            handed: Default::default(),
             table_flows: Assert::new("the table answers in the clock in which it is asked for"),
             _places: places,
         }
@@ -181,24 +178,43 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
             found_headers,
             found_verdict,
             found_valid,
-            moved,
-            moved_valid,
-            summed,
-            summed_valid,
-            done,
-            done_valid,
             staged_key,
             staged_value,
             transmitted,
-            ended
+            ended,
+            handed
         );
         self.inspect.clk.next = self.clk.val();
         self.inspect.rst.next = self.rst.val();
         self.table.clk.next = self.clk.val();
         self.table.rst.next = self.rst.val();
+        self.marks.clk.next = self.clk.val();
+        self.marks.rst.next = self.rst.val();
+        self.numbers.clk.next = self.clk.val();
+        self.numbers.rst.next = self.rst.val();
+        self.ends.clk.next = self.clk.val();
+        self.ends.rst.next = self.rst.val();
         StreamSink::<Passing<N, K>>::link(&mut self.s, &mut self.inspect.s);
 
-        // Look up: a register, two clocks in the table.
+        // Find the options, which wait beside.
+        let head = self.inspect.head.val();
+        let known = self.inspect.known.val();
+        let offset = head.get_bits::<4>(8 * (TCP + 12) + 4);
+        let mut whole = false;
+        for words in 0..OPTION_BYTES / 4 + 1 {
+            if offset == bits::<4>(5 + words as u64) {
+                whole = known.get_bit(OPTIONS + 4 * words - 1);
+            }
+        }
+        let options = head.get_bits::<320>(8 * OPTIONS);
+        self.marks.valid.next = self.inspect.head_valid.val();
+        self.marks.bytes.next = options;
+        self.marks.words.next = offset - bits::<4>(5);
+        self.marks.fits.next = whole;
+        self.numbers.s.data.next = options;
+        self.numbers.s.valid.next = self.inspect.head_valid.val();
+
+        // Look up.
         for i in 0..LOOKUP {
             dff_setup!(self, clk, asked[i], asked_valid[i]);
         }
@@ -212,12 +228,12 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
                 self.asked[i].d.next = self.asked[i - 1].q.val();
             }
         }
-        let asks = self.asked[0].q.val();
+        let asks = self.asked[ASK].q.val();
         self.table.s.data.next = cat::<64, 32, KEY_BITS>(
             cat::<32, 32, 64>(asks.source_ip, asks.destination_ip),
             cat::<16, 16, 32>(asks.source_port, asks.destination_port),
         );
-        self.table.s.valid.next = self.asked_valid[0].q.val();
+        self.table.s.valid.next = self.asked_valid[ASK].q.val();
         self.table.m.ready.next = true;
 
         // Judge.
@@ -249,89 +265,83 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
         if ends {
             self.ended.d.next = self.ended.q.val() + bits::<64>(1);
         }
-        if hit & !ends {
-            self.transmitted.d.next = self.transmitted.q.val() + bits::<64>(1);
-        }
         self.table_flows.clk.next = self.clk.val();
         self.table_flows.holds.next =
             self.rst.val() | !(answers ^ self.table.m.valid.val()) & self.table.s.ready.val();
 
-        // Move the numbers, and begin the sums: HC' = ~(~HC + ~m + m').
+        // Move the numbers. Options that are not understood are the control plane's.
         let entry = self.found.q.val();
-        let seen = self.found_headers.q.val();
-        let seq = seen.seq + entry.get_bits::<32>(256);
-        let ack = seen.ack + entry.get_bits::<32>(288);
-        let addresses = cat::<48, 48, 96>(
-            network48(entry.get_bits::<48>(64)),
-            network48(entry.get_bits::<48>(0)),
-        );
-        let numbers = cat::<32, 32, 64>(network32(ack), network32(seq));
-        let ports = cat::<16, 16, 32>(
-            network16(entry.get_bits::<16>(208)),
-            network16(entry.get_bits::<16>(192)),
-        );
-        let ips = cat::<32, 32, 64>(
-            network32(entry.get_bits::<32>(160)),
-            network32(entry.get_bits::<32>(128)),
-        );
-        let ip_change = bit_cast::<20, 16>(entry.get_bits::<16>(320));
-        let tcp_change = bit_cast::<20, 16>(entry.get_bits::<16>(336));
-        self.moved_valid.d.next = self.found_valid.q.val();
-        if self.found_valid.q.val() {
-            self.moved.d.next = Sums {
-                rewrite: Rewrite {
-                    verdict: self.found_verdict.q.val(),
-                    addresses,
-                    ip_checksum: bits::<16>(0),
-                    middle: cat::<64, 96, 160>(numbers, cat::<32, 64, 96>(ports, ips)),
-                    tcp_checksum: bits::<16>(0),
-                },
-                ip: bit_cast::<20, 16>(!seen.ip_checksum) + ip_change,
-                tcp: bit_cast::<20, 16>(!seen.tcp_checksum) + tcp_change,
-                more: halves(!seen.seq) + halves(!seen.ack),
-            };
+        let marks = self.marks.found.val();
+        let transmits = self.found_verdict.q.val() == bits::<2>(TRANSMIT);
+        let found = self.found_valid.q.val();
+        self.numbers.valid.next = found;
+        self.numbers.work.next = SpliceWork {
+            headers: self.found_headers.q.val(),
+            marks,
+            entry,
+        };
+        self.ends.s.valid.next = found;
+        self.ends.s.data.next = Ends {
+            verdict: if transmits & !marks.plain {
+                bits::<2>(REDIRECT)
+            } else {
+                self.found_verdict.q.val()
+            },
+            addresses: cat::<48, 48, 96>(
+                network48(entry.get_bits::<48>(64)),
+                network48(entry.get_bits::<48>(0)),
+            ),
+            ends: cat::<32, 64, 96>(
+                cat::<16, 16, 32>(
+                    network16(entry.get_bits::<16>(208)),
+                    network16(entry.get_bits::<16>(192)),
+                ),
+                cat::<32, 32, 64>(
+                    network32(entry.get_bits::<32>(160)),
+                    network32(entry.get_bits::<32>(128)),
+                ),
+            ),
+        };
+        if found & transmits & marks.plain {
+            self.transmitted.d.next = self.transmitted.q.val() + bits::<64>(1);
         }
-        let moved = self.moved.q.val();
-        let new = moved.rewrite.middle;
-        self.summed_valid.d.next = self.moved_valid.q.val();
-        if self.moved_valid.q.val() {
-            self.summed.d.next = Sums {
-                tcp: moved.tcp + moved.more,
-                more: halves(network32(new.get_bits::<32>(96)))
-                    + halves(network32(new.get_bits::<32>(128))),
-                ..moved
-            };
+        if found & transmits & !marks.plain {
+            self.handed.d.next = self.handed.q.val() + bits::<64>(1);
         }
-        let summed = self.summed.q.val();
-        self.done_valid.d.next = self.summed_valid.q.val();
-        if self.summed_valid.q.val() {
-            self.done.d.next = Rewrite {
-                ip_checksum: network16(!fold(summed.ip)),
-                tcp_checksum: network16(!fold(summed.tcp + summed.more)),
-                ..summed.rewrite
-            };
-        }
-        self.inspect.judged_valid.next = self.done_valid.q.val();
-        self.inspect.judged.next = self.done.q.val();
+        let moved = self.numbers.moved.val();
+        let ready = self.numbers.moved_valid.val();
+        let half = self.ends.m.data.val();
+        self.ends.m.ready.next = ready;
+        self.inspect.judged_valid.next = ready;
+        self.inspect.judged.next = Rewrite {
+            verdict: half.verdict,
+            addresses: half.addresses,
+            ip_checksum: moved.ip_checksum,
+            middle: cat::<64, 96, 160>(moved.numbers, half.ends),
+            tcp_checksum: moved.tcp_checksum,
+            options: moved.options,
+        };
 
         // Rewrite.
         let passing = self.inspect.m.data.val();
         let rewrite = self.inspect.judgement.val();
-        let image = bit_cast::<512, 96>(rewrite.addresses)
-            | (bit_cast::<512, 16>(rewrite.ip_checksum) << 192u64)
-            | (bit_cast::<512, 160>(rewrite.middle) << 208u64)
-            | (bit_cast::<512, 16>(rewrite.tcp_checksum) << 400u64);
-        let mask = bit_cast::<512, 96>(!bits::<96>(0))
-            | (bit_cast::<512, 176>(!bits::<176>(0)) << 192u64)
-            | (bit_cast::<512, 16>(!bits::<16>(0)) << 400u64);
+        let image = bit_cast::<HEAD_BITS, 96>(rewrite.addresses)
+            | (bit_cast::<HEAD_BITS, 16>(rewrite.ip_checksum) << 192u64)
+            | (bit_cast::<HEAD_BITS, 160>(rewrite.middle) << 208u64)
+            | (bit_cast::<HEAD_BITS, 16>(rewrite.tcp_checksum) << 400u64)
+            | (bit_cast::<HEAD_BITS, 320>(rewrite.options) << 432u64);
+        let mask = bit_cast::<HEAD_BITS, 96>(!bits::<96>(0))
+            | (bit_cast::<HEAD_BITS, 176>(!bits::<176>(0)) << 192u64)
+            | (bit_cast::<HEAD_BITS, 16>(!bits::<16>(0)) << 400u64)
+            | (bit_cast::<HEAD_BITS, 320>(!bits::<320>(0)) << 432u64);
         let verdict = first_verdict(passing.verdict, rewrite.verdict);
         let rewrites =
             (passing.verdict == bits::<2>(PASS)) & (rewrite.verdict == bits::<2>(TRANSMIT));
         let mut out = passing.beat;
         for i in 0..HEAD_BYTES.div_ceil(K) {
             if rewrites & (self.inspect.index.val() == bits::<2>(i as u64)) {
-                let part = bit_cast::<N, 512>(image >> (i * N) as u64);
-                let which = bit_cast::<N, 512>(mask >> (i * N) as u64);
+                let part = bit_cast::<N, HEAD_BITS>(image >> (i * N) as u64);
+                let which = bit_cast::<N, HEAD_BITS>(mask >> (i * N) as u64);
                 out.data = (passing.beat.data & !which) | part;
             }
         }
@@ -390,6 +400,9 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
         if access.word == bits::<9>(splice::ENDED / 8) {
             answer = self.ended.q.val();
         }
+        if access.word == bits::<9>(splice::HANDED / 8) {
+            answer = self.handed.q.val();
+        }
         self.answer.next = answer;
         self.idle.next = self.inspect.idle.val();
         if self.rst.val() {
@@ -397,11 +410,9 @@ impl<const N: usize, const K: usize> Logic for Splice<N, K> {
                 self.asked_valid[i].d.next = false;
             }
             self.found_valid.d.next = false;
-            self.moved_valid.d.next = false;
-            self.summed_valid.d.next = false;
-            self.done_valid.d.next = false;
             self.transmitted.d.next = bits::<64>(0);
             self.ended.d.next = bits::<64>(0);
+            self.handed.d.next = bits::<64>(0);
         }
     }
 }

@@ -189,6 +189,8 @@ pub fn measure(subject: &Subject, span: Time) -> Result<Turned> {
         source_mac: addresses.remote_mac,
         seq: SEQ,
         ack: ACK,
+        ts_value: 0,
+        ts_echo: 0,
     };
     let places = subject.point.modules.first().and_then(|m| m.places);
     let registers = entry.writes(0, places.unwrap_or(64).into(), 0, true);
