@@ -69,6 +69,15 @@ impl Scenario {
             App::Http { root, .. } => based("app.root", root),
             App::Rpc { .. } => PathBuf::new(),
         };
+        let contexts = u32::from(settings.host.contexts);
+        if contexts == 0 || contexts >= design.contexts {
+            let message = format!(
+                "`host.contexts` must lie between 1 and {}, one less than the design point has, \
+                 not {contexts}",
+                design.contexts - 1
+            );
+            return Err(document.error("host.contexts", message));
+        }
         if settings.nic.model == NicModel::Behavioural && !design.modules.is_empty() {
             let message = "the behavioural NIC has no extension modules, but the design point \
                            lists some; set nic.model = \"rtl\"";

@@ -4,7 +4,7 @@
 
 mod command;
 
-use command::{PROJECT, Place, has_tool, small_files};
+use command::{PROJECT, Place, assert_same_bytes, has_tool, small_files};
 use serde_json::Value;
 use std::process::Command;
 
@@ -176,6 +176,16 @@ fn what_is_mirrored_is_what_the_port_saw() {
         let sent = mirrored.iter().filter(|frame| frame.1).count();
         assert_eq!(frames(&place, "mirrored.pcapng", egress), Some(sent as u64));
     }
+}
+
+#[test]
+fn mirrored_frames_are_the_same_bytes_in_every_mode() {
+    assert_same_bytes(
+        &place(),
+        &["link.loss=0.02", "host.capture_ring=8KiB"],
+        "placement={ \"*\" = \"left\", server = \"right\" }",
+        &["mirrored.pcapng", "tracepoints.tsv"],
+    );
 }
 
 #[test]

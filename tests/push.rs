@@ -147,32 +147,10 @@ fn a_run_with_pushes_is_the_same_with_every_cycle() {
 #[test]
 fn pushes_leave_the_same_bytes_in_every_mode() {
     let place = place("toe-push", "[\"24B\", \"100B\", \"64B\"]");
-    let start = |out: &str, options: &[&str]| {
-        let arguments = ["run", "scenario.toml", "--out", out, "--trace"];
-        let lossy = ["--set", "app.requests=12", "--set", "link.loss=0.02"];
-        place
-            .hallux(&[&arguments[..], &lossy, options].concat())
-            .succeeds();
-        command::results(&place, out)
-    };
-    let expected = start("fused", &[]);
-    for options in [
-        &["--mode", "threads", "--workers", "3"][..],
-        &["--mode", "processes"],
-        &[
-            "--mode",
-            "cluster",
-            "--launcher",
-            "local",
-            "--set",
-            "placement={ \"*\" = \"left\", server = \"right\" }",
-        ],
-    ] {
-        for (file, contents) in start("other", options) {
-            assert!(
-                contents == expected[file],
-                "{file} differs with {options:?}"
-            );
-        }
-    }
+    command::assert_same_bytes(
+        &place,
+        &["app.requests=12", "link.loss=0.02"],
+        "placement={ \"*\" = \"left\", server = \"right\" }",
+        &[],
+    );
 }

@@ -164,8 +164,8 @@ fn two_toes_lose_nothing_on_a_clean_link_under_load() {
     assert_eq!(summary["retransmitted_segments"], 0);
 }
 
-/// Two flow groups, two units each before and behind their protocol units, serial units:
-/// everything that the default design point does not have.
+/// Two flow groups, two units each before and behind their protocol units, serial units, three
+/// contexts of applications: everything that the small design point does not have.
 #[test]
 fn groups_and_replicas_lose_nothing_whatever_the_link_does() {
     let place = small_place();
@@ -173,6 +173,8 @@ fn groups_and_replicas_lose_nothing_whatever_the_link_does() {
         "nic.parameters.groups=2",
         "nic.parameters.replicas=2",
         "nic.parameters.pipeline=serial",
+        "nic.parameters.contexts=4",
+        "host.contexts=3",
         RPC,
         "peer.kind=toe",
     ];
@@ -184,6 +186,8 @@ fn groups_and_replicas_lose_nothing_whatever_the_link_does() {
     let assignments = [&divided[..], &EVERY_IMPAIRMENT[..]].concat();
     let impaired = run(&place, "impaired", &assignments, &[]);
     assert_eq!(impaired["bytes_verified"], RPC_BYTES);
+    start(&place, "refused", &["host.contexts=2"], &[])
+        .fails_with(&["`host.contexts` must lie between 1 and 1"]);
 }
 
 /// The results that depend on nothing but scenario and seed.

@@ -158,6 +158,10 @@ pub struct Host {
     /// Receive and transmit ring of a connection, a power of two from 8KiB to 16MiB.
     #[schemars(extend("x-minimum" = "8KiB", "x-maximum" = "16MiB"))]
     pub ring: ByteCount,
+    /// Contexts of the NIC for applications, fewer than the design point has: connections are
+    /// dealt out to them in turn.
+    #[schemars(range(min = 1, max = 31))]
+    pub contexts: u8,
     /// Acknowledge every second segment at once, the others with data or after the design's
     /// `delayed_ack`; otherwise every segment at once.
     pub delayed_acks: bool,
@@ -194,6 +198,7 @@ impl Default for Host {
             ring: ByteCount(1 << 20),
             capture_ring: ByteCount(1 << 20),
             trace_interval: Duration(0),
+            contexts: 1,
             delayed_acks: false,
             ecn: false,
             congestion: CongestionName::None,

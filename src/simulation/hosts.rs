@@ -243,6 +243,7 @@ fn offloaded(scenario: &Scenario, own: &Identity) -> Result<Host> {
     config.mtu = settings.link.mtu.0 as u16;
     config.rx_ring = settings.host.ring.0 as u32;
     config.tx_ring = settings.host.ring.0 as u32;
+    config.contexts = settings.host.contexts;
     config.delayed_acks = settings.host.delayed_acks;
     config.ecn = settings.host.ecn;
     config.congestion = match settings.host.congestion {

@@ -103,7 +103,7 @@ pub(super) fn map(
     let mut key = Key::default();
     key.add(SCRIPT_VERSION).add(yosys.banner()).add(&mapping);
     for part in parts {
-        key.add(&format!("without {part}"));
+        key.add(format!("without {part}"));
     }
     for (name, text) in sources {
         key.add(name).add(text);

@@ -302,3 +302,47 @@ pub fn results(place: &Place, out: &str) -> BTreeMap<&'static str, Vec<u8>> {
         .map(|file| (file, fs::read(place.path(out).join(file)).unwrap()))
         .collect()
 }
+
+/// The mode law for `scenario.toml` with these assignments: threads, processes and two nodes with
+/// this placement leave the same bytes as all in one thread, in the files of [`results`] and in
+/// `more`.
+#[track_caller]
+pub fn assert_same_bytes(
+    place: &Place,
+    assignments: &[&str],
+    placement: &str,
+    more: &[&'static str],
+) {
+    let start = |out: &str, options: &[&str]| {
+        let mut arguments = vec!["run", "scenario.toml", "--out", out, "--trace"];
+        for assignment in assignments {
+            arguments.extend(["--set", assignment]);
+        }
+        arguments.extend(options);
+        place.hallux(&arguments).succeeds();
+        let mut files = results(place, out);
+        let contents = |file| fs::read(place.path(out).join(file)).unwrap();
+        files.extend(more.iter().map(|&file| (file, contents(file))));
+        files
+    };
+    let expected = start("fused", &[]);
+    for options in [
+        &["--mode", "threads", "--workers", "3"][..],
+        &["--mode", "processes"],
+        &[
+            "--mode",
+            "cluster",
+            "--launcher",
+            "local",
+            "--set",
+            placement,
+        ],
+    ] {
+        for (file, contents) in start("other", options) {
+            assert!(
+                contents == expected[file],
+                "{file} differs with {options:?}"
+            );
+        }
+    }
+}

@@ -645,11 +645,12 @@ impl Generator {
     /// acknowledgement.
     fn repeating(&mut self, s: &State, first: SackBlock) -> [Option<SackBlock>; MAX_SACK_BLOCKS] {
         let mut blocks = [Some(first), None, None];
-        for n in 1..1 + self.below(3) as usize {
+        let others = self.below(3) as usize;
+        for block in blocks.iter_mut().skip(1).take(others) {
             let left = s.snd_una + self.below((s.snd_max - s.snd_una).max(1));
             let right = left + 1 + self.below(200);
             let other = SackBlock { left, right };
-            blocks[n] = self.report(s, s.snd_una.0).or(Some(other));
+            *block = self.report(s, s.snd_una.0).or(Some(other));
         }
         blocks
     }
