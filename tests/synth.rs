@@ -278,11 +278,11 @@ endmodule
     half u_second(.clk(clk), .s({between, s[1:0]}), .m(m));
 endmodule
 ";
-    let design = Design::new(&[("pair", pair), ("half", half)])
+    let double = Design::new(&[("pair", pair), ("half", half)])
         .instance("u_first", "half")
         .instance("u_second", "half");
     let mut lines = vec![];
-    let report = design.estimate_telling(
+    let report = double.estimate_telling(
         &Options {
             modules: vec!["pair".into()],
             split: vec!["pair".into()],

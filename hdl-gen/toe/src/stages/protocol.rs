@@ -184,7 +184,8 @@ pub struct Protocol {
     /// The exchange with the state cache, memory by memory; that of the edges is the announcer's.
     exchange_state: Vec<DFF<Progress>>,
     exchange_slots: Vec<DFF<Progress>>,
-    evicted: Vec<DFF<Stored>>,
+    evicted_flow: Vec<DFF<Flow>>,
+    evicted_slots: Vec<DFF<Slots>>,
 
     /// The shortcut gives what the exact transition gives.
     exact: Assert,
@@ -237,7 +238,8 @@ impl Protocol {
             exchange_state: vec![Default::default()],
             announcer: Announcer::new(self._connections, true),
             exchange_slots: vec![Default::default()],
-            evicted: vec![Default::default()],
+            evicted_flow: vec![Default::default()],
+            evicted_slots: vec![Default::default()],
             ..self
         }
     }
@@ -647,7 +649,7 @@ impl Logic for Protocol {
             surveyed.live.flow
         };
         for x in 0..self.s_fill.len() {
-            dff_setup!(self, clk, exchange_state[x], evicted[x]);
+            dff_setup!(self, clk, exchange_state[x], evicted_flow[x]);
             let fill = self.s_fill[x].data.val();
             let progress = self.exchange_state[x].q.val();
             let offers = self.s_fill[x].valid.val() & !self.sweeping.q.val();
@@ -676,7 +678,7 @@ impl Logic for Protocol {
         let mut slots_address = writing_flow;
         let mut slots_data = surveyed.slots;
         for x in 0..self.s_fill.len() {
-            dff_setup!(self, clk, exchange_slots[x]);
+            dff_setup!(self, clk, exchange_slots[x], evicted_slots[x]);
             let fill = self.s_fill[x].data.val();
             let progress = self.exchange_slots[x].q.val();
             let takes = puts(progress, !moves_slots);
@@ -689,7 +691,7 @@ impl Logic for Protocol {
                 takes,
             );
             if progress.asked {
-                self.evicted[x].d.next.slots = slots;
+                self.evicted_slots[x].d.next = slots;
             }
             if takes {
                 writes_slots = true;
@@ -730,7 +732,7 @@ impl Logic for Protocol {
             let state = self.exchange_state[x].q.val();
             let slots = self.exchange_slots[x].q.val();
             if state.asked {
-                self.evicted[x].d.next.flow = self.states.read_data.val();
+                self.evicted_flow[x].d.next = self.states.read_data.val();
             }
             self.announcer.offers[x].next = self.s_fill[x].valid.val();
             self.announcer.slot[x].next = fill.slot;
@@ -739,8 +741,9 @@ impl Logic for Protocol {
             self.announcer.exchanged[x].next = complete;
             self.s_fill[x].ready.next = complete;
             self.victim[x].next = Stored {
+                flow: self.evicted_flow[x].q.val(),
                 edge: self.announcer.evicted[x].val(),
-                ..self.evicted[x].q.val()
+                slots: self.evicted_slots[x].q.val(),
             };
             if complete | self.rst.val() {
                 self.exchange_state[x].d.next = Progress::default();
