@@ -114,6 +114,8 @@ pub struct Nic<const N: usize, const K: usize> {
     pub probe_assemble_further: Vec<Signal<Out, Probe>>,
 
     clock: DFF<Bits<64>>,
+    /// Nothing was in flight a clock before: the stages' answers come late in a clock.
+    drained: DFF<Bit>,
     /// Drops of payload write that wait for a cycle without one of the parser.
     slow_drops: DFF<Bits<8>>,
 
@@ -218,6 +220,7 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             probe_payload_read_further: (1..groups).map(|_| Default::default()).collect(),
             probe_assemble_further: (1..groups).map(|_| Default::default()).collect(),
             clock: Default::default(),
+            drained: Default::default(),
             slow_drops: Default::default(),
             parse: if at_ingress.is_empty() {
                 parse
@@ -310,7 +313,7 @@ fn of_group(seen: Probe, group: u64, shift: u64) -> Probe {
 impl<const N: usize, const K: usize> Logic for Nic<N, K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, clock, slow_drops);
+        dff_setup!(self, clk, clock, drained, slow_drops);
         let groups = self.group.len();
         let shift = groups.trailing_zeros() as u64;
         self.parse.clk.next = self.clk.val();
@@ -823,8 +826,10 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             & self.fetch.idle.val()
             & self.upstream.idle.val()
             & !self.tx_register.m.valid.val();
-        self.registers.drained.next = drained;
+        self.drained.d.next = drained;
+        self.registers.drained.next = self.drained.q.val();
         self.quiescent.next = drained
+            & self.drained.q.val()
             & self.registers.idle.val()
             & !self.rst.val()
             & !self.eth_rx.valid.val()
@@ -912,6 +917,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
 
         if self.rst.val() {
             self.slow_drops.d.next = bits::<8>(0);
+            self.drained.d.next = false;
         }
     }
 }

@@ -53,6 +53,10 @@ gallery! {
         bypass_s: StreamSink<Word> = s;
         bypass_m: StreamSource<Word> = m;
     }
+    early: StreamRegister<Word> = StreamRegister::new(RegisterMode::Ready), [clk rst], {
+        early_s: StreamSink<Word> = s;
+        early_m: StreamSource<Word> = m;
+    }
     half: StreamRegister<Word> = StreamRegister::new(RegisterMode::Half), [clk rst], {
         half_s: StreamSink<Word> = s;
         half_m: StreamSource<Word> = m;

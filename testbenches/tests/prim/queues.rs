@@ -162,16 +162,21 @@ impl Logic for Slice {
     }
 }
 
-#[test]
-fn stream_register() {
+fn slice(mode: RegisterMode, name: &'static str) {
     lockstep(Lockstep {
-        block: Slice::new(StreamRegister::default()),
-        name: "slice",
+        block: Slice::new(StreamRegister::new(mode)),
+        name,
         cycles: 3000,
         drive: Slice::drive,
         clock: |block, level| block.clk.next = level.into(),
         compare: |block, port| port != "m_data" || block.m.valid.val(),
     });
+}
+
+#[test]
+fn stream_register() {
+    slice(RegisterMode::Skid, "slice");
+    slice(RegisterMode::Ready, "slice_ready");
 }
 
 harness!(Order, Reorder<Bits<40>>);

@@ -5,15 +5,20 @@
 //!                       ┌──────┐               ┌──►│ skid ├──┐    ┌──────┐
 //!   s ──────► m    s ──►│ held ├──► m    s ───┤   └──────┘  ├───►│ held ├───► m
 //!                       └──────┘               └─────────────┘    └──────┘
+//!  Ready  ┌──────┐
+//!      ┌─►│ skid ├──┐
+//!   s ─┤  └──────┘  ├─► m
+//!      └────────────┘
 //! ```
 //!
 //! | mode | latency | initiation interval | combinational paths |
 //! |---|---|---|---|
 //! | `Bypass` | 0 | 1 | all |
+//! | `Ready` | 0 | 1 | data and valid |
 //! | `Half` | 1 | 2 | none |
 //! | `Skid` | 1 | 1 | none |
 //!
-//! `Half` takes a word only while it is empty. `Skid` has a second register for the word
+//! `Ready` takes a word that `m` does not: its ready leaves from a flip-flop. `Half` takes a word only while it is empty. `Skid` has a second register for the word
 //! that is under way when `m` stops. A bypass keeps `clk` and `rst`, so that a design
 //! parameter can choose the mode.
 
@@ -24,6 +29,8 @@ use crate::prelude::*;
 pub enum RegisterMode {
     /// Wires.
     Bypass,
+    /// A register for the word that `m` does not take: ready alone is cut.
+    Ready,
     /// One register: every second cycle at best.
     Half,
     /// Two registers: every cycle.
@@ -82,6 +89,24 @@ impl<T: Synth> Logic for StreamRegister<T> {
             self.s.ready.next = self.m.ready.val();
             self.m.data.next = self.s.data.val();
             self.m.valid.next = self.s.valid.val();
+        } else if self._mode == RegisterMode::Ready {
+            let holds = self.skid_valid.q.val();
+            self.s.ready.next = !holds;
+            self.m.valid.next = holds | self.s.valid.val();
+            self.m.data.next = if holds {
+                self.skid.q.val()
+            } else {
+                self.s.data.val()
+            };
+            if holds {
+                self.skid_valid.d.next = !self.m.ready.val();
+            } else if self.s.valid.val() & !self.m.ready.val() {
+                self.skid_valid.d.next = true;
+                self.skid.d.next = self.s.data.val();
+            }
+            if self.rst.val() {
+                self.skid_valid.d.next = false;
+            }
         } else if self._mode == RegisterMode::Half {
             self.s.ready.next = !self.held_valid.q.val();
             self.m.data.next = self.held.q.val();

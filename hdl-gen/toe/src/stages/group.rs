@@ -309,7 +309,9 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         } else {
             self.scheduler.m.data.val()
         };
-        self.arbiter.s_tx.valid.next = (reminds | self.scheduler.m.valid.val()) & go;
+        // An offered grant stays valid, so whether a reminder goes first need not be known here.
+        self.arbiter.s_tx.valid.next =
+            (self.delayed_ack.m.valid.val() | self.scheduler.m.valid.val()) & go;
         let grants = self.arbiter.s_tx.ready.val() & go & !reminds;
         self.scheduler.m.ready.next = grants;
         self.grant_stands.d.next = self.scheduler.m.valid.val() & go & !reminds & !grants;
@@ -340,7 +342,8 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         } else {
             self.s_cmd.data.val()
         };
-        self.arbiter.s_cmd.valid.next = (loses | self.s_cmd.valid.val()) & go;
+        self.arbiter.s_cmd.valid.next =
+            (self.assemble.m_lost.valid.val() | self.s_cmd.valid.val()) & go;
         let commands = self.arbiter.s_cmd.ready.val() & go;
         self.s_cmd.ready.next = commands & !loses;
         self.assemble.m_lost.ready.next = commands & loses;

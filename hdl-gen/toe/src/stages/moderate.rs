@@ -79,6 +79,8 @@ pub struct Moderate<const N: usize> {
     pub idle: Signal<Out, Bit>,
     /// When the first of those is due; all ones: never.
     pub wake_at: Signal<Out, Bits<64>>,
+    /// What is behind it arbitrates by `m.valid`, and that would be late.
+    out: StreamRegister<Up<N>>,
     /// Vectors with an interval.
     moderated: DFF<Bits<32>>,
     pending: DFF<Bits<32>>,
@@ -130,6 +132,11 @@ impl<const N: usize> Logic for Moderate<N> {
             self, clk, moderated, pending, state, midway, at, ended, began, read, read_valid, seen,
             first, wake, message, again, stands, missed, owed
         );
+        self.out.clk.next = self.clk.val();
+        self.out.rst.next = self.rst.val();
+        self.m.data.next = self.out.m.data.val();
+        self.m.valid.next = self.out.m.valid.val();
+        self.out.m.ready.next = self.m.ready.val();
         self.intervals.clk.next = self.clk.val();
         self.due.clk.next = self.clk.val();
         let state = self.state.q.val();
@@ -142,10 +149,10 @@ impl<const N: usize> Logic for Moderate<N> {
         let holds_back =
             (offer.kind == bits::<2>(UP_MSIX)) & self.moderated.q.val().get_bit(vector.index());
         let sends = (state == State::Send) & !self.midway.q.val() & !self.stands.q.val();
-        self.m.valid.next = sends | (self.s.valid.val() & !holds_back);
-        self.m.data.next = offer;
+        self.out.s.valid.next = sends | (self.s.valid.val() & !holds_back);
+        self.out.s.data.next = offer;
         if sends {
-            self.m.data.next = Up::<N> {
+            self.out.s.data.next = Up::<N> {
                 kind: bits::<2>(UP_MSIX),
                 address: bits::<64>(0),
                 bytes: bits::<13>(0),
@@ -155,18 +162,18 @@ impl<const N: usize> Logic for Moderate<N> {
                 last: true,
             };
         }
-        let taken = !sends & (holds_back | self.m.ready.val());
+        let taken = !sends & (holds_back | self.out.s.ready.val());
         self.s.ready.next = taken;
         let comes = self.s.valid.val() & taken & holds_back;
         if comes {
             pending_next = pending_next | (bits::<32>(1) << vector);
         }
-        let passes = self.s.valid.val() & !holds_back & !sends & self.m.ready.val();
+        let passes = self.s.valid.val() & !holds_back & !sends & self.out.s.ready.val();
         if passes {
             self.midway.d.next = !offer.last;
         }
-        self.stands.d.next = self.s.valid.val() & !holds_back & !sends & !self.m.ready.val();
-        let sent = sends & self.m.ready.val();
+        self.stands.d.next = self.s.valid.val() & !holds_back & !sends & !self.out.s.ready.val();
+        let sent = sends & self.out.s.ready.val();
         self.interrupts.next = sent | (passes & (offer.kind == bits::<2>(UP_MSIX)));
 
         // Sweep: read, measure, compare.
@@ -273,8 +280,9 @@ impl<const N: usize> Logic for Moderate<N> {
             self.missed.d.next = false;
         }
 
-        self.idle.next =
-            (rests & !waiting & !self.owed.q.val()) | (waits & !is_due & !self.missed.q.val());
+        self.idle.next = ((rests & !waiting & !self.owed.q.val())
+            | (waits & !is_due & !self.missed.q.val()))
+            & !self.out.m.valid.val();
         self.wake_at.next = if waits {
             self.wake.q.val()
         } else {

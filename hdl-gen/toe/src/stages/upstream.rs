@@ -8,7 +8,7 @@
 //!  s_payload ─►┐
 //!  s_notify  ─►│ round robin   ┌──────────┐
 //!  s_read    ─►│ by request ──►│ register │─► m
-//!  s_fetch   ─►│               └──────────┘
+//!  s_fetch   ─►│               └──────────┘     (ready of s_fetch from a register)
 //!  s_mmio    ─►┘
 //! ```
 //!
@@ -61,6 +61,8 @@ pub struct Upstream<const N: usize> {
     /// Nothing is held and no request is half through.
     pub idle: Signal<Out, Bit>,
     out: StreamRegister<Up<N>>,
+    /// The one input whose stage has no register at its end.
+    fetches: StreamRegister<Up<RECORD_BITS>>,
     /// A request has begun and not ended: `owner` keeps the grant.
     held: DFF<Bit>,
     /// The input served last.
@@ -85,6 +87,7 @@ impl<const N: usize> Upstream<N> {
             m: Default::default(),
             idle: Default::default(),
             out: Default::default(),
+            fetches: StreamRegister::new(RegisterMode::Ready),
             held: Default::default(),
             owner: Default::default(),
             mirrors: (0..mirrors).map(|_| Default::default()).collect(),
@@ -104,6 +107,9 @@ impl<const N: usize> Logic for Upstream<N> {
         dff_setup!(self, clk, held, owner);
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
+        self.fetches.clk.next = self.clk.val();
+        self.fetches.rst.next = self.rst.val();
+        join_streams!(self.s_fetch, self.fetches.s);
         self.m.data.next = self.out.m.data.val();
         self.m.valid.next = self.out.m.valid.val();
         self.out.m.ready.next = self.m.ready.val();
@@ -112,7 +118,7 @@ impl<const N: usize> Logic for Upstream<N> {
             self.s_payload.valid.val(),
             self.s_notify.valid.val(),
             self.s_read.valid.val(),
-            self.s_fetch.valid.val(),
+            self.fetches.m.valid.val(),
             self.s_mmio.valid.val(),
         ];
         // The first requester behind the last owner, else the first of all.
@@ -134,14 +140,14 @@ impl<const N: usize> Logic for Upstream<N> {
             0 => self.s_payload.valid.val(),
             1 => self.s_notify.valid.val(),
             2 => self.s_read.valid.val(),
-            3 => self.s_fetch.valid.val(),
+            3 => self.fetches.m.valid.val(),
             _ => self.s_mmio.valid.val(),
         };
         let beat = match pick.index() {
             0 => self.s_payload.data.val(),
             1 => self.s_notify.data.val(),
             2 => widen::<N>(self.s_read.data.val()),
-            3 => widen::<N>(self.s_fetch.data.val()),
+            3 => widen::<N>(self.fetches.m.data.val()),
             _ => widen::<N>(self.s_mmio.data.val()),
         };
         let free = self.out.s.ready.val();
@@ -150,13 +156,13 @@ impl<const N: usize> Logic for Upstream<N> {
         self.s_payload.ready.next = free & (pick == bits::<3>(0));
         self.s_notify.ready.next = free & (pick == bits::<3>(1));
         self.s_read.ready.next = free & (pick == bits::<3>(2));
-        self.s_fetch.ready.next = free & (pick == bits::<3>(3));
+        self.fetches.m.ready.next = free & (pick == bits::<3>(3));
         self.s_mmio.ready.next = free & (pick == bits::<3>(4));
         if offered & free {
             self.owner.d.next = pick;
             self.held.d.next = !beat.last;
         }
-        self.idle.next = !self.held.q.val() & !self.out.m.valid.val();
+        self.idle.next = !self.held.q.val() & !self.out.m.valid.val() & !self.fetches.m.valid.val();
         for i in 0..self.s_mirror.len() {
             // Between requests of the five, and then to its end.
             dff_setup!(self, clk, mirrors[i]);
@@ -176,7 +182,7 @@ impl<const N: usize> Logic for Upstream<N> {
                 self.s_payload.ready.next = false;
                 self.s_notify.ready.next = false;
                 self.s_read.ready.next = false;
-                self.s_fetch.ready.next = false;
+                self.fetches.m.ready.next = false;
                 self.s_mmio.ready.next = false;
                 self.owner.d.next = owner;
                 self.held.d.next = false;
