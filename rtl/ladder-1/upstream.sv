@@ -92,6 +92,10 @@ module upstream (
     logic out_s_ready;
     logic [607:0] out_m_data;
     logic out_m_valid;
+    logic fetches_s_ready;
+    logic [351:0] fetches_m_data;
+    logic fetches_m_valid;
+    logic fetches_m_ready;
     logic held;
     logic [2:0] owner;
     logic [2:0] pick;
@@ -103,13 +107,6 @@ module upstream (
     wire [7:0] s_read_data_vector = s_read_data[94:87];
     wire [255:0] s_read_data_data = s_read_data[350:95];
     wire s_read_data_last = s_read_data[351];
-    wire [1:0] s_fetch_data_kind = s_fetch_data[1:0];
-    wire [63:0] s_fetch_data_address = s_fetch_data[65:2];
-    wire [12:0] s_fetch_data_bytes = s_fetch_data[78:66];
-    wire [7:0] s_fetch_data_tag = s_fetch_data[86:79];
-    wire [7:0] s_fetch_data_vector = s_fetch_data[94:87];
-    wire [255:0] s_fetch_data_data = s_fetch_data[350:95];
-    wire s_fetch_data_last = s_fetch_data[351];
     wire [1:0] s_mmio_data_kind = s_mmio_data[1:0];
     wire [63:0] s_mmio_data_address = s_mmio_data[65:2];
     wire [12:0] s_mmio_data_bytes = s_mmio_data[78:66];
@@ -117,7 +114,15 @@ module upstream (
     wire [7:0] s_mmio_data_vector = s_mmio_data[94:87];
     wire [255:0] s_mmio_data_data = s_mmio_data[350:95];
     wire s_mmio_data_last = s_mmio_data[351];
+    wire [1:0] fetches_m_data_kind = fetches_m_data[1:0];
+    wire [63:0] fetches_m_data_address = fetches_m_data[65:2];
+    wire [12:0] fetches_m_data_bytes = fetches_m_data[78:66];
+    wire [7:0] fetches_m_data_tag = fetches_m_data[86:79];
+    wire [7:0] fetches_m_data_vector = fetches_m_data[94:87];
+    wire [255:0] fetches_m_data_data = fetches_m_data[350:95];
+    wire fetches_m_data_last = fetches_m_data[351];
 
+    assign s_fetch_ready = fetches_s_ready;
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
     always_comb begin
@@ -126,7 +131,7 @@ module upstream (
             if (s_mmio_valid) begin
                 pick = 3'd4;
             end
-            if (s_fetch_valid) begin
+            if (fetches_m_valid) begin
                 pick = 3'd3;
             end
             if (s_read_valid) begin
@@ -141,7 +146,7 @@ module upstream (
             if (s_mmio_valid & (owner < 3'd4)) begin
                 pick = 3'd4;
             end
-            if (s_fetch_valid & (owner < 3'd3)) begin
+            if (fetches_m_valid & (owner < 3'd3)) begin
                 pick = 3'd3;
             end
             if (s_read_valid & (owner < 3'd2)) begin
@@ -156,21 +161,21 @@ module upstream (
         (pick == 3'd0) ? s_payload_valid :
         (pick == 3'd1) ? s_notify_valid :
         (pick == 3'd2) ? s_read_valid :
-        (pick == 3'd3) ? s_fetch_valid :
+        (pick == 3'd3) ? fetches_m_valid :
         s_mmio_valid;
     wire [607:0] beat =
         (pick == 3'd0) ? s_payload_data :
         (pick == 3'd1) ? s_notify_data :
         (pick == 3'd2) ? {s_read_data_last, 256'd0, s_read_data_data, s_read_data_vector, s_read_data_tag, s_read_data_bytes, s_read_data_address, s_read_data_kind} :
-        (pick == 3'd3) ? {s_fetch_data_last, 256'd0, s_fetch_data_data, s_fetch_data_vector, s_fetch_data_tag, s_fetch_data_bytes, s_fetch_data_address, s_fetch_data_kind} :
+        (pick == 3'd3) ? {fetches_m_data_last, 256'd0, fetches_m_data_data, fetches_m_data_vector, fetches_m_data_tag, fetches_m_data_bytes, fetches_m_data_address, fetches_m_data_kind} :
         {s_mmio_data_last, 256'd0, s_mmio_data_data, s_mmio_data_vector, s_mmio_data_tag, s_mmio_data_bytes, s_mmio_data_address, s_mmio_data_kind};
     wire beat_last = beat[607];
     assign s_payload_ready = out_s_ready & (pick == 3'd0);
     assign s_notify_ready = out_s_ready & (pick == 3'd1);
     assign s_read_ready = out_s_ready & (pick == 3'd2);
-    assign s_fetch_ready = out_s_ready & (pick == 3'd3);
+    assign fetches_m_ready = out_s_ready & (pick == 3'd3);
     assign s_mmio_ready = out_s_ready & (pick == 3'd4);
-    assign idle = !held & !out_m_valid;
+    assign idle = !held & !out_m_valid & !fetches_m_valid;
 
     stream_register_up_512 u_out (
         .clk(clk),
@@ -181,6 +186,16 @@ module upstream (
         .m_data(out_m_data),
         .m_valid(out_m_valid),
         .m_ready(m_ready)
+    );
+    stream_register_up_256 u_fetches (
+        .clk(clk),
+        .rst(rst),
+        .s_data(s_fetch_data),
+        .s_valid(s_fetch_valid),
+        .s_ready(fetches_s_ready),
+        .m_data(fetches_m_data),
+        .m_valid(fetches_m_valid),
+        .m_ready(fetches_m_ready)
     );
 
     always_ff @(posedge clk) begin

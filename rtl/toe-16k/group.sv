@@ -372,7 +372,7 @@ module group (
     assign s_ready = arbiter_s_rx_ready;
     wire reminds = delayed_ack_m_valid & !grant_stands;
     assign arbiter_s_tx_data = reminds ? delayed_ack_m_data : scheduler_m_data;
-    assign arbiter_s_tx_valid = (reminds | scheduler_m_valid) & go;
+    assign arbiter_s_tx_valid = (delayed_ack_m_valid | scheduler_m_valid) & go;
     wire grants = arbiter_s_tx_ready & go & !reminds;
     assign delayed_ack_m_ready = arbiter_s_tx_ready & go & reminds;
     wire none_waits = 1'b1;
@@ -382,7 +382,7 @@ module group (
     assign arbiter_s_cmd_data =
         loses ? {467'd24, assemble_m_lost_data_generation, assemble_m_lost_data_flow, 3'd7, losses, 2'd3} :
         s_cmd_data;
-    assign arbiter_s_cmd_valid = (loses | s_cmd_valid) & go;
+    assign arbiter_s_cmd_valid = (assemble_m_lost_valid | s_cmd_valid) & go;
     wire commands = arbiter_s_cmd_ready & go;
     assign s_cmd_ready = commands & !loses;
     assign assemble_m_lost_ready = commands & loses;

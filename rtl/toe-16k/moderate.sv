@@ -55,6 +55,11 @@ module moderate (
     localparam logic [2:0] STATE_SEND = 3'd4;
     localparam logic [2:0] STATE_SWEEP = 3'd1;
     localparam logic [2:0] STATE_WAIT = 3'd3;
+    logic [607:0] out_s_data;
+    logic out_s_valid;
+    logic out_s_ready;
+    logic [607:0] out_m_data;
+    logic out_m_valid;
     logic [31:0] moderated;
     logic [31:0] pending;
     logic [31:0] intervals_read_data;
@@ -90,25 +95,27 @@ module moderate (
     wire [31:0] first_left = first[37:6];
     wire [31:0] first_interval = first[69:38];
 
+    assign m_data = out_m_data;
+    assign m_valid = out_m_valid;
     wire [4:0] vector = s_data[91:87] /* vector[4:0] */;
     wire holds_back = (s_data_kind == 2'd1) & moderated[vector];
     wire sends = (state == STATE_SEND) & !midway & !stands;
-    assign m_valid = sends | (s_valid & !holds_back);
+    assign out_s_valid = sends | (s_valid & !holds_back);
     always_comb begin
-        m_data = s_data;
+        out_s_data = s_data;
         if (sends) begin
-            m_data = {
+            out_s_data = {
                 516'h800000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000,
                 message,
                 87'd1
             };
         end
     end
-    wire taken = !sends & (holds_back | m_ready);
+    wire taken = !sends & (holds_back | out_s_ready);
     assign s_ready = taken;
     wire comes = s_valid & taken & holds_back;
-    wire passes = s_valid & !holds_back & !sends & m_ready;
-    wire sent = sends & m_ready;
+    wire passes = s_valid & !holds_back & !sends & out_s_ready;
+    wire sent = sends & out_s_ready;
     assign interrupts = sent | (passes & (s_data_kind == 2'd1));
     wire sweeps = (state == STATE_SWEEP) & !ended;
     wire [31:0] left = (seen_left > seen_interval) ? 32'd0 : seen_left;
@@ -140,9 +147,19 @@ module moderate (
     wire is_due = now >= wake;
     wire waiting = |pending;
     wire restarts = (rests & waiting & !owed) | (waits & !is_due & (comes | missed));
-    assign idle = (rests & !waiting & !owed) | (waits & !is_due & !missed);
+    assign idle = ((rests & !waiting & !owed) | (waits & !is_due & !missed)) & !out_m_valid;
     assign wake_at = waits ? wake : 64'hffffffffffffffff;
 
+    stream_register_up_512 u_out (
+        .clk(clk),
+        .rst(rst),
+        .s_data(out_s_data),
+        .s_valid(out_s_valid),
+        .s_ready(out_s_ready),
+        .m_data(out_m_data),
+        .m_valid(out_m_valid),
+        .m_ready(m_ready)
+    );
     ram_32x8 u_intervals (
         .clk(clk),
         .write_enable(sets),
@@ -164,7 +181,7 @@ module moderate (
         if (passes) begin
             midway <= !s_data_last;
         end
-        stands <= s_valid & !holds_back & !sends & !m_ready;
+        stands <= s_valid & !holds_back & !sends & !out_s_ready;
         read_valid <= sweeps & pending[at];
         read <= at;
         if (sweeps) begin

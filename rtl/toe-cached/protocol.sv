@@ -271,7 +271,8 @@ module protocol (
     logic [15:0] sweep_flow;
     logic [2:0] exchange_state_0;
     logic [2:0] exchange_slots_0;
-    logic [789:0] evicted_0;
+    logic [497:0] evicted_flow_0;
+    logic [259:0] evicted_slots_0;
     logic exact_holds;
     logic [127:0] carried_found;
     logic [127:0] carried_after;
@@ -691,8 +692,6 @@ module protocol (
     wire exchange_slots_0_asked = exchange_slots_0[0];
     wire exchange_slots_0_got = exchange_slots_0[1];
     wire exchange_slots_0_put = exchange_slots_0[2];
-    wire [497:0] evicted_0_flow = evicted_0[497:0];
-    wire [259:0] evicted_0_slots = evicted_0[789:530];
     wire settled_1_live_flow_open = settled_1[0];
     wire [497:0] settled_1_live_flow = settled_1[497:0];
     wire [586:0] settled_1_live = settled_1[586:0];
@@ -4156,7 +4155,7 @@ module protocol (
     assign count_stale = announcer_count_stale;
     wire complete_0 = exchange_state_0_put & announcer_put_0 & exchange_slots_0_put;
     assign s_fill_0_ready = complete_0;
-    assign victim_0 = {evicted_0_slots, announcer_evicted_0, evicted_0_flow};
+    assign victim_0 = {evicted_slots_0, announcer_evicted_0, evicted_flow_0};
     always_comb begin
         banks = 1'b1;
         banks = banks & slots_0_idle;
@@ -4423,7 +4422,7 @@ module protocol (
             s_fill_0_valid & !work_valid & !exchange_slots_0_asked & !exchange_slots_0_got
         };
         if (exchange_slots_0_asked) begin
-            evicted_0[789:530] /* slots */ <= slots;
+            evicted_slots_0 <= slots;
         end
         written_valid <= writing;
         if (writing) begin
@@ -4431,7 +4430,7 @@ module protocol (
             written_flow <= writing_flow;
         end
         if (exchange_state_0_asked) begin
-            evicted_0[497:0] /* flow */ <= states_read_data;
+            evicted_flow_0 <= states_read_data;
         end
         if (complete_0 | rst) begin
             exchange_state_0 <= 3'd0;
@@ -4464,42 +4463,42 @@ module protocol (
         settle_relations[94:57], settle_relations[159:153], settle_relations[225:192],
         settle_relations[277:227], settle_view[0], settle_view[53:2], settle_view[106:55],
         settle_view[159:108], settle_view[211:161], settle_verdict[3], settle_verdict[127:19],
-        settle_verdict[189], extent[25], extent[98:95], evicted_0[529:498], settle_flow[162:74],
-        settle_flow[244:195], settle_flow[314:246], settle_flow[417:350], settle_flow[468:422],
-        settle_flow[471:470], settle_flow[486:473], settle_flow[497:488], settle_event[41:0],
-        settle_event[57:50], settle_event[59], settle_event[416:220], settle_event[452:425],
-        moved_event[51:0], moved_event[59:53], moved_event[155:124], moved_event[424:188],
-        moved_event[468:439], moved_event[516:473], opened_options[15:14], opened_options[31:28],
-        opened_options[39:37], opened_options[63:45], follow_takers[0], shortcut_event[41:0],
-        shortcut_event[59:50], shortcut_event[155:124], shortcut_event[424:188],
-        shortcut_event[516:439], follows_flow[162:0], follows_flow[246:195], follows_flow[497:279],
-        follows_event[59:0], follows_event[155:92], follows_event[516:188], fits_flow[194:0],
-        fits_flow[244:220], fits_flow[348:246], fits_flow[497:350], acknowledges_flow[9:0],
-        acknowledges_flow[280:74], acknowledges_flow[346:282], acknowledges_flow[497:348],
-        acknowledges_event[91:0], acknowledges_event[516:124], prepare_event[59:0],
-        prepare_event[91:85], prepare_event[219:156], prepare_event[415:221],
-        prepare_event[424:417], prepare_event[516:439], relate_flow[1:0], relate_flow[130:106],
-        relate_flow[246:195], relate_flow[280:279], relate_flow[314], relate_flow[470:347],
-        relate_flow[497:472], relate_event[41:0], relate_event[59:50], relate_event[222:188],
-        relate_event[516:287], relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[314:0],
-        judged_flow[497:348], sight_start[30:25], sight_end[30:25], sight_start_1[30:25],
-        sight_end_1[30:25], sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25],
-        sight_end_3[30:25], judge_flow[105:2], judge_flow[194:131], judge_flow[280:245],
-        judge_flow[347:282], judge_flow[421:349], judge_flow[497:436], judge_event[51:0],
-        judge_event[424:124], judge_event[480:439], judge_event[516:482], measure_flow[41:0],
-        measure_flow[194:74], measure_flow[244:220], measure_flow[278:247], measure_flow[313:281],
-        measure_flow[346:315], measure_flow[348], measure_flow[421:350], measure_flow[469:436],
-        measure_flow[471], measure_flow[497:488], measure_block[0], search_spans[50:26],
-        search_spans[101:77], search_spans[152:128], search_spans[203:179], search_bytes[24:14],
-        measure_segment[0], agrees_right[497:0], moved_after_whole[31:25],
-        shortcut_updates_whole[30:0], shortcut_after_whole[31:25], follows_old_stamp_whole[30:0],
-        acknowledges_fresh_whole[30:0], acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0],
-        relations_whole[30:0], relations_whole_1[30:0], relations_whole_2[30:0],
-        relations_whole_3[30:0], relations_whole_4[30:0], relations_whole_5[30:0],
-        measure_spans_whole[31:25], measure_spans_whole_1[31:25], measure_spans_whole_2[31:25],
-        measure_spans_whole_3[31:25], measure_spans_whole_4[31:25], measure_spans_whole_5[31:25],
-        measure_spans_whole_6[31:25], measure_spans_whole_7[31:25], judge_past_whole[31:14],
-        verdict_whole[31:25], verdict_whole_1[31:25], extent_whole[24:14]
+        settle_verdict[189], extent[25], extent[98:95], settle_flow[162:74], settle_flow[244:195],
+        settle_flow[314:246], settle_flow[417:350], settle_flow[468:422], settle_flow[471:470],
+        settle_flow[486:473], settle_flow[497:488], settle_event[41:0], settle_event[57:50],
+        settle_event[59], settle_event[416:220], settle_event[452:425], moved_event[51:0],
+        moved_event[59:53], moved_event[155:124], moved_event[424:188], moved_event[468:439],
+        moved_event[516:473], opened_options[15:14], opened_options[31:28], opened_options[39:37],
+        opened_options[63:45], follow_takers[0], shortcut_event[41:0], shortcut_event[59:50],
+        shortcut_event[155:124], shortcut_event[424:188], shortcut_event[516:439],
+        follows_flow[162:0], follows_flow[246:195], follows_flow[497:279], follows_event[59:0],
+        follows_event[155:92], follows_event[516:188], fits_flow[194:0], fits_flow[244:220],
+        fits_flow[348:246], fits_flow[497:350], acknowledges_flow[9:0], acknowledges_flow[280:74],
+        acknowledges_flow[346:282], acknowledges_flow[497:348], acknowledges_event[91:0],
+        acknowledges_event[516:124], prepare_event[59:0], prepare_event[91:85],
+        prepare_event[219:156], prepare_event[415:221], prepare_event[424:417],
+        prepare_event[516:439], relate_flow[1:0], relate_flow[130:106], relate_flow[246:195],
+        relate_flow[280:279], relate_flow[314], relate_flow[470:347], relate_flow[497:472],
+        relate_event[41:0], relate_event[59:50], relate_event[222:188], relate_event[516:287],
+        relate_sack_start[30:25], relate_sack_end[30:25], judged_flow[314:0], judged_flow[497:348],
+        sight_start[30:25], sight_end[30:25], sight_start_1[30:25], sight_end_1[30:25],
+        sight_start_2[30:25], sight_end_2[30:25], sight_start_3[30:25], sight_end_3[30:25],
+        judge_flow[105:2], judge_flow[194:131], judge_flow[280:245], judge_flow[347:282],
+        judge_flow[421:349], judge_flow[497:436], judge_event[51:0], judge_event[424:124],
+        judge_event[480:439], judge_event[516:482], measure_flow[41:0], measure_flow[194:74],
+        measure_flow[244:220], measure_flow[278:247], measure_flow[313:281], measure_flow[346:315],
+        measure_flow[348], measure_flow[421:350], measure_flow[469:436], measure_flow[471],
+        measure_flow[497:488], measure_block[0], search_spans[50:26], search_spans[101:77],
+        search_spans[152:128], search_spans[203:179], search_bytes[24:14], measure_segment[0],
+        agrees_right[497:0], moved_after_whole[31:25], shortcut_updates_whole[30:0],
+        shortcut_after_whole[31:25], follows_old_stamp_whole[30:0], acknowledges_fresh_whole[30:0],
+        acknowledges_fresh_whole_1[30:0], relate_choice_whole[30:0], relations_whole[30:0],
+        relations_whole_1[30:0], relations_whole_2[30:0], relations_whole_3[30:0],
+        relations_whole_4[30:0], relations_whole_5[30:0], measure_spans_whole[31:25],
+        measure_spans_whole_1[31:25], measure_spans_whole_2[31:25], measure_spans_whole_3[31:25],
+        measure_spans_whole_4[31:25], measure_spans_whole_5[31:25], measure_spans_whole_6[31:25],
+        measure_spans_whole_7[31:25], judge_past_whole[31:14], verdict_whole[31:25],
+        verdict_whole_1[31:25], extent_whole[24:14]
     };
 
 endmodule

@@ -159,6 +159,7 @@ module nic (
     output logic [41:0]  probe_upstream
 );
     logic [63:0] clock;
+    logic drained;
     logic [7:0] slow_drops;
     logic parse_s_ready;
     logic [576:0] parse_m_beats_data;
@@ -444,7 +445,7 @@ module nic (
         pulses[18:12] = counted;
         pulses[19] = moderate_interrupts;
     end
-    wire drained =
+    wire drained_1 =
         !slow_waits
         & parse_idle
         & frame_buffer_idle
@@ -456,7 +457,8 @@ module nic (
         & upstream_idle
         & !tx_register_m_valid;
     assign quiescent =
-        drained
+        drained_1
+        & drained
         & registers_idle
         & !rst
         & !eth_rx_valid
@@ -837,8 +839,10 @@ module nic (
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
+        drained <= drained_1;
         if (rst) begin
             slow_drops <= 8'd0;
+            drained <= 1'b0;
         end
     end
 

@@ -527,7 +527,7 @@ module push (
         .level(events_level),
         .almost_full(events_almost_full)
     );
-    stream_register_up_256 u_reads (
+    stream_register_up_256_2 u_reads (
         .clk(clk),
         .rst(rst),
         .s_data(reads_s_data),

@@ -35,32 +35,21 @@ module stream_register_up_256 (
     output logic         m_valid,
     input  wire          m_ready
 );
-    logic [351:0] held;
-    logic held_valid;
     logic [351:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;
-    assign m_data = held;
-    assign m_valid = held_valid;
-    wire taken = s_valid & !skid_valid;
-    wire free = m_ready | !held_valid;
+    assign m_valid = skid_valid | s_valid;
+    assign m_data = skid_valid ? skid : s_data;
 
     always_ff @(posedge clk) begin
-        if (free) begin
-            held_valid <= skid_valid | taken;
-            skid_valid <= 1'b0;
-            if (skid_valid) begin
-                held <= skid;
-            end else begin
-                held <= s_data;
-            end
-        end else if (taken) begin
+        if (skid_valid) begin
+            skid_valid <= !m_ready;
+        end else if (s_valid & !m_ready) begin
             skid_valid <= 1'b1;
             skid <= s_data;
         end
         if (rst) begin
-            held_valid <= 1'b0;
             skid_valid <= 1'b0;
         end
     end
