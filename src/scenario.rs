@@ -70,7 +70,7 @@ impl Scenario {
             App::Rpc { .. } => PathBuf::new(),
         };
         let contexts = u32::from(settings.host.contexts);
-        if contexts == 0 || contexts >= design.contexts {
+        if contexts >= design.contexts {
             let message = format!(
                 "`host.contexts` must lie between 1 and {}, one less than the design point has, \
                  not {contexts}",

@@ -75,6 +75,11 @@ impl Settings {
             "must be greater than zero: a link without delay gives no lookahead".into(),
         )?;
         check(
+            (1..=31).contains(&self.host.contexts),
+            "host.contexts",
+            format!("must lie between 1 and 31, not {}", self.host.contexts),
+        )?;
+        check(
             self.host.interrupt_interval.0 <= 2_000_000_000_000,
             "host.interrupt_interval",
             format!("must be at most 2s, not {}", self.host.interrupt_interval),

@@ -430,6 +430,30 @@ fn fins_pass_and_the_pair_is_forgotten_when_both_are_acknowledged() {
 }
 
 #[test]
+fn a_connection_that_is_to_be_like_another_offers_what_that_agreed_on() {
+    let to = "10.0.0.2:8080".parse().unwrap();
+    let offered = |rig: &mut Rig, like: usize| {
+        let id = rig.ids[like];
+        rig.control.connect_like(Time::ZERO, to, id).unwrap();
+        rig.sent().0[0].options
+    };
+    let mut rig = Rig::new();
+    let none = Options {
+        mss: Some(1460),
+        ..Options::default()
+    };
+    assert_eq!(offered(&mut rig, 0), none);
+    let mut rig = Rig::with(Some([1, 2]));
+    let id = rig.ids[1];
+    let peer = &mut rig.control.connections.get_mut(&id).unwrap().peer;
+    peer.options.window_scale = Some(4);
+    let options = offered(&mut rig, 1);
+    assert!(options.timestamps.is_some() && options.window_scale.is_some());
+    assert!(!options.sack_permitted);
+    assert_eq!(offered(&mut rig, 0).window_scale, None);
+}
+
+#[test]
 fn timestamps_continue_what_this_host_sent() {
     let mut rig = Rig::with(Some([1000, 0xffff_ff00]));
     let connection = |rig: &Rig, flow: usize| {
