@@ -5,13 +5,13 @@
 //!  s ──Up────►│ let pass ? ├─────────────────────►│ pending ├──────►│ due │
 //!             └─────┬──────┘                      └─────────┘       └──┬──┘
 //!                   └───────────────────────────────┬──────────────────┘
-//!  s_context ─► intervals                           └─► m
+//!  s_context ─► intervals                           └─► register ─► m
 //! ```
 //!
 //! Behind notify, where an interrupt already follows the record that it announces (contract
 //! O7): one that waits here only follows it later. A vector whose interval
 //! ([`INTERRUPT_INTERVAL`](context::INTERRUPT_INTERVAL)) is 0, as after reset, is not
-//! moderated: everything passes in its clock.
+//! moderated: everything passes as it comes.
 //!
 //! A moderated interrupt becomes a bit in `pending`, in which several become one. A sweep over
 //! the vectors, one a clock, finds the pending one that is due first; when its time has come,
@@ -19,7 +19,7 @@
 //! sweep also follows each interrupt that comes meanwhile. While the first one is not due,
 //! nothing moves: `wake_at` says when it is.
 //!
-//! Latency: 0; of a moderated interrupt that is due, the number of contexts and 9 clocks.
+//! Latency: 1; of a moderated interrupt that is due, the number of contexts and 10 clocks.
 
 use crate::channels::{ContextWrite, UP_MSIX, Up};
 use crate::interface::context;
