@@ -206,6 +206,20 @@ pub fn estimate(
     )
 }
 
+/// The modules directly inside `module`, but for primitives, each once.
+pub fn inside(manifest: &Manifest, module: &str) -> Vec<String> {
+    let hierarchy = Hierarchy::of(manifest);
+    let mut names: Vec<String> = vec![];
+    if let Some(module) = manifest.module(module) {
+        for part in hierarchy.inside(module) {
+            if !names.contains(&part.name) {
+                names.push(part.name.clone());
+            }
+        }
+    }
+    names
+}
+
 /// As [`estimate`], with the tools and the cache of `environment`.
 ///
 /// # Errors

@@ -18,9 +18,9 @@
 //! | `Half` | 1 | 2 | none |
 //! | `Skid` | 1 | 1 | none |
 //!
-//! `Ready` takes a word that `m` does not: its ready leaves from a flip-flop. `Half` takes a word only while it is empty. `Skid` has a second register for the word
-//! that is under way when `m` stops. A bypass keeps `clk` and `rst`, so that a design
-//! parameter can choose the mode.
+//! `Ready` takes a word that `m` does not: its ready leaves from a flip-flop. `Half` takes a word
+//! only while it is empty. `Skid` has a second register for the word that is under way when `m`
+//! stops. A bypass keeps `clk` and `rst`, so that a design parameter can choose the mode.
 
 use crate::prelude::*;
 

@@ -5,15 +5,13 @@ use super::report::{plain, trimmed};
 use crate::synth::{self, Options, Report, report::ModuleReport};
 use anyhow::{Context, Result};
 use comfy_table::CellAlignment;
-use hallux_hdl::manifest::Manifest;
+use hallux_hdl::emit::Design;
 use hallux_toe::design::{DesignPoint, SameFlow};
 use hallux_toe::generate::{TOP, generate};
 use serde::Serialize;
 
 /// The module that holds the stages of a flow group.
 const GROUP: &str = "group";
-/// Path of the Rust types of primitives, which are no stages.
-const PRIMITIVES: &str = "hallux_hdl::prims::";
 
 /// A stage, or a whole NIC.
 #[derive(Clone, Debug, Serialize)]
@@ -110,9 +108,13 @@ impl Cost {
 /// There is no yosys, or it refuses the design.
 pub fn measure(point: &DesignPoint, tell: &(dyn Fn(&str) + Sync)) -> Result<Cost> {
     let design = generate(point)?;
-    let stages = stages(&design.manifest);
-    let modules = [TOP.to_owned()].into_iter().chain(stages).collect();
-    let report = estimate(point, modules, tell)?;
+    // What stands in the top module and in a flow group.
+    let mut modules = vec![TOP.to_owned()];
+    for outer in [TOP, GROUP] {
+        modules.extend(synth::inside(&design.manifest, outer));
+    }
+    modules.retain(|module| module != GROUP);
+    let report = estimate(&design, modules, tell)?;
     let parts = report.modules.iter().map(Part::of);
     let (whole, stages): (Vec<_>, Vec<_>) = parts.partition(|part| part.name == TOP);
     Ok(Cost {
@@ -123,28 +125,7 @@ pub fn measure(point: &DesignPoint, tell: &(dyn Fn(&str) + Sync)) -> Result<Cost
     })
 }
 
-/// What stands in the top module and in a flow group, each once.
-fn stages(manifest: &Manifest) -> Vec<String> {
-    let mut names: Vec<String> = vec![];
-    for outer in [TOP, GROUP] {
-        let instances = manifest.module(outer).map(|module| &module.instances);
-        for instance in instances.into_iter().flatten() {
-            let module = manifest.module(&instance.module);
-            let stage = module.is_some_and(|module| !module.source.starts_with(PRIMITIVES));
-            if stage && instance.module != GROUP && !names.contains(&instance.module) {
-                names.push(instance.module.clone());
-            }
-        }
-    }
-    names
-}
-
-fn estimate(
-    point: &DesignPoint,
-    modules: Vec<String>,
-    tell: &(dyn Fn(&str) + Sync),
-) -> Result<Report> {
-    let design = generate(point)?;
+fn estimate(design: &Design, modules: Vec<String>, tell: &(dyn Fn(&str) + Sync)) -> Result<Report> {
     let files = design.files.iter();
     let sources: Vec<_> = files
         .map(|file| (file.name.clone(), file.text.clone()))
@@ -177,7 +158,7 @@ pub fn hazards(point: &DesignPoint, tell: &(dyn Fn(&str) + Sync)) -> Result<Vec<
             same_flow,
             ..point.clone()
         };
-        let report = estimate(&point, vec!["protocol".to_owned()], tell)?;
+        let report = estimate(&generate(&point)?, vec!["protocol".to_owned()], tell)?;
         let module = report.modules.first().context("nothing was estimated")?;
         Ok(Hazard {
             same_flow,
