@@ -42,7 +42,7 @@ fn pace(name: &str) -> (u64, u64) {
 
 #[test]
 fn register_slices_pass_every_word_once_and_in_order() {
-    for name in ["bypass", "half", "skid"] {
+    for name in ["bypass", "early", "half", "skid"] {
         for stalls in STALLS {
             let (mut bench, s, m) = stream(name, stalls);
             let mut random = Random::new(7);
@@ -56,6 +56,7 @@ fn register_slices_pass_every_word_once_and_in_order() {
     }
     // Latency and initiation interval, as documented.
     assert_eq!(pace("bypass"), (0, 1));
+    assert_eq!(pace("early"), (0, 1));
     assert_eq!(pace("half"), (1, 2));
     assert_eq!(pace("skid"), (1, 1));
 }
