@@ -89,6 +89,16 @@ pub(super) struct Mapped {
     pub directory: PathBuf,
 }
 
+/// A text without its comments at the margin: they name the design that the module stands in, and
+/// the same module of another one is not to be mapped again. Their lines count, since paths name lines.
+fn without_head(text: &str) -> String {
+    let lines = text.lines();
+    let kept: Vec<_> = lines
+        .map(|line| if line.starts_with("//") { "" } else { line })
+        .collect();
+    kept.join("\n")
+}
+
 /// Maps `module`, whose text and that of all modules below it is in `sources`; but for the modules
 /// `parts` of it, which are left as cells of their names.
 pub(super) fn map(
@@ -106,7 +116,7 @@ pub(super) fn map(
         key.add(format!("without {part}"));
     }
     for (name, text) in sources {
-        key.add(name).add(text);
+        key.add(name).add(without_head(text));
     }
     let key = key.finish();
     let _lock = cache.lock(&key)?;
