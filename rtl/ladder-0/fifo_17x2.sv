@@ -43,9 +43,8 @@ module fifo_17x2 (
     wire stored = occupied != {1'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 2'd2;
     assign level = {14'd0, occupied};
-    assign almost_full = occupied >= 2'd2;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -70,13 +69,16 @@ module fifo_17x2 (
         end
         if (push & !pop) begin
             occupied <= occupied + 2'd1;
+            s_ready <= occupied != 2'd1;
         end else if (pop & !push) begin
             occupied <= occupied - 2'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 1'd0;
             read_at <= 1'd0;
             occupied <= 2'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

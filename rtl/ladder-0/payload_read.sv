@@ -67,6 +67,7 @@ module payload_read (
     logic reads_m_valid;
     logic [6:0] tag;
     logic [7:0] used;
+    logic all_used;
     logic [16:0] order_s_data;
     logic order_s_ready;
     logic [16:0] order_m_data;
@@ -132,7 +133,7 @@ module payload_read (
 
     wire [12:0] bytes = cut_length;
     wire finished = cut_last_2;
-    wire issue = busy & !uncut & reads_s_ready & order_s_ready & (used != 8'd1);
+    wire issue = busy & !uncut & reads_s_ready & order_s_ready & !all_used;
     assign reads_s_data = {tag, bytes, rest_address};
     wire [7:0] over = bytes[7:0] & 8'h3f;
     wire [12:0] order_s_data_whole = bytes - 13'd1;
@@ -544,9 +545,11 @@ module payload_read (
         lost <= lost_next;
         if (issue & !retire) begin
             used <= used + 8'd1;
+            all_used <= used == 8'd0;
         end
         if (retire & !issue) begin
             used <= used - 8'd1;
+            all_used <= 1'b0;
         end
         plan2 <= plan1;
         beat <= buffer_read_data & spread_wide;
@@ -558,6 +561,7 @@ module payload_read (
             uncut <= 1'b0;
             tag <= 7'd0;
             used <= 8'd0;
+            all_used <= 1'b0;
             done <= 128'd0;
             oldest <= 7'd0;
             after <= 7'd0;

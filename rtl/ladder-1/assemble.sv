@@ -258,19 +258,20 @@ module assemble (
     assign sums_s_valid = total_valid & total_last;
     assign sums_s_data = {total_poisoned, running_next};
     assign sums_fit_holds = rst | !(total_valid & total_last) | sums_s_ready;
-    wire arrives = s_valid & egress_s_ready;
     wire backlog = |egress_level;
     wire joins =
-        arrives
+        s_valid
         & held_valid
         & held_header_plain_ack
         & (held_header_flow == s_data_flow)
         & (|s_data_length)
         & !s_data_raw;
-    wire stays = held_valid & held_header_plain_ack & backlog & !arrives;
-    wire direct = arrives & (joins | (!held_valid & !(s_data_plain_ack & backlog)));
+    wire direct = s_valid & (joins | (!held_valid & !(s_data_plain_ack & backlog)));
+    wire stays = held_valid & held_header_plain_ack & backlog & !s_valid;
+    wire passes =
+        held_valid ? (s_valid | !(held_header_plain_ack & backlog)) :
+        (s_valid & !(s_data_plain_ack & backlog));
     assign s_ready = egress_s_ready;
-    wire passes = direct | (held_valid & !stays & !joins);
     assign loaded_s_data = direct ? (|s_data_length) : (|held_header_length);
     assign egress_s_data = direct ? {joins, s_data} : held;
     wire [556:0] header = egress_m_data_header;
@@ -747,7 +748,7 @@ module assemble (
         .level(frames_level),
         .almost_full(frames_almost_full)
     );
-    stream_register_beat_512_64 u_out (
+    stream_register_beat_512_64_2 u_out (
         .clk(clk),
         .rst(rst),
         .s_data(out_s_data),
@@ -814,9 +815,9 @@ module assemble (
             running <= total_last ? 16'd0 : running_next;
         end
         if (egress_s_ready) begin
-            held_valid <= stays | (arrives & !direct);
+            held_valid <= stays | (s_valid & !direct);
         end
-        if (arrives & !direct) begin
+        if (egress_s_ready & s_valid & !direct) begin
             held <= {1'b0, s_data};
         end
         roomy <= !frames_almost_full;

@@ -43,9 +43,8 @@ module fifo_577x4096 (
     wire stored = occupied != {12'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 13'd4096;
     assign level = {3'd0, occupied};
-    assign almost_full = occupied >= 13'd4096;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -70,13 +69,16 @@ module fifo_577x4096 (
         end
         if (push & !pop) begin
             occupied <= occupied + 13'd1;
+            s_ready <= occupied != 13'd4095;
         end else if (pop & !push) begin
             occupied <= occupied - 13'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 12'd0;
             read_at <= 12'd0;
             occupied <= 13'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -48,9 +48,7 @@ module fifo_330x8_forward_margin_3 (
     wire fetch = stored & (!m_valid | m_ready);
     wire forward = push & !stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 4'd8;
     assign level = {12'd0, occupied};
-    assign almost_full = occupied >= 4'd5;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -75,13 +73,23 @@ module fifo_330x8_forward_margin_3 (
         end
         if (push & !pop) begin
             occupied <= occupied + 4'd1;
+            s_ready <= occupied != 4'd7;
+            if (occupied == 4'd4) begin
+                almost_full <= 1'b1;
+            end
         end else if (pop & !push) begin
             occupied <= occupied - 4'd1;
+            s_ready <= 1'b1;
+            if (occupied == 4'd5) begin
+                almost_full <= 1'b0;
+            end
         end
         if (rst) begin
             write_at <= 3'd0;
             read_at <= 3'd0;
             occupied <= 4'd0;
+            s_ready <= 1'b1;
+            almost_full <= 1'b0;
             m_valid <= 1'b0;
         end
     end

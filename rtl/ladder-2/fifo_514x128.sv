@@ -43,9 +43,8 @@ module fifo_514x128 (
     wire stored = occupied != {7'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 8'd128;
     assign level = {8'd0, occupied};
-    assign almost_full = occupied >= 8'd128;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -70,13 +69,16 @@ module fifo_514x128 (
         end
         if (push & !pop) begin
             occupied <= occupied + 8'd1;
+            s_ready <= occupied != 8'd127;
         end else if (pop & !push) begin
             occupied <= occupied - 8'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 7'd0;
             read_at <= 7'd0;
             occupied <= 8'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -27,14 +27,30 @@ module stream_register_beat_512_64_2 (
     output logic         m_valid,
     input  wire          m_ready
 );
-    assign s_ready = m_ready;
-    assign m_data = s_data;
-    assign m_valid = s_valid;
+    logic [576:0] held;
+    logic held_valid;
+    logic [576:0] skid;
+    logic skid_valid;
 
-    // Bits that this module has no use for.
-    wire unused_ok = &{
-        1'b0, clk, rst
-    };
+    assign s_ready = !skid_valid;
+    assign m_data = held;
+    assign m_valid = held_valid;
+    wire free = m_ready | !held_valid;
+
+    always_ff @(posedge clk) begin
+        if (free) begin
+            held_valid <= skid_valid | s_valid;
+            held <= skid_valid ? skid : s_data;
+        end
+        skid_valid <= (skid_valid | s_valid) & !free;
+        if (!skid_valid) begin
+            skid <= s_data;
+        end
+        if (rst) begin
+            held_valid <= 1'b0;
+            skid_valid <= 1'b0;
+        end
+    end
 
 endmodule
 

@@ -35,20 +35,15 @@ module stream_register_context_write (
     assign s_ready = !skid_valid;
     assign m_data = held;
     assign m_valid = held_valid;
-    wire taken = s_valid & !skid_valid;
     wire free = m_ready | !held_valid;
 
     always_ff @(posedge clk) begin
         if (free) begin
-            held_valid <= skid_valid | taken;
-            skid_valid <= 1'b0;
-            if (skid_valid) begin
-                held <= skid;
-            end else begin
-                held <= s_data;
-            end
-        end else if (taken) begin
-            skid_valid <= 1'b1;
+            held_valid <= skid_valid | s_valid;
+            held <= skid_valid ? skid : s_data;
+        end
+        skid_valid <= (skid_valid | s_valid) & !free;
+        if (!skid_valid) begin
             skid <= s_data;
         end
         if (rst) begin

@@ -267,7 +267,13 @@ module nic (
     output logic [41:0]  probe_assemble_further_2
 );
     logic [63:0] clock;
+    logic drained_groups;
     logic drained;
+    logic heard;
+    logic [63:0] group_wakes_0;
+    logic [63:0] group_wakes_1;
+    logic [63:0] group_wakes_2;
+    logic [63:0] group_wakes_3;
     logic [7:0] slow_drops;
     logic parse_s_ready;
     logic [576:0] parse_m_beats_data;
@@ -318,6 +324,7 @@ module nic (
     logic group_0_idle;
     logic [63:0] group_0_wake_at;
     logic group_0_settled;
+    logic group_0_enters;
     logic [41:0] group_0_at_arbiter;
     logic [41:0] group_0_at_protocol;
     logic [41:0] group_0_at_post;
@@ -348,6 +355,7 @@ module nic (
     logic group_1_idle;
     logic [63:0] group_1_wake_at;
     logic group_1_settled;
+    logic group_1_enters;
     logic [41:0] group_1_at_arbiter;
     logic [41:0] group_1_at_protocol;
     logic [41:0] group_1_at_post;
@@ -378,6 +386,7 @@ module nic (
     logic group_2_idle;
     logic [63:0] group_2_wake_at;
     logic group_2_settled;
+    logic group_2_enters;
     logic [41:0] group_2_at_arbiter;
     logic [41:0] group_2_at_protocol;
     logic [41:0] group_2_at_post;
@@ -408,6 +417,7 @@ module nic (
     logic group_3_idle;
     logic [63:0] group_3_wake_at;
     logic group_3_settled;
+    logic group_3_enters;
     logic [41:0] group_3_at_arbiter;
     logic [41:0] group_3_at_protocol;
     logic [41:0] group_3_at_post;
@@ -517,6 +527,7 @@ module nic (
     logic [576:0] tx_register_m_data;
     logic tx_register_m_valid;
     logic settled;
+    logic groups_rest;
     logic rests;
     logic [521:0] ordered;
     logic ordered_valid;
@@ -558,6 +569,7 @@ module nic (
     logic choice_0;
     logic choice_1;
     logic choice_2;
+    logic choice_3;
     logic [41:0] of_group_known;
     logic [41:0] of_group_known_1;
     logic [41:0] of_group_known_2;
@@ -664,6 +676,13 @@ module nic (
         settled = settled & group_1_settled;
         settled = settled & group_2_settled;
         settled = settled & group_3_settled;
+    end
+    always_comb begin
+        groups_rest = 1'b1;
+        groups_rest = groups_rest & group_0_idle;
+        groups_rest = groups_rest & group_1_idle;
+        groups_rest = groups_rest & group_2_idle;
+        groups_rest = groups_rest & group_3_idle;
     end
     wire frame_goes = 1'b1;
     wire hold = 1'b0;
@@ -855,10 +874,6 @@ module nic (
     end
     always_comb begin
         rests = 1'b1;
-        rests = rests & group_0_idle;
-        rests = rests & group_1_idle;
-        rests = rests & group_2_idle;
-        rests = rests & group_3_idle;
         rests = rests & reorder_0_idle;
         rests = rests & route_0_idle;
         rests =
@@ -899,7 +914,7 @@ module nic (
         pulses[18:12] = counted;
         pulses[19] = moderate_interrupts;
     end
-    wire drained_1 =
+    wire others_rest =
         !slow_waits
         & parse_idle
         & frame_buffer_idle
@@ -910,24 +925,21 @@ module nic (
         & fetch_idle
         & upstream_idle
         & !tx_register_m_valid;
-    assign quiescent =
-        drained_1
-        & drained
-        & registers_idle
-        & !rst
-        & !eth_rx_valid
-        & !mmio_valid
-        & !dma_cpl_valid;
+    wire drained_1 = drained_groups & drained;
+    wire hears = eth_rx_valid | mmio_valid | dma_cpl_valid;
+    assign quiescent = drained_1 & registers_idle & !rst & !hears & !heard;
     always_comb begin
-        wake_at_1 = group_0_wake_at;
-        choice_0 = group_1_wake_at < wake_at_1;
-        wake_at_1 = choice_0 ? group_1_wake_at : wake_at_1;
-        choice_1 = group_2_wake_at < wake_at_1;
-        wake_at_1 = choice_1 ? group_2_wake_at : wake_at_1;
-        choice_2 = group_3_wake_at < wake_at_1;
-        wake_at_1 = choice_2 ? group_3_wake_at : wake_at_1;
+        wake_at_1 = moderate_wake_at;
+        choice_0 = group_wakes_0 < wake_at_1;
+        wake_at_1 = choice_0 ? group_wakes_0 : wake_at_1;
+        choice_1 = group_wakes_1 < wake_at_1;
+        wake_at_1 = choice_1 ? group_wakes_1 : wake_at_1;
+        choice_2 = group_wakes_2 < wake_at_1;
+        wake_at_1 = choice_2 ? group_wakes_2 : wake_at_1;
+        choice_3 = group_wakes_3 < wake_at_1;
+        wake_at_1 = choice_3 ? group_wakes_3 : wake_at_1;
     end
-    assign wake_at = (moderate_wake_at < wake_at_1) ? moderate_wake_at : wake_at_1;
+    assign wake_at = wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -1281,6 +1293,7 @@ module nic (
         .idle(group_0_idle),
         .wake_at(group_0_wake_at),
         .settled(group_0_settled),
+        .enters(group_0_enters),
         .at_arbiter(group_0_at_arbiter),
         .at_protocol(group_0_at_protocol),
         .at_post(group_0_at_post),
@@ -1333,6 +1346,7 @@ module nic (
         .idle(group_1_idle),
         .wake_at(group_1_wake_at),
         .settled(group_1_settled),
+        .enters(group_1_enters),
         .at_arbiter(group_1_at_arbiter),
         .at_protocol(group_1_at_protocol),
         .at_post(group_1_at_post),
@@ -1385,6 +1399,7 @@ module nic (
         .idle(group_2_idle),
         .wake_at(group_2_wake_at),
         .settled(group_2_settled),
+        .enters(group_2_enters),
         .at_arbiter(group_2_at_arbiter),
         .at_protocol(group_2_at_protocol),
         .at_post(group_2_at_post),
@@ -1437,6 +1452,7 @@ module nic (
         .idle(group_3_idle),
         .wake_at(group_3_wake_at),
         .settled(group_3_settled),
+        .enters(group_3_enters),
         .at_arbiter(group_3_at_arbiter),
         .at_protocol(group_3_at_protocol),
         .at_post(group_3_at_post),
@@ -1660,7 +1676,7 @@ module nic (
         .m_cmd_data(registers_m_cmd_data),
         .m_cmd_valid(registers_m_cmd_valid),
         .m_cmd_ready(command_taken),
-        .drained(drained),
+        .drained(drained_1),
         .now(clock),
         .pulses(pulses),
         .enabled(registers_enabled),
@@ -1692,7 +1708,7 @@ module nic (
         .m_ready(up_ready),
         .idle(upstream_idle)
     );
-    stream_register_beat_512_64_2 u_tx_register (
+    stream_register_beat_512_64_3 u_tx_register (
         .clk(clk),
         .rst(rst),
         .s_data(frames_0_m_data),
@@ -1710,18 +1726,39 @@ module nic (
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
-        drained <= drained_1;
+        drained_groups <= groups_rest;
+        drained <= others_rest;
+        heard <= hears;
+        group_wakes_0 <= group_0_wake_at;
+        if (rst) begin
+            group_wakes_0 <= 64'hffffffffffffffff;
+        end
+        group_wakes_1 <= group_1_wake_at;
+        if (rst) begin
+            group_wakes_1 <= 64'hffffffffffffffff;
+        end
+        group_wakes_2 <= group_2_wake_at;
+        if (rst) begin
+            group_wakes_2 <= 64'hffffffffffffffff;
+        end
+        group_wakes_3 <= group_3_wake_at;
+        if (rst) begin
+            group_wakes_3 <= 64'hffffffffffffffff;
+        end
         if (rst) begin
             slow_drops <= 8'd0;
+            drained_groups <= 1'b0;
             drained <= 1'b0;
+            heard <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, parse_s_ready, group_0_s_cpl_ready, group_1_s_cpl_ready, group_1_drop_valid,
-        group_1_at_arbiter, group_2_s_cpl_ready, group_2_drop_valid, group_2_at_arbiter,
-        group_3_s_cpl_ready, group_3_drop_valid, group_3_at_arbiter, notify_interrupts,
+        1'b0, parse_s_ready, group_0_s_cpl_ready, group_0_enters, group_1_s_cpl_ready,
+        group_1_drop_valid, group_1_enters, group_1_at_arbiter, group_2_s_cpl_ready,
+        group_2_drop_valid, group_2_enters, group_2_at_arbiter, group_3_s_cpl_ready,
+        group_3_drop_valid, group_3_enters, group_3_at_arbiter, notify_interrupts,
         fetch_s_cpl_ready, fetch_skipped, notice[143:0], notice[240:160]
     };
 

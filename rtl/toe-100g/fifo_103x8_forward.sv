@@ -58,9 +58,8 @@ module fifo_103x8_forward (
     wire fetch = stored & (!m_valid | m_ready);
     wire forward = push & !stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 4'd8;
     assign level = {12'd0, occupied};
-    assign almost_full = occupied >= 4'd8;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -85,13 +84,16 @@ module fifo_103x8_forward (
         end
         if (push & !pop) begin
             occupied <= occupied + 4'd1;
+            s_ready <= occupied != 4'd7;
         end else if (pop & !push) begin
             occupied <= occupied - 4'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 3'd0;
             read_at <= 3'd0;
             occupied <= 4'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

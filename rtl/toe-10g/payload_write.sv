@@ -159,7 +159,6 @@ module payload_write (
     output logic          idle
 );
     logic planner_s_ready;
-    logic planner_record_left;
     logic [102:0] planner_m_chunk_data;
     logic planner_m_chunk_valid;
     logic [267:0] planner_m_tail_data;
@@ -200,6 +199,7 @@ module payload_write (
     logic notices_s_ready;
     logic [264:0] notices_m_data;
     logic notices_m_valid;
+    logic record_left;
     logic in_frame_holds;
     logic records_follow_enter;
     logic records_follow_leave;
@@ -274,7 +274,6 @@ module payload_write (
     assign records_follow_leave = notices_m_valid & m_notice_ready;
     assign headers_follow_enter = taken_1 & s_data_send;
     assign headers_follow_leave = released_1 & tails_m_data_send;
-    assign planner_record_left = m_notice_valid & m_notice_ready & (m_notice_data_kind == 8'd2);
     assign idle =
         planner_idle
         & (chunks_level == 16'd0)
@@ -292,7 +291,7 @@ module payload_write (
         .slow_base(slow_base),
         .slow_log2(slow_log2),
         .slow_room(slow_room),
-        .record_left(planner_record_left),
+        .record_left(record_left),
         .m_chunk_data(planner_m_chunk_data),
         .m_chunk_valid(planner_m_chunk_valid),
         .m_chunk_ready(chunks_s_ready),
@@ -415,9 +414,11 @@ module payload_write (
         if (m_up_valid & m_up_ready) begin
             taken <= taken + 16'd1;
         end
+        record_left <= m_notice_valid & m_notice_ready & (m_notice_data_kind == 8'd2);
         if (rst) begin
             taken <= 16'd0;
             coming <= 1'b0;
+            record_left <= 1'b0;
         end
     end
 

@@ -154,23 +154,34 @@ module arbiter (
     wire [15:0] s_tx_data_flow = s_tx_data[39:24];
     wire s_tx_data_reminds = s_tx_data[40];
 
-    wire [1:0] lower =
-        (last == 2'd1) ? (s_hc_valid ? 2'd2 : s_cmd_valid ? 2'd3 : 2'd1) :
-        (last == 2'd2) ? (s_cmd_valid ? 2'd3 : s_tx_valid ? 2'd1 : 2'd2) :
-        s_tx_valid ? 2'd1 :
-        s_hc_valid ? 2'd2 :
-        2'd3;
-    wire [1:0] turn = offered ? choice : s_rx_valid ? 2'd0 : lower;
-    assign s_rx_ready = m_ready & (turn == 2'd0);
-    assign s_tx_ready = m_ready & (turn == 2'd1);
-    assign s_hc_ready = m_ready & (turn == 2'd2);
-    assign s_cmd_ready = m_ready & (turn == 2'd3);
+    wire last_t = last == 2'd1;
+    wire last_h = last == 2'd2;
+    wire last_c = !last_t & !last_h;
+    wire turn_r = !offered | (choice == 2'd0);
+    wire turn_t =
+        offered ? (choice == 2'd1) :
+        (!s_rx_valid & !(s_hc_valid & last_t) & !(s_cmd_valid & !last_c));
+    wire turn_h =
+        offered ? (choice == 2'd2) :
+        (!s_rx_valid & !(s_cmd_valid & last_h) & !(s_tx_valid & !last_t));
+    wire turn_c =
+        offered ? (choice == 2'd3) :
+        (!s_rx_valid & !(s_tx_valid & last_c) & !(s_hc_valid & !last_h));
+    assign s_rx_ready = m_ready & turn_r;
+    assign s_tx_ready = m_ready & turn_t;
+    assign s_hc_ready = m_ready & turn_h;
+    assign s_cmd_ready = m_ready & turn_c;
     wire valid =
-        (s_rx_valid & (turn == 2'd0))
-        | (s_tx_valid & (turn == 2'd1))
-        | (s_hc_valid & (turn == 2'd2))
-        | (s_cmd_valid & (turn == 2'd3));
+        (s_rx_valid & turn_r)
+        | (s_tx_valid & turn_t)
+        | (s_hc_valid & turn_h)
+        | (s_cmd_valid & turn_c);
     assign m_valid = valid;
+    wire [1:0] turn =
+        (s_rx_valid & turn_r) ? 2'd0 :
+        (s_tx_valid & turn_t) ? 2'd1 :
+        (s_hc_valid & turn_h) ? 2'd2 :
+        2'd3;
     wire [505:0] received_summary = s_rx_data_summary;
     wire [23:0] received_summary_ticket = received_summary[23:0];
     wire [1:0] received_summary_class = received_summary[25:24];

@@ -172,6 +172,7 @@
 // out     1  idle
 // out    64  wake_at
 // out     1  settled
+// out     1  enters
 // out    42  at_arbiter
 //         1    [0]         fire
 //         1    [1]         blocked
@@ -253,6 +254,7 @@ module group (
     output logic         idle,
     output logic [63:0]  wake_at,
     output logic         settled,
+    output logic         enters,
     output logic [41:0]  at_arbiter,
     output logic [41:0]  at_protocol,
     output logic [41:0]  at_post,
@@ -293,6 +295,9 @@ module group (
     logic post_m_update_valid;
     logic post_m_update_ready;
     logic post_idle;
+    logic beats_s_ready;
+    logic [576:0] beats_m_data;
+    logic beats_m_valid;
     logic payload_write_s_ready;
     logic payload_write_s_beats_ready;
     logic [607:0] payload_write_m_up_data;
@@ -320,6 +325,10 @@ module group (
     logic [63:0] delayed_ack_wake_at;
     logic grant_stands;
     logic loss_stands;
+    logic note_s_ready;
+    logic [23:0] note_m_data;
+    logic note_m_valid;
+    logic note_m_ready;
     logic [20:0] losses;
     logic payload_read_s_ready;
     logic payload_read_s_cpl_valid;
@@ -335,7 +344,6 @@ module group (
     logic assemble_m_valid;
     logic [23:0] assemble_m_lost_data;
     logic assemble_m_lost_valid;
-    logic assemble_m_lost_ready;
     logic assemble_idle;
     logic released;
     logic [15:0] released_flow;
@@ -365,8 +373,8 @@ module group (
     wire [31:0] payload_write_m_header_data_ack = payload_write_m_header_data[256:225];
     wire [23:0] scheduler_m_data_ticket = scheduler_m_data[23:0];
     wire [15:0] scheduler_m_data_flow = scheduler_m_data[39:24];
-    wire [15:0] assemble_m_lost_data_flow = assemble_m_lost_data[15:0];
-    wire [7:0] assemble_m_lost_data_generation = assemble_m_lost_data[23:16];
+    wire [15:0] note_m_data_flow = note_m_data[15:0];
+    wire [7:0] note_m_data_generation = note_m_data[23:16];
 
     wire go = 1'b1;
     assign s_ready = arbiter_s_rx_ready;
@@ -378,14 +386,14 @@ module group (
     wire none_waits = 1'b1;
     assign arbiter_s_hc_valid = s_hc_valid & go;
     assign s_hc_ready = arbiter_s_hc_ready & go;
-    wire loses = assemble_m_lost_valid & (!s_cmd_valid | loss_stands);
+    wire loses = note_m_valid & (!s_cmd_valid | loss_stands);
     assign arbiter_s_cmd_data =
-        loses ? {467'd24, assemble_m_lost_data_generation, assemble_m_lost_data_flow, 3'd7, losses, 2'd3} :
+        loses ? {467'd24, note_m_data_generation, note_m_data_flow, 3'd7, losses, 2'd3} :
         s_cmd_data;
-    assign arbiter_s_cmd_valid = (assemble_m_lost_valid | s_cmd_valid) & go;
+    assign arbiter_s_cmd_valid = (note_m_valid | s_cmd_valid) & go;
     wire commands = arbiter_s_cmd_ready & go;
     assign s_cmd_ready = commands & !loses;
-    assign assemble_m_lost_ready = commands & loses;
+    assign note_m_ready = commands & loses;
     wire free = 1'b1;
     wire takes = protocol_s_ready & free;
     wire [516:0] work = arbiter_m_data;
@@ -410,6 +418,7 @@ module group (
     wire [7:0] outcome_opcode = outcome[638:631];
     wire settled_states = 1'b1;
     wire event_ = waiting & free;
+    assign enters = event_ & takes;
     assign delayed_ack_owes = protocol_m_valid & post_s_ready & outcome_owes;
     wire [63:0] wake_at_1 = delayed_ack_wake_at;
     assign wake_at = wake_at_1;
@@ -422,7 +431,7 @@ module group (
     assign scheduler_s_valid = released | post_m_update_valid;
     assign post_m_update_ready = scheduler_s_ready & !released;
     assign scheduler_takes_holds = rst | !released | scheduler_s_ready;
-    assign s_beats_ready = payload_write_s_beats_ready;
+    assign s_beats_ready = beats_s_ready;
     assign m_notice_data = payload_write_m_notice_data;
     assign m_notice_valid = payload_write_m_notice_valid;
     assign m_write_data = payload_write_m_up_data;
@@ -458,9 +467,11 @@ module group (
         behind
         & arbiter_idle
         & none_waits
+        & !beats_m_valid
         & scheduler_idle
         & !released
         & !assemble_m_lost_valid
+        & !note_m_valid
         & delayed_ack_idle;
     assign idle = at_rest;
     assign turns_enter = s_valid & arbiter_s_rx_ready;
@@ -579,14 +590,24 @@ module group (
         .m_update_ready(post_m_update_ready),
         .idle(post_idle)
     );
+    stream_register_beat_512_64 u_beats (
+        .clk(clk),
+        .rst(rst),
+        .s_data(s_beats_data),
+        .s_valid(s_beats_valid),
+        .s_ready(beats_s_ready),
+        .m_data(beats_m_data),
+        .m_valid(beats_m_valid),
+        .m_ready(payload_write_s_beats_ready)
+    );
     payload_write u_payload_write (
         .clk(clk),
         .rst(rst),
         .s_data(post_m_action_data),
         .s_valid(post_m_action_valid),
         .s_ready(payload_write_s_ready),
-        .s_beats_data(s_beats_data),
-        .s_beats_valid(s_beats_valid),
+        .s_beats_data(beats_m_data),
+        .s_beats_valid(beats_m_valid),
         .s_beats_ready(payload_write_s_beats_ready),
         .slow_base(slow_base),
         .slow_log2(slow_log2),
@@ -629,6 +650,16 @@ module group (
         .idle(delayed_ack_idle),
         .wake_at(delayed_ack_wake_at)
     );
+    stream_register_lost u_note (
+        .clk(clk),
+        .rst(rst),
+        .s_data(assemble_m_lost_data),
+        .s_valid(assemble_m_lost_valid),
+        .s_ready(note_s_ready),
+        .m_data(note_m_data),
+        .m_valid(note_m_valid),
+        .m_ready(note_m_ready)
+    );
     payload_read u_payload_read (
         .clk(clk),
         .rst(rst),
@@ -663,7 +694,7 @@ module group (
         .m_ready(m_ready),
         .m_lost_data(assemble_m_lost_data),
         .m_lost_valid(assemble_m_lost_valid),
-        .m_lost_ready(assemble_m_lost_ready),
+        .m_lost_ready(note_s_ready),
         .idle(assemble_idle)
     );
     assertion #(

@@ -159,7 +159,10 @@ module nic (
     output logic [41:0]  probe_upstream
 );
     logic [63:0] clock;
+    logic drained_groups;
     logic drained;
+    logic heard;
+    logic [63:0] group_wakes_0;
     logic [7:0] slow_drops;
     logic parse_s_ready;
     logic [576:0] parse_m_beats_data;
@@ -206,6 +209,7 @@ module nic (
     logic group_0_idle;
     logic [63:0] group_0_wake_at;
     logic group_0_settled;
+    logic group_0_enters;
     logic [41:0] group_0_at_arbiter;
     logic [41:0] group_0_at_protocol;
     logic [41:0] group_0_at_post;
@@ -266,7 +270,7 @@ module nic (
     logic [576:0] tx_register_m_data;
     logic tx_register_m_valid;
     logic settled;
-    logic rests;
+    logic groups_rest;
     logic [516:0] descriptor;
     logic [23:0] descriptor_ticket;
     logic [15:0] descriptor_flow;
@@ -279,6 +283,8 @@ module nic (
     logic command_taken;
     logic slice_taken;
     logic [19:0] pulses;
+    logic [63:0] wake_at_1;
+    logic choice_0;
     logic [41:0] of_group_known;
     logic [41:0] of_group_known_1;
     logic [41:0] of_group_known_2;
@@ -325,11 +331,12 @@ module nic (
         settled = settled & group_0_settled;
     end
     always_comb begin
-        rests = 1'b1;
-        rests = rests & group_0_idle;
+        groups_rest = 1'b1;
+        groups_rest = groups_rest & group_0_idle;
     end
     wire frame_goes = 1'b1;
     wire hold = 1'b0;
+    wire rests = 1'b1;
     assign identify_s_valid = sequence_m_valid & frame_goes;
     wire frame_taken = identify_s_ready & frame_goes;
     wire [521:0] ordered = identify_m_data;
@@ -412,7 +419,7 @@ module nic (
         pulses[18:12] = counted;
         pulses[19] = moderate_interrupts;
     end
-    wire drained_1 =
+    wire others_rest =
         !slow_waits
         & parse_idle
         & frame_buffer_idle
@@ -423,16 +430,15 @@ module nic (
         & fetch_idle
         & upstream_idle
         & !tx_register_m_valid;
-    assign quiescent =
-        drained_1
-        & drained
-        & registers_idle
-        & !rst
-        & !eth_rx_valid
-        & !mmio_valid
-        & !dma_cpl_valid;
-    wire [63:0] wake_at_1 = group_0_wake_at;
-    assign wake_at = (moderate_wake_at < wake_at_1) ? moderate_wake_at : wake_at_1;
+    wire drained_1 = drained_groups & drained;
+    wire hears = eth_rx_valid | mmio_valid | dma_cpl_valid;
+    assign quiescent = drained_1 & registers_idle & !rst & !hears & !heard;
+    always_comb begin
+        wake_at_1 = moderate_wake_at;
+        choice_0 = group_wakes_0 < wake_at_1;
+        wake_at_1 = choice_0 ? group_wakes_0 : wake_at_1;
+    end
+    assign wake_at = wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -631,6 +637,7 @@ module nic (
         .idle(group_0_idle),
         .wake_at(group_0_wake_at),
         .settled(group_0_settled),
+        .enters(group_0_enters),
         .at_arbiter(group_0_at_arbiter),
         .at_protocol(group_0_at_protocol),
         .at_post(group_0_at_post),
@@ -713,7 +720,7 @@ module nic (
         .m_cmd_data(registers_m_cmd_data),
         .m_cmd_valid(registers_m_cmd_valid),
         .m_cmd_ready(command_taken),
-        .drained(drained),
+        .drained(drained_1),
         .now(clock),
         .pulses(pulses),
         .enabled(registers_enabled),
@@ -745,7 +752,7 @@ module nic (
         .m_ready(up_ready),
         .idle(upstream_idle)
     );
-    stream_register_beat_512_64_2 u_tx_register (
+    stream_register_beat_512_64_3 u_tx_register (
         .clk(clk),
         .rst(rst),
         .s_data(group_0_m_data),
@@ -763,17 +770,25 @@ module nic (
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
-        drained <= drained_1;
+        drained_groups <= groups_rest;
+        drained <= others_rest;
+        heard <= hears;
+        group_wakes_0 <= group_0_wake_at;
+        if (rst) begin
+            group_wakes_0 <= 64'hffffffffffffffff;
+        end
         if (rst) begin
             slow_drops <= 8'd0;
+            drained_groups <= 1'b0;
             drained <= 1'b0;
+            heard <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, parse_s_ready, group_0_s_cpl_ready, notify_interrupts, fetch_s_cpl_ready,
-        fetch_skipped, notice[143:0], notice[240:160]
+        1'b0, parse_s_ready, group_0_s_cpl_ready, group_0_enters, notify_interrupts,
+        fetch_s_cpl_ready, fetch_skipped, notice[143:0], notice[240:160]
     };
 
 endmodule

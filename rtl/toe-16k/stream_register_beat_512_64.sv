@@ -27,32 +27,19 @@ module stream_register_beat_512_64 (
     output logic         m_valid,
     input  wire          m_ready
 );
-    logic [576:0] held;
-    logic held_valid;
     logic [576:0] skid;
     logic skid_valid;
 
     assign s_ready = !skid_valid;
-    assign m_data = held;
-    assign m_valid = held_valid;
-    wire taken = s_valid & !skid_valid;
-    wire free = m_ready | !held_valid;
+    assign m_valid = skid_valid | s_valid;
+    assign m_data = skid_valid ? skid : s_data;
 
     always_ff @(posedge clk) begin
-        if (free) begin
-            held_valid <= skid_valid | taken;
-            skid_valid <= 1'b0;
-            if (skid_valid) begin
-                held <= skid;
-            end else begin
-                held <= s_data;
-            end
-        end else if (taken) begin
-            skid_valid <= 1'b1;
+        skid_valid <= (skid_valid | s_valid) & !m_ready;
+        if (!skid_valid) begin
             skid <= s_data;
         end
         if (rst) begin
-            held_valid <= 1'b0;
             skid_valid <= 1'b0;
         end
     end

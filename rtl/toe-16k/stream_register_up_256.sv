@@ -43,10 +43,8 @@ module stream_register_up_256 (
     assign m_data = skid_valid ? skid : s_data;
 
     always_ff @(posedge clk) begin
-        if (skid_valid) begin
-            skid_valid <= !m_ready;
-        end else if (s_valid & !m_ready) begin
-            skid_valid <= 1'b1;
+        skid_valid <= (skid_valid | s_valid) & !m_ready;
+        if (!skid_valid) begin
             skid <= s_data;
         end
         if (rst) begin

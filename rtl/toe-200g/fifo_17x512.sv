@@ -41,9 +41,8 @@ module fifo_17x512 (
     wire stored = occupied != {9'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 10'd512;
     assign level = {6'd0, occupied};
-    assign almost_full = occupied >= 10'd512;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -68,13 +67,16 @@ module fifo_17x512 (
         end
         if (push & !pop) begin
             occupied <= occupied + 10'd1;
+            s_ready <= occupied != 10'd511;
         end else if (pop & !push) begin
             occupied <= occupied - 10'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 9'd0;
             read_at <= 9'd0;
             occupied <= 10'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

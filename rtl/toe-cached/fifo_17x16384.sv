@@ -41,9 +41,8 @@ module fifo_17x16384 (
     wire stored = occupied != {14'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 15'd16384;
     assign level = {1'd0, occupied};
-    assign almost_full = occupied >= 15'd16384;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -68,13 +67,16 @@ module fifo_17x16384 (
         end
         if (push & !pop) begin
             occupied <= occupied + 15'd1;
+            s_ready <= occupied != 15'd16383;
         end else if (pop & !push) begin
             occupied <= occupied - 15'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 14'd0;
             read_at <= 14'd0;
             occupied <= 15'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -243,7 +243,8 @@ module planner (
     assign m_chunk_valid = active & !uncut;
     wire cuts = active & !uncut & m_chunk_ready;
     wire free = !active | (cuts & last);
-    wire takes = free & m_tail_ready & m_header_ready & (pending < 4'd8);
+    wire offers = free & m_tail_ready & (pending < 4'd8);
+    wire takes = offers & m_header_ready;
     assign s_ready = takes;
     wire taken = takes & s_valid;
     wire record = s_data_slow & slow_room;
@@ -542,7 +543,7 @@ module planner (
     assign m_tail_data = tail;
     assign m_tail_valid = taken;
     assign m_header_data = s_data_header;
-    assign m_header_valid = taken & s_data_send;
+    assign m_header_valid = offers & s_valid & s_data_send;
     wire starts = taken & s_data_frame;
     wire [9:0] advance_length = cut[9:0] /* length[9:0] */;
     wire [11:0] cut_in_page = s_data[96:85] /* address[11:0] */;

@@ -96,9 +96,11 @@ module upstream (
     logic [351:0] fetches_m_data;
     logic fetches_m_valid;
     logic fetches_m_ready;
-    logic held;
-    logic [2:0] owner;
-    logic [2:0] pick;
+    logic turns_moves;
+    logic [15:0] turns_turn;
+    logic turns_held;
+    logic [15:0] request;
+    logic [607:0] beat;
 
     wire [1:0] s_read_data_kind = s_read_data[1:0];
     wire [63:0] s_read_data_address = s_read_data[65:2];
@@ -121,61 +123,70 @@ module upstream (
     wire [7:0] fetches_m_data_vector = fetches_m_data[94:87];
     wire [255:0] fetches_m_data_data = fetches_m_data[350:95];
     wire fetches_m_data_last = fetches_m_data[351];
+    wire beat_last = beat[607];
 
     assign s_fetch_ready = fetches_s_ready;
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
     always_comb begin
-        pick = owner;
-        if (!held) begin
-            if (s_mmio_valid) begin
-                pick = 3'd4;
-            end
-            if (fetches_m_valid) begin
-                pick = 3'd3;
-            end
-            if (s_read_valid) begin
-                pick = 3'd2;
-            end
-            if (s_notify_valid) begin
-                pick = 3'd1;
-            end
-            if (s_payload_valid) begin
-                pick = 3'd0;
-            end
-            if (s_mmio_valid & (owner < 3'd4)) begin
-                pick = 3'd4;
-            end
-            if (fetches_m_valid & (owner < 3'd3)) begin
-                pick = 3'd3;
-            end
-            if (s_read_valid & (owner < 3'd2)) begin
-                pick = 3'd2;
-            end
-            if (s_notify_valid & (owner < 3'd1)) begin
-                pick = 3'd1;
-            end
+        request = 16'd0;
+        request[0] = s_payload_valid;
+        request[1] = s_notify_valid;
+        request[2] = s_read_valid;
+        request[3] = fetches_m_valid;
+        request[4] = s_mmio_valid;
+    end
+    wire [15:0] picked = request & turns_turn;
+    wire offered = |picked;
+    always_comb begin
+        beat = s_payload_data;
+        if (picked[1]) begin
+            beat = s_notify_data;
+        end
+        if (picked[2]) begin
+            beat = {
+                s_read_data_last,
+                256'd0,
+                s_read_data_data,
+                s_read_data_vector,
+                s_read_data_tag,
+                s_read_data_bytes,
+                s_read_data_address,
+                s_read_data_kind
+            };
+        end
+        if (picked[3]) begin
+            beat = {
+                fetches_m_data_last,
+                256'd0,
+                fetches_m_data_data,
+                fetches_m_data_vector,
+                fetches_m_data_tag,
+                fetches_m_data_bytes,
+                fetches_m_data_address,
+                fetches_m_data_kind
+            };
+        end
+        if (picked[4]) begin
+            beat = {
+                s_mmio_data_last,
+                256'd0,
+                s_mmio_data_data,
+                s_mmio_data_vector,
+                s_mmio_data_tag,
+                s_mmio_data_bytes,
+                s_mmio_data_address,
+                s_mmio_data_kind
+            };
         end
     end
-    wire offered =
-        (pick == 3'd0) ? s_payload_valid :
-        (pick == 3'd1) ? s_notify_valid :
-        (pick == 3'd2) ? s_read_valid :
-        (pick == 3'd3) ? fetches_m_valid :
-        s_mmio_valid;
-    wire [607:0] beat =
-        (pick == 3'd0) ? s_payload_data :
-        (pick == 3'd1) ? s_notify_data :
-        (pick == 3'd2) ? {s_read_data_last, 256'd0, s_read_data_data, s_read_data_vector, s_read_data_tag, s_read_data_bytes, s_read_data_address, s_read_data_kind} :
-        (pick == 3'd3) ? {fetches_m_data_last, 256'd0, fetches_m_data_data, fetches_m_data_vector, fetches_m_data_tag, fetches_m_data_bytes, fetches_m_data_address, fetches_m_data_kind} :
-        {s_mmio_data_last, 256'd0, s_mmio_data_data, s_mmio_data_vector, s_mmio_data_tag, s_mmio_data_bytes, s_mmio_data_address, s_mmio_data_kind};
-    wire beat_last = beat[607];
-    assign s_payload_ready = out_s_ready & (pick == 3'd0);
-    assign s_notify_ready = out_s_ready & (pick == 3'd1);
-    assign s_read_ready = out_s_ready & (pick == 3'd2);
-    assign fetches_m_ready = out_s_ready & (pick == 3'd3);
-    assign s_mmio_ready = out_s_ready & (pick == 3'd4);
-    assign idle = !held & !out_m_valid & !fetches_m_valid;
+    assign s_payload_ready = out_s_ready & turns_turn[0];
+    assign s_notify_ready = out_s_ready & turns_turn[1];
+    assign s_read_ready = out_s_ready & turns_turn[2];
+    assign fetches_m_ready = out_s_ready & turns_turn[3];
+    assign s_mmio_ready = out_s_ready & turns_turn[4];
+    assign turns_moves = offered & out_s_ready;
+    assign idle = !turns_held & !out_m_valid & !fetches_m_valid;
 
     stream_register_up_512 u_out (
         .clk(clk),
@@ -197,17 +208,15 @@ module upstream (
         .m_valid(fetches_m_valid),
         .m_ready(fetches_m_ready)
     );
-
-    always_ff @(posedge clk) begin
-        if (offered & out_s_ready) begin
-            owner <= pick;
-            held <= !beat_last;
-        end
-        if (rst) begin
-            held <= 1'b0;
-            owner <= 3'd0;
-        end
-    end
+    turns_2 u_turns (
+        .clk(clk),
+        .rst(rst),
+        .request(request),
+        .moves(turns_moves),
+        .ends(beat_last),
+        .turn(turns_turn),
+        .held(turns_held)
+    );
 
 endmodule
 

@@ -37,9 +37,8 @@ module fifo_1x64 (
     wire stored = occupied != {6'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 7'd64;
     assign level = {9'd0, occupied};
-    assign almost_full = occupied >= 7'd64;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -64,13 +63,16 @@ module fifo_1x64 (
         end
         if (push & !pop) begin
             occupied <= occupied + 7'd1;
+            s_ready <= occupied != 7'd63;
         end else if (pop & !push) begin
             occupied <= occupied - 7'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 6'd0;
             read_at <= 6'd0;
             occupied <= 7'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

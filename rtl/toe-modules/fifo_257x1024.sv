@@ -41,9 +41,8 @@ module fifo_257x1024 (
     wire stored = occupied != {10'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 11'd1024;
     assign level = {5'd0, occupied};
-    assign almost_full = occupied >= 11'd1024;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -68,13 +67,16 @@ module fifo_257x1024 (
         end
         if (push & !pop) begin
             occupied <= occupied + 11'd1;
+            s_ready <= occupied != 11'd1023;
         end else if (pop & !push) begin
             occupied <= occupied - 11'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 10'd0;
             read_at <= 10'd0;
             occupied <= 11'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -43,9 +43,8 @@ module fifo_258x256 (
     wire stored = occupied != {8'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 9'd256;
     assign level = {7'd0, occupied};
-    assign almost_full = occupied >= 9'd256;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -70,13 +69,16 @@ module fifo_258x256 (
         end
         if (push & !pop) begin
             occupied <= occupied + 9'd1;
+            s_ready <= occupied != 9'd255;
         end else if (pop & !push) begin
             occupied <= occupied - 9'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 8'd0;
             read_at <= 8'd0;
             occupied <= 9'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -44,9 +44,7 @@ module fifo_258x32_forward_margin_4 (
     wire fetch = stored & (!m_valid | m_ready);
     wire forward = push & !stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 6'd32;
     assign level = {10'd0, occupied};
-    assign almost_full = occupied >= 6'd28;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -71,13 +69,23 @@ module fifo_258x32_forward_margin_4 (
         end
         if (push & !pop) begin
             occupied <= occupied + 6'd1;
+            s_ready <= occupied != 6'd31;
+            if (occupied == 6'd27) begin
+                almost_full <= 1'b1;
+            end
         end else if (pop & !push) begin
             occupied <= occupied - 6'd1;
+            s_ready <= 1'b1;
+            if (occupied == 6'd28) begin
+                almost_full <= 1'b0;
+            end
         end
         if (rst) begin
             write_at <= 5'd0;
             read_at <= 5'd0;
             occupied <= 6'd0;
+            s_ready <= 1'b1;
+            almost_full <= 1'b0;
             m_valid <= 1'b0;
         end
     end

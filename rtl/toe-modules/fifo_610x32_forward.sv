@@ -50,9 +50,8 @@ module fifo_610x32_forward (
     wire fetch = stored & (!m_valid | m_ready);
     wire forward = push & !stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 6'd32;
     assign level = {10'd0, occupied};
-    assign almost_full = occupied >= 6'd32;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -77,13 +76,16 @@ module fifo_610x32_forward (
         end
         if (push & !pop) begin
             occupied <= occupied + 6'd1;
+            s_ready <= occupied != 6'd31;
         end else if (pop & !push) begin
             occupied <= occupied - 6'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 5'd0;
             read_at <= 5'd0;
             occupied <= 6'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

@@ -54,74 +54,62 @@ module gather_up_256 (
     input  wire          m_ready,
     output logic         idle
 );
+    logic out_s_valid;
     logic out_s_ready;
     logic [351:0] out_m_data;
     logic out_m_valid;
-    logic held;
-    logic [3:0] owner;
-    logic [3:0] pick;
+    logic turns_moves;
+    logic [15:0] turns_turn;
+    logic turns_held;
+    logic [15:0] request;
     logic [351:0] word;
-    logic valid;
     logic ends;
 
     assign m_data = out_m_data;
     assign m_valid = out_m_valid;
     always_comb begin
-        pick = owner;
-        if (!held) begin
-            if (s_1_valid) begin
-                pick = 4'd1;
-            end
-            if (s_0_valid) begin
-                pick = 4'd0;
-            end
-            if (s_1_valid & (owner < 4'd1)) begin
-                pick = 4'd1;
-            end
-        end
+        request = 16'd0;
+        request[0] = s_0_valid;
+        request[1] = s_1_valid;
     end
-    wire picked_0 = pick == 4'd0;
-    assign s_0_ready = out_s_ready & picked_0;
-    wire picked_1 = pick == 4'd1;
+    wire [15:0] picked = request & turns_turn;
+    assign s_0_ready = out_s_ready & turns_turn[0];
     always_comb begin
         word = s_0_data;
-        valid = 1'b0;
-        ends = 1'b0;
-        if (picked_0) begin
+        ends = last_0;
+        if (picked[0]) begin
             word = s_0_data;
-            valid = s_0_valid;
             ends = last_0;
         end
-        if (picked_1) begin
+        if (picked[1]) begin
             word = s_1_data;
-            valid = s_1_valid;
             ends = last_1;
         end
     end
-    assign s_1_ready = out_s_ready & picked_1;
-    assign idle = !held & !out_m_valid;
+    assign s_1_ready = out_s_ready & turns_turn[1];
+    assign out_s_valid = |picked;
+    assign turns_moves = (|picked) & out_s_ready;
+    assign idle = !turns_held & !out_m_valid;
 
     stream_register_up_256 u_out (
         .clk(clk),
         .rst(rst),
         .s_data(word),
-        .s_valid(valid),
+        .s_valid(out_s_valid),
         .s_ready(out_s_ready),
         .m_data(out_m_data),
         .m_valid(out_m_valid),
         .m_ready(m_ready)
     );
-
-    always_ff @(posedge clk) begin
-        if (valid & out_s_ready) begin
-            owner <= pick;
-            held <= !ends;
-        end
-        if (rst) begin
-            held <= 1'b0;
-            owner <= 4'd0;
-        end
-    end
+    turns_2 u_turns (
+        .clk(clk),
+        .rst(rst),
+        .request(request),
+        .moves(turns_moves),
+        .ends(ends),
+        .turn(turns_turn),
+        .held(turns_held)
+    );
 
 endmodule
 

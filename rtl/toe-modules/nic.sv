@@ -159,7 +159,10 @@ module nic (
     output logic [41:0]  probe_upstream
 );
     logic [63:0] clock;
+    logic drained_groups;
     logic drained;
+    logic heard;
+    logic [63:0] group_wakes_0;
     logic [7:0] slow_drops;
     logic parse_s_ready;
     logic [288:0] parse_m_beats_data;
@@ -206,6 +209,7 @@ module nic (
     logic group_0_idle;
     logic [63:0] group_0_wake_at;
     logic group_0_settled;
+    logic group_0_enters;
     logic [63:0] group_0_answer_0;
     logic [41:0] group_0_at_arbiter;
     logic [41:0] group_0_at_protocol;
@@ -326,8 +330,9 @@ module nic (
     logic mirrors_0_idle;
     logic [15:0] module_drops_0;
     logic settled;
-    logic rests;
+    logic groups_rest;
     logic [63:0] answer_0;
+    logic rests;
     logic [521:0] ordered;
     logic ordered_valid;
     logic identified_taken;
@@ -348,6 +353,8 @@ module nic (
     logic reports_0;
     logic [15:0] came_0;
     logic [19:0] pulses;
+    logic [63:0] wake_at_1;
+    logic choice_0;
     logic [41:0] of_group_known;
     logic [41:0] of_group_known_1;
     logic [41:0] of_group_known_2;
@@ -396,6 +403,10 @@ module nic (
     always_comb begin
         settled = 1'b1;
         settled = settled & group_0_settled;
+    end
+    always_comb begin
+        groups_rest = 1'b1;
+        groups_rest = groups_rest & group_0_idle;
     end
     always_comb begin
         answer_0 = 64'd0;
@@ -500,7 +511,6 @@ module nic (
     end
     always_comb begin
         rests = 1'b1;
-        rests = rests & group_0_idle;
         rests = rests & ingress_0_idle;
         rests = rests & classify_0_idle;
         rests = rests & egress_0_idle;
@@ -525,7 +535,7 @@ module nic (
         pulses[18:12] = counted;
         pulses[19] = moderate_interrupts;
     end
-    wire drained_1 =
+    wire others_rest =
         !slow_waits
         & parse_idle
         & frame_buffer_idle
@@ -536,21 +546,20 @@ module nic (
         & fetch_idle
         & upstream_idle
         & !tx_register_m_valid;
+    wire drained_1 = drained_groups & drained;
+    wire hears = eth_rx_valid | mmio_valid | dma_cpl_valid;
     always_comb begin
-        quiescent =
-            drained_1
-            & drained
-            & registers_idle
-            & !rst
-            & !eth_rx_valid
-            & !mmio_valid
-            & !dma_cpl_valid;
+        quiescent = drained_1 & registers_idle & !rst & !hears & !heard;
         if (!(pages_0_idle & mmio_up_0_idle)) begin
             quiescent = 1'b0;
         end
     end
-    wire [63:0] wake_at_1 = group_0_wake_at;
-    assign wake_at = (moderate_wake_at < wake_at_1) ? moderate_wake_at : wake_at_1;
+    always_comb begin
+        wake_at_1 = moderate_wake_at;
+        choice_0 = group_wakes_0 < wake_at_1;
+        wake_at_1 = choice_0 ? group_wakes_0 : wake_at_1;
+    end
+    assign wake_at = wake_at_1;
     assign probe_parse = {
         eth_rx_valid ? 16'd0 : 16'd0,
         eth_rx_valid ? 24'hffffff : 24'd0,
@@ -750,6 +759,7 @@ module nic (
         .idle(group_0_idle),
         .wake_at(group_0_wake_at),
         .settled(group_0_settled),
+        .enters(group_0_enters),
         .access_0(pages_0_access_5),
         .answer_0(group_0_answer_0),
         .number_0(16'd0),
@@ -835,7 +845,7 @@ module nic (
         .m_cmd_data(registers_m_cmd_data),
         .m_cmd_valid(registers_m_cmd_valid),
         .m_cmd_ready(command_taken),
-        .drained(drained),
+        .drained(drained_1),
         .now(clock),
         .pulses(pulses),
         .enabled(registers_enabled),
@@ -870,7 +880,7 @@ module nic (
         .m_ready(up_ready),
         .idle(upstream_idle)
     );
-    stream_register_beat_256_32_2 u_tx_register (
+    stream_register_beat_256_32_3 u_tx_register (
         .clk(clk),
         .rst(rst),
         .s_data(egress_0_m_data),
@@ -1024,17 +1034,25 @@ module nic (
         end else if (reported & !group_0_drop_valid) begin
             slow_drops <= slow_drops - 8'd1;
         end
-        drained <= drained_1;
+        drained_groups <= groups_rest;
+        drained <= others_rest;
+        heard <= hears;
+        group_wakes_0 <= group_0_wake_at;
+        if (rst) begin
+            group_wakes_0 <= 64'hffffffffffffffff;
+        end
         if (rst) begin
             slow_drops <= 8'd0;
+            drained_groups <= 1'b0;
             drained <= 1'b0;
+            heard <= 1'b0;
         end
     end
 
     // Bits that this module has no use for.
     wire unused_ok = &{
-        1'b0, group_0_s_cpl_ready, notify_interrupts, fetch_s_cpl_ready, fetch_skipped,
-        ingress_0_s_ready
+        1'b0, group_0_s_cpl_ready, group_0_enters, notify_interrupts, fetch_s_cpl_ready,
+        fetch_skipped, ingress_0_s_ready
     };
 
 endmodule

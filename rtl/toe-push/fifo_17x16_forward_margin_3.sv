@@ -42,9 +42,7 @@ module fifo_17x16_forward_margin_3 (
     wire fetch = stored & (!m_valid | m_ready);
     wire forward = push & !stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 5'd16;
     assign level = {11'd0, occupied};
-    assign almost_full = occupied >= 5'd13;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -69,13 +67,23 @@ module fifo_17x16_forward_margin_3 (
         end
         if (push & !pop) begin
             occupied <= occupied + 5'd1;
+            s_ready <= occupied != 5'd15;
+            if (occupied == 5'd12) begin
+                almost_full <= 1'b1;
+            end
         end else if (pop & !push) begin
             occupied <= occupied - 5'd1;
+            s_ready <= 1'b1;
+            if (occupied == 5'd13) begin
+                almost_full <= 1'b0;
+            end
         end
         if (rst) begin
             write_at <= 4'd0;
             read_at <= 4'd0;
             occupied <= 5'd0;
+            s_ready <= 1'b1;
+            almost_full <= 1'b0;
             m_valid <= 1'b0;
         end
     end

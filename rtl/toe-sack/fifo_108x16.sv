@@ -49,9 +49,8 @@ module fifo_108x16 (
     wire stored = occupied != {4'd0, m_valid};
     wire fetch = stored & (!m_valid | m_ready);
 
-    assign s_ready = occupied != 5'd16;
     assign level = {11'd0, occupied};
-    assign almost_full = occupied >= 5'd16;
+    assign almost_full = !s_ready;
 
     always_ff @(posedge clk) begin
         if (push) begin
@@ -76,13 +75,16 @@ module fifo_108x16 (
         end
         if (push & !pop) begin
             occupied <= occupied + 5'd1;
+            s_ready <= occupied != 5'd15;
         end else if (pop & !push) begin
             occupied <= occupied - 5'd1;
+            s_ready <= 1'b1;
         end
         if (rst) begin
             write_at <= 4'd0;
             read_at <= 4'd0;
             occupied <= 5'd0;
+            s_ready <= 1'b1;
             m_valid <= 1'b0;
         end
     end

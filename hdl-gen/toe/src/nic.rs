@@ -64,9 +64,9 @@ pub struct Nic<const N: usize, const K: usize> {
     pub dma_cpl: StreamSink<Completion<N>>,
     /// Time in ns.
     pub now: Signal<In, Bits<64>>,
-    /// Nothing is in flight and no input is valid.
+    /// Nothing was in flight a clock before, and no input was valid or is.
     pub quiescent: Signal<Out, Bit>,
-    /// The `now` at which a timer next needs a clock; all ones: never.
+    /// The `now` at which a timer next needs a clock; all ones: never. A clock late.
     pub wake_at: Signal<Out, Bits<64>>,
     /// One frame was dropped.
     pub drop_valid: Signal<Out, Bit>,
@@ -114,8 +114,16 @@ pub struct Nic<const N: usize, const K: usize> {
     pub probe_assemble_further: Vec<Signal<Out, Probe>>,
 
     clock: DFF<Bits<64>>,
-    /// Nothing was in flight a clock before: the stages' answers come late in a clock.
+    /// Nothing was in flight a clock before, in the groups and besides: the stages' answers
+    /// come late in a clock.
+    drained_groups: DFF<Bit>,
     drained: DFF<Bit>,
+    /// An input was valid a clock before.
+    heard: DFF<Bit>,
+    /// When a timer of each group needs a clock, as it was a clock before.
+    group_wakes: Vec<DFF<Bits<64>>>,
+    /// With run to completion: nothing was under way a clock before, and nothing has gone on since.
+    alone: Vec<DFF<Bit>>,
     /// Drops of payload write that wait for a cycle without one of the parser.
     slow_drops: DFF<Bits<8>>,
 
@@ -160,7 +168,6 @@ pub struct Nic<const N: usize, const K: usize> {
     /// Modules at ingress that mirror.
     _mirrors_at_ingress: usize,
     _read_tags: u32,
-    _run_to_completion: bool,
 }
 
 impl<const N: usize, const K: usize> Nic<N, K> {
@@ -220,7 +227,13 @@ impl<const N: usize, const K: usize> Nic<N, K> {
             probe_payload_read_further: (1..groups).map(|_| Default::default()).collect(),
             probe_assemble_further: (1..groups).map(|_| Default::default()).collect(),
             clock: Default::default(),
+            drained_groups: Default::default(),
             drained: Default::default(),
+            heard: Default::default(),
+            group_wakes: (0..groups).map(|_| Default::default()).collect(),
+            alone: (0..usize::from(point.pipeline == Pipeline::RunToCompletion))
+                .map(|_| Default::default())
+                .collect(),
             slow_drops: Default::default(),
             parse: if at_ingress.is_empty() {
                 parse
@@ -292,7 +305,6 @@ impl<const N: usize, const K: usize> Nic<N, K> {
                 .collect(),
             _mirrors_at_ingress: plan::writers(&at_ingress).len(),
             _read_tags: point.read_tags,
-            _run_to_completion: point.pipeline == Pipeline::RunToCompletion,
         }
     }
 }
@@ -313,7 +325,7 @@ fn of_group(seen: Probe, group: u64, shift: u64) -> Probe {
 impl<const N: usize, const K: usize> Logic for Nic<N, K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, clock, drained, slow_drops);
+        dff_setup!(self, clk, clock, drained_groups, drained, heard, slow_drops);
         let groups = self.group.len();
         let shift = groups.trailing_zeros() as u64;
         self.parse.clk.next = self.clk.val();
@@ -358,7 +370,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
 
         // What every group has.
         let mut settled = true;
-        let mut rests = true;
+        let mut groups_rest = true;
         for g in 0..groups {
             self.group[g].clk.next = self.clk.val();
             self.group[g].rst.next = self.rst.val();
@@ -374,7 +386,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.group[g].slow_log2.next = self.registers.slow_log2.val();
             self.group[g].slow_room.next = self.notify.slow_room.val();
             settled = settled & self.group[g].settled.val();
-            rests = rests & self.group[g].idle.val();
+            groups_rest = groups_rest & self.group[g].idle.val();
         }
 
         for t in 0..self._trace_pages.len() {
@@ -388,21 +400,34 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             self.pages[0].answer[page].next = answer;
         }
 
-        // Run to completion: a frame or another event goes on when nothing is under way.
+        // Run to completion: a frame or another event goes on when nothing is under way. That takes
+        // most of a clock to find, so it is known of the clock before.
         let mut frame_goes = true;
         let mut hold = false;
-        if self._run_to_completion {
-            frame_goes = self.identify.idle.val()
+        for k in 0..self.alone.len() {
+            dff_setup!(self, clk, alone[k]);
+            frame_goes = self.alone[k].q.val();
+            hold = !frame_goes | self.sequence.m.valid.val();
+            let mut goes_on =
+                frame_goes & self.sequence.m.valid.val() & self.identify.s.ready.val();
+            for g in 0..groups {
+                goes_on = goes_on | self.group[g].enters.val();
+            }
+            self.alone[k].d.next = self.identify.idle.val()
                 & settled
                 & self.notify.idle.val()
-                & self.upstream.idle.val();
-            hold = !frame_goes | self.sequence.m.valid.val();
+                & self.upstream.idle.val()
+                & !goes_on;
+            if self.rst.val() {
+                self.alone[k].d.next = false;
+            }
         }
         for g in 0..groups {
             self.group[g].hold.next = hold;
         }
 
         // Receive.
+        let mut rests = true;
         if self.ingress.len() == 0 {
             self.parse.s.data.next = self.eth_rx.data.val();
             self.parse.s.valid.next = self.eth_rx.valid.val();
@@ -816,7 +841,7 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
         self.registers.pulses.next = pulses;
 
         // Quiescence. The register file is apart: it asks whether the rest has drained.
-        let drained = !slow_waits
+        let others_rest = !slow_waits
             & self.parse.idle.val()
             & self.frame_buffer.idle.val()
             & self.identify.idle.val()
@@ -826,31 +851,30 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
             & self.fetch.idle.val()
             & self.upstream.idle.val()
             & !self.tx_register.m.valid.val();
-        self.drained.d.next = drained;
-        self.registers.drained.next = self.drained.q.val();
-        self.quiescent.next = drained
-            & self.drained.q.val()
-            & self.registers.idle.val()
-            & !self.rst.val()
-            & !self.eth_rx.valid.val()
-            & !self.mmio.valid.val()
-            & !self.dma_cpl.valid.val();
+        self.drained_groups.d.next = groups_rest;
+        self.drained.d.next = others_rest;
+        let drained = self.drained_groups.q.val() & self.drained.q.val();
+        self.registers.drained.next = drained;
+        let hears = self.eth_rx.valid.val() | self.mmio.valid.val() | self.dma_cpl.valid.val();
+        self.heard.d.next = hears;
+        self.quiescent.next =
+            drained & self.registers.idle.val() & !self.rst.val() & !hears & !self.heard.q.val();
         for p in 0..self.pages.len() {
             if !(self.pages[p].idle.val() & self.mmio_up[p].idle.val()) {
                 self.quiescent.next = false;
             }
         }
-        let mut wake_at = self.group[0].wake_at.val();
-        for g in 1..groups {
-            let other = self.group[g].wake_at.val();
+        let mut wake_at = self.moderate.wake_at.val();
+        for g in 0..groups {
+            dff_setup!(self, clk, group_wakes[g]);
+            self.group_wakes[g].d.next = self.group[g].wake_at.val();
+            let other = self.group_wakes[g].q.val();
             wake_at = if other < wake_at { other } else { wake_at };
+            if self.rst.val() {
+                self.group_wakes[g].d.next = !bits::<64>(0);
+            }
         }
-        let interrupt_at = self.moderate.wake_at.val();
-        self.wake_at.next = if interrupt_at < wake_at {
-            interrupt_at
-        } else {
-            wake_at
-        };
+        self.wake_at.next = wake_at;
 
         // Probes.
         let none = bits::<24>(NO_TICKET);
@@ -917,7 +941,9 @@ impl<const N: usize, const K: usize> Logic for Nic<N, K> {
 
         if self.rst.val() {
             self.slow_drops.d.next = bits::<8>(0);
+            self.drained_groups.d.next = false;
             self.drained.d.next = false;
+            self.heard.d.next = false;
         }
     }
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The word at the head stands on `m` without being asked for. Initiation interval 1; no
-//! output depends on an input in the same cycle.
+//! output depends on an input in the same cycle, and `s_ready` and `almost_full` are flip-flops.
 //!
 //! | output | latency | what synthesis makes of it |
 //! |---|---|---|
@@ -207,9 +207,38 @@ impl<T: Synth> Logic for Fifo<T> {
         };
         let (next_write, next_read) = (step("write_at"), step("read_at"));
         let (data, pointer, number) = (range(width), range(address), range(count));
-        let nearly = match threshold {
-            0 => "1'b1".to_string(),
-            _ => format!("occupied >= {count}'d{threshold}"),
+        let full_next = depth - 1;
+        // Whether there is room is worked out as words move: who asks for it has all of a clock left.
+        let nearly = match (margin, threshold) {
+            (0, _) => Nearly {
+                assign: "!s_ready",
+                ..Nearly::default()
+            },
+            (_, 0) => Nearly {
+                assign: "1'b1",
+                ..Nearly::default()
+            },
+            _ => Nearly {
+                assign: "",
+                rise: format!(
+                    "            if (occupied == {count}'d{}) begin
+                almost_full <= 1'b1;
+            end
+",
+                    threshold - 1
+                ),
+                fall: format!(
+                    "            if (occupied == {count}'d{threshold}) begin
+                almost_full <= 1'b0;
+            end
+"
+                ),
+                reset: "            almost_full <= 1'b0;\n",
+            },
+        };
+        let almost_full = match nearly.assign {
+            "" => String::new(),
+            value => format!("    assign almost_full = {value};\n"),
         };
         let level = match count {
             17 => "occupied[16] ? 16'hffff : occupied[15:0]".to_string(),
@@ -226,10 +255,8 @@ impl<T: Synth> Logic for Fifo<T> {
     wire push = s_valid & s_ready;
     wire pop = m_valid & m_ready;
 {wires}
-    assign s_ready = occupied != {count}'d{depth};
     assign level = {level};
-    assign almost_full = {nearly};
-{assigns}
+{almost_full}{assigns}
     always_ff @(posedge clk) begin
         if (push) begin
             memory[write_at] <= s_data;
@@ -245,20 +272,26 @@ impl<T: Synth> Logic for Fifo<T> {
         end
 {valid_moves}        if (push & !pop) begin
             occupied <= occupied + {count}'d1;
-        end else if (pop & !push) begin
+            s_ready <= occupied != {count}'d{full_next};
+{rise}        end else if (pop & !push) begin
             occupied <= occupied - {count}'d1;
-        end
+            s_ready <= 1'b1;
+{fall}        end
         if (rst) begin
             write_at <= {address}'d0;
             read_at <= {address}'d0;
             occupied <= {count}'d0;
-{resets}        end
+            s_ready <= 1'b1;
+{reset}{resets}        end
     end
 ",
             declared = match self._output {
                 FifoOutput::Registered => format!("    logic {data}head;\n    logic head_valid;\n"),
                 _ => String::new(),
             },
+            rise = nearly.rise,
+            fall = nearly.fall,
+            reset = nearly.reset,
             wires = output.wires,
             assigns = output.assigns,
             data_moves = output.data_moves,
@@ -295,6 +328,18 @@ impl<T: Synth> Logic for Fifo<T> {
             combinational: Vec::new(),
         })
     }
+}
+
+/// The parts of the module that make `almost_full`.
+#[derive(Default)]
+struct Nearly {
+    /// What it is where it is not a register.
+    assign: &'static str,
+    /// What a word in that none leaves for does to it.
+    rise: String,
+    /// What a word out does.
+    fall: String,
+    reset: &'static str,
 }
 
 /// The parts of the module that depend on [`FifoOutput`].

@@ -98,10 +98,10 @@ impl<T: Synth> Logic for StreamRegister<T> {
             } else {
                 self.s.data.val()
             };
-            if holds {
-                self.skid_valid.d.next = !self.m.ready.val();
-            } else if self.s.valid.val() & !self.m.ready.val() {
-                self.skid_valid.d.next = true;
+            // Ready of `m` comes late: it decides whether what the register has counts, not
+            // whether it takes it.
+            self.skid_valid.d.next = (holds | self.s.valid.val()) & !self.m.ready.val();
+            if !holds {
                 self.skid.d.next = self.s.data.val();
             }
             if self.rst.val() {
@@ -124,18 +124,19 @@ impl<T: Synth> Logic for StreamRegister<T> {
             self.s.ready.next = !self.skid_valid.q.val();
             self.m.data.next = self.held.q.val();
             self.m.valid.next = self.held_valid.q.val();
-            let taken = self.s.valid.val() & !self.skid_valid.q.val();
+            let holds = self.skid_valid.q.val();
             let free = self.m.ready.val() | !self.held_valid.q.val();
             if free {
-                self.held_valid.d.next = self.skid_valid.q.val() | taken;
-                self.skid_valid.d.next = false;
-                if self.skid_valid.q.val() {
-                    self.held.d.next = self.skid.q.val();
+                self.held_valid.d.next = holds | self.s.valid.val();
+                self.held.d.next = if holds {
+                    self.skid.q.val()
                 } else {
-                    self.held.d.next = self.s.data.val();
-                }
-            } else if taken {
-                self.skid_valid.d.next = true;
+                    self.s.data.val()
+                };
+            }
+            // As with `Ready`.
+            self.skid_valid.d.next = (holds | self.s.valid.val()) & !free;
+            if !holds {
                 self.skid.d.next = self.s.data.val();
             }
             if self.rst.val() {

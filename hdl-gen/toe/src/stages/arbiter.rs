@@ -83,18 +83,6 @@ fn granted(grant: Grant) -> Event {
     }
 }
 
-/// The first of two classes that waits; otherwise the third.
-#[hdl_fn]
-fn first(waits: (Bit, Bit), classes: (Bits<2>, Bits<2>), otherwise: Bits<2>) -> Bits<2> {
-    if waits.0 {
-        classes.0
-    } else if waits.1 {
-        classes.1
-    } else {
-        otherwise
-    }
-}
-
 impl Logic for Arbiter {
     #[hdl]
     fn update(&mut self) {
@@ -105,30 +93,44 @@ impl Logic for Arbiter {
         let hc = self.s_hc.valid.val();
         let cmd = self.s_cmd.valid.val();
         let (r, t, h, c) = (bits::<2>(0), bits::<2>(1), bits::<2>(2), bits::<2>(3));
-        let last = self.last.q.val();
-        let lower = if last == t {
-            first((hc, cmd), (h, c), t)
-        } else if last == h {
-            first((cmd, tx), (c, t), h)
+        // Whose turn it is, if something waits there. In turns: t, h, c, t, h, …
+        let (last_t, last_h) = (self.last.q.val() == t, self.last.q.val() == h);
+        let last_c = !last_t & !last_h;
+        let stands = self.offered.q.val();
+        let choice = self.choice.q.val();
+        let turn_r = !stands | (choice == r);
+        let turn_t = if stands {
+            choice == t
         } else {
-            first((tx, hc), (t, h), c)
+            !rx & !(hc & last_t) & !(cmd & !last_c)
         };
-        let turn = if self.offered.q.val() {
-            self.choice.q.val()
-        } else if rx {
-            r
+        let turn_h = if stands {
+            choice == h
         } else {
-            lower
+            !rx & !(cmd & last_h) & !(tx & !last_t)
+        };
+        let turn_c = if stands {
+            choice == c
+        } else {
+            !rx & !(tx & last_c) & !(hc & !last_h)
         };
 
         let room = self.m.ready.val();
-        self.s_rx.ready.next = room & (turn == r);
-        self.s_tx.ready.next = room & (turn == t);
-        self.s_hc.ready.next = room & (turn == h);
-        self.s_cmd.ready.next = room & (turn == c);
-        let valid =
-            (rx & (turn == r)) | (tx & (turn == t)) | (hc & (turn == h)) | (cmd & (turn == c));
+        self.s_rx.ready.next = room & turn_r;
+        self.s_tx.ready.next = room & turn_t;
+        self.s_hc.ready.next = room & turn_h;
+        self.s_cmd.ready.next = room & turn_c;
+        let valid = (rx & turn_r) | (tx & turn_t) | (hc & turn_h) | (cmd & turn_c);
         self.m.valid.next = valid;
+        let turn = if rx & turn_r {
+            r
+        } else if tx & turn_t {
+            t
+        } else if hc & turn_h {
+            h
+        } else {
+            c
+        };
         self.m.data.next = if turn == r {
             received(self.s_rx.data.val())
         } else if turn == t {

@@ -419,19 +419,25 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
         let offer = self.s.data.val();
         let held = self.held.q.val();
         let holds = self.held_valid.q.val();
+        // Offers come late in a clock: whether there is room counts only for what changes.
         let fits = self.egress.s.ready.val();
-        let arrives = self.s.valid.val() & fits;
+        let comes = self.s.valid.val();
         let backlog = self.egress.level.val().any();
-        let joins = arrives
+        let joins = comes
             & holds
             & held.header.plain_ack
             & (held.header.flow == offer.flow)
             & offer.length.any()
             & !offer.raw;
-        let stays = holds & held.header.plain_ack & backlog & !arrives;
-        let direct = arrives & (joins | (!holds & !(offer.plain_ack & backlog)));
+        let direct = comes & (joins | (!holds & !(offer.plain_ack & backlog)));
+        // A header that is held goes when it need not wait, or when another comes.
+        let stays = holds & held.header.plain_ack & backlog & !comes;
+        let passes = if holds {
+            comes | !(held.header.plain_ack & backlog)
+        } else {
+            comes & !(offer.plain_ack & backlog)
+        };
         self.s.ready.next = fits;
-        let passes = direct | (holds & !stays & !joins);
         self.egress.s.valid.next = passes;
         self.loaded.s.valid.next = passes;
         self.loaded.s.data.next = if direct {
@@ -448,9 +454,9 @@ impl<const N: usize, const K: usize> Logic for Assemble<N, K> {
             held
         };
         if fits {
-            self.held_valid.d.next = stays | (arrives & !direct);
+            self.held_valid.d.next = stays | (comes & !direct);
         }
-        if arrives & !direct {
+        if fits & comes & !direct {
             self.held.d.next = Waiting {
                 header: offer,
                 merged: false,

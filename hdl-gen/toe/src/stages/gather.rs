@@ -11,6 +11,7 @@
 //! another unit. The grant rotates behind the unit served last and moves only when a word
 //! moves. Latency 1 cycle, initiation interval 1.
 
+use crate::stages::turns::Turns;
 use hallux_hdl::prelude::*;
 
 /// See the [module](self).
@@ -29,8 +30,7 @@ pub struct Gather<T: Flat> {
     /// Nothing is held and no request is half through.
     pub idle: Signal<Out, Bit>,
     out: StreamRegister<T>,
-    held: DFF<Bit>,
-    owner: DFF<Bits<4>>,
+    turns: Turns,
 }
 
 impl<T: Flat> Gather<T> {
@@ -44,8 +44,7 @@ impl<T: Flat> Gather<T> {
             m: Default::default(),
             idle: Default::default(),
             out: Default::default(),
-            held: Default::default(),
-            owner: Default::default(),
+            turns: Turns::new(units),
         }
     }
 }
@@ -53,49 +52,33 @@ impl<T: Flat> Gather<T> {
 impl<T: Flat> Logic for Gather<T> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, held, owner);
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
         StreamSource::<T>::link(&mut self.m, &mut self.out.m);
 
-        // The first requester behind the last owner, else the first of all.
-        let owner = self.owner.q.val();
-        let mut pick = owner;
-        if !self.held.q.val() {
-            for i in (0..self.s.len()).rev() {
-                if self.s[i].valid.val() {
-                    pick = bits::<4>(i as u64);
-                }
-            }
-            for i in (1..self.s.len()).rev() {
-                if self.s[i].valid.val() & (owner < bits::<4>(i as u64)) {
-                    pick = bits::<4>(i as u64);
-                }
-            }
+        let mut request = bits::<16>(0);
+        for i in 0..self.s.len() {
+            request.set_bits::<1>(i, bit(self.s[i].valid.val()));
         }
+        self.turns.clk.next = self.clk.val();
+        self.turns.rst.next = self.rst.val();
+        self.turns.request.next = request;
+        let turn = self.turns.turn.val();
+        let picked = request & turn;
         let free = self.out.s.ready.val();
         let mut word = self.s[0].data.val();
-        let mut valid = false;
-        let mut ends = false;
+        let mut ends = self.last[0].val();
         for i in 0..self.s.len() {
-            let picked = pick == bits::<4>(i as u64);
-            if picked {
+            if picked.get_bit(i) {
                 word = self.s[i].data.val();
-                valid = self.s[i].valid.val();
                 ends = self.last[i].val();
             }
-            self.s[i].ready.next = free & picked;
+            self.s[i].ready.next = free & turn.get_bit(i);
         }
         self.out.s.data.next = word;
-        self.out.s.valid.next = valid;
-        if valid & free {
-            self.owner.d.next = pick;
-            self.held.d.next = !ends;
-        }
-        self.idle.next = !self.held.q.val() & !self.out.m.valid.val();
-        if self.rst.val() {
-            self.held.d.next = false;
-            self.owner.d.next = bits::<4>(0);
-        }
+        self.out.s.valid.next = picked.any();
+        self.turns.moves.next = picked.any() & free;
+        self.turns.ends.next = ends;
+        self.idle.next = !self.turns.held.val() & !self.out.m.valid.val();
     }
 }

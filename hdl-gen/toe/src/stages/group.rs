@@ -99,6 +99,8 @@ pub struct Group<const N: usize, const K: usize> {
     pub wake_at: Signal<Out, Bits<64>>,
     /// Nothing is held but flows that could send.
     pub settled: Signal<Out, Bit>,
+    /// An event leaves the arbiter.
+    pub enters: Signal<Out, Bit>,
     /// Register accesses of each module behind the protocol stage.
     pub access: Vec<Signal<In, Access>>,
     /// Their answers.
@@ -130,6 +132,8 @@ pub struct Group<const N: usize, const K: usize> {
     writes: Vec<Gather<Up<N>>>,
     protocol: Protocol,
     post: PostPool,
+    /// Beats on their way to `payload_write`.
+    beats: StreamRegister<Beat<N, K>>,
     payload_write: PayloadWrite<N, K>,
     scheduler: Scheduler,
     delayed_ack: DelayedAck,
@@ -137,6 +141,8 @@ pub struct Group<const N: usize, const K: usize> {
     grant_stands: DFF<Bit>,
     /// The note of a lost read was offered and not taken.
     loss_stands: DFF<Bit>,
+    /// The note of a lost read.
+    note: StreamRegister<Lost>,
     /// Lost reads so far.
     losses: DFF<Bits<21>>,
     payload_read: PayloadRead<N, K>,
@@ -192,6 +198,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             idle: Default::default(),
             wake_at: Default::default(),
             settled: Default::default(),
+            enters: Default::default(),
             access: (0..after).map(|_| Default::default()).collect(),
             answer: (0..after).map(|_| Default::default()).collect(),
             number: (0..after).map(|_| Default::default()).collect(),
@@ -219,6 +226,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
                 Protocol::new(connections, point.same_flow, intervals, point.recovery)
             },
             post: PostPool::new(connections, point.replicas as usize, serial),
+            beats: StreamRegister::new(RegisterMode::Ready),
             payload_write: PayloadWrite::new(point.max_payload as usize),
             scheduler: if paced > 0 {
                 Scheduler::new(connections).with_pacing(wheel)
@@ -227,6 +235,7 @@ impl<const N: usize, const K: usize> Group<N, K> {
             },
             grant_stands: Default::default(),
             loss_stands: Default::default(),
+            note: StreamRegister::new(RegisterMode::Half),
             losses: Default::default(),
             delayed_ack: DelayedAck::new(connections, point.delayed_ack_ticks()),
             payload_read: PayloadRead::new(
@@ -333,20 +342,23 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
             self.coalesce[c].m.ready.next = self.arbiter.s_hc.ready.val() & go;
             none_waits = self.coalesce[c].idle.val();
         }
-        // A command goes before the note of a lost read, unless that is offered already.
+        // A command goes before the note of a lost read, unless that is offered already. Who is let
+        // in is known late in a clock, so the note waits in a register.
         dff_setup!(self, clk, loss_stands, losses);
-        let loses =
-            self.assemble.m_lost.valid.val() & (!self.s_cmd.valid.val() | self.loss_stands.q.val());
+        self.note.clk.next = self.clk.val();
+        self.note.rst.next = self.rst.val();
+        self.assemble.m_lost.join(&mut self.note.s);
+        let notes = self.note.m.valid.val();
+        let loses = notes & (!self.s_cmd.valid.val() | self.loss_stands.q.val());
         self.arbiter.s_cmd.data.next = if loses {
-            lost(self.assemble.m_lost.data.val(), self.losses.q.val())
+            lost(self.note.m.data.val(), self.losses.q.val())
         } else {
             self.s_cmd.data.val()
         };
-        self.arbiter.s_cmd.valid.next =
-            (self.assemble.m_lost.valid.val() | self.s_cmd.valid.val()) & go;
+        self.arbiter.s_cmd.valid.next = (notes | self.s_cmd.valid.val()) & go;
         let commands = self.arbiter.s_cmd.ready.val() & go;
         self.s_cmd.ready.next = commands & !loses;
-        self.assemble.m_lost.ready.next = commands & loses;
+        self.note.m.ready.next = commands & loses;
         self.loss_stands.d.next = loses & go & !commands;
         if commands & loses {
             self.losses.d.next = self.losses.q.val() + bits::<21>(1);
@@ -382,6 +394,10 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         let event = waiting & free;
         self.protocol.s.data.next = placed;
         self.protocol.s.valid.next = event;
+        self.enters.next = event & takes;
+        for c in 0..self.cache.len() {
+            self.enters.next = self.arbiter.m.valid.val() & self.cache[c].s.ready.val();
+        }
         if self.cache.len() == 0 {
             self.arbiter.m.ready.next = takes;
         }
@@ -447,15 +463,19 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         self.scheduler_takes.holds.next = self.rst.val() | !releases | self.scheduler.s.ready.val();
         self.post.m_read.join(&mut self.payload_read.s);
         self.post.m_action.join(&mut self.payload_write.s);
+        // Whether payload write takes a beat is known late in a clock.
+        self.beats.clk.next = self.clk.val();
+        self.beats.rst.next = self.rst.val();
+        self.beats.m.join(&mut self.payload_write.s_beats);
         if self.cache.len() == 0 {
-            StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.payload_write.s_beats);
+            StreamSink::<Beat<N, K>>::link(&mut self.s_beats, &mut self.beats.s);
         }
         for c in 0..self.store.len() {
             self.store[c].clk.next = self.clk.val();
             self.store[c].rst.next = self.rst.val();
             join_streams!(self.s_beats, self.store[c].s);
             join_streams!(self.cache[c].m_order, self.store[c].s_order);
-            join_streams!(self.store[c].m, self.payload_write.s_beats);
+            join_streams!(self.store[c].m, self.beats.s);
             self.cache[c].arrived.next = self.store[c].arrived.val();
             settled_states = settled_states & self.store[c].idle.val();
         }
@@ -518,9 +538,11 @@ impl<const N: usize, const K: usize> Logic for Group<N, K> {
         let at_rest = behind
             & self.arbiter.idle.val()
             & none_waits
+            & !self.beats.m.valid.val()
             & self.scheduler.idle.val()
             & !releases
             & !self.assemble.m_lost.valid.val()
+            & !self.note.m.valid.val()
             & self.delayed_ack.idle.val();
         self.idle.next = at_rest;
 

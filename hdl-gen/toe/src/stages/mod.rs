@@ -30,4 +30,5 @@ pub mod scheduler;
 pub mod sequence;
 pub mod state_cache;
 pub mod tally;
+pub mod turns;
 pub mod upstream;

@@ -130,6 +130,8 @@ pub struct PayloadRead<const N: usize, const K: usize> {
     tag: DFF<Bits<7>>,
     /// Tags handed out and not yet free again.
     used: DFF<Bits<8>>,
+    // Every tag is in use.
+    all_used: DFF<Bit>,
     order: Fifo<Piece>,
     buffer: Ram<Bits<N>, 14>,
     /// One bit a tag: its data is complete.
@@ -191,8 +193,8 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
     #[hdl]
     fn update(&mut self) {
         dff_setup!(
-            self, clk, busy, uncut, rest, cut, tag, used, done, oldest, after, complete, planned,
-            carried, flush, tainted, lost, plan1, plan2, beat, carry
+            self, clk, busy, uncut, rest, cut, tag, used, all_used, done, oldest, after, complete,
+            planned, carried, flush, tainted, lost, plan1, plan2, beat, carry
         );
         self.reads.clk.next = self.clk.val();
         self.reads.rst.next = self.rst.val();
@@ -212,7 +214,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             & !uncut
             & self.reads.s.ready.val()
             & self.order.s.ready.val()
-            & (self.used.q.val() != bits::<8>(self._tags as u64));
+            & !self.all_used.q.val();
         self.reads.s.valid.next = issue;
         self.reads.s.data.next = Read {
             address: rest.address,
@@ -378,9 +380,11 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
         self.lost.d.next = lost_next;
         if issue & !retire {
             self.used.d.next = self.used.q.val() + bits::<8>(1);
+            self.all_used.d.next = self.used.q.val() == bits::<8>(last_tag);
         }
         if retire & !issue {
             self.used.d.next = self.used.q.val() - bits::<8>(1);
+            self.all_used.d.next = false;
         }
 
         // Mask: bytes that the completion does not hold become zero.
@@ -428,6 +432,7 @@ impl<const N: usize, const K: usize> Logic for PayloadRead<N, K> {
             self.uncut.d.next = false;
             self.tag.d.next = bits::<7>(0);
             self.used.d.next = bits::<8>(0);
+            self.all_used.d.next = false;
             self.done.d.next = bits::<128>(0);
             self.oldest.d.next = bits::<7>(0);
             self.after.d.next = following(bits::<7>(0), last_tag);

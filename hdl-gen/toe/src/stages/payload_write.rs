@@ -84,6 +84,8 @@ pub struct PayloadWrite<const N: usize, const K: usize> {
     coming: DFF<Bit>,
     coming_offset: DFF<Bits<11>>,
     notices: StreamRegister<Notice>,
+    /// The record of a slow frame left a clock before: who takes it is known late in a clock.
+    record_left: DFF<Bit>,
     in_frame: Assert,
     records_follow: Follows,
     headers_follow: Follows,
@@ -117,6 +119,7 @@ impl<const N: usize, const K: usize> PayloadWrite<N, K> {
             coming: Default::default(),
             coming_offset: Default::default(),
             notices: Default::default(),
+            record_left: Default::default(),
             in_frame: Assert::new("a placement ends behind its frame"),
             records_follow: Follows::new(contracts::RECORD_FOLLOWS),
             headers_follow: Follows::new(contracts::HEADER_FOLLOWS),
@@ -127,7 +130,7 @@ impl<const N: usize, const K: usize> PayloadWrite<N, K> {
 impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, taken, coming, coming_offset);
+        dff_setup!(self, clk, taken, coming, coming_offset, record_left);
         self.planner.clk.next = self.clk.val();
         self.planner.rst.next = self.rst.val();
         self.chunks.clk.next = self.clk.val();
@@ -229,9 +232,10 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
         self.headers_follow.flow.next = next.flow;
         self.headers_follow.leave.next = released & tail.send;
 
-        self.planner.record_left.next = self.m_notice.valid.val()
+        self.record_left.d.next = self.m_notice.valid.val()
             & self.m_notice.ready.val()
             & is_frame_record(self.m_notice.data.val());
+        self.planner.record_left.next = self.record_left.q.val();
         self.idle.next = self.planner.idle.val()
             & (self.chunks.level.val() == bits::<16>(0))
             & self.engine.idle.val()
@@ -241,6 +245,7 @@ impl<const N: usize, const K: usize> Logic for PayloadWrite<N, K> {
         if self.rst.val() {
             self.taken.d.next = bits::<16>(0);
             self.coming.d.next = false;
+            self.record_left.d.next = false;
         }
     }
 }

@@ -18,6 +18,7 @@
 //! when none of the five asks. Latency 1 cycle, initiation interval 1.
 
 use crate::channels::{RECORD_BITS, Up};
+use crate::stages::turns::Turns;
 use hallux_hdl::prelude::*;
 
 /// Number of inputs.
@@ -63,10 +64,7 @@ pub struct Upstream<const N: usize> {
     out: StreamRegister<Up<N>>,
     /// The one input whose stage has no register at its end.
     fetches: StreamRegister<Up<RECORD_BITS>>,
-    /// A request has begun and not ended: `owner` keeps the grant.
-    held: DFF<Bit>,
-    /// The input served last.
-    owner: DFF<Bits<3>>,
+    turns: Turns,
     /// A request of `s_mirror` has begun and not ended.
     mirrors: Vec<DFF<Bit>>,
 }
@@ -88,8 +86,7 @@ impl<const N: usize> Upstream<N> {
             idle: Default::default(),
             out: Default::default(),
             fetches: StreamRegister::new(RegisterMode::Ready),
-            held: Default::default(),
-            owner: Default::default(),
+            turns: Turns::new(INPUTS),
             mirrors: (0..mirrors).map(|_| Default::default()).collect(),
         }
     }
@@ -104,7 +101,6 @@ impl<const N: usize> Default for Upstream<N> {
 impl<const N: usize> Logic for Upstream<N> {
     #[hdl]
     fn update(&mut self) {
-        dff_setup!(self, clk, held, owner);
         self.out.clk.next = self.clk.val();
         self.out.rst.next = self.rst.val();
         self.fetches.clk.next = self.clk.val();
@@ -121,55 +117,48 @@ impl<const N: usize> Logic for Upstream<N> {
             self.fetches.m.valid.val(),
             self.s_mmio.valid.val(),
         ];
-        // The first requester behind the last owner, else the first of all.
-        let owner = self.owner.q.val();
-        let mut pick = owner;
-        if !self.held.q.val() {
-            for i in (0..INPUTS).rev() {
-                if valid[i] {
-                    pick = bits::<3>(i as u64);
-                }
-            }
-            for i in (1..INPUTS).rev() {
-                if valid[i] & (owner < bits::<3>(i as u64)) {
-                    pick = bits::<3>(i as u64);
-                }
-            }
+        let mut request = bits::<16>(0);
+        for i in 0..INPUTS {
+            request.set_bits::<1>(i, bit(valid[i]));
         }
-        let offered = match pick.index() {
-            0 => self.s_payload.valid.val(),
-            1 => self.s_notify.valid.val(),
-            2 => self.s_read.valid.val(),
-            3 => self.fetches.m.valid.val(),
-            _ => self.s_mmio.valid.val(),
-        };
-        let beat = match pick.index() {
-            0 => self.s_payload.data.val(),
-            1 => self.s_notify.data.val(),
-            2 => widen::<N>(self.s_read.data.val()),
-            3 => widen::<N>(self.fetches.m.data.val()),
-            _ => widen::<N>(self.s_mmio.data.val()),
-        };
+        self.turns.clk.next = self.clk.val();
+        self.turns.rst.next = self.rst.val();
+        self.turns.request.next = request;
+        let turn = self.turns.turn.val();
+        let held = self.turns.held.val();
+        let picked = request & turn;
+        let offered = picked.any();
+        let mut beat = self.s_payload.data.val();
+        if picked.get_bit(1) {
+            beat = self.s_notify.data.val();
+        }
+        if picked.get_bit(2) {
+            beat = widen::<N>(self.s_read.data.val());
+        }
+        if picked.get_bit(3) {
+            beat = widen::<N>(self.fetches.m.data.val());
+        }
+        if picked.get_bit(4) {
+            beat = widen::<N>(self.s_mmio.data.val());
+        }
         let free = self.out.s.ready.val();
         self.out.s.data.next = beat;
         self.out.s.valid.next = offered;
-        self.s_payload.ready.next = free & (pick == bits::<3>(0));
-        self.s_notify.ready.next = free & (pick == bits::<3>(1));
-        self.s_read.ready.next = free & (pick == bits::<3>(2));
-        self.fetches.m.ready.next = free & (pick == bits::<3>(3));
-        self.s_mmio.ready.next = free & (pick == bits::<3>(4));
-        if offered & free {
-            self.owner.d.next = pick;
-            self.held.d.next = !beat.last;
-        }
-        self.idle.next = !self.held.q.val() & !self.out.m.valid.val() & !self.fetches.m.valid.val();
+        self.s_payload.ready.next = free & turn.get_bit(0);
+        self.s_notify.ready.next = free & turn.get_bit(1);
+        self.s_read.ready.next = free & turn.get_bit(2);
+        self.fetches.m.ready.next = free & turn.get_bit(3);
+        self.s_mmio.ready.next = free & turn.get_bit(4);
+        self.turns.moves.next = offered & free;
+        self.turns.ends.next = beat.last;
+        self.idle.next = !held & !self.out.m.valid.val() & !self.fetches.m.valid.val();
         for i in 0..self.s_mirror.len() {
             // Between requests of the five, and then to its end.
             dff_setup!(self, clk, mirrors[i]);
             let begun = self.mirrors[i].q.val();
             let mirrored = self.s_mirror[i].data.val();
             let asks = self.s_mirror[i].valid.val();
-            let aside = begun | (!offered & !self.held.q.val());
+            let aside = begun | (!offered & !held);
             self.s_mirror[i].ready.next = free & aside;
             if aside {
                 self.out.s.data.next = mirrored;
@@ -184,18 +173,12 @@ impl<const N: usize> Logic for Upstream<N> {
                 self.s_read.ready.next = false;
                 self.fetches.m.ready.next = false;
                 self.s_mmio.ready.next = false;
-                self.owner.d.next = owner;
-                self.held.d.next = false;
+                self.turns.moves.next = false;
                 self.idle.next = false;
             }
             if self.rst.val() {
                 self.mirrors[i].d.next = false;
             }
-        }
-
-        if self.rst.val() {
-            self.held.d.next = false;
-            self.owner.d.next = bits::<3>(0);
         }
     }
 }

@@ -200,10 +200,10 @@ impl<const K: usize> Logic for Planner<K> {
         let cuts = self.active.q.val() & !uncut & self.m_chunk.ready.val();
 
         let free = !self.active.q.val() | (cuts & last);
-        let takes = free
-            & self.m_tail.ready.val()
-            & self.m_header.ready.val()
-            & (self.pending.q.val() < bits::<4>(SLOW_PENDING));
+        // A header is offered whether it is taken or not.
+        let offers =
+            free & self.m_tail.ready.val() & (self.pending.q.val() < bits::<4>(SLOW_PENDING));
+        let takes = offers & self.m_header.ready.val();
         self.s.ready.next = takes;
         let action = self.s.data.val();
         let taken = takes & self.s.valid.val();
@@ -243,7 +243,7 @@ impl<const K: usize> Logic for Planner<K> {
         self.m_tail.data.next = tail;
         self.m_tail.valid.next = taken;
         self.m_header.data.next = action.header;
-        self.m_header.valid.next = taken & action.send;
+        self.m_header.valid.next = offers & self.s.valid.val() & action.send;
         self.full.d.next = taken & action.slow & !self.slow_room.val();
         self.placing.d.next = taken & places;
         let starts = taken & action.frame;
