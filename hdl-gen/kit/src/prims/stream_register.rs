@@ -20,7 +20,9 @@
 //!
 //! `Ready` takes a word that `m` does not: its ready leaves from a flip-flop. `Half` takes a word
 //! only while it is empty. `Skid` has a second register for the word that is under way when `m`
-//! stops. A bypass keeps `clk` and `rst`, so that a design parameter can choose the mode.
+//! stops. Of `Ready` and `Skid` that register takes what `s` shows in every clock in which it is
+//! free, valid or not, and a flag says whether it counts, so that ready of `m` comes to one
+//! flip-flop only. A bypass keeps `clk` and `rst`, so that a design parameter can choose the mode.
 
 use crate::prelude::*;
 
