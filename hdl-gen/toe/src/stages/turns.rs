@@ -14,7 +14,8 @@
 //!
 //! Who comes before whom is kept as bits, worked out as the turn moves. So a requester's turn is
 //! found in two look-up tables behind the requests of the others, and does not ask whether it
-//! requests anything itself.
+//! requests anything itself. `RoundRobin` keeps one bit a requester and finds the lowest by a carry
+//! chain; its grant is for one word.
 
 use hallux_hdl::prelude::*;
 
